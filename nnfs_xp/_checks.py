@@ -1,0 +1,92 @@
+"""Checks at the public edge. None reads an array's values, so none waits for the device."""
+
+from __future__ import annotations
+
+from nnfs_xp._typing import Array, DType
+from nnfs_xp.backend import Backend, backend_of
+from nnfs_xp.errors import ArgumentError, BackendError, DTypeError, ShapeError
+
+
+def check_batch(
+    name: str,
+    array: Array,
+    backend: Backend | None = None,
+    dtype: DType | None = None,
+    n_features: int | None = None,
+) -> Backend:
+    """Refuse what is no batch of floating-point samples; return the backend of what is.
+
+    Parameters
+    ----------
+    name : str
+        What the caller calls the array.
+    array : array, expected to have shape (batch, ...), batch at least 1
+    backend : Backend, optional
+        Where it must live.
+    dtype : data type, optional
+        What it must hold; by default any floating type.
+    n_features : int, optional
+        The shape must then be (batch, n_features).
+    """
+    if backend is None:
+        backend = backend_of(array)
+    elif not backend.owns(array):
+        other = backend_of(array)
+        raise BackendError(
+            f"`{name}` must be on {backend.name}; got an array on {other.name}. "
+            f"Move it with get_backend({backend.name!r}).asarray({name}), or move the layer "
+            f"with .to({other.name!r})."
+        )
+    if dtype is None:
+        if not backend.is_floating(array.dtype):
+            raise DTypeError(
+                f"`{name}` must have a floating dtype; got {array.dtype}. Convert it first."
+            )
+    elif array.dtype != dtype:
+        raise DTypeError(
+            f"`{name}` must have dtype {dtype}; got {array.dtype}. Convert it, or build the "
+            "layer with dtype='float64'."
+        )
+    shape = array.shape
+    if n_features is not None:
+        if len(shape) != 2 or shape[1] != n_features:
+            _refuse_features(name, tuple(shape), n_features)
+    elif len(shape) < 2:
+        raise ShapeError(
+            f"`{name}` must have shape (batch, features); got {tuple(shape)}. "
+            "For one sample, add the batch axis: shape (1, features)."
+        )
+    if 0 in shape:
+        raise ShapeError(f"`{name}` is empty: shape {tuple(shape)}. At least 1 sample is needed.")
+    return backend
+
+
+def _refuse_features(name: str, shape: tuple[int, ...], n_features: int) -> None:
+    hint = ""
+    if shape == (n_features,):
+        hint = f" For one sample, add the batch axis: shape (1, {n_features})."
+    elif len(shape) == 2 and shape[0] == n_features:
+        hint = " Did you mean to transpose?"
+    raise ShapeError(f"`{name}` must have shape (batch, {n_features}); got {shape}.{hint}")
+
+
+def check_count(name: str, value: object) -> int:
+    """Refuse what is no whole number of at least 1."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value.__index__() < 1:
+        raise ArgumentError(f"`{name}` must be a whole number of at least 1; got {value!r}.")
+    return int(value.__index__())
+
+
+def check_range(
+    name: str, value: float, low: float, high: float = float("inf"), *, open_low: bool = False
+) -> float:
+    """Refuse a number outside [low, high), or (low, high) with `open_low`."""
+    try:
+        inside = (low < value if open_low else low <= value) and value < high
+    except TypeError:
+        inside = False
+    if not inside:
+        bound = f"{'above' if open_low else 'at least'} {low:g}"
+        bound += f" and below {high:g}" if high != float("inf") else " and finite"
+        raise ArgumentError(f"`{name}` must be {bound}; got {value!r}.")
+    return float(value)

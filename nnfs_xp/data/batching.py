@@ -1,0 +1,58 @@
+"""Batches on the device: gathered there where the data set fits, else moved one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from nnfs_xp._typing import Array
+from nnfs_xp.backend import Backend, to_numpy
+
+_SHARE = 0.5
+"""The share of the free device memory that a data set may take."""
+
+
+def place(a: Any, backend: Backend, dtype: str | None = None) -> Any:
+    """The array on the device if it fits there, else as a NumPy array; cast either way."""
+    free = backend.free_bytes()
+    if free is None or backend.owns(a):
+        return backend.asarray(a, dtype)
+    host = to_numpy(a)
+    if dtype is not None:
+        host = host.astype(dtype, copy=False)
+    return backend.asarray(host) if host.nbytes <= _SHARE * free else host
+
+
+def batches(
+    arrays: tuple[Any, ...],
+    backend: Backend,
+    batch_size: int,
+    order: np.ndarray[Any, Any] | None = None,
+) -> Iterator[tuple[Array, ...]]:
+    """The samples of all arrays in batches on the device; the last may be smaller.
+
+    Parameters
+    ----------
+    arrays : tuple of array, each of n samples
+        From `place`.
+    backend : Backend
+    batch_size : int
+    order : ndarray of int, shape (n,), optional
+        The order to take the samples in; by default as they lie.
+    """
+    xp = backend.xp
+    n = arrays[0].shape[0]
+    indices = None if order is None else backend.asarray(order)
+    for start in range(0, n, batch_size):
+        part = slice(start, min(start + batch_size, n))
+        batch = []
+        for array in arrays:
+            if indices is None or order is None:
+                batch.append(backend.asarray(array[part, ...]))
+            elif backend.owns(array):
+                batch.append(xp.take(array, indices[part], axis=0))
+            else:
+                batch.append(backend.asarray(array[order[part]]))
+        yield tuple(batch)

@@ -1,0 +1,167 @@
+"""MNIST and Fashion-MNIST, from their official files.
+
+MNIST: Y. LeCun, C. Cortes and C. J. C. Burges, 1998. Fashion-MNIST: H. Xiao, K. Rasul and
+R. Vollgraf, 2017, licensed MIT. Each has 60,000 images for training and 10,000 for the test,
+28 x 28 pixels, in ten classes.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from platformdirs import user_cache_path
+
+from nnfs_xp.data.idx import read_idx
+from nnfs_xp.data.splits import Split
+from nnfs_xp.errors import DataError
+
+_log = logging.getLogger("nnfs_xp")
+
+ENVIRONMENT = "NNFS_XP_DATA"
+
+FASHION_CLASSES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+
+_TRIES = 3
+_SECONDS = 30
+
+_MIRRORS = {
+    "mnist": (
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    ),
+    "fashion-mnist": (
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+    ),
+}
+
+_SHA256 = {
+    ("mnist", "t10k-images-idx3-ubyte.gz"): (
+        "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"
+    ),
+    ("mnist", "t10k-labels-idx1-ubyte.gz"): (
+        "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"
+    ),
+    ("mnist", "train-images-idx3-ubyte.gz"): (
+        "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"
+    ),
+    ("mnist", "train-labels-idx1-ubyte.gz"): (
+        "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"
+    ),
+    ("fashion-mnist", "t10k-images-idx3-ubyte.gz"): (
+        "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"
+    ),
+    ("fashion-mnist", "t10k-labels-idx1-ubyte.gz"): (
+        "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"
+    ),
+    ("fashion-mnist", "train-images-idx3-ubyte.gz"): (
+        "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"
+    ),
+    ("fashion-mnist", "train-labels-idx1-ubyte.gz"): (
+        "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"
+    ),
+}
+
+
+def load_mnist() -> Split:
+    """The MNIST handwritten digits.
+
+    The four .gz files are looked for in ``$NNFS_XP_DATA/mnist`` and in the user's cache, else
+    downloaded there, with checksums, which takes the extra ``data``.
+
+    Returns
+    -------
+    Split
+        ``X_train, y_train, X_test, y_test``: pixels as float32 (n, 784) in [0, 1] and labels as
+        int64 (n,), with n = 60,000 and 10,000.
+
+    Raises
+    ------
+    DataError
+        The files are nowhere and cannot be downloaded, or one is damaged.
+    """
+    return _load("mnist")
+
+
+def load_fashion_mnist() -> Split:
+    """Fashion-MNIST: images of clothes in ten classes, named in `FASHION_CLASSES`.
+
+    Found, returned and failing like `load_mnist`, in ``fashion-mnist``.
+    """
+    return _load("fashion-mnist")
+
+
+def _load(name: str) -> Split:
+    parts = []
+    for kind in ("train", "t10k"):
+        images = read_idx(_find(name, f"{kind}-images-idx3-ubyte.gz"))
+        path = _find(name, f"{kind}-labels-idx1-ubyte.gz")
+        labels = read_idx(path)
+        if images.ndim != 3 or images.shape[1:] != (28, 28) or labels.shape != images.shape[:1]:
+            raise DataError(
+                f"{path.parent}: images of shape {images.shape} and labels of shape "
+                f"{labels.shape} do not belong together."
+            )
+        if labels.size and labels.max() > 9:
+            raise DataError(f"{path} holds the label {labels.max()}; labels go from 0 to 9.")
+        parts += [images.reshape(-1, 784).astype(np.float32) / 255, labels.astype(np.int64)]
+    return Split(*parts)
+
+
+def _find(name: str, file: str) -> Path:
+    """The path of a data set's file, downloaded if need be."""
+    cache = user_cache_path("nnfs_xp") / name
+    folders = [cache]
+    if os.environ.get(ENVIRONMENT):
+        folders.insert(0, Path(os.environ[ENVIRONMENT]).expanduser() / name)
+    for folder in folders:
+        if (folder / file).is_file():
+            return folder / file
+    places = " or ".join(str(folder) for folder in folders)
+    remedy = (
+        f"Put the data set's four official .gz files into {places}, or name the folder that holds "
+        f"'{name}' in the environment variable {ENVIRONMENT}."
+    )
+    if find_spec("pooch") is None:
+        raise DataError(
+            f"{file} of {name} was not found, and downloading takes pip install 'nnfs-xp[data]'. "
+            f"{remedy}"
+        )
+    return _download(name, file, cache, remedy)
+
+
+def _download(name: str, file: str, cache: Path, remedy: str) -> Path:
+    import pooch
+
+    reasons = []
+    for mirror in _MIRRORS[name]:
+        _log.info("downloading %s", mirror + file)
+        source = pooch.create(
+            path=cache,
+            base_url=mirror,
+            registry={file: f"sha256:{_SHA256[name, file]}"},
+            retry_if_failed=_TRIES - 1,
+        )
+        try:
+            return Path(source.fetch(file, downloader=pooch.HTTPDownloader(timeout=_SECONDS)))
+        except Exception as error:  # requests, urllib3, OSError, or ValueError for the checksum
+            reasons.append(f"{mirror}: {type(error).__name__}")
+    raise DataError(
+        f"{file} of {name} was not found and could not be downloaded ({'; '.join(reasons)}). "
+        f"{remedy}"
+    )

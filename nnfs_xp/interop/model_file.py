@@ -1,0 +1,135 @@
+"""Models as files: the weights as safetensors, the architecture beside them as JSON.
+
+The JSON stands in the file's metadata under the key ``nnfs_xp``. It names classes of this
+package, or those that the caller of `load` hands over, and their arguments; nothing in a file
+is ever executed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as to_safetensors
+
+from nnfs_xp import layers as _layers
+from nnfs_xp.backend import Backend, get_backend, to_numpy
+from nnfs_xp.errors import ArgumentError, CheckpointError
+from nnfs_xp.interop.atomic import write_atomically
+from nnfs_xp.layers import Layer, Sequential
+
+_KEY = "nnfs_xp"
+_VERSION = 1
+
+
+def save(model: Layer, path: str | Path) -> None:
+    """Write the model's architecture and weights to a file, whole or not at all.
+
+    Parameters
+    ----------
+    model : Layer
+    path : str or Path
+        By custom ending in ``.safetensors``.
+
+    Raises
+    ------
+    CheckpointError
+        The file cannot be written.
+    """
+    path = Path(path)
+    description = {"version": _VERSION, "model": describe(model)}
+    weights = {name: to_numpy(array) for name, array in model.parameters().items()}
+    content = to_safetensors(weights, metadata={_KEY: json.dumps(description)})
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        raise CheckpointError(f"cannot write {path}: {error.strerror}.") from error
+
+
+def load(
+    path: str | Path, backend: str | Backend = "auto", *, custom_layers: Iterable[type[Layer]] = ()
+) -> Layer:
+    """The model in a file that `save` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+    backend : str or Backend
+        Where the model is to live.
+    custom_layers : iterable of Layer classes
+        Those of your own that the model may contain.
+
+    Returns
+    -------
+    Layer
+        Of the class that was saved, mostly `Sequential`.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing, damaged, or none of ours.
+    """
+    path = Path(path)
+    target = get_backend(backend)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            if _KEY not in metadata:
+                raise CheckpointError(f"{path} holds no nnfs_xp model, but other safetensors.")
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 # no dict
+    except FileNotFoundError:
+        raise CheckpointError(f"there is no file {path}.") from None
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{path} is no model file, or damaged: {error}.") from error
+    try:
+        description = json.loads(metadata[_KEY])
+        if description["version"] != _VERSION:
+            raise CheckpointError(
+                f"{path} is of format version {description['version']}; this release reads {_VERSION}."
+            )
+        known = {name: getattr(_layers, name) for name in _layers.__all__ if name != "Layer"}
+        known |= {layer.__name__: layer for layer in custom_layers}
+        model = _build(description["model"], known)
+    except (ValueError, TypeError, KeyError, RecursionError, MemoryError) as error:
+        raise CheckpointError(f"{path} describes no model that can be built: {error}.") from error
+    _fill(model, weights, path)
+    return model.to(target)
+
+
+def describe(model: Layer) -> dict[str, Any]:
+    """The architecture: the class' name and the arguments, or the layers within."""
+    name = type(model).__name__
+    if isinstance(model, Sequential):
+        return {"class": name, "layers": [describe(layer) for layer in model.layers]}
+    return {"class": name, "config": model.config()}
+
+
+def _build(description: Any, known: dict[str, type[Layer]]) -> Layer:
+    name = description["class"]
+    if not isinstance(name, str) or name not in known:
+        raise ArgumentError(
+            f"it has a layer {name!r}, which this release lacks; hand over a class of your own "
+            "in custom_layers"
+        )
+    if "layers" in description:
+        parts = [_build(part, known) for part in description["layers"]]
+        return known[name](*parts)  # type: ignore[call-arg] # Sequential and its like take layers
+    return known[name](**description["config"])
+
+
+def _fill(model: Layer, weights: dict[str, Any], path: Path) -> None:
+    parameters = model.parameters()
+    if parameters.keys() != weights.keys():
+        odd = ", ".join(sorted(parameters.keys() ^ weights.keys()))
+        raise CheckpointError(f"{path}: weights and architecture do not match in {odd}.")
+    for name, array in parameters.items():
+        value = weights[name]
+        if value.shape != array.shape or value.dtype != array.dtype:
+            raise CheckpointError(
+                f"{path}: `{name}` should have shape {array.shape} and dtype {array.dtype}; "
+                f"it has {value.shape} and {value.dtype}."
+            )
+        array[...] = value

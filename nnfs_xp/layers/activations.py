@@ -1,0 +1,182 @@
+"""Activation functions: what follows a dense layer, element by element or row by row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nnfs_xp import _checks
+from nnfs_xp._typing import Array
+from nnfs_xp.errors import ShapeError
+from nnfs_xp.kernels import standard
+from nnfs_xp.layers.base import Layer
+
+
+class ReLU(Layer):
+    """Rectified linear unit.
+
+    Notes
+    -----
+    Forward: output = max(inputs, 0), shape (batch, ...).
+
+    Backward: dinputs = dvalues where inputs > 0, else 0.
+
+    Source: *Neural Networks from Scratch*, chapters 4 and 9.
+    """
+
+    def forward(self, inputs: Array, training: bool = False) -> Array:
+        xp = self._check_inputs(inputs)
+        output: Array = xp.maximum(inputs, 0.0)
+        if training:
+            self._keep(output, output)
+        return output
+
+    def backward(self, dvalues: Array) -> Array:
+        xp, output = self._recall(dvalues)
+        self.dinputs = xp.where(output > 0, dvalues, 0.0)
+        return self.dinputs
+
+
+class LeakyReLU(Layer):
+    """Rectified linear unit that lets a little of what is negative through.
+
+    Parameters
+    ----------
+    negative_slope : float
+        Slope below 0, in [0, 1).
+
+    Notes
+    -----
+    Forward: output = inputs where inputs > 0, else negative_slope * inputs.
+
+    Backward: dinputs = dvalues where inputs > 0, else negative_slope * dvalues.
+
+    Source: Maas, Hannun and Ng 2013, *Rectifier Nonlinearities Improve Neural Network Acoustic
+    Models*, equation 2.
+    """
+
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        super().__init__()
+        self.negative_slope = _checks.check_range("negative_slope", negative_slope, 0, 1)
+
+    def forward(self, inputs: Array, training: bool = False) -> Array:
+        xp = self._check_inputs(inputs)
+        output: Array = xp.where(inputs > 0, inputs, self.negative_slope * inputs)
+        if training:
+            self._keep(output, inputs)
+        return output
+
+    def backward(self, dvalues: Array) -> Array:
+        xp, inputs = self._recall(dvalues)
+        self.dinputs = xp.where(inputs > 0, dvalues, self.negative_slope * dvalues)
+        return self.dinputs
+
+    def config(self) -> dict[str, Any]:
+        return {"negative_slope": self.negative_slope}
+
+
+class Sigmoid(Layer):
+    """Logistic function, to (0, 1): probabilities of independent yes-or-no outputs.
+
+    Notes
+    -----
+    Forward: output = 1 / (1 + exp(-inputs)), shape (batch, ...).
+
+    Backward: dinputs = dvalues * output * (1 - output).
+
+    Source: *Neural Networks from Scratch*, chapter 16.
+    """
+
+    def forward(self, inputs: Array, training: bool = False) -> Array:
+        xp = self._check_inputs(inputs)
+        output = standard.sigmoid(xp, inputs)
+        if training:
+            self._keep(output, output)
+        return output
+
+    def backward(self, dvalues: Array) -> Array:
+        _, output = self._recall(dvalues)
+        self.dinputs = dvalues * output * (1 - output)
+        return self.dinputs
+
+
+class Tanh(Layer):
+    """Hyperbolic tangent, to (-1, 1).
+
+    Notes
+    -----
+    Forward: output = tanh(inputs), shape (batch, ...).
+
+    Backward: dinputs = dvalues * (1 - output**2).
+
+    Source: Goodfellow, Bengio and Courville 2016, *Deep Learning*, section 6.3.2.
+    """
+
+    def forward(self, inputs: Array, training: bool = False) -> Array:
+        xp = self._check_inputs(inputs)
+        output: Array = xp.tanh(inputs)
+        if training:
+            self._keep(output, output)
+        return output
+
+    def backward(self, dvalues: Array) -> Array:
+        _, output = self._recall(dvalues)
+        self.dinputs = dvalues * (1 - output * output)
+        return self.dinputs
+
+
+class Softmax(Layer):
+    """Normalized exponentials of each row: a probability for each class.
+
+    Trained with `CategoricalCrossentropy` at the end of a model, the two gradients are taken
+    together, as in `SoftmaxCategoricalCrossentropy`.
+
+    Notes
+    -----
+    Forward: s = exp(inputs) / sum(exp(inputs)) for each row, shape (batch, classes).
+
+    Backward: dinputs = J @ dvalues for each row, where J = diag(s) - s sᵀ is the row's
+    Jacobian. Multiplied out: dinputs = s * (dvalues - sum(s * dvalues)), which needs no matrix
+    for each sample.
+
+    Source: *Neural Networks from Scratch*, chapters 4 and 9.
+    """
+
+    def forward(self, inputs: Array, training: bool = False) -> Array:
+        xp = self._check_inputs(inputs)
+        self.output_shape(tuple(inputs.shape[1:]))
+        output = standard.softmax(xp, inputs)
+        if training:
+            self._keep(output, output)
+        return output
+
+    def backward(self, dvalues: Array) -> Array:
+        xp, output = self._recall(dvalues)
+        self.dinputs = output * (dvalues - xp.sum(output * dvalues, axis=1, keepdims=True))
+        return self.dinputs
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        if len(input_shape) != 1:
+            raise ShapeError(f"Softmax takes inputs (batch, classes); got samples {input_shape}.")
+        return input_shape
+
+
+class Linear(Layer):
+    """The identity: the activation of a regression's last layer.
+
+    Notes
+    -----
+    Forward: output = inputs. Backward: dinputs = dvalues.
+
+    Source: *Neural Networks from Scratch*, chapter 17.
+    """
+
+    def forward(self, inputs: Array, training: bool = False) -> Array:
+        self._check_inputs(inputs)
+        if training:
+            self._keep(inputs)
+        return inputs
+
+    def backward(self, dvalues: Array) -> Array:
+        self._recall(dvalues)
+        self.dinputs = dvalues
+        return self.dinputs

@@ -1,0 +1,214 @@
+"""What every layer is: a forward pass, a backward pass, and perhaps parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Self
+
+from nnfs_xp import _checks
+from nnfs_xp._typing import Array, Namespace
+from nnfs_xp.backend import Backend, get_backend
+from nnfs_xp.errors import ArgumentError, DTypeError, NotReadyError, ShapeError
+from nnfs_xp.parameters import FlatParameters, Gradient, Parameter
+
+
+class Layer:
+    """Base class of the layers; derive from it to write one of your own.
+
+    A layer gives `forward` and `backward`, and `config` with the arguments that build it
+    again. A layer with parameters declares them in its class body as `Parameter` and
+    `Gradient`, makes room for them with `create_parameters` in ``__init__``, and draws them
+    in `initialize`. A layer that changes the shape of its inputs says how in `output_shape`.
+
+    Attributes
+    ----------
+    dinputs : array
+        What the last `backward` returned.
+    """
+
+    children: tuple[Layer, ...] = ()
+    dinputs: Array
+
+    def __init__(self) -> None:
+        self._place: Backend | None = None
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._values: dict[str, Array] = {}
+        self._gradients: dict[str, Array] = {}
+        self._flat: FlatParameters | None = None
+        self._kept: tuple[tuple[int, ...], tuple[Any, ...]] | None = None
+
+    def forward(self, inputs: Array, training: bool = False) -> Array:
+        """The layer's output. With ``training=True`` keeps what `backward` needs."""
+        raise NotImplementedError
+
+    def backward(self, dvalues: Array) -> Array:
+        """The gradient of the inputs, given that of the output; sets the parameters' gradients."""
+        raise NotImplementedError
+
+    def backward_parameters(self, dvalues: Array) -> None:
+        """Set the parameters' gradients only: all that the first layer of a model needs."""
+        self.backward(dvalues)
+
+    def initialize(self, generator: Any) -> None:
+        """Draw the layer's parameters anew from a host `numpy.random.Generator`."""
+
+    def reseed(self, seed: int, stream: int, step: int = 0) -> None:
+        """Say where the random numbers that the layer draws in training go on.
+
+        For layers that draw any: with `Backend.random_bits`, from this seed and stream, the
+        step counted up with each training forward.
+        """
+
+    def config(self) -> dict[str, Any]:
+        """The arguments that build a layer like this one: numbers, strings, lists."""
+        return {}
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of one sample's output, given that of its input.
+
+        Raises
+        ------
+        ShapeError
+            The layer cannot take such an input.
+        """
+        return input_shape
+
+    def regularization_loss(self) -> Array | None:
+        """The penalty on the layer's parameters, a 0-d array, or None where there is none."""
+        return None
+
+    # What forward and backward are written with ---------------------------------------
+
+    def _check_inputs(self, inputs: Array, n_features: int | None = None) -> Namespace:
+        """Refuse inputs that the layer cannot take; return their namespace."""
+        dtype = None if self._flat is None else self._flat.values.dtype
+        return _checks.check_batch("inputs", inputs, self.backend, dtype, n_features).xp
+
+    def _keep(self, output: Array, *values: Any) -> None:
+        """Keep the values for `_recall` in backward."""
+        self._kept = (output.shape, values)
+
+    def _recall(self, dvalues: Array) -> tuple[Any, ...]:
+        """The namespace and what the last training forward kept, if dvalues fit its output."""
+        if self._kept is None:
+            raise NotReadyError(
+                f"{type(self).__name__}.backward needs a forward pass with training=True first."
+            )
+        shape, values = self._kept
+        dtype = None if self._flat is None else self._flat.values.dtype
+        xp = _checks.check_batch("dvalues", dvalues, self.backend, dtype).xp
+        if dvalues.shape != shape:
+            raise ShapeError(
+                f"`dvalues` must have the shape of the output, {tuple(shape)}; "
+                f"got {tuple(dvalues.shape)}."
+            )
+        return xp, *values
+
+    # Parameters ---------------------------------------------------------------------------
+
+    def create_parameters(self, dtype: str, **shapes: tuple[int, ...]) -> None:
+        """Make room for parameters of these shapes, zeros on NumPy for a start."""
+        if dtype not in ("float32", "float64"):
+            raise ArgumentError(f"`dtype` must be 'float32' or 'float64'; got {dtype!r}.")
+        for name in shapes:
+            if not (
+                isinstance(getattr(type(self), name, None), Parameter)
+                and isinstance(getattr(type(self), f"d{name}", None), Gradient)
+            ):
+                raise ArgumentError(
+                    f"{type(self).__name__} must declare `{name} = Parameter()` and "
+                    f"`d{name} = Gradient()` in its class body."
+                )
+        self._shapes = dict(shapes)
+        FlatParameters(self, get_backend("numpy"), dtype)
+
+    @property
+    def backend(self) -> Backend | None:
+        """Where the layer lives.
+
+        None for a layer without parameters until `to` gives it a place: it follows its inputs.
+        """
+        return self._place if self._flat is None else self._flat.backend
+
+    @property
+    def xp(self) -> Namespace:
+        """The namespace of the layer's parameters."""
+        return (self._flat or self.flat).backend.xp
+
+    @property
+    def flat(self) -> FlatParameters:
+        """The flat buffers of this layer alone, with those of the layers within it.
+
+        A layer within a model shares the model's buffers. Asking for its own takes it out of
+        them; they are built anew when next asked for.
+        """
+        if self._flat is None:
+            raise NotReadyError(f"{type(self).__name__} has no parameters.")
+        if self._flat.owner is not self or self._flat.stale:
+            return self._gather()
+        return self._flat
+
+    def _gather(self) -> FlatParameters:
+        """A buffer of all parameters within, where the first of them lives."""
+        flats = [layer._flat for _, layer in self.walk() if layer._shapes and layer._flat]
+        dtypes = sorted({flat.dtype for flat in flats})
+        if len(dtypes) > 1:
+            raise DTypeError(
+                f"all layers of a model must have one dtype; got {' and '.join(dtypes)}."
+            )
+        return FlatParameters(self, flats[0].backend, dtypes[0])
+
+    @property
+    def dtype(self) -> str | None:
+        """The data type of the parameters, ``"float32"`` say; None without parameters."""
+        return None if self._flat is None else self._flat.dtype
+
+    def walk(self, prefix: str = "") -> Iterator[tuple[str, Layer]]:
+        """This layer and all within it, each with the prefix of its parameters' names."""
+        yield prefix, self
+        for index, child in enumerate(self.children):
+            yield from child.walk(f"{prefix}{index}.")
+
+    def parameters(self) -> dict[str, Array]:
+        """The parameters by name, views into the flat buffer, in the order of the layers."""
+        return {p + name: layer._values[name] for p, layer in self.walk() for name in layer._shapes}
+
+    def gradients(self) -> dict[str, Array]:
+        """The gradients of the parameters, under the same names."""
+        return {
+            p + name: layer._gradients[name] for p, layer in self.walk() for name in layer._shapes
+        }
+
+    def to(self, backend: str | Backend) -> Self:
+        """Move the layer, its parameters and gradients included; returns the layer.
+
+        What a training forward kept does not move: `backward` needs a new one.
+        """
+        target = get_backend(backend)
+        if self._flat is not None:
+            self.flat.to(target)
+        for _, layer in self.walk():
+            layer._place = target
+            layer._kept = None
+        return self
+
+    # Copies: views are rebuilt over buffers of the copy's own -----------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        for name in ("_flat", "_values", "_gradients", "_kept", "dinputs"):
+            state.pop(name, None)
+        if self._flat is not None:
+            xp = self._flat.backend.xp
+            state["_copies"] = {k: xp.asarray(v, copy=True) for k, v in self._values.items()}
+            state["_copied_to"] = self._flat.backend, self._flat.dtype
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        copies, place = state.pop("_copies", {}), state.pop("_copied_to", None)
+        self.__dict__.update(state)
+        self._values, self._gradients, self._flat, self._kept = {}, {}, None, None
+        if place is not None:
+            FlatParameters(self, *place)
+            for name, value in copies.items():
+                setattr(self, name, value)

@@ -1,0 +1,159 @@
+"""The dense layer: every input to every neuron."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nnfs_xp import _checks
+from nnfs_xp._typing import Array
+from nnfs_xp.backend import host_generator
+from nnfs_xp.errors import ShapeError
+from nnfs_xp.initializers import Initializer, he_normal
+from nnfs_xp.layers.base import Layer
+from nnfs_xp.parameters import Gradient, Parameter
+
+
+class Dense(Layer):
+    """Every neuron weighs all inputs and adds its bias.
+
+    Parameters
+    ----------
+    n_inputs, n_neurons : int
+    weight_regularizer_l1, weight_regularizer_l2 : float
+        Strength of the penalties on the weights, l1 * sum(abs(weights)) and
+        l2 * sum(weights**2).
+    bias_regularizer_l1, bias_regularizer_l2 : float
+        The same for the biases.
+    initializer : callable or None
+        Draws the weights: see `nnfs_xp.initializers`. None leaves them 0, to be assigned.
+        Biases start at 0.
+    seed : int, optional
+        Of the initial weights; by default they differ from run to run.
+    dtype : {"float32", "float64"}
+
+    Attributes
+    ----------
+    weights, dweights : array, shape (n_inputs, n_neurons)
+    biases, dbiases : array, shape (1, n_neurons)
+    dinputs : array, shape (batch, n_inputs)
+
+    Raises
+    ------
+    ShapeError, DTypeError, BackendError
+        From `forward` and `backward`: arrays that do not fit the layer.
+    NotReadyError
+        From `backward` without a training `forward` before it.
+
+    Notes
+    -----
+    Forward: output = inputs @ weights + biases.
+
+    Backward: dweights = inputs.T @ dvalues, dbiases = the sum of dvalues over the batch,
+    dinputs = dvalues @ weights.T. A penalty adds l1 * sign(weights) + 2 * l2 * weights to
+    dweights, where the sign of 0 counts as 1, as in the book.
+
+    Source: Kinsley and Kukieła 2020, *Neural Networks from Scratch*, chapters 3, 9 and 14.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nnfs_xp as nn
+    >>> layer = nn.Dense(4, 3, seed=0)
+    >>> output = layer.forward(np.ones((2, 4), dtype=np.float32), training=True)
+    >>> layer.backward(np.ones_like(output)).shape
+    (2, 4)
+    """
+
+    weights = Parameter(decay=True)
+    biases = Parameter()
+    dweights = Gradient()
+    dbiases = Gradient()
+
+    def __init__(
+        self,
+        n_inputs: int,
+        n_neurons: int,
+        *,
+        weight_regularizer_l1: float = 0.0,
+        weight_regularizer_l2: float = 0.0,
+        bias_regularizer_l1: float = 0.0,
+        bias_regularizer_l2: float = 0.0,
+        initializer: Initializer | None = he_normal,
+        seed: int | None = None,
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__()
+        self.n_inputs = _checks.check_count("n_inputs", n_inputs)
+        self.n_neurons = _checks.check_count("n_neurons", n_neurons)
+        check = _checks.check_range
+        self.weight_regularizer_l1 = check("weight_regularizer_l1", weight_regularizer_l1, 0)
+        self.weight_regularizer_l2 = check("weight_regularizer_l2", weight_regularizer_l2, 0)
+        self.bias_regularizer_l1 = check("bias_regularizer_l1", bias_regularizer_l1, 0)
+        self.bias_regularizer_l2 = check("bias_regularizer_l2", bias_regularizer_l2, 0)
+        self.initializer = initializer
+        self.create_parameters(
+            dtype, weights=(self.n_inputs, self.n_neurons), biases=(1, self.n_neurons)
+        )
+        self.initialize(host_generator(seed))
+
+    def initialize(self, generator: Any) -> None:
+        if self.initializer is not None:
+            self.weights = self.initializer(generator, (self.n_inputs, self.n_neurons))
+        self.biases[...] = 0.0
+
+    def forward(self, inputs: Array, training: bool = False) -> Array:
+        self._check_inputs(inputs, self.n_inputs)
+        output = inputs @ self.weights
+        output += self.biases
+        if training:
+            self._keep(output, inputs)
+        return output
+
+    def backward(self, dvalues: Array) -> Array:
+        self.backward_parameters(dvalues)
+        self.dinputs = dvalues @ self.weights.T
+        return self.dinputs
+
+    def backward_parameters(self, dvalues: Array) -> None:
+        xp, inputs = self._recall(dvalues)
+        self.dweights[...] = inputs.T @ dvalues
+        self.dbiases[...] = xp.sum(dvalues, axis=0, keepdims=True)
+        for values, gradient, l1, l2 in self._penalties():
+            gradient += l1 * xp.where(values < 0, -1.0, xp.ones_like(values))
+            gradient += 2 * l2 * values
+
+    def regularization_loss(self) -> Array | None:
+        terms = [
+            l1 * self.xp.sum(self.xp.abs(values)) + l2 * self.xp.sum(values * values)
+            for values, _, l1, l2 in self._penalties()
+        ]
+        return sum(terms[1:], start=terms[0]) if terms else None
+
+    def _penalties(self) -> list[tuple[Array, Array, float, float]]:
+        """The penalized parameters: values, gradient, strengths of L1 and L2."""
+        return [
+            (values, gradient, l1, l2)
+            for values, gradient, l1, l2 in (
+                (
+                    self.weights,
+                    self.dweights,
+                    self.weight_regularizer_l1,
+                    self.weight_regularizer_l2,
+                ),
+                (self.biases, self.dbiases, self.bias_regularizer_l1, self.bias_regularizer_l2),
+            )
+            if l1 or l2
+        ]
+
+    def config(self) -> dict[str, Any]:
+        names = ("n_inputs", "n_neurons", "weight_regularizer_l1", "weight_regularizer_l2")
+        names += ("bias_regularizer_l1", "bias_regularizer_l2", "dtype")
+        return {name: getattr(self, name) for name in names}
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        if input_shape != (self.n_inputs,):
+            raise ShapeError(
+                f"Dense({self.n_inputs}, {self.n_neurons}) takes samples of shape "
+                f"({self.n_inputs},); got {input_shape}."
+            )
+        return (self.n_neurons,)

@@ -1,0 +1,76 @@
+"""Dropout: neurons are silenced at random while training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nnfs_xp import _checks
+from nnfs_xp._typing import Array
+from nnfs_xp.backend import backend_of, host_generator
+from nnfs_xp.kernels.standard import BITS
+from nnfs_xp.layers.base import Layer
+
+
+class Dropout(Layer):
+    """Sets a share of its inputs to 0 in training and scales the rest up to make good for it.
+
+    Each training forward draws another mask, by hashing (seed, stream, step, element) on the
+    device: the same on every backend. A `Trainer` sets the seed, and a stream for each layer.
+
+    Parameters
+    ----------
+    rate : float
+        The share that is dropped, in [0, 1).
+    seed : int, optional
+        Of the masks; by default they differ from run to run.
+
+    Attributes
+    ----------
+    step : int
+        Training forwards so far: what the next mask depends on besides seed and stream.
+
+    Notes
+    -----
+    Forward, training: output = inputs * mask / (1 - rate), each mask element 0 with
+    probability rate, else 1; otherwise output = inputs.
+
+    Backward: dinputs = dvalues * mask / (1 - rate).
+
+    Source: Srivastava et al. 2014, *Dropout*, section 10 (the scaling); *Neural Networks from
+    Scratch*, chapter 15.
+    """
+
+    def __init__(self, rate: float, *, seed: int | None = None) -> None:
+        super().__init__()
+        self.rate = _checks.check_range("rate", rate, 0, 1)
+        self.initialize(host_generator(seed))
+
+    def initialize(self, generator: Any) -> None:
+        """Draw the seed of the masks."""
+        self.reseed(int(generator.integers(2**63)), stream=0)
+
+    def reseed(self, seed: int, stream: int, step: int = 0) -> None:
+        self.seed, self.stream, self.step = seed, stream, step
+
+    def forward(self, inputs: Array, training: bool = False) -> Array:
+        xp = self._check_inputs(inputs)
+        if not training:
+            return inputs
+        backend = self.backend or backend_of(inputs)
+        bits = backend.random_bits(
+            tuple(inputs.shape), seed=self.seed, stream=self.stream, step=self.step
+        )
+        self.step += 1
+        kept = bits >= round(self.rate * 2**BITS)
+        scale = 1 / (1 - self.rate)
+        output: Array = xp.where(kept, inputs * scale, 0.0)
+        self._keep(output, kept, scale)
+        return output
+
+    def backward(self, dvalues: Array) -> Array:
+        xp, kept, scale = self._recall(dvalues)
+        self.dinputs = xp.where(kept, dvalues * scale, 0.0)
+        return self.dinputs
+
+    def config(self) -> dict[str, Any]:
+        return {"rate": self.rate}

@@ -1,0 +1,59 @@
+"""Stochastic gradient descent."""
+
+from __future__ import annotations
+
+from nnfs_xp import _checks
+from nnfs_xp._typing import Namespace
+from nnfs_xp.errors import ArgumentError
+from nnfs_xp.optimizers.base import Optimizer, State
+from nnfs_xp.parameters import FlatParameters
+
+
+class SGD(Optimizer):
+    """Steps against the gradient, with momentum if asked.
+
+    Parameters
+    ----------
+    learning_rate : float
+        The book's default of 1.
+    decay : float
+        See `Optimizer`.
+    momentum : float
+        The share of the last step that is made again, in [0, 1).
+    nesterov : bool
+        Step from where the momentum is about to lead. Needs momentum.
+
+    Notes
+    -----
+    v = momentum * v - learning_rate * gradients; values += v. With Nesterov's momentum,
+    values += momentum * v - learning_rate * gradients, with the new v.
+
+    Source: *Neural Networks from Scratch*, chapter 10; Sutskever et al. 2013, *On the
+    importance of initialization and momentum in deep learning*, equations 1 to 4.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float = 1.0,
+        decay: float = 0.0,
+        momentum: float = 0.0,
+        *,
+        nesterov: bool = False,
+    ) -> None:
+        super().__init__(learning_rate, decay)
+        self.momentum = _checks.check_range("momentum", momentum, 0, 1)
+        if nesterov and not momentum:
+            raise ArgumentError("Nesterov's momentum needs a momentum above 0.")
+        self.nesterov = nesterov
+        self.state_names = ("velocity",) if self.momentum else ()
+
+    def apply(self, xp: Namespace, flat: FlatParameters, state: State) -> None:
+        del xp
+        step = flat.gradients * -self.current_learning_rate
+        if not self.momentum:
+            flat.values += step
+            return
+        v = state["velocity"]
+        v *= self.momentum
+        v += step
+        flat.values += step + self.momentum * v if self.nesterov else v

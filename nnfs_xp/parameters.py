@@ -1,0 +1,170 @@
+"""The flat buffers: all parameters of a model in one array, all gradients in another."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING, overload
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from nnfs_xp._typing import Array
+    from nnfs_xp.backend import Backend
+    from nnfs_xp.layers.base import Layer
+
+from nnfs_xp.errors import ShapeError
+
+
+class Parameter:
+    """A trainable array of a layer: reads as a view into the flat buffer of the values.
+
+    Declare one in the class body of a layer and its gradient next to it::
+
+        class Dense(Layer):
+            weights = Parameter(decay=True)
+            dweights = Gradient()
+
+    Assignment copies into place and checks the shape; arrays of any backend will do.
+
+    Parameters
+    ----------
+    decay : bool
+        Whether weight decay acts on it: yes for weights, no for biases.
+    """
+
+    def __init__(self, *, decay: bool = False) -> None:
+        self.decay = decay
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, layer: None, owner: type) -> Parameter: ...
+    @overload
+    def __get__(self, layer: Layer, owner: type) -> Array: ...
+    def __get__(self, layer: Layer | None, owner: type) -> Parameter | Array:
+        if layer is None:
+            return self
+        return layer._values[self.name]
+
+    def __set__(self, layer: Layer, value: Any) -> None:
+        _copy_into(layer, self.name, layer._values[self.name], value)
+
+
+class Gradient:
+    """The gradient of a `Parameter`: a view into the flat buffer of the gradients.
+
+    Its name is that of the parameter with a ``d`` in front.
+    """
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+        self.parameter = name.removeprefix("d")
+
+    @overload
+    def __get__(self, layer: None, owner: type) -> Gradient: ...
+    @overload
+    def __get__(self, layer: Layer, owner: type) -> Array: ...
+    def __get__(self, layer: Layer | None, owner: type) -> Gradient | Array:
+        if layer is None:
+            return self
+        return layer._gradients[self.parameter]
+
+    def __set__(self, layer: Layer, value: Any) -> None:
+        _copy_into(layer, self.name, layer._gradients[self.parameter], value)
+
+
+def _copy_into(layer: Layer, name: str, view: Array, value: Any) -> None:
+    if value is view:  # `layer.weights += x` assigns the view to itself
+        return
+    flat = layer._flat
+    assert flat is not None, "a layer with parameters lives in a buffer"
+    array = flat.backend.asarray(value, flat.dtype)
+    if tuple(array.shape) != tuple(view.shape):
+        hint = " Did you mean to transpose?" if tuple(array.shape) == tuple(view.shape)[::-1] else ""
+        raise ShapeError(
+            f"`{name}` must have shape {tuple(view.shape)}; got {tuple(array.shape)}.{hint}"
+        )
+    view[...] = array
+
+
+class FlatParameters:
+    """The values of a layer's parameters in one array and their gradients in another.
+
+    Those of all layers within it are included; the parameters that decay come first. The
+    layers hold views, so an optimizer is one pass over two arrays, and a checkpoint one write.
+    A new buffer takes the parameters over from those that they lived in, with their values;
+    these are `stale` from then on.
+
+    Parameters
+    ----------
+    owner : Layer
+    backend : Backend
+    dtype : str
+
+    Attributes
+    ----------
+    values, gradients : array, shape (size,)
+    size : int
+        The number of parameters.
+    n_decayed : int
+        The first so many elements belong to parameters that decay.
+    stale : bool
+        Whether another buffer has taken over any of the parameters.
+    """
+
+    def __init__(self, owner: Layer, backend: Backend, dtype: str) -> None:
+        self.owner = owner
+        self.backend = backend
+        self.dtype = dtype
+        self.stale = False
+        self._slots = sorted(
+            ((layer, name) for _, layer in owner.walk() for name in layer._shapes),
+            key=lambda slot: not _decays(*slot),
+        )
+        self.n_decayed = sum(prod(la._shapes[n]) for la, n in self._slots if _decays(la, n))
+        self.size = sum(prod(layer._shapes[name]) for layer, name in self._slots)
+        zeros = backend.xp.zeros
+        native = backend.dtype(dtype)
+        self.values: Array = zeros(self.size, dtype=native, device=backend.device)
+        self.gradients: Array = zeros(self.size, dtype=native, device=backend.device)
+
+        former = [(la._values.get(name), la._gradients.get(name)) for la, name in self._slots]
+        self._view()
+        for (layer, name), (value, gradient) in zip(self._slots, former, strict=True):
+            if value is not None and gradient is not None:
+                layer._values[name][...] = backend.asarray(value, dtype)
+                layer._gradients[name][...] = backend.asarray(gradient, dtype)
+        for layer in {id(layer): layer for layer, _ in self._slots}.values():
+            if layer._flat is not None:
+                layer._flat.stale = True
+            layer._flat = self
+        owner._flat = self
+
+    def to(self, backend: Backend) -> None:
+        """Move both arrays, and the layers' views with them."""
+        self.values = _owned(backend, self.values)
+        self.gradients = _owned(backend, self.gradients)
+        self.backend = backend
+        self._view()
+
+    def _view(self) -> None:
+        reshape = self.backend.xp.reshape
+        start = 0
+        for layer, name in self._slots:
+            shape = layer._shapes[name]
+            stop = start + prod(shape)
+            layer._values[name] = reshape(self.values[start:stop], shape)
+            layer._gradients[name] = reshape(self.gradients[start:stop], shape)
+            start = stop
+
+
+def _decays(layer: Layer, name: str) -> bool:
+    parameter: Parameter = getattr(type(layer), name)
+    return parameter.decay
+
+
+def _owned(backend: Backend, array: Array) -> Array:
+    """The array on that backend, in memory that nothing else shares."""
+    moved: Array = backend.xp.asarray(backend.asarray(array), copy=True)
+    return moved

@@ -1,0 +1,6 @@
+"""Training and what it reports."""
+
+from nnfs_xp.training.history import History
+from nnfs_xp.training.trainer import Trainer
+
+__all__ = ["History", "Trainer"]
