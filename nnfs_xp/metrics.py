@@ -69,9 +69,7 @@ class BinaryAccuracy(Metric):
         if y_true.ndim == 1:
             y_true = y_true[:, None]
         truths = xp.astype(y_true, xp.bool, copy=False)
-        hits: Array = xp.mean(
-            xp.astype((y_pred > self.threshold) == truths, y_pred.dtype), axis=1
-        )
+        hits: Array = xp.mean(xp.astype((y_pred > self.threshold) == truths, y_pred.dtype), axis=1)
         return hits
 
 

@@ -81,7 +81,9 @@ def _copy_into(layer: Layer, name: str, view: Array, value: Any) -> None:
     assert flat is not None, "a layer with parameters lives in a buffer"
     array = flat.backend.asarray(value, flat.dtype)
     if tuple(array.shape) != tuple(view.shape):
-        hint = " Did you mean to transpose?" if tuple(array.shape) == tuple(view.shape)[::-1] else ""
+        hint = (
+            " Did you mean to transpose?" if tuple(array.shape) == tuple(view.shape)[::-1] else ""
+        )
         raise ShapeError(
             f"`{name}` must have shape {tuple(view.shape)}; got {tuple(array.shape)}.{hint}"
         )

@@ -38,7 +38,9 @@ def spiral_data(
     """
     samples = check_count("samples", samples)
     classes = check_count("classes", classes)
-    draw = np.random.standard_normal if seed is None else np.random.default_rng(seed).standard_normal
+    draw = (
+        np.random.standard_normal if seed is None else np.random.default_rng(seed).standard_normal
+    )
     arms = np.arange(classes)[:, None]
     radius = np.linspace(0.0, 1.0, samples)
     t = np.linspace(4 * arms[:, 0], 4 * (arms[:, 0] + 1), samples, axis=1)

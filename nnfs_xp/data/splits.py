@@ -16,9 +16,7 @@ class Split(NamedTuple):
     y_test: np.ndarray[Any, Any]
 
 
-def hold_out(
-    X: np.ndarray[Any, Any], y: np.ndarray[Any, Any], *, share: float, seed: int
-) -> Split:
+def hold_out(X: np.ndarray[Any, Any], y: np.ndarray[Any, Any], *, share: float, seed: int) -> Split:
     """Hold out a share of the samples, drawn at random with each class in proportion.
 
     Parameters

@@ -88,7 +88,8 @@ def load(
         description = json.loads(metadata[_KEY])
         if description["version"] != _VERSION:
             raise CheckpointError(
-                f"{path} is of format version {description['version']}; this release reads {_VERSION}."
+                f"{path} is of format version {description['version']}; "
+                f"this release reads {_VERSION}."
             )
         known = {name: getattr(_layers, name) for name in _layers.__all__ if name != "Layer"}
         known |= {layer.__name__: layer for layer in custom_layers}
@@ -116,7 +117,7 @@ def _build(description: Any, known: dict[str, type[Layer]]) -> Layer:
         )
     if "layers" in description:
         parts = [_build(part, known) for part in description["layers"]]
-        return known[name](*parts)  # type: ignore[call-arg] # Sequential and its like take layers
+        return known[name](*parts)
     return known[name](**description["config"])
 
 

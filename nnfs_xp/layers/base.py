@@ -164,7 +164,7 @@ class Layer:
         return None if self._flat is None else self._flat.dtype
 
     def walk(self, prefix: str = "") -> Iterator[tuple[str, Layer]]:
-        """This layer and all within it, each with the prefix of its parameters' names."""
+        """The layer and all within it, each with the prefix of its parameters' names."""
         yield prefix, self
         for index, child in enumerate(self.children):
             yield from child.walk(f"{prefix}{index}.")

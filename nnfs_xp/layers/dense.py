@@ -50,7 +50,7 @@ class Dense(Layer):
 
     Backward: dweights = inputs.T @ dvalues, dbiases = the sum of dvalues over the batch,
     dinputs = dvalues @ weights.T. A penalty adds l1 * sign(weights) + 2 * l2 * weights to
-    dweights, where the sign of 0 counts as 1, as in the book.
+    dweights.
 
     Source: Kinsley and Kukieła 2020, *Neural Networks from Scratch*, chapters 3, 9 and 14.
 
@@ -119,7 +119,7 @@ class Dense(Layer):
         self.dweights[...] = inputs.T @ dvalues
         self.dbiases[...] = xp.sum(dvalues, axis=0, keepdims=True)
         for values, gradient, l1, l2 in self._penalties():
-            gradient += l1 * xp.where(values < 0, -1.0, xp.ones_like(values))
+            gradient += l1 * xp.sign(values)
             gradient += 2 * l2 * values
 
     def regularization_loss(self) -> Array | None:
@@ -146,9 +146,15 @@ class Dense(Layer):
         ]
 
     def config(self) -> dict[str, Any]:
-        names = ("n_inputs", "n_neurons", "weight_regularizer_l1", "weight_regularizer_l2")
-        names += ("bias_regularizer_l1", "bias_regularizer_l2", "dtype")
-        return {name: getattr(self, name) for name in names}
+        return {
+            "n_inputs": self.n_inputs,
+            "n_neurons": self.n_neurons,
+            "weight_regularizer_l1": self.weight_regularizer_l1,
+            "weight_regularizer_l2": self.weight_regularizer_l2,
+            "bias_regularizer_l1": self.bias_regularizer_l1,
+            "bias_regularizer_l2": self.bias_regularizer_l2,
+            "dtype": self.dtype,
+        }
 
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         if input_shape != (self.n_inputs,):

@@ -36,7 +36,10 @@ class _Regression(Loss):
                 f"`y_true` must have the dtype of the predictions, {y_pred.dtype}; "
                 f"got {y_true.dtype}. Convert it first."
             )
-        return y_pred - xp.astype(match_outputs(y_true, y_pred.shape), y_pred.dtype, copy=False)
+        difference: Array = y_pred - xp.astype(
+            match_outputs(y_true, y_pred.shape), y_pred.dtype, copy=False
+        )
+        return difference
 
     def prepare_targets(self, y_true: Array, n_outputs: int, dtype: DType) -> Array:
         xp = backend_of(y_true).xp

@@ -44,6 +44,13 @@ class Trainer:
         Of the shuffles and of the random numbers that layers draw. The initial weights are the
         model's own.
 
+    Attributes
+    ----------
+    epoch : int
+        Epochs done so far.
+    history : History
+        Of the last `fit`, also where that was interrupted.
+
     Examples
     --------
     >>> import nnfs_xp as nn
@@ -79,6 +86,7 @@ class Trainer:
         self.backend = get_backend(backend)
         self.seed = seed
         self.epoch = 0
+        self.history = History()
         model.to(self.backend)
 
         layers = model.layers if isinstance(model, Sequential) else (model,)
@@ -147,7 +155,7 @@ class Trainer:
         self._flat_targets = flat_targets
         for metric in self.metrics:
             metric.prepare(y)
-        history = History()
+        self.history = history = History()
         n = X.shape[0]
         with Progress(self.epoch + epochs, n, shown=progress) as bar:
             for _ in range(epochs):

@@ -1,0 +1,312 @@
+"""The command ``nnfs-xp``: train, evaluate and predict from a terminal."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import logging
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import nnfs_xp as nn
+from nnfs_xp.data import hold_out
+from nnfs_xp.errors import ArgumentError, BackendError, DataError, DivergenceError, NnfsError
+from nnfs_xp.interop.atomic import write_atomically
+from nnfs_xp.recipes import RECIPES, Recipe, build_classifier, find_recipe
+
+MODEL, RUN, HISTORY, PICTURE = "model.safetensors", "run.json", "history.csv", "training.png"
+
+_VALIDATION_SHARE = 0.1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if not hasattr(options, "command"):
+        parser.print_help()
+        return 2
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        return int(options.command(options))
+    except DivergenceError as error:
+        print(f"nnfs-xp: {error}", file=sys.stderr)
+        return 1
+    except (NnfsError, OSError) as error:
+        print(f"nnfs-xp: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("nnfs-xp: interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="nnfs-xp", description="Train small neural networks, every line of them in view."
+    )
+    parser.add_argument("--version", action="version", version=f"nnfs-xp {nn.__version__}")
+    commands = parser.add_subparsers(title="commands")
+
+    train = commands.add_parser("train", help="train on a data set and keep the model")
+    train.set_defaults(command=_train)
+    train.add_argument(
+        "dataset",
+        nargs="?",
+        default="digits",
+        help=f"{', '.join(RECIPES)} (default: %(default)s, which needs no download)",
+    )
+    _add_backend(train)
+    train.add_argument(
+        "--hidden", type=_widths, metavar="N,N", help="widths of the hidden layers, as in 128,64"
+    )
+    train.add_argument("--epochs", type=_count, metavar="N")
+    train.add_argument("--batch-size", type=_count, metavar="N")
+    train.add_argument("--learning-rate", type=float, metavar="RATE", help="of Adam")
+    train.add_argument(
+        "--dropout", type=float, metavar="RATE", help="share of neurons silenced in training"
+    )
+    train.add_argument("--seed", type=_seed, default=0, metavar="N", help="(default: %(default)s)")
+    train.add_argument(
+        "--out", type=Path, metavar="DIR", help="results (default: runs/DATASET-TIME)"
+    )
+
+    evaluate = commands.add_parser("evaluate", help="test a kept model")
+    evaluate.set_defaults(command=_evaluate)
+    evaluate.add_argument("folder", type=Path, metavar="DIR", help="the --out of a training")
+    evaluate.add_argument("dataset", nargs="?", help="(default: the one trained on)")
+    _add_backend(evaluate)
+
+    predict = commands.add_parser("predict", help="classify the rows of a CSV file")
+    predict.set_defaults(command=_predict)
+    predict.add_argument("folder", type=Path, metavar="DIR", help="the --out of a training")
+    predict.add_argument(
+        "file",
+        type=Path,
+        metavar="FILE.csv",
+        help="a row for each sample, features in the data set's own units (pixels of digits go "
+        "from 0 to 16, of MNIST from 0 to 255); the first row may be a header",
+    )
+    predict.add_argument("-o", "--output", type=Path, metavar="FILE", help="instead of the screen")
+    _add_backend(predict)
+
+    backends = commands.add_parser("backends", help="what can run here, and why not the rest")
+    backends.set_defaults(command=_backends)
+    return parser
+
+
+def _add_backend(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--backend",
+        default="auto",
+        metavar="NAME",
+        help="numpy, cupy, cupy:1, torch, torch:cuda, … (default: a usable CUDA GPU, else numpy)",
+    )
+
+
+def _count(text: str) -> int:
+    value = int(text) if text.strip().isdecimal() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+    return value
+
+
+def _seed(text: str) -> int:
+    if not text.strip().isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 0")
+    return int(text)
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    return tuple(_count(part) for part in text.split(","))
+
+
+def _train(options: argparse.Namespace) -> int:
+    recipe = find_recipe(options.dataset)
+    asked = ("hidden", "epochs", "batch_size", "learning_rate", "dropout")
+    given = {name: getattr(options, name) for name in asked if getattr(options, name) is not None}
+    recipe = replace(recipe, **given)
+    backend = nn.get_backend(options.backend)
+    optimizer = nn.Adam(recipe.learning_rate, decay=recipe.decay)
+    X, y, X_test, y_test = recipe.load()
+    X, y, X_val, y_val = hold_out(X, y, share=_VALIDATION_SHARE, seed=options.seed)
+    model = build_classifier(
+        X.shape[1], recipe.hidden, len(recipe.classes), recipe.dropout, options.seed
+    )
+    folder = _make_folder(options.out, options.dataset)
+    trainer = nn.Trainer(
+        model, nn.CategoricalCrossentropy(), optimizer, backend=backend, seed=options.seed
+    )
+    widths = "-".join(str(n) for n in (X.shape[1], *recipe.hidden, len(recipe.classes)))
+    print(f"{options.dataset}: {len(X)} samples, network {widths}, on {backend.name}")
+
+    start = time.perf_counter()
+    interrupted = False
+    try:
+        trainer.fit(
+            X,
+            y,
+            epochs=recipe.epochs,
+            batch_size=recipe.batch_size,
+            validation_data=(X_val, y_val),
+        )
+    except KeyboardInterrupt:
+        interrupted = True
+    seconds = time.perf_counter() - start
+    test = trainer.evaluate(X_test, y_test)
+    run = {
+        "dataset": options.dataset,
+        "nnfs_xp": nn.__version__,
+        "backend": backend.name,
+        "seed": options.seed,
+        "hidden": recipe.hidden,
+        "epochs": recipe.epochs,
+        "batch_size": recipe.batch_size,
+        "learning_rate": recipe.learning_rate,
+        "decay": recipe.decay,
+        "dropout": recipe.dropout,
+        "epochs_done": trainer.epoch,
+        "seconds": round(seconds, 3),
+        "test": test,
+    }
+    _keep(folder, model, trainer.history, run)
+    if interrupted:
+        print(f"interrupted in epoch {trainer.epoch + 1}; the model so far is in {folder}")
+        return 130
+    speed = len(X) * trainer.epoch / seconds
+    print(f"trained {trainer.epoch} epochs in {seconds:.1f} s, {speed:,.0f} samples/s")
+    print(f"test accuracy {test['accuracy']:.4f}, loss {test['loss']:.4f}")
+    print(f"results in {folder}")
+    return 0
+
+
+def _make_folder(out: Path | None, dataset: str) -> Path:
+    """The folder for the results, there and writable before any work is done."""
+    if out is None:
+        name = f"{dataset}-{datetime.now():%Y%m%d-%H%M%S}"
+        out = Path("runs") / name
+        count = 1
+        while out.exists():
+            count += 1
+            out = Path("runs") / f"{name}-{count}"
+    if (out / MODEL).exists():
+        raise ArgumentError(f"{out} already holds a model. Name another --out, or delete it first.")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise ArgumentError(f"cannot write to --out {out}: {error.strerror}.") from error
+    return out
+
+
+def _keep(folder: Path, model: nn.Layer, history: nn.History, run: dict[str, Any]) -> None:
+    nn.save(model, folder / MODEL)
+    write_atomically(folder / RUN, (json.dumps(run, indent=2) + "\n").encode())
+    history.to_csv(folder / HISTORY)
+    if not history.epochs:
+        return
+    from nnfs_xp.plots import plot_history
+
+    try:
+        plot_history(history, folder / PICTURE, title=run["dataset"])
+    except BackendError as error:
+        print(f"no picture of the training: {error}", file=sys.stderr)
+
+
+def _open_run(folder: Path) -> tuple[nn.Layer, str]:
+    """The model that a training left in the folder, and the name of its data set."""
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder}.")
+    model = nn.load(folder / MODEL, backend="numpy")
+    try:
+        dataset = json.loads((folder / RUN).read_text(encoding="utf-8"))["dataset"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{folder / RUN} is missing or damaged: {error}.") from error
+    return model, str(dataset)
+
+
+def _trainer(model: nn.Layer, backend: str) -> nn.Trainer:
+    return nn.Trainer(model, nn.CategoricalCrossentropy(), nn.Adam(), backend=backend)
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    model, trained_on = _open_run(options.folder)
+    name = options.dataset or trained_on
+    data = find_recipe(name).load()
+    figures = _trainer(model, options.backend).evaluate(data.X_test, data.y_test)
+    print(f"{name}: test accuracy {figures['accuracy']:.4f}, loss {figures['loss']:.4f}")
+    return 0
+
+
+def _predict(options: argparse.Namespace) -> int:
+    model, dataset = _open_run(options.folder)
+    recipe = find_recipe(dataset)
+    X = _read_features(options.file) / recipe.unit
+    probabilities = _trainer(model, options.backend).predict_proba(X)
+    if options.output is None:
+        _write_predictions(sys.stdout, recipe, probabilities)
+    else:
+        with options.output.open("w", newline="", encoding="utf-8") as file:
+            _write_predictions(file, recipe, probabilities)
+    return 0
+
+
+def _write_predictions(file: Any, recipe: Recipe, probabilities: np.ndarray[Any, Any]) -> None:
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["prediction", "probability"])
+    for label, row in zip(probabilities.argmax(axis=1), probabilities, strict=True):
+        writer.writerow([recipe.classes[label], f"{row[label]:.4f}"])
+
+
+def _read_features(path: Path) -> np.ndarray[Any, Any]:
+    """The numbers in a CSV file, a row for each sample; the first row may be a header."""
+    rows: list[list[float]] = []
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            for number, cells in enumerate(csv.reader(file), start=1):
+                if not cells:
+                    continue
+                try:
+                    rows.append([float(cell) for cell in cells])
+                except ValueError:
+                    if number == 1:
+                        continue
+                    column = next(i for i, cell in enumerate(cells, 1) if not _is_number(cell))
+                    raise DataError(
+                        f"{path}: row {number}, column {column}: "
+                        f"{cells[column - 1]!r} is no number."
+                    ) from None
+                if len(rows[-1]) != len(rows[0]):
+                    raise DataError(
+                        f"{path}: row {number} has {len(cells)} columns; those before it have "
+                        f"{len(rows[0])}."
+                    )
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} is no CSV file: {error}.") from error
+    if not rows:
+        raise DataError(f"{path} has no rows of numbers.")
+    return np.asarray(rows, dtype=np.float64)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _backends(options: argparse.Namespace) -> int:
+    del options
+    for name, text in nn.available_backends().items():
+        print(f"{name:18} {text}")
+    return 0

@@ -1,0 +1,128 @@
+"""What the command line trains: each data set with settings that suit it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nnfs_xp.data import (
+    FASHION_CLASSES,
+    Split,
+    hold_out,
+    load_digits,
+    load_fashion_mnist,
+    load_mnist,
+    spiral_data,
+)
+from nnfs_xp.errors import DataError
+from nnfs_xp.layers import Dense, Dropout, Layer, ReLU, Sequential, Softmax
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A data set and how to train on it.
+
+    Attributes
+    ----------
+    load : callable
+        Gives the data, split for the final test.
+    classes : tuple of str
+        Their names in the order of the labels.
+    unit : float
+        What a feature of 1 stands for in the data set's own units: 255 grey levels, say. The
+        features of a file to predict from are divided by it.
+    hidden : tuple of int
+        The widths of the hidden layers.
+    epochs, batch_size, learning_rate, decay, dropout
+        See `Trainer.fit`, `Adam` and `Dropout`.
+    """
+
+    load: Callable[[], Split]
+    classes: tuple[str, ...]
+    unit: float
+    hidden: tuple[int, ...]
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    decay: float
+    dropout: float
+
+
+def _spiral() -> Split:
+    return hold_out(*spiral_data(samples=1000, classes=3, seed=0), share=0.2, seed=0)
+
+
+_DIGITS = tuple("0123456789")
+
+RECIPES = {
+    "digits": Recipe(
+        load=load_digits,
+        classes=_DIGITS,
+        unit=16,
+        hidden=(128, 64),
+        epochs=60,
+        batch_size=32,
+        learning_rate=0.003,
+        decay=0.003,
+        dropout=0.3,
+    ),
+    "spiral": Recipe(
+        load=_spiral,
+        classes=("0", "1", "2"),
+        unit=1,
+        hidden=(64, 64),
+        epochs=60,
+        batch_size=32,
+        learning_rate=0.005,
+        decay=0.001,
+        dropout=0.0,
+    ),
+    "mnist": Recipe(
+        load=load_mnist,
+        classes=_DIGITS,
+        unit=255,
+        hidden=(512, 256),
+        epochs=5,
+        batch_size=128,
+        learning_rate=0.002,
+        decay=0.001,
+        dropout=0.2,
+    ),
+    "fashion-mnist": Recipe(
+        load=load_fashion_mnist,
+        classes=FASHION_CLASSES,
+        unit=255,
+        hidden=(512, 256),
+        epochs=10,
+        batch_size=128,
+        learning_rate=0.002,
+        decay=0.001,
+        dropout=0.2,
+    ),
+}
+
+
+def find_recipe(name: str) -> Recipe:
+    """The recipe of that name.
+
+    Raises
+    ------
+    DataError
+        There is none.
+    """
+    if name not in RECIPES:
+        raise DataError(f"unknown data set {name!r}; known are {', '.join(RECIPES)}.")
+    return RECIPES[name]
+
+
+def build_classifier(
+    n_inputs: int, hidden: tuple[int, ...], n_classes: int, dropout: float, seed: int
+) -> Sequential:
+    """Dense layers with ReLU and dropout between them, and a softmax at the end."""
+    layers: list[Layer] = []
+    for width in hidden:
+        layers += [Dense(n_inputs, width), ReLU()]
+        if dropout:
+            layers.append(Dropout(dropout))
+        n_inputs = width
+    return Sequential(*layers, Dense(n_inputs, n_classes), Softmax(), seed=seed)
