@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import prod
-from typing import TYPE_CHECKING, overload
+from typing import Any, Protocol, overload
 
-if TYPE_CHECKING:
-    from typing import Any
-
-    from nnfs_xp._typing import Array
-    from nnfs_xp.backend import Backend
-    from nnfs_xp.layers.base import Layer
-
+from nnfs_xp._typing import Array
+from nnfs_xp.backend import Backend
 from nnfs_xp.errors import ShapeError
+
+
+class Holder(Protocol):
+    """What the buffers ask of a layer."""
+
+    _shapes: dict[str, tuple[int, ...]]
+    _values: dict[str, Array]
+    _gradients: dict[str, Array]
+    _flat: FlatParameters | None
+
+    def walk(self) -> Iterator[tuple[str, Holder]]:
+        """The layer and all within it, each with a prefix for the names of its parameters."""
 
 
 class Parameter:
@@ -41,13 +49,13 @@ class Parameter:
     @overload
     def __get__(self, layer: None, owner: type) -> Parameter: ...
     @overload
-    def __get__(self, layer: Layer, owner: type) -> Array: ...
-    def __get__(self, layer: Layer | None, owner: type) -> Parameter | Array:
+    def __get__(self, layer: Holder, owner: type) -> Array: ...
+    def __get__(self, layer: Holder | None, owner: type) -> Parameter | Array:
         if layer is None:
             return self
         return layer._values[self.name]
 
-    def __set__(self, layer: Layer, value: Any) -> None:
+    def __set__(self, layer: Holder, value: Any) -> None:
         _copy_into(layer, self.name, layer._values[self.name], value)
 
 
@@ -64,17 +72,17 @@ class Gradient:
     @overload
     def __get__(self, layer: None, owner: type) -> Gradient: ...
     @overload
-    def __get__(self, layer: Layer, owner: type) -> Array: ...
-    def __get__(self, layer: Layer | None, owner: type) -> Gradient | Array:
+    def __get__(self, layer: Holder, owner: type) -> Array: ...
+    def __get__(self, layer: Holder | None, owner: type) -> Gradient | Array:
         if layer is None:
             return self
         return layer._gradients[self.parameter]
 
-    def __set__(self, layer: Layer, value: Any) -> None:
+    def __set__(self, layer: Holder, value: Any) -> None:
         _copy_into(layer, self.name, layer._gradients[self.parameter], value)
 
 
-def _copy_into(layer: Layer, name: str, view: Array, value: Any) -> None:
+def _copy_into(layer: Holder, name: str, view: Array, value: Any) -> None:
     if value is view:  # `layer.weights += x` assigns the view to itself
         return
     flat = layer._flat
@@ -115,7 +123,7 @@ class FlatParameters:
         Whether another buffer has taken over any of the parameters.
     """
 
-    def __init__(self, owner: Layer, backend: Backend, dtype: str) -> None:
+    def __init__(self, owner: Holder, backend: Backend, dtype: str) -> None:
         self.owner = owner
         self.backend = backend
         self.dtype = dtype
@@ -161,7 +169,7 @@ class FlatParameters:
             start = stop
 
 
-def _decays(layer: Layer, name: str) -> bool:
+def _decays(layer: Holder, name: str) -> bool:
     parameter: Parameter = getattr(type(layer), name)
     return parameter.decay
 

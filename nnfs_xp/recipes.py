@@ -85,7 +85,7 @@ RECIPES = {
         epochs=5,
         batch_size=128,
         learning_rate=0.002,
-        decay=0.001,
+        decay=0.002,
         dropout=0.2,
     ),
     "fashion-mnist": Recipe(
@@ -96,7 +96,7 @@ RECIPES = {
         epochs=10,
         batch_size=128,
         learning_rate=0.002,
-        decay=0.001,
+        decay=0.002,
         dropout=0.2,
     ),
 }

@@ -210,7 +210,7 @@ def no_synchronization() -> Iterator[None]:
     of them would wait for the device. NumPy's arrays and CuPy's cannot be made to refuse.
     """
 
-    def refuse(*args: Any, **kwargs: Any) -> Any:
+    def refuse(*_args: Any, **_kwargs: Any) -> Any:
         raise AssertionError("the value of an array was read: on a GPU this waits for the device")
 
     conversions = ("__bool__", "__float__", "__int__", "__index__", "__complex__", "__array__")

@@ -39,8 +39,12 @@ def save(model: Layer, path: str | Path) -> None:
     CheckpointError
         The file cannot be written.
     """
-    path = Path(path)
-    description = {"version": _VERSION, "model": describe(model)}
+    write_model(Path(path), model, {})
+
+
+def write_model(path: Path, model: Layer, extra: dict[str, Any]) -> None:
+    """Write a model with more in its description: see `save` and `read_model`."""
+    description = {"version": _VERSION, "model": describe(model), **extra}
     weights = {name: to_numpy(array) for name, array in model.parameters().items()}
     content = to_safetensors(weights, metadata={_KEY: json.dumps(description)})
     try:
@@ -72,8 +76,27 @@ def load(
     CheckpointError
         The file is missing, damaged, or none of ours.
     """
-    path = Path(path)
     target = get_backend(backend)
+    known = {name: getattr(_layers, name) for name in _layers.__all__ if name != "Layer"}
+    known |= {layer.__name__: layer for layer in custom_layers}
+    model, _ = read_model(Path(path), known)
+    return model.to(target)
+
+
+def read_model(path: Path, known: dict[str, type[Layer]]) -> tuple[Layer, dict[str, Any]]:
+    """The model in a file, on NumPy, and the whole description that came with it.
+
+    Parameters
+    ----------
+    path : Path
+    known : dict of str to Layer class
+        The classes that the file may name.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing, damaged, or none of ours.
+    """
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
@@ -91,13 +114,11 @@ def load(
                 f"{path} is of format version {description['version']}; "
                 f"this release reads {_VERSION}."
             )
-        known = {name: getattr(_layers, name) for name in _layers.__all__ if name != "Layer"}
-        known |= {layer.__name__: layer for layer in custom_layers}
         model = _build(description["model"], known)
     except (ValueError, TypeError, KeyError, RecursionError, MemoryError) as error:
         raise CheckpointError(f"{path} describes no model that can be built: {error}.") from error
     _fill(model, weights, path)
-    return model.to(target)
+    return model, description
 
 
 def describe(model: Layer) -> dict[str, Any]:

@@ -161,9 +161,13 @@ class SoftmaxCategoricalCrossentropy(_Categorical):
 
     def backward(self, y_pred: Array, y_true: Array) -> Array:
         xp = check_pair(y_pred, y_true).xp
-        dinputs = standard.softmax(xp, y_pred)
-        dinputs -= _one_hot(xp, y_pred, y_true)
-        dinputs /= y_pred.shape[0]
+        return self.backward_from_probabilities(standard.softmax(xp, y_pred), y_true)
+
+    def backward_from_probabilities(self, probabilities: Array, y_true: Array) -> Array:
+        """The same gradient, given softmax(y_pred) instead of y_pred."""
+        xp = check_pair(probabilities, y_true).xp
+        dinputs = probabilities - _one_hot(xp, probabilities, y_true)
+        dinputs /= probabilities.shape[0]
         return dinputs
 
     def probabilities(self, y_pred: Array) -> Array:

@@ -1,0 +1,57 @@
+"""What the book's code takes for granted: that anything like an array is one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nnfs_xp._typing import Array
+from nnfs_xp.backend import Backend, backend_of, get_backend
+from nnfs_xp.errors import ArgumentError, DTypeError
+
+_default = {"dtype": "float64"}
+
+
+def init(
+    dot_precision_workaround: bool = True,
+    default_dtype: str = "float32",
+    random_seed: int | None = 0,
+) -> None:
+    """What ``nnfs.init()`` does in the book's scripts: fix the seed and the data type.
+
+    Seeds NumPy's global random state, and makes layers that are built from now on hold
+    `default_dtype`. Without this call they hold float64, as plain NumPy would. Nothing in NumPy
+    is replaced; `dot_precision_workaround` is taken and not needed.
+    """
+    del dot_precision_workaround
+    if default_dtype not in ("float32", "float64"):
+        raise ArgumentError(f"`default_dtype` must be float32 or float64; got {default_dtype!r}.")
+    _default["dtype"] = default_dtype
+    if random_seed is not None:
+        np.random.seed(random_seed)  # noqa: NPY002 # the state that the book's scripts share
+
+
+def default_dtype() -> str:
+    """The data type of layers and data sets, set by `init`."""
+    return _default["dtype"]
+
+
+def floating(a: Any, backend: Backend | None = None, dtype: str | None = None) -> Array:
+    """An array of floats with the values of a list or an array of any backend.
+
+    Where no backend is given it stays on its own, lists on NumPy; where no data type is
+    given, floats keep theirs.
+    """
+    home = backend or _home(a)
+    array = home.asarray(a, dtype)
+    if dtype is None and not home.is_floating(array.dtype):
+        array = home.asarray(array, default_dtype())
+    return array
+
+
+def _home(a: Any) -> Backend:
+    try:
+        return backend_of(a)
+    except DTypeError:
+        return get_backend("numpy")

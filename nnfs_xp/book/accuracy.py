@@ -1,0 +1,82 @@
+"""The book's accuracies: the share of predictions that are right."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nnfs_xp._typing import Array
+from nnfs_xp.backend import Backend, backend_of, get_backend
+from nnfs_xp.book._arrays import floating
+
+
+class Accuracy:
+    """Compares predictions with targets and adds up over a pass."""
+
+    def __init__(self) -> None:
+        self.new_pass()
+
+    def init(self, y: Any, reinit: bool = False) -> None:
+        """Look at all targets before training."""
+
+    def compare(self, predictions: Any, y: Any) -> Array:
+        """Which predictions are right, as booleans."""
+        raise NotImplementedError
+
+    def calculate(self, predictions: Any, y: Any) -> float:
+        """The share that is right."""
+        right = self.compare(predictions, y)
+        xp = backend_of(right).xp
+        count = 1
+        for length in right.shape:
+            count *= length
+        total = float(xp.sum(xp.astype(right, xp.int64)))
+        self.accumulated_sum += total
+        self.accumulated_count += count
+        return total / count
+
+    def calculate_accumulated(self) -> float:
+        """The share that was right since the last `new_pass`."""
+        return self.accumulated_sum / self.accumulated_count
+
+    def new_pass(self) -> None:
+        """Start adding up anew."""
+        self.accumulated_sum = 0.0
+        self.accumulated_count = 0
+
+
+class Accuracy_Categorical(Accuracy):
+    """Share of right classes; with `binary`, of right yes-or-no outputs."""
+
+    def __init__(self, *, binary: bool = False) -> None:
+        super().__init__()
+        self.binary = binary
+
+    def compare(self, predictions: Any, y: Any) -> Array:
+        backend = _backend(predictions)
+        predictions, y = backend.asarray(predictions), backend.asarray(y)
+        if not self.binary and y.ndim == 2:
+            y = backend.xp.argmax(y, axis=1)
+        int64 = backend.xp.int64
+        return backend.asarray(predictions, int64) == backend.asarray(y, int64)
+
+
+class Accuracy_Regression(Accuracy):
+    """Share of values closer to their target than the targets' standard deviation over 250."""
+
+    precision: Any = None
+
+    def init(self, y: Any, reinit: bool = False) -> None:
+        if self.precision is None or reinit:
+            y = floating(y)
+            self.precision = float(backend_of(y).xp.std(y)) / 250
+
+    def compare(self, predictions: Any, y: Any) -> Array:
+        predictions = floating(predictions)
+        backend = backend_of(predictions)
+        distance: Array = backend.xp.abs(predictions - backend.asarray(y, predictions.dtype))
+        close: Array = distance < self.precision
+        return close
+
+
+def _backend(a: Any) -> Backend:
+    return backend_of(a) if hasattr(a, "dtype") else get_backend("numpy")

@@ -1,0 +1,23 @@
+"""The book's data sets under the book's signatures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nnfs_xp import data
+from nnfs_xp.book._arrays import default_dtype
+
+
+def spiral_data(
+    samples: int, classes: int
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, np.dtype[np.uint8]]]:
+    """`nnfs_xp.data.spiral_data` from NumPy's global random state, labels as uint8."""
+    X, y = data.spiral_data(samples, classes, dtype=default_dtype())
+    return X, y.astype(np.uint8)
+
+
+def sine_data(samples: int = 1000) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """`nnfs_xp.data.sine_data`."""
+    return data.sine_data(samples, dtype=default_dtype())

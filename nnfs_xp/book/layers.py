@@ -1,0 +1,167 @@
+"""The book's layers and activations, over those of the library."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nnfs_xp._typing import Array
+from nnfs_xp.backend import backend_of
+from nnfs_xp.book._arrays import default_dtype, floating
+from nnfs_xp.layers import Dense, Dropout, Layer, Linear, ReLU, Sigmoid, Softmax
+
+
+class _BookLayer(Layer):
+    """Takes lists and any numbers, and keeps `inputs` and `output` as the book's layers do."""
+
+    inputs: Array
+
+    def forward(self, inputs: Any, training: bool = True) -> Array:
+        self.inputs = floating(inputs, self.backend, self.dtype)
+        self._output = super().forward(self.inputs, training)
+        return self._output
+
+    @property
+    def output(self) -> Array:
+        """What the last `forward` returned."""
+        return self._output
+
+    @output.setter
+    def output(self, value: Any) -> None:
+        self._output = floating(value, self.backend)
+
+    def backward(self, dvalues: Any) -> Array:
+        # The base class' is the library's layer: it comes next in the order of inheritance.
+        return super().backward(floating(dvalues, self.backend, self.dtype))
+
+    def predictions(self, outputs: Any) -> Array:
+        """What a model that ends here answers."""
+        return floating(outputs, self.backend)
+
+
+def _book_weights(generator: Any, shape: tuple[int, ...]) -> Any:
+    del generator
+    draw = np.random.standard_normal(shape)  # noqa: NPY002 # the book draws from the global state
+    return 0.01 * draw.astype(default_dtype())
+
+
+class Layer_Dense(_BookLayer, Dense):
+    """`Dense` with the book's weights: 0.01 times the normal, from NumPy's global random state.
+
+    Parameters
+    ----------
+    n_inputs, n_neurons : int
+    weight_regularizer_l1, weight_regularizer_l2 : float
+    bias_regularizer_l1, bias_regularizer_l2 : float
+    dtype : {"float32", "float64"}, optional
+        By default what `init` has set, else float64.
+
+    Notes
+    -----
+    Source: *Neural Networks from Scratch*, chapters 3, 9 and 14.
+    """
+
+    def __init__(
+        self,
+        n_inputs: int,
+        n_neurons: int,
+        weight_regularizer_l1: float = 0,
+        weight_regularizer_l2: float = 0,
+        bias_regularizer_l1: float = 0,
+        bias_regularizer_l2: float = 0,
+        *,
+        dtype: str | None = None,
+    ) -> None:
+        super().__init__(
+            n_inputs,
+            n_neurons,
+            weight_regularizer_l1=weight_regularizer_l1,
+            weight_regularizer_l2=weight_regularizer_l2,
+            bias_regularizer_l1=bias_regularizer_l1,
+            bias_regularizer_l2=bias_regularizer_l2,
+            initializer=_book_weights,
+            dtype=dtype or default_dtype(),
+        )
+
+    def backward_parameters(self, dvalues: Array) -> None:
+        super().backward_parameters(dvalues)
+        # The book counts the sign of 0 as 1, which is where all biases start.
+        for values, gradient, l1, _ in self._penalties():
+            gradient += l1 * self.xp.astype(values == 0, values.dtype)
+
+    def get_parameters(self) -> tuple[Array, Array]:
+        """Copies of the weights and the biases."""
+        copy = self.xp.asarray
+        return copy(self.weights, copy=True), copy(self.biases, copy=True)
+
+    def set_parameters(self, weights: Any, biases: Any) -> None:
+        """Set the weights and the biases."""
+        self.weights = weights
+        self.biases = biases
+
+
+class Layer_Dropout(_BookLayer, Dropout):
+    """`Dropout`, its masks seeded from NumPy's global random state at the first training pass.
+
+    Parameters
+    ----------
+    rate : float
+        The share that is dropped, in [0, 1). Unlike in the book, the attribute of this name
+        holds the same number, not 1 minus it.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__(rate)
+        self._seeded = False
+
+    def forward(self, inputs: Any, training: bool = True) -> Array:
+        if training and not self._seeded:
+            seed = np.random.randint(2**31)  # noqa: NPY002 # so that a seeded script repeats
+            self.reseed(int(seed), stream=0)
+            self._seeded = True
+        return super().forward(inputs, training)
+
+
+class Layer_Input(_BookLayer, Linear):
+    """The inputs of a model, unchanged."""
+
+
+class Activation_ReLU(_BookLayer, ReLU):
+    """`ReLU`."""
+
+
+class Activation_Linear(_BookLayer, Linear):
+    """`Linear`."""
+
+
+class _FromOutput(_BookLayer):
+    """An activation whose backward needs its output alone, which a script may assign."""
+
+    @property
+    def output(self) -> Array:
+        return super().output
+
+    @output.setter
+    def output(self, value: Any) -> None:
+        self._output = floating(value, self.backend)
+        self._keep(self._output, self._output)
+
+
+class Activation_Softmax(_FromOutput, Softmax):
+    """`Softmax`."""
+
+    def predictions(self, outputs: Any) -> Array:
+        array = floating(outputs, self.backend)
+        labels: Array = backend_of(array).xp.argmax(array, axis=1)
+        return labels
+
+
+class Activation_Sigmoid(_FromOutput, Sigmoid):
+    """`Sigmoid`."""
+
+    def predictions(self, outputs: Any) -> Array:
+        array = floating(outputs, self.backend)
+        xp = backend_of(array).xp
+        labels: Array = xp.astype(array > 0.5, xp.int64)
+        return labels

@@ -1,0 +1,133 @@
+"""The book's losses, over those of the library."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from nnfs_xp._typing import Array
+from nnfs_xp.backend import backend_of
+from nnfs_xp.book._arrays import floating
+from nnfs_xp.book.layers import Activation_Softmax, Layer_Dense
+from nnfs_xp.layers import Layer
+from nnfs_xp.losses import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    Loss,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    SoftmaxCategoricalCrossentropy,
+)
+
+
+class _BookLoss(Loss):
+    """Takes lists and any numbers, keeps `dinputs`, and adds up over a pass."""
+
+    dinputs: Array
+    accumulated_sum: Any
+    accumulated_count: int
+
+    def __init__(self) -> None:
+        self.trainable_layers: list[Layer] = []
+        self.new_pass()
+
+    def forward(self, y_pred: Any, y_true: Any) -> Array:
+        y_pred, y_true = self._arrays(y_pred, y_true)
+        return super().forward(y_pred, y_true)
+
+    def backward(self, dvalues: Any, y_true: Any) -> Array:
+        """The gradient, given the predictions, which the book calls dvalues."""
+        y_pred, y_true = self._arrays(dvalues, y_true)
+        self.dinputs = super().backward(y_pred, y_true)
+        return self.dinputs
+
+    def calculate(self, output: Any, y: Any, *, include_regularization: bool = False) -> Any:
+        """The mean loss; with `include_regularization`, the penalty of the layers beside it."""
+        sample_losses = self.forward(output, y)
+        xp = backend_of(sample_losses).xp
+        self.accumulated_sum = self.accumulated_sum + xp.sum(sample_losses)
+        self.accumulated_count += sample_losses.shape[0]
+        data_loss = xp.mean(sample_losses)
+        return (data_loss, self.regularization_loss()) if include_regularization else data_loss
+
+    def calculate_accumulated(self, *, include_regularization: bool = False) -> Any:
+        """The mean loss since the last `new_pass`."""
+        data_loss = self.accumulated_sum / self.accumulated_count
+        return (data_loss, self.regularization_loss()) if include_regularization else data_loss
+
+    def new_pass(self) -> None:
+        """Start adding up anew."""
+        self.accumulated_sum = 0
+        self.accumulated_count = 0
+
+    def remember_trainable_layers(self, trainable_layers: Iterable[Layer]) -> None:
+        """The layers whose penalties `regularization_loss` adds up."""
+        self.trainable_layers = list(trainable_layers)
+
+    def regularization_loss(self, layer: Layer_Dense | None = None) -> Any:
+        """The penalty of one layer, as in chapter 14, or of all that are remembered."""
+        layers = self.trainable_layers if layer is None else [layer]
+        penalties = (each.regularization_loss() for each in layers)
+        return sum(penalty for penalty in penalties if penalty is not None)
+
+    def _arrays(self, y_pred: Any, y_true: Any) -> tuple[Array, Array]:
+        y_pred = floating(y_pred)
+        backend = backend_of(y_pred)
+        y_true = backend.asarray(y_true)
+        if backend.is_floating(y_true.dtype):
+            y_true = backend.asarray(y_true, y_pred.dtype)
+        return y_pred, y_true
+
+
+class Loss_CategoricalCrossentropy(_BookLoss, CategoricalCrossentropy):
+    """`CategoricalCrossentropy`."""
+
+
+class Loss_BinaryCrossentropy(_BookLoss, BinaryCrossentropy):
+    """`BinaryCrossentropy`."""
+
+
+class Loss_MeanSquaredError(_BookLoss, MeanSquaredError):
+    """`MeanSquaredError`."""
+
+
+class Loss_MeanAbsoluteError(_BookLoss, MeanAbsoluteError):
+    """`MeanAbsoluteError`."""
+
+
+class Activation_Softmax_Loss_CategoricalCrossentropy:
+    """Softmax and cross-entropy with their common derivative, (y_pred - y_true) / samples.
+
+    Attributes
+    ----------
+    activation : Activation_Softmax
+    loss : Loss_CategoricalCrossentropy
+    output : array, shape (samples, classes)
+        The probabilities of the last `forward`.
+    dinputs : array, shape (samples, classes)
+        The gradient by the inputs of the softmax.
+
+    Notes
+    -----
+    Source: *Neural Networks from Scratch*, chapter 9.
+    """
+
+    output: Array
+    dinputs: Array
+
+    def __init__(self) -> None:
+        self.activation = Activation_Softmax()
+        self.loss = Loss_CategoricalCrossentropy()
+
+    def forward(self, inputs: Any, y_true: Any) -> Array:
+        """The mean loss of the softmax of the inputs."""
+        self.output = self.activation.forward(inputs)
+        loss: Array = self.loss.calculate(self.output, y_true)
+        return loss
+
+    def backward(self, dvalues: Any, y_true: Any) -> Array:
+        """The gradient by the softmax's inputs, given its output as dvalues."""
+        probabilities, y_true = self.loss._arrays(dvalues, y_true)
+        common = SoftmaxCategoricalCrossentropy()
+        self.dinputs = common.backward_from_probabilities(probabilities, y_true)
+        return self.dinputs

@@ -1,0 +1,282 @@
+"""The book's Model: layers, a loss, an optimizer and an accuracy, trained with printed progress."""
+
+from __future__ import annotations
+
+import inspect
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nnfs_xp._typing import Array
+from nnfs_xp.backend import backend_of
+from nnfs_xp.book import accuracy as _accuracy
+from nnfs_xp.book import layers as _layers
+from nnfs_xp.book import losses as _losses
+from nnfs_xp.book import optimizers as _optimizers
+from nnfs_xp.book._arrays import floating
+from nnfs_xp.book.accuracy import Accuracy
+from nnfs_xp.book.layers import Activation_Softmax, Layer_Dense
+from nnfs_xp.book.losses import (
+    Activation_Softmax_Loss_CategoricalCrossentropy,
+    Loss_CategoricalCrossentropy,
+    _BookLoss,
+)
+from nnfs_xp.book.optimizers import _BookOptimizer
+from nnfs_xp.errors import ArgumentError, CheckpointError, NotReadyError
+from nnfs_xp.interop.model_file import read_model, write_model
+from nnfs_xp.layers import Layer, Sequential
+
+_LAYERS = {
+    name: thing
+    for name, thing in vars(_layers).items()
+    if name.startswith(("Layer_", "Activation_"))
+} | {"Sequential": Sequential}
+
+
+class Model:
+    """Layers in a row, built with `add`, `set` and `finalize`.
+
+    Notes
+    -----
+    Differs from the book's where that has a defect: the samples are shuffled before each epoch
+    when training in batches, and files are safetensors and JSON, not pickles.
+
+    Source: *Neural Networks from Scratch*, chapters 18 to 22.
+    """
+
+    def __init__(self) -> None:
+        self.layers: list[Any] = []
+        self.loss: Any = None
+        self.optimizer: Any = None
+        self.accuracy: Any = None
+        self.softmax_classifier_output: Activation_Softmax_Loss_CategoricalCrossentropy | None
+        self.softmax_classifier_output = None
+        self._network: Sequential | None = None
+
+    def add(self, layer: Layer) -> None:
+        """Add a layer at the end."""
+        self.layers.append(layer)
+        self._network = None
+
+    def set(
+        self,
+        *,
+        loss: _BookLoss | None = None,
+        optimizer: _BookOptimizer | None = None,
+        accuracy: Accuracy | None = None,
+    ) -> None:
+        """Set the loss, the optimizer and the accuracy, or some of them."""
+        self.loss = self.loss if loss is None else loss
+        self.optimizer = self.optimizer if optimizer is None else optimizer
+        self.accuracy = self.accuracy if accuracy is None else accuracy
+
+    def finalize(self) -> None:
+        """Join the layers; all of their parameters move into one buffer."""
+        self._network = Sequential(*self.layers)
+        self.trainable_layers = [each for each in self.layers if isinstance(each, Layer_Dense)]
+        if self.loss is not None:
+            self.loss.remember_trainable_layers(self.trainable_layers)
+        self.softmax_classifier_output = None
+        if isinstance(self.layers[-1], Activation_Softmax) and isinstance(
+            self.loss, Loss_CategoricalCrossentropy
+        ):
+            self.softmax_classifier_output = Activation_Softmax_Loss_CategoricalCrossentropy()
+
+    def train(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        epochs: int = 1,
+        batch_size: int | None = None,
+        print_every: int = 1,
+        validation_data: tuple[Any, Any] | None = None,
+        shuffle: bool = True,
+    ) -> None:
+        """Train and print how it goes.
+
+        Parameters
+        ----------
+        X, y : array or list
+        epochs : int
+        batch_size : int, optional
+            By default all samples are one batch.
+        print_every : int
+            Steps from one line to the next.
+        validation_data : tuple of (X, y), optional
+        shuffle : bool
+            Whether the batches of each epoch are drawn anew; False keeps the book's order. The
+            order does not come from NumPy's global state, whose numbers the script counts on.
+        """
+        network = self._ready("loss", "optimizer", "accuracy")
+        X, y = self._arrays(X, y)
+        self.accuracy.init(y)
+        n = X.shape[0]
+        size = batch_size or n
+        steps = ceil(n / size)
+        for epoch in range(1, epochs + 1):
+            print(f"epoch: {epoch}")
+            order = np.random.default_rng(epoch).permutation(n)
+            self.loss.new_pass()
+            self.accuracy.new_pass()
+            for step in range(steps):
+                if shuffle and steps > 1:
+                    xp = backend_of(X).xp
+                    rows = backend_of(X).asarray(order[step * size : (step + 1) * size])
+                    batch_X, batch_y = xp.take(X, rows, axis=0), xp.take(y, rows, axis=0)
+                else:
+                    part = slice(step * size, min((step + 1) * size, n))
+                    batch_X, batch_y = X[part, ...], y[part, ...]
+                output = self.forward(batch_X, training=True)
+                losses = self.loss.calculate(output, batch_y, include_regularization=True)
+                accuracy = self.accuracy.calculate(self.layers[-1].predictions(output), batch_y)
+                self.backward(output, batch_y)
+                self.optimizer.pre_update_params()
+                self.optimizer.update_params(network)
+                self.optimizer.post_update_params()
+                if step % print_every == 0 or step == steps - 1:
+                    print(f"step: {step}, {self._line(accuracy, losses)}")
+            losses = self.loss.calculate_accumulated(include_regularization=True)
+            accuracy = self.accuracy.calculate_accumulated()
+            print(f"training, {self._line(accuracy, losses)}")
+            if validation_data is not None:
+                self.evaluate(*validation_data, batch_size=batch_size)
+
+    def _line(self, accuracy: float, losses: tuple[Any, Any]) -> str:
+        data_loss, penalty = float(losses[0]), float(losses[1])
+        return (
+            f"acc: {accuracy:.3f}, loss: {data_loss + penalty:.3f} (data_loss: {data_loss:.3f}, "
+            f"reg_loss: {penalty:.3f}), lr: {self.optimizer.current_learning_rate}"
+        )
+
+    def evaluate(self, X_val: Any, y_val: Any, *, batch_size: int | None = None) -> None:
+        """Print accuracy and loss on some data."""
+        self._ready("loss", "accuracy")
+        X, y = self._arrays(X_val, y_val)
+        self.loss.new_pass()
+        self.accuracy.new_pass()
+        n = X.shape[0]
+        size = batch_size or n
+        for start in range(0, n, size):
+            part = slice(start, min(start + size, n))
+            output = self.forward(X[part, ...], training=False)
+            self.loss.calculate(output, y[part, ...])
+            self.accuracy.calculate(self.layers[-1].predictions(output), y[part, ...])
+        loss = float(self.loss.calculate_accumulated())
+        print(f"validation, acc: {self.accuracy.calculate_accumulated():.3f}, loss: {loss:.3f}")
+
+    def predict(self, X: Any, *, batch_size: int | None = None) -> Array:
+        """The outputs of the last layer, shape (samples, outputs), on the model's backend."""
+        network = self._ready()
+        X = floating(X, network.backend, network.dtype)
+        n = X.shape[0]
+        size = batch_size or n
+        parts = [
+            self.forward(X[start : min(start + size, n), ...], training=False)
+            for start in range(0, n, size)
+        ]
+        outputs: Array = backend_of(X).xp.concat(parts)
+        return outputs
+
+    def forward(self, X: Any, training: bool) -> Array:
+        """The output of the last layer."""
+        return self._ready().forward(X, training)
+
+    def backward(self, output: Array, y: Any) -> None:
+        """Set the gradients of all layers, softmax and cross-entropy taken together."""
+        self._ready("loss")
+        layers = self.layers
+        if self.softmax_classifier_output is not None:
+            layers[-1].dinputs = self.softmax_classifier_output.backward(output, y)
+            dvalues, layers = layers[-1].dinputs, layers[:-1]
+        else:
+            dvalues = self.loss.backward(output, y)
+        for layer in reversed(layers):
+            dvalues = layer.backward(dvalues)
+
+    def get_parameters(self) -> list[tuple[Array, Array]]:
+        """Copies of the weights and biases of each trainable layer."""
+        self._ready()
+        return [layer.get_parameters() for layer in self.trainable_layers]
+
+    def set_parameters(self, parameters: list[tuple[Any, Any]]) -> None:
+        """Set the weights and biases of each trainable layer."""
+        self._ready()
+        for (weights, biases), layer in zip(parameters, self.trainable_layers, strict=True):
+            layer.set_parameters(weights, biases)
+
+    def save_parameters(self, path: str | Path) -> None:
+        """Write the parameters to a file, as safetensors."""
+        write_model(Path(path), self._ready(), {})
+
+    def load_parameters(self, path: str | Path) -> None:
+        """Take the parameters that `save_parameters` or `save` wrote for such a model."""
+        network = self._ready()
+        stored, _ = read_model(Path(path), _LAYERS)
+        mine, theirs = network.parameters(), stored.parameters()
+        if {k: v.shape for k, v in mine.items()} != {k: v.shape for k, v in theirs.items()}:
+            raise CheckpointError(f"{path} holds the parameters of another architecture.")
+        for name, values in theirs.items():
+            mine[name][...] = floating(values, network.backend, network.dtype)
+
+    def save(self, path: str | Path) -> None:
+        """Write the whole model to a file, as safetensors and JSON; no state of the optimizer."""
+        parts = {"loss": self.loss, "optimizer": self.optimizer, "accuracy": self.accuracy}
+        extra = {key: _describe(part) for key, part in parts.items() if part is not None}
+        write_model(Path(path), self._ready(), {"book": extra})
+
+    @staticmethod
+    def load(path: str | Path) -> Model:
+        """The model that `save` wrote, ready to use, on NumPy."""
+        network, description = read_model(Path(path), _LAYERS)
+        model = Model()
+        if not isinstance(network, Sequential):
+            raise CheckpointError(f"{path} holds no model of the book's.")
+        for layer in network.layers:
+            model.add(layer)
+        try:
+            known = {**vars(_losses), **vars(_optimizers), **vars(_accuracy)}
+            for key, part in description.get("book", {}).items():
+                prefix = key.capitalize() + "_"
+                if not part["class"].startswith(prefix):
+                    raise CheckpointError(f"{path} names {part['class']!r} as its {key}.")
+                model.set(**{key: known[part["class"]](**part["config"])})
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise CheckpointError(f"{path} describes no model of the book's: {error}.") from error
+        model.finalize()
+        return model
+
+    def _ready(self, *needed: str) -> Sequential:
+        """The joined layers; an error if `finalize` or something that is needed is missing."""
+        for name in needed:
+            if getattr(self, name) is None:
+                raise NotReadyError(f"the model has no {name}; call set({name}=…) first.")
+        if self._network is None:
+            raise NotReadyError("call finalize() first.")
+        return self._network
+
+    def _arrays(self, X: Any, y: Any) -> tuple[Array, Array]:
+        network = self._ready()
+        X = floating(X, network.backend, network.dtype)
+        y = backend_of(X).asarray(y)
+        if y.shape[0] != X.shape[0]:
+            raise ArgumentError(f"`X` has {X.shape[0]} samples and `y` {y.shape[0]}.")
+        return X, y
+
+
+def _describe(part: Any) -> dict[str, Any]:
+    """The class and the arguments of a loss, an optimizer or an accuracy."""
+    names = [
+        name
+        for each in type(part).__mro__
+        if "__init__" in vars(each)
+        for name, parameter in inspect.signature(vars(each)["__init__"]).parameters.items()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        and name != "self"
+    ]
+    return {
+        "class": type(part).__name__,
+        "config": {name: getattr(part, name) for name in dict.fromkeys(names)},
+    }
