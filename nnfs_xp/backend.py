@@ -97,7 +97,7 @@ class Backend:
         DTypeError
             `a` holds no numbers, or the library has no such data type.
         """
-        if not self.owns(a):
+        if isinstance(a, np.ndarray) or not self.owns(a):
             host = to_numpy(a)
             if isinstance(dtype, str):  # Cast first: some devices have no float64.
                 host = host.astype(dtype, copy=False)
@@ -149,9 +149,8 @@ class _StrictBackend(Backend):
 
 class _TorchBackend(Backend):
     def from_numpy(self, a: np.ndarray[Any, Any]) -> Array:
-        # PyTorch has neither read-only tensors, nor negative strides, nor foreign byte orders.
-        ready = np.require(a, a.dtype.newbyteorder("="), ["C", "W"])
-        return super().from_numpy(ready.copy() if any(s < 0 for s in ready.strides) else ready)
+        # PyTorch has neither read-only tensors nor negative strides.
+        return super().from_numpy(np.require(a, requirements=["C", "W"]))
 
     def to_numpy(self, array: Any) -> np.ndarray[Any, Any]:
         host: np.ndarray[Any, Any] = array.detach().cpu().numpy()
@@ -419,7 +418,7 @@ def to_numpy(a: Any) -> np.ndarray[Any, Any]:
             f"expected numbers; got {type(a).__name__} of dtype {array.dtype}. "
             "Encode strings and objects as numbers first."
         )
-    return array
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def host_generator(seed: int | None) -> np.random.Generator:

@@ -9,7 +9,8 @@ import logging
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -35,9 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not hasattr(options, "command"):
         parser.print_help()
         return 2
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        return int(options.command(options))
+        with _log_shown():
+            return int(options.command(options))
     except DivergenceError as error:
         print(f"nnfs-xp: {error}", file=sys.stderr)
         return 1
@@ -47,6 +48,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("nnfs-xp: interrupted", file=sys.stderr)
         return 130
+
+
+@contextmanager
+def _log_shown() -> Iterator[None]:
+    """Show the library's log lines on standard error."""
+    log = logging.getLogger("nnfs_xp")
+    handler = logging.StreamHandler(sys.stderr)
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,6 +2,7 @@
 
 Installed with nnfs_xp, the plugin gives every test that asks for the fixture ``backend`` (a
 `Backend`) or ``xp`` (its namespace) a run on each backend that is usable.
+Where array_api_strict is, it runs twice: as it comes, and at its strictest (see `STRICTEST`).
 ``--nnfs-backends numpy,cupy`` selects; a backend that is asked for by name and cannot run is an
 error, not a skip.
 """
@@ -9,6 +10,7 @@ error, not a skip.
 from __future__ import annotations
 
 import copy
+import importlib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -25,6 +27,9 @@ from nnfs_xp.errors import BackendError
 from nnfs_xp.layers import Layer
 from nnfs_xp.losses import Loss
 from nnfs_xp.parameters import FlatParameters
+
+STRICTEST = "array_api_strict:device1"
+"""A backend on no default device, and in tests with every optional part of the standard off."""
 
 _STEP = 1e-5
 """Of the central differences in float64, near the cube root of its eps: see `numeric_gradient`."""
@@ -242,7 +247,8 @@ def selected_backends(config: pytest.Config) -> list[str]:
     """The names of the backends that the tests run on."""
     asked = config.getoption("--nnfs-backends")
     if asked is None:
-        return usable_backends()
+        usable = usable_backends()
+        return [*usable, STRICTEST] if "array_api_strict" in usable else usable
     names = [name.strip() for name in asked.split(",") if name.strip()]
     try:
         for name in names:
@@ -264,7 +270,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each test that uses the fixture ``backend`` once for every selected backend."""
     if "backend" in metafunc.fixturenames and not _is_parametrized(metafunc, "backend"):
         names = selected_backends(metafunc.config)
-        metafunc.parametrize("backend", names, ids=names, indirect=True, scope="session")
+        metafunc.parametrize("backend", names, ids=names, indirect=True)
 
 
 def _is_parametrized(metafunc: pytest.Metafunc, name: str) -> bool:
@@ -272,13 +278,20 @@ def _is_parametrized(metafunc: pytest.Metafunc, name: str) -> bool:
     return any(name in str(marker.args[0]).replace(" ", "").split(",") for marker in markers)
 
 
-@pytest.fixture(scope="session")
-def backend(request: pytest.FixtureRequest) -> Backend:
+@pytest.fixture
+def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
     """A backend; the test runs on every one that is selected."""
-    return get_backend(request.param)
+    if request.param != STRICTEST:
+        yield get_backend(request.param)
+        return
+    strict = importlib.import_module("array_api_strict")
+    with strict.ArrayAPIStrictFlags(
+        boolean_indexing=False, data_dependent_shapes=False, enabled_extensions=()
+    ):
+        yield get_backend(request.param)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def xp(backend: Backend) -> Any:
     """The namespace of the fixture ``backend``."""
     return backend.xp

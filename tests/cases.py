@@ -1,0 +1,300 @@
+"""One row for each public layer, loss, optimizer and metric: what the contract is run over.
+
+The references are written in float64 NumPy, sample by sample where that is plainer, from the
+formulas in the sources and not from the library's code.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import nnfs_xp as nn
+
+rng = np.random.default_rng(12345)
+
+# Away from 0, where ReLU and absolute values have their kinks.
+INPUTS = rng.uniform(0.1, 2.0, (5, 4)) * rng.choice([-1.0, 1.0], (5, 4))
+WEIGHTS = rng.normal(size=(4, 3))
+BIASES = rng.normal(size=(1, 3))
+
+
+def _softmax(z: np.ndarray) -> np.ndarray:
+    rows = []
+    for row in z:
+        powers = [math.exp(value) for value in row]
+        rows.append([power / sum(powers) for power in powers])
+    return np.array(rows)
+
+
+@dataclass
+class LayerCase:
+    """A layer, how to build it, and what it should answer to `INPUTS`."""
+
+    name: str
+    build: Callable[[str], nn.Layer]
+    reference: Callable[[np.ndarray], np.ndarray]
+    torch: Callable[[Any], Any] | None = None
+
+
+def _dense(dtype: str, **keywords: float) -> nn.Dense:
+    layer = nn.Dense(4, 3, seed=0, dtype=dtype, **keywords)
+    layer.weights, layer.biases = WEIGHTS, BIASES
+    return layer
+
+
+def _sequential(dtype: str) -> nn.Sequential:
+    return nn.Sequential(_dense(dtype), nn.Tanh(), nn.Softmax())
+
+
+LAYERS = [
+    LayerCase("Dense", _dense, lambda x: x @ WEIGHTS + BIASES),
+    LayerCase(
+        "Dense",
+        lambda dtype: _dense(
+            dtype,
+            weight_regularizer_l1=0.03,
+            weight_regularizer_l2=0.02,
+            bias_regularizer_l1=0.05,
+            bias_regularizer_l2=0.04,
+        ),
+        lambda x: x @ WEIGHTS + BIASES,
+    ),
+    LayerCase("ReLU", lambda _: nn.ReLU(), lambda x: x * (x > 0), lambda t: t.nn.ReLU()),
+    LayerCase(
+        "LeakyReLU",
+        lambda _: nn.LeakyReLU(0.2),
+        lambda x: np.where(x > 0, x, 0.2 * x),
+        lambda t: t.nn.LeakyReLU(0.2),
+    ),
+    LayerCase(
+        "Sigmoid",
+        lambda _: nn.Sigmoid(),
+        np.vectorize(lambda x: 1 / (1 + math.exp(-x))),
+        lambda t: t.nn.Sigmoid(),
+    ),
+    LayerCase("Tanh", lambda _: nn.Tanh(), np.vectorize(math.tanh), lambda t: t.nn.Tanh()),
+    LayerCase("Softmax", lambda _: nn.Softmax(), _softmax, lambda t: t.nn.Softmax(dim=1)),
+    LayerCase("Linear", lambda _: nn.Linear(), lambda x: x, lambda t: t.nn.Identity()),
+    LayerCase("Dropout", lambda _: nn.Dropout(0.4, seed=3), lambda x: x),
+    LayerCase("Sequential", _sequential, lambda x: _softmax(np.tanh(x @ WEIGHTS + BIASES))),
+]
+
+
+@dataclass
+class LossCase:
+    """A loss with predictions and targets, and the losses of the samples."""
+
+    name: str
+    loss: nn.Loss
+    y_pred: np.ndarray
+    y_true: np.ndarray
+    expected: list[float] = field(repr=False)
+    torch: Callable[[Any, Any, Any], Any] | None = None
+
+
+_P = _softmax(rng.normal(size=(5, 3)))  # probabilities of classes
+_Z = rng.normal(size=(5, 3)) * 3  # logits, or values
+_LABELS = np.array([0, 2, 1, 1, 0])
+_ONE_HOT = np.eye(3)[_LABELS]
+_YES = np.array([[0, 1, 1], [1, 0, 0], [1, 1, 1], [0, 0, 0], [1, 0, 1]])
+_TARGETS = _Z + rng.uniform(0.1, 1.0, (5, 3)) * rng.choice([-1.0, 1.0], (5, 3))
+
+
+def _binary(p: np.ndarray, y: np.ndarray) -> list[float]:
+    return [
+        -sum(math.log(a if b else 1 - a) for a, b in zip(row, truths, strict=True)) / len(row)
+        for row, truths in zip(p, y, strict=True)
+    ]
+
+
+_NLL = [-math.log(row[label]) for row, label in zip(_P, _LABELS, strict=True)]
+_LOGIT_NLL = [-math.log(row[label]) for row, label in zip(_softmax(_Z), _LABELS, strict=True)]
+
+LOSSES = [
+    LossCase("CategoricalCrossentropy", nn.CategoricalCrossentropy(), _P, _LABELS, _NLL),
+    LossCase("CategoricalCrossentropy", nn.CategoricalCrossentropy(), _P, _ONE_HOT, _NLL),
+    LossCase(
+        "CategoricalCrossentropy", nn.CategoricalCrossentropy(), _P, _ONE_HOT.astype(int), _NLL
+    ),
+    LossCase(
+        "SoftmaxCategoricalCrossentropy",
+        nn.SoftmaxCategoricalCrossentropy(),
+        _Z,
+        _LABELS,
+        _LOGIT_NLL,
+        lambda t, z, y: t.nn.functional.cross_entropy(z, y),
+    ),
+    LossCase(
+        "SoftmaxCategoricalCrossentropy",
+        nn.SoftmaxCategoricalCrossentropy(),
+        _Z,
+        _LABELS.astype(np.uint8),
+        _LOGIT_NLL,
+    ),
+    LossCase(
+        "SoftmaxCategoricalCrossentropy",
+        nn.SoftmaxCategoricalCrossentropy(),
+        _Z,
+        _ONE_HOT,
+        _LOGIT_NLL,
+        lambda t, z, y: t.nn.functional.cross_entropy(z, y),
+    ),
+    LossCase(
+        "BinaryCrossentropy",
+        nn.BinaryCrossentropy(),
+        _P,
+        _YES,
+        _binary(_P, _YES),
+        lambda t, p, y: t.nn.functional.binary_cross_entropy(p, y.to(p.dtype)),
+    ),
+    LossCase(
+        "BinaryCrossentropy",
+        nn.BinaryCrossentropy(),
+        _P[:, :1],
+        _YES[:, 0].astype(bool),
+        _binary(_P[:, :1], _YES[:, :1]),
+    ),
+    LossCase(
+        "SigmoidBinaryCrossentropy",
+        nn.SigmoidBinaryCrossentropy(),
+        _Z,
+        _YES,
+        _binary(1 / (1 + np.exp(-_Z)), _YES),
+        lambda t, z, y: t.nn.functional.binary_cross_entropy_with_logits(z, y.to(z.dtype)),
+    ),
+    LossCase(
+        "MeanSquaredError",
+        nn.MeanSquaredError(),
+        _Z,
+        _TARGETS,
+        [float(sum(d * d for d in row) / 3) for row in _Z - _TARGETS],
+        lambda t, z, y: t.nn.functional.mse_loss(z, y),
+    ),
+    LossCase(
+        "MeanAbsoluteError",
+        nn.MeanAbsoluteError(),
+        _Z,
+        _TARGETS,
+        [float(sum(abs(d) for d in row) / 3) for row in _Z - _TARGETS],
+        lambda t, z, y: t.nn.functional.l1_loss(z, y),
+    ),
+]
+
+
+@dataclass
+class OptimizerCase:
+    """An optimizer and its formula for one number: (w, g, t, memory) -> new w."""
+
+    name: str
+    build: Callable[[], nn.Optimizer]
+    reference: Callable[[float, float, int, dict[str, float], bool], float]
+    torch: Callable[[Any, Any], Any] | None = None
+
+
+def _sgd(w: float, g: float, _t: int, _memory: dict[str, float], _decays: bool) -> float:
+    return w - 0.1 * g
+
+
+def _momentum(w: float, g: float, t: int, memory: dict[str, float], _decays: bool) -> float:
+    rate = 0.1 / (1 + 0.5 * (t - 1))  # the case with decay
+    memory["v"] = 0.9 * memory.get("v", 0.0) - rate * g
+    return w + memory["v"]
+
+
+def _nesterov(w: float, g: float, _t: int, memory: dict[str, float], _decays: bool) -> float:
+    memory["v"] = 0.9 * memory.get("v", 0.0) - 0.1 * g
+    return w + 0.9 * memory["v"] - 0.1 * g
+
+
+def _adagrad(w: float, g: float, _t: int, memory: dict[str, float], _decays: bool) -> float:
+    memory["c"] = memory.get("c", 0.0) + g**2
+    return w - 0.1 * g / (math.sqrt(memory["c"]) + 1e-7)
+
+
+def _rmsprop(w: float, g: float, _t: int, memory: dict[str, float], _decays: bool) -> float:
+    memory["c"] = 0.9 * memory.get("c", 0.0) + 0.1 * g**2
+    return w - 0.01 * g / (math.sqrt(memory["c"]) + 1e-7)
+
+
+def _adam(w: float, g: float, t: int, memory: dict[str, float], _decays: bool) -> float:
+    memory["m"] = 0.9 * memory.get("m", 0.0) + 0.1 * g
+    memory["c"] = 0.999 * memory.get("c", 0.0) + 0.001 * g**2
+    first, second = memory["m"] / (1 - 0.9**t), memory["c"] / (1 - 0.999**t)
+    return w - 0.01 * first / (math.sqrt(second) + 1e-7)
+
+
+def _adamw(w: float, g: float, t: int, memory: dict[str, float], decays: bool) -> float:
+    return _adam(w * (1 - 0.01 * 0.1) if decays else w, g, t, memory, decays)
+
+
+OPTIMIZERS = [
+    OptimizerCase("SGD", lambda: nn.SGD(0.1), _sgd, lambda t, p: t.optim.SGD(p, 0.1)),
+    OptimizerCase("SGD", lambda: nn.SGD(0.1, decay=0.5, momentum=0.9), _momentum),
+    OptimizerCase(
+        "SGD",
+        lambda: nn.SGD(0.1, momentum=0.9, nesterov=True),
+        _nesterov,
+        lambda t, p: t.optim.SGD(p, 0.1, momentum=0.9, nesterov=True),
+    ),
+    OptimizerCase(
+        "Adagrad",
+        lambda: nn.Adagrad(0.1),
+        _adagrad,
+        lambda t, p: t.optim.Adagrad(p, 0.1, eps=1e-7),
+    ),
+    OptimizerCase(
+        "RMSprop",
+        lambda: nn.RMSprop(0.01),
+        _rmsprop,
+        lambda t, p: t.optim.RMSprop(p, 0.01, alpha=0.9, eps=1e-7),
+    ),
+    OptimizerCase(
+        "Adam", lambda: nn.Adam(0.01), _adam, lambda t, p: t.optim.Adam(p, 0.01, eps=1e-7)
+    ),
+    OptimizerCase("AdamW", lambda: nn.AdamW(0.01, weight_decay=0.1), _adamw),
+]
+
+
+@dataclass
+class MetricCase:
+    """A metric with predictions and targets, and its value for each sample."""
+
+    name: str
+    metric: nn.Metric
+    y_pred: np.ndarray
+    y_true: np.ndarray
+    expected: list[float] = field(repr=False)
+
+
+_SCORES = np.array([[0.2, 0.7, 0.1], [0.9, 0.8, 0.3], [0.1, 0.2, 0.6]])
+
+METRICS = [
+    MetricCase(
+        "CategoricalAccuracy", nn.CategoricalAccuracy(), _SCORES, np.array([1, 1, 2]), [1, 0, 1]
+    ),
+    MetricCase(
+        "CategoricalAccuracy", nn.CategoricalAccuracy(), _SCORES, np.eye(3)[[1, 1, 2]], [1, 0, 1]
+    ),
+    MetricCase(
+        "BinaryAccuracy",
+        nn.BinaryAccuracy(),
+        _SCORES,
+        np.array([[0, 1, 1], [1, 1, 0], [1, 1, 0]]),
+        [2 / 3, 1, 0],
+    ),
+    MetricCase(
+        "BinaryAccuracy", nn.BinaryAccuracy(0.5), _SCORES[:, :1], np.array([0, 0, 0]), [1, 0, 1]
+    ),
+    MetricCase(
+        "RegressionAccuracy",
+        nn.RegressionAccuracy(0.05),
+        _SCORES,
+        _SCORES + np.array([[0, 0, 0], [0.1, 0, 0], [0.04, -0.1, 0.1]]),
+        [1, 2 / 3, 1 / 3],
+    ),
+]

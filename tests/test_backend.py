@@ -1,0 +1,252 @@
+"""Discovery, selection, and the way of arrays between backends."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import pickle
+import subprocess
+import sys
+import types
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import nnfs_xp as nn
+from nnfs_xp import backend as rooms
+from nnfs_xp.errors import BackendError, DTypeError
+
+
+@pytest.fixture
+def fresh(monkeypatch):
+    """No backend found yet, and no wish in the environment."""
+    monkeypatch.delenv("NNFS_XP_BACKEND", raising=False)
+    rooms._named.cache_clear()
+    rooms._automatic.cache_clear()
+    yield monkeypatch
+    monkeypatch.undo()
+    rooms._named.cache_clear()
+    rooms._automatic.cache_clear()
+
+
+def fake_cupy(available=True, count=1, works=True):
+    """A module that answers as CuPy does on a machine with, or without, a usable GPU."""
+    cupy = types.ModuleType("cupy")
+    cupy.__version__ = "14.2.0"
+
+    class Device:
+        def __init__(self, number=0):
+            self.id = number
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            return None
+
+    def ones(*_, **__):
+        if not works:
+            raise ImportError("libcublas.so.13: cannot open shared object file\nmore")
+        return np.ones((2, 2))
+
+    cupy.is_available = lambda: available
+    cupy.ones, cupy.float32, cupy.ndarray = ones, np.float32, type("ndarray", (), {})
+    properties = {"name": b"Fake H200"}
+    runtime = types.SimpleNamespace(
+        getDeviceCount=lambda: count, getDeviceProperties=lambda _: properties
+    )
+    cupy.cuda = types.SimpleNamespace(Device=Device, runtime=runtime)
+    return cupy
+
+
+def install(monkeypatch, cupy):
+    """Make `import cupy` give this module, and array_api_compat.cupy something like it."""
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    compat = types.ModuleType("array_api_compat.cupy")
+    monkeypatch.setitem(sys.modules, "array_api_compat.cupy", compat)
+
+
+def uninstall(monkeypatch, *libraries):
+    """Make the import of these libraries fail as if they were not installed."""
+    for name in [*sys.modules]:
+        if name.partition(".")[0] in libraries:
+            monkeypatch.delitem(sys.modules, name)
+    real = importlib.import_module
+
+    def import_module(name, package=None):
+        if name.partition(".")[0] in libraries:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return real(name, package)
+
+    monkeypatch.setattr(importlib, "import_module", import_module)
+
+
+class TestSelection:
+    def test_auto_is_numpy_without_cupy_and_logs_why_once(self, fresh, caplog):
+        uninstall(fresh, "cupy")
+        with caplog.at_level(logging.INFO, logger="nnfs_xp"):
+            assert nn.get_backend().name == "numpy"
+            assert nn.get_backend("auto").name == "numpy"
+        (record,) = caplog.records
+        assert "numpy" in record.getMessage()
+        assert "cupy is not installed; pip install" in record.getMessage()
+
+    def test_auto_is_cupy_with_a_usable_gpu(self, fresh, caplog):
+        install(fresh, fake_cupy())
+        with caplog.at_level(logging.INFO, logger="nnfs_xp"):
+            assert nn.get_backend("auto").name == "cupy"
+        assert "a CUDA GPU is usable" in caplog.text
+
+    @pytest.mark.parametrize(
+        ("cupy", "reason"),
+        [
+            (fake_cupy(available=False), "no CUDA driver or no CUDA device"),
+            (fake_cupy(works=False), "libcublas.so.13: cannot open shared object file; to install"),
+        ],
+        ids=["no driver", "no toolkit"],
+    )
+    def test_auto_is_numpy_where_cupy_does_not_work(self, fresh, caplog, cupy, reason):
+        install(fresh, cupy)
+        with caplog.at_level(logging.INFO, logger="nnfs_xp"):
+            assert nn.get_backend("auto").name == "numpy"
+        assert reason in caplog.text
+        with pytest.raises(BackendError, match=reason):
+            nn.get_backend("cupy")
+
+    def test_a_broken_installation_says_so(self, fresh):
+        def broken(_name, _package=None):
+            raise OSError("invalid ELF header")
+
+        fresh.setattr(importlib, "import_module", broken)
+        with pytest.raises(BackendError, match="invalid ELF header"):
+            nn.get_backend("cupy")
+
+    def test_the_environment_says_what_auto_means(self, fresh):
+        fresh.setenv("NNFS_XP_BACKEND", "array_api_strict")
+        assert nn.get_backend("auto").name == "array_api_strict"
+        assert nn.get_backend("numpy").name == "numpy"
+        fresh.setenv("NNFS_XP_BACKEND", "auto")
+        assert nn.get_backend("auto").name in ("numpy", "cupy")
+        fresh.setenv("NNFS_XP_BACKEND", "pytorch")
+        with pytest.raises(BackendError, match="NNFS_XP_BACKEND=pytorch: unknown backend"):
+            nn.get_backend("auto")
+
+    def test_numbers_name_cupys_devices(self, fresh):
+        install(fresh, fake_cupy(count=2))
+        assert nn.get_backend("cupy:1").name == "cupy:1"
+        assert nn.get_backend("cupy:1").device.id == 1
+        assert nn.get_backend("cupy:0").name == "cupy"
+        with pytest.raises(BackendError, match=r"2 CUDA device"):
+            nn.get_backend("cupy:2")
+        with pytest.raises(BackendError, match="'cupy:1'"):
+            nn.get_backend("cupy:first")
+
+    @pytest.mark.parametrize("name", ["", "jax", "NumPy", "torch.cuda", 3, None])
+    def test_unknown_backends(self, name):
+        with pytest.raises(BackendError, match=r"unknown backend|a backend is a name"):
+            nn.get_backend(name)
+
+    @pytest.mark.parametrize("name", ["numpy:gpu", "array_api_strict:device9", "torch:nowhere"])
+    def test_unknown_devices(self, name):
+        if name.startswith("torch"):
+            pytest.importorskip("torch")
+        with pytest.raises(BackendError):
+            nn.get_backend(name)
+
+    def test_a_backend_is_given_back(self, backend):
+        assert nn.get_backend(backend) is backend
+        assert pickle.loads(pickle.dumps(backend)) == backend
+
+    def test_available_backends(self, fresh):
+        install(fresh, fake_cupy())
+        answers = nn.available_backends()
+        assert answers["numpy"] == f"{np.__version__}, cpu"
+        assert answers["cupy"] == "14.2.0, cuda:0 (Fake H200)"
+        assert set(answers) >= {"numpy", "cupy", "torch", "array_api_strict"}
+        uninstall(fresh, "cupy", "torch", "array_api_strict")
+        rooms._named.cache_clear()
+        answers = nn.available_backends()
+        for name in ("cupy", "torch", "array_api_strict"):
+            assert f"{name} is not installed; pip install" in answers[name]
+        assert rooms.usable_backends() == ["numpy"]
+
+
+ARRAYS = hnp.arrays(
+    dtype=st.sampled_from(["float32", "float64", "int64", "int32", "uint8", "bool"]),
+    shape=hnp.array_shapes(min_dims=0, max_dims=3, max_side=4),
+)
+
+
+@given(a=ARRAYS)
+def test_there_and_back(backend, a):
+    there = backend.asarray(a)
+    assert backend.owns(there)
+    assert rooms.backend_of(there) == backend
+    back = nn.to_numpy(there)
+    assert isinstance(back, np.ndarray)
+    assert back.dtype == a.dtype
+    np.testing.assert_array_equal(back, a)
+
+
+class TestArrays:
+    def test_from_every_backend_to_every_other(self, backend):
+        for name in rooms.usable_backends():
+            source = nn.get_backend(name).asarray([[1.0, 2.0]], "float32")
+            moved = backend.asarray(source, "float64")
+            assert backend.owns(moved)
+            assert str(nn.to_numpy(moved).dtype) == "float64"
+            np.testing.assert_array_equal(nn.to_numpy(moved), [[1.0, 2.0]])
+
+    def test_an_array_that_fits_is_not_copied(self, backend):
+        array = backend.asarray([1.0, 2.0])
+        assert backend.asarray(array) is array
+        assert backend.asarray(array, array.dtype) is array
+
+    @pytest.mark.parametrize(
+        "awkward",
+        [
+            np.arange(6.0).reshape(2, 3)[::-1, ::-1],
+            np.arange(6.0).reshape(2, 3).T,
+            np.arange(6, dtype=">f8"),
+            np.broadcast_to(np.float32(3), (2, 2)),
+            np.float64(2.5),
+            [[1, 2], [3, 4]],
+        ],
+        ids=["reversed", "transposed", "big-endian", "read-only", "scalar", "list"],
+    )
+    def test_awkward_sources(self, backend, awkward):
+        np.testing.assert_array_equal(nn.to_numpy(backend.asarray(awkward)), awkward)
+
+    @pytest.mark.parametrize(
+        "source", [["a", "b"], [object()], [[1, 2], [3]], None, np.array(["x"])]
+    )
+    def test_what_holds_no_numbers(self, backend, source):
+        with pytest.raises(DTypeError):
+            backend.asarray(source)
+
+    def test_backend_of_something_else(self):
+        with pytest.raises(DTypeError, match="got list"):
+            rooms.backend_of([1.0])
+
+    def test_subclasses_of_numpys_arrays_are_numpys(self):
+        matrix = np.ma.masked_array([[1.0, 2.0]])
+        assert rooms.backend_of(matrix).name == "numpy"
+
+    def test_synchronize_and_memory(self, backend):
+        backend.synchronize()
+        free = backend.free_bytes()
+        assert free is None or free > 0
+
+
+def test_import_names_no_other_library():
+    """`import nnfs_xp` loads NumPy and nothing that is optional or heavy."""
+    code = "import sys, nnfs_xp; print(*{name.partition('.')[0] for name in sys.modules})"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "numpy" in loaded
+    for name in ("torch", "cupy", "array_api_strict", "tqdm", "matplotlib", "pooch", "pytest"):
+        assert name not in loaded

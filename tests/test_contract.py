@@ -1,0 +1,230 @@
+"""Every public layer, loss, optimizer and metric, held to one contract on every backend."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+import pytest
+from cases import INPUTS, LAYERS, LOSSES, METRICS, OPTIMIZERS
+
+import nnfs_xp as nn
+from nnfs_xp.layers import Layer
+from nnfs_xp.testing import check_layer, check_loss, no_synchronization
+
+DTYPES = ["float32", "float64"]
+
+
+def ids(cases):
+    return [f"{case.name}-{number}" for number, case in enumerate(cases)]
+
+
+def make(backend, values, dtype=None):
+    """The values on the backend; on NumPy read-only, so that a write would raise."""
+    array = backend.asarray(np.array(values), dtype)
+    if isinstance(array, np.ndarray):
+        array = array.copy()
+        array.flags.writeable = False
+    return array
+
+
+def make_targets(backend, values, dtype):
+    return make(backend, values, dtype if values.dtype.kind == "f" else None)
+
+
+def assert_close(actual, expected, dtype, factor=50):
+    """Equal but for the rounding of some tens of operations in the data type."""
+    eps = np.finfo(dtype).eps
+    expected = np.asarray(expected)
+    atol = factor * eps * max(1.0, np.abs(expected).max())
+    np.testing.assert_allclose(nn.to_numpy(actual), expected, rtol=factor * eps, atol=atol)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", LAYERS, ids=ids(LAYERS))
+class TestLayers:
+    def test_values(self, backend, case, dtype):
+        layer = case.build(dtype).to(backend)
+        output = layer.forward(make(backend, INPUTS, dtype))
+        assert_close(output, case.reference(INPUTS), dtype)
+
+    def test_contract(self, backend, case, dtype):
+        check_layer(case.build(dtype).to(backend), make(backend, INPUTS, dtype))
+
+    def test_torch_agrees(self, backend, case, dtype):
+        if case.torch is None:
+            assert case.name in ("Dense", "Dropout", "Sequential")  # have tests of their own
+            return
+        torch = pytest.importorskip("torch")
+        x = torch.tensor(INPUTS, dtype=getattr(torch, dtype), requires_grad=True)
+        expected = case.torch(torch)(x)
+        weights = torch.linspace(-1, 1, expected.numel(), dtype=x.dtype).reshape(expected.shape)
+        (expected * weights).sum().backward()
+        layer = case.build(dtype).to(backend)
+        output = layer.forward(make(backend, INPUTS, dtype), training=True)
+        dinputs = layer.backward(make(backend, weights.numpy()))
+        assert_close(output, expected.detach().numpy(), dtype)
+        assert_close(dinputs, x.grad.numpy(), dtype)
+
+    def test_backward_survives_an_evaluation_between(self, backend, case, dtype):
+        layer = case.build(dtype).to(backend)
+        inputs = make(backend, INPUTS, dtype)
+        output = layer.forward(inputs, training=True)
+        layer.forward(inputs[:2, ...])
+        assert tuple(layer.backward(output).shape) == INPUTS.shape
+
+    def test_backward_needs_a_training_forward(self, backend, case, dtype):
+        layer = case.build(dtype).to(backend)
+        output = layer.forward(make(backend, INPUTS, dtype))
+        with pytest.raises(nn.errors.NotReadyError, match="training=True"):
+            layer.backward(output)
+
+    def test_config_builds_an_equal_layer(self, backend, case, dtype):
+        layer = case.build(dtype)
+        if isinstance(layer, nn.Sequential):
+            assert layer.config() == {}  # its layers describe it: see test_files
+            return
+        twin = type(layer)(**layer.config())
+        assert twin.config() == layer.config()
+        assert {k: v.shape for k, v in twin.parameters().items()} == {
+            k: v.shape for k, v in layer.parameters().items()
+        }
+        assert twin.to(backend).backend == backend
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", LOSSES, ids=ids(LOSSES))
+class TestLosses:
+    def test_values(self, backend, case, dtype):
+        y_pred = make(backend, case.y_pred, dtype)
+        y_true = make_targets(backend, case.y_true, dtype)
+        assert_close(case.loss.forward(y_pred, y_true), case.expected, dtype)
+        assert_close(case.loss.calculate(y_pred, y_true), np.mean(case.expected), dtype)
+
+    def test_contract(self, backend, case, dtype):
+        y_pred = make(backend, case.y_pred, dtype)
+        check_loss(case.loss, y_pred, make_targets(backend, case.y_true, dtype))
+
+    def test_torch_agrees(self, backend, case, dtype):
+        if case.torch is None:
+            return
+        torch = pytest.importorskip("torch")
+        y_pred = torch.tensor(case.y_pred, dtype=getattr(torch, dtype), requires_grad=True)
+        floats = case.y_true.dtype.kind == "f"
+        y_true = torch.tensor(case.y_true, dtype=y_pred.dtype if floats else None)
+        expected = case.torch(torch, y_pred, y_true)
+        expected.backward()
+        mine = make(backend, case.y_pred, dtype), make_targets(backend, case.y_true, dtype)
+        assert_close(case.loss.calculate(*mine), expected.detach().numpy(), dtype)
+        assert_close(case.loss.backward(*mine), y_pred.grad.numpy(), dtype)
+
+    def test_prepared_targets_mean_the_same(self, backend, case, dtype):
+        y_pred = make(backend, case.y_pred, dtype)
+        y_true = make_targets(backend, case.y_true, dtype)
+        prepared = case.loss.prepare_targets(y_true, case.y_pred.shape[1], y_pred.dtype)
+        expected = nn.to_numpy(case.loss.forward(y_pred, y_true))
+        assert_close(case.loss.forward(y_pred, prepared), expected, dtype)
+
+
+def _stepped(case, backend, dtype, gradients):
+    """A layer after a step of the optimizer for each gradient, weights and biases flattened."""
+    layer = nn.Dense(2, 2, seed=7, dtype=dtype).to(backend)
+    start = np.concatenate([nn.to_numpy(a).ravel() for a in layer.parameters().values()])
+    optimizer = case.build()
+    with no_synchronization():
+        for gradient in gradients:
+            layer.dweights[...] = make(backend, gradient[:4].reshape(2, 2), dtype)
+            layer.dbiases[...] = make(backend, gradient[4:].reshape(1, 2), dtype)
+            optimizer.step(layer)
+    assert optimizer.iterations == len(gradients)
+    end = np.concatenate([nn.to_numpy(a).ravel() for a in layer.parameters().values()])
+    return start, end
+
+
+GRADIENTS = np.random.default_rng(1).normal(size=(5, 6))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", OPTIMIZERS, ids=ids(OPTIMIZERS))
+class TestOptimizers:
+    def test_values(self, backend, case, dtype):
+        start, end = _stepped(case, backend, dtype, GRADIENTS)
+        for index, value in enumerate(start.astype(np.float64)):
+            memory: dict[str, float] = {}
+            for t, gradient in enumerate(GRADIENTS[:, index], start=1):
+                value = case.reference(value, gradient, t, memory, index < 4)
+            assert_close(end[index], value, dtype)
+
+    def test_torch_agrees(self, backend, case, dtype):
+        if case.torch is None:
+            return
+        torch = pytest.importorskip("torch")
+        start, end = _stepped(case, backend, dtype, GRADIENTS)
+        parameter = torch.nn.Parameter(torch.tensor(start))
+        optimizer = case.torch(torch, [parameter])
+        for gradient in GRADIENTS:
+            parameter.grad = torch.tensor(gradient, dtype=parameter.dtype)
+            optimizer.step()
+        assert_close(end, parameter.detach().numpy(), dtype)
+
+    def test_state_is_the_optimizers_own(self, backend, case, dtype):
+        layers = [nn.Dense(2, 2, seed=seed, dtype=dtype).to(backend) for seed in (0, 1)]
+        optimizer = case.build()
+        for layer in layers:
+            layer.dweights[...] = 1.0
+            optimizer.update(layer)
+        first, second = (optimizer.state(layer) for layer in layers)
+        assert first.keys() == second.keys()
+        assert all(first[name] is not second[name] for name in first)
+
+    def test_state_follows_the_model(self, backend, case, dtype):
+        runs = []
+        for places in (["numpy", backend], ["numpy", "numpy"]):
+            layer, optimizer = nn.Dense(2, 2, seed=0, dtype=dtype), case.build()
+            for place in places:
+                layer.to(place)
+                layer.dweights[...] = 1.0
+                optimizer.step(layer)
+            runs.append(nn.to_numpy(layer.weights))
+        assert_close(runs[0], runs[1], dtype)
+
+
+@pytest.mark.parametrize("case", METRICS, ids=ids(METRICS))
+def test_metrics(backend, case):
+    y_true = make_targets(backend, case.y_true, "float64")
+    with no_synchronization():
+        values = case.metric.forward(make(backend, case.y_pred, "float64"), y_true)
+    assert_close(values, case.expected, "float64")
+
+
+@pytest.mark.parametrize(
+    ("base", "cases"),
+    [(Layer, LAYERS), (nn.Loss, LOSSES), (nn.Optimizer, OPTIMIZERS), (nn.Metric, METRICS)],
+    ids=["layers", "losses", "optimizers", "metrics"],
+)
+def test_every_public_class_has_a_row(base, cases):
+    public = {
+        name
+        for name in nn.__all__
+        if inspect.isclass(getattr(nn, name)) and issubclass(getattr(nn, name), base)
+    } - {base.__name__}
+    assert public
+    assert public == {case.name for case in cases}
+
+
+def test_dense_agrees_with_torch(backend):
+    torch = pytest.importorskip("torch")
+    layer = nn.Dense(4, 3, seed=0, dtype="float64").to(backend)
+    twin = torch.nn.Linear(4, 3, dtype=torch.float64)
+    with torch.no_grad():
+        twin.weight.copy_(torch.tensor(nn.to_numpy(layer.weights)).T)
+        twin.bias.copy_(torch.tensor(nn.to_numpy(layer.biases))[0])
+    x = torch.tensor(INPUTS, requires_grad=True)
+    expected = twin(x)
+    expected.square().sum().backward()
+    output = layer.forward(make(backend, INPUTS), training=True)
+    layer.backward(2 * output)
+    assert_close(output, expected.detach().numpy(), "float64")
+    assert_close(layer.dinputs, x.grad.numpy(), "float64")
+    assert_close(layer.dweights, twin.weight.grad.numpy().T, "float64")
+    assert_close(layer.dbiases[0, :], twin.bias.grad.numpy(), "float64")

@@ -1,0 +1,144 @@
+"""The flat buffers: layers hold views, and the views hold through everything done to a model."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import nnfs_xp as nn
+
+
+@pytest.fixture
+def model(backend):
+    inner = nn.Sequential(nn.Dense(3, 2), nn.Tanh(), nn.Dense(2, 2))
+    return nn.Sequential(nn.Dense(4, 3), nn.ReLU(), inner, nn.Softmax(), seed=0).to(backend)
+
+
+NAMES = ["0.weights", "0.biases", "2.0.weights", "2.0.biases", "2.2.weights", "2.2.biases"]
+
+
+def assert_views(model):
+    """Each parameter and gradient shows what is in the buffers, weights first."""
+    flat = model.flat
+    flat.values[...] = flat.backend.asarray(np.arange(flat.size, dtype=np.float32))
+    flat.gradients[...] = flat.backend.asarray(-np.arange(flat.size, dtype=np.float32))
+    parameters, gradients = model.parameters(), model.gradients()
+    order = sorted(parameters, key=lambda name: name.endswith("biases"))
+    start = 0
+    for name in order:
+        expected = np.arange(start, start + np.prod(parameters[name].shape))
+        np.testing.assert_array_equal(nn.to_numpy(parameters[name]).ravel(), expected)
+        np.testing.assert_array_equal(nn.to_numpy(gradients[name]).ravel(), -expected)
+        start += expected.size
+        if order.index(name) == 2:
+            assert flat.n_decayed == start
+    assert start == flat.size == 12 + 3 + 6 + 2 + 4 + 2
+
+
+def test_layers_hold_views(model):
+    assert list(model.parameters()) == list(model.gradients()) == NAMES
+    assert_views(model)
+
+
+def test_views_hold_after_a_move(model, backend):
+    for target in ("numpy", backend):
+        before = {name: nn.to_numpy(a).copy() for name, a in model.parameters().items()}
+        assert model.to(target) is model
+        assert all(nn.get_backend(target).owns(a) for a in model.parameters().values())
+        for name, array in model.parameters().items():
+            np.testing.assert_array_equal(nn.to_numpy(array), before[name])
+        assert_views(model)
+
+
+@pytest.mark.parametrize("twin_of", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_a_copy_has_buffers_of_its_own(model, twin_of):
+    if twin_of is not copy.deepcopy:
+        model.to("numpy")  # whether arrays can be pickled is for each library to say
+    before = {name: nn.to_numpy(a).copy() for name, a in model.parameters().items()}
+    twin = twin_of(model)
+    assert_views(twin)
+    for name, array in model.parameters().items():
+        np.testing.assert_array_equal(nn.to_numpy(array), before[name])
+    assert_views(model)
+
+
+def test_assignment_copies_into_place(model, backend):
+    layer = model.layers[0]
+    new = np.arange(12.0).reshape(4, 3)
+    layer.weights = new
+    new[...] = 0
+    np.testing.assert_array_equal(nn.to_numpy(layer.weights).ravel(), np.arange(12))
+    np.testing.assert_array_equal(nn.to_numpy(model.flat.values)[:12], np.arange(12))
+    layer.weights += 1
+    np.testing.assert_array_equal(nn.to_numpy(model.flat.values)[:12], np.arange(12) + 1)
+    assert backend.owns(layer.weights)
+
+
+@pytest.mark.parametrize("name", ["weights", "dweights"])
+def test_assignment_checks_the_shape(model, name):
+    with pytest.raises(nn.errors.ShapeError, match=rf"`{name}`.*\(4, 3\).*transpose"):
+        setattr(model.layers[0], name, np.ones((3, 4)))
+    with pytest.raises(nn.errors.ShapeError, match=r"\(4, 3\); got \(1, 3\)"):
+        setattr(model.layers[0], name, np.ones((1, 3)))
+
+
+def test_a_layer_without_seed_keeps_its_parameters_in_a_model():
+    layer = nn.Dense(2, 2, seed=5)
+    before = layer.weights.copy()
+    nn.Sequential(layer)
+    np.testing.assert_array_equal(layer.weights, before)
+
+
+def test_the_last_model_that_takes_a_layer_has_it():
+    layer = nn.Dense(2, 2, seed=0)
+    first = nn.Sequential(layer, nn.Dense(2, 1, seed=1))
+    stale = first.flat
+    second = nn.Sequential(nn.Dense(2, 2, seed=2), layer)
+    assert stale.stale
+    second.flat.values[...] = 7.0
+    assert (layer.weights == 7).all()
+    # The first takes it back, with its values, when it is trained again.
+    assert first.flat is not stale
+    assert first.flat.size == stale.size
+    first.flat.values[...] = 8.0
+    assert (layer.weights == 8).all()
+
+
+def test_a_layer_of_a_model_can_be_stepped_alone():
+    model = nn.Sequential(nn.Dense(2, 2, seed=0), nn.Dense(2, 1, seed=1))
+    first, second = model.layers
+    kept = second.weights.copy()
+    first.dweights[...] = 1.0
+    second.dweights[...] = 1.0
+    before = first.weights.copy()
+    nn.SGD(0.5).step(first)
+    np.testing.assert_allclose(first.weights, before - 0.5)
+    np.testing.assert_array_equal(second.weights, kept)
+    nn.SGD(0.5).step(model)
+    np.testing.assert_allclose(first.weights, before - 1.0)
+    np.testing.assert_allclose(second.weights, kept - 0.5)
+
+
+def test_an_optimizer_keeps_its_state_when_buffers_are_built_anew():
+    runs = []
+    for disturb in (False, True):
+        model = nn.Sequential(nn.Dense(2, 2, seed=0), nn.Dense(2, 1, seed=1))
+        optimizer = nn.Adam(0.1)
+        for _ in range(3):
+            model.flat.gradients[...] = 1.0
+            optimizer.step(model)
+            if disturb:
+                nn.Sequential(model.layers[0])
+        runs.append(np.concatenate([a.ravel() for a in model.parameters().values()]))
+    np.testing.assert_array_equal(*runs)
+
+
+def test_copies_of_optimizers_start_without_state():
+    layer, optimizer = nn.Dense(2, 2, seed=0), nn.Adam(0.1)
+    optimizer.step(layer)
+    twin = copy.deepcopy(optimizer)
+    assert twin.iterations == 1
+    assert not twin.state(layer)["momentum"].any()

@@ -1,0 +1,276 @@
+"""The Trainer: what it reports, that it repeats, and that it waits for nothing in a step."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import nnfs_xp as nn
+from nnfs_xp.testing import no_synchronization
+
+X, Y, X_TEST, Y_TEST = nn.data.load_digits()
+X, Y = X[:300], Y[:300]
+
+
+def classifier(dtype="float32", end=nn.Softmax, dropout=0.2):
+    return nn.Sequential(
+        nn.Dense(64, 16, dtype=dtype),
+        nn.ReLU(),
+        nn.Dropout(dropout),
+        nn.Dense(16, 10, dtype=dtype, weight_regularizer_l2=1e-4),
+        *([end()] if end else []),
+        seed=1,
+    )
+
+
+def trained(backend, steps_per_epoch=20, epochs=1, dtype="float64", **keywords):
+    trainer = nn.Trainer(
+        classifier(dtype), nn.CategoricalCrossentropy(), nn.Adam(0.01), backend=backend, seed=5
+    )
+    samples = slice(0, 15 * steps_per_epoch)
+    history = trainer.fit(X[samples], Y[samples], epochs=epochs, batch_size=15, **keywords)
+    return trainer, history
+
+
+def flat(model):
+    return np.concatenate([nn.to_numpy(a).ravel() for a in model.parameters().values()])
+
+
+def test_backends_agree_after_twenty_steps(backend):
+    trainer, history = trained(backend, progress=False)
+    expected, expected_history = trained("numpy", progress=False)
+    assert trainer.optimizer.iterations == 20
+    np.testing.assert_allclose(flat(trainer.model), flat(expected.model), rtol=1e-5, atol=1e-12)
+    np.testing.assert_allclose(history["loss"], expected_history["loss"], rtol=1e-5)
+
+
+def test_the_same_seed_repeats_bit_for_bit(backend):
+    (one, first), (other, second) = (trained(backend, epochs=2) for _ in range(2))
+    assert first == second
+    np.testing.assert_array_equal(flat(one.model), flat(other.model))
+
+
+def test_two_fits_go_on_like_one(backend):
+    once, first = trained(backend, epochs=2)
+    twice, _ = trained(backend, epochs=1)
+    second = twice.fit(X, Y, batch_size=15)
+    np.testing.assert_array_equal(flat(once.model), flat(twice.model))
+    assert first["loss"][1:] == second["loss"]
+    assert twice.epoch == 2
+
+
+def test_another_seed_shuffles_otherwise():
+    runs = []
+    for seed in (0, 1):
+        model = classifier(dropout=0.0)
+        trainer = nn.Trainer(
+            model, nn.CategoricalCrossentropy(), nn.SGD(0.1), backend="numpy", seed=seed
+        )
+        trainer.fit(X, Y, batch_size=10)
+        runs.append(flat(model))
+    assert (runs[0] != runs[1]).any()
+
+
+def test_a_step_waits_for_nothing(backend):
+    trainer = nn.Trainer(classifier(), nn.CategoricalCrossentropy(), nn.Adam(0.01), backend=backend)
+    x, y = backend.asarray(X[:10]), backend.asarray(Y[:10])
+    with no_synchronization():
+        loss = trainer.train_step(x, y)
+        trainer.train_step(x, y)
+    assert backend.owns(loss)
+    assert tuple(loss.shape) == ()
+
+
+def test_the_guard_against_waiting_bites(backend):
+    if backend.name.startswith(("numpy", "cupy")):
+        assert nn.to_numpy(backend.asarray([1.0]))[0] == 1  # these cannot be made to refuse
+        return
+    number = backend.xp.sum(backend.asarray([1.0]))
+    for read in (float, bool, nn.to_numpy):
+        with no_synchronization(), pytest.raises(AssertionError, match="waits for the device"):
+            read(number)
+    assert float(number) == 1
+
+
+@pytest.mark.parametrize(
+    ("end", "loss", "fused", "y"),
+    [
+        (nn.Softmax, nn.CategoricalCrossentropy, nn.SoftmaxCategoricalCrossentropy, Y),
+        (nn.Sigmoid, nn.BinaryCrossentropy, nn.SigmoidBinaryCrossentropy, np.eye(10)[Y]),
+    ],
+)
+def test_a_final_activation_is_fused_with_its_loss(backend, end, loss, fused, y):
+    """The same weights as without the layer and with the fused loss; the same answers."""
+    runs = []
+    for model, criterion in (
+        (classifier("float64", end), loss()),
+        (classifier("float64", None), fused()),
+    ):
+        trainer = nn.Trainer(model, criterion, nn.SGD(0.1), backend=backend)
+        history = trainer.fit(X[:60], y[:60], batch_size=20)
+        runs.append((flat(model), history, trainer.predict_proba(X[:9]), trainer.predict(X[:9])))
+    for one, other in zip(*runs, strict=True):
+        if isinstance(one, dict):
+            assert one == other
+        else:
+            np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-15)
+
+
+def test_the_fused_gradient_is_that_of_the_two_layers(backend):
+    model = classifier("float64", dropout=0.0).to(backend)
+    x, y = backend.asarray(X[:20], "float64"), backend.asarray(Y[:20])
+    loss = nn.CategoricalCrossentropy()
+    model.backward(loss.backward(model.forward(x, training=True), y))
+    apart = nn.to_numpy(model.flat.gradients).copy()
+    nn.Trainer(model, loss, nn.SGD(1e-9), backend=backend).train_step(x, y)
+    np.testing.assert_allclose(nn.to_numpy(model.flat.gradients), apart, rtol=1e-9, atol=1e-12)
+
+
+def test_history_and_evaluation(backend):
+    trainer = nn.Trainer(
+        classifier(dropout=0.0),
+        nn.CategoricalCrossentropy(),
+        nn.Adam(0.01, decay=0.1),
+        backend=backend,
+    )
+    validation = (X_TEST[:50], Y_TEST[:50])
+    history = trainer.fit(X, Y, epochs=3, batch_size=64, validation_data=validation)
+    assert set(history) == {"loss", "accuracy", "learning_rate", "val_loss", "val_accuracy"}
+    assert all(len(values) == 3 for values in history.values())
+    assert all(type(value) is float for values in history.values() for value in values)
+    figures = trainer.evaluate(*validation)
+    assert figures == {"loss": history["val_loss"][-1], "accuracy": history["val_accuracy"][-1]}
+    assert history["learning_rate"] == [0.01 / (1 + 0.1 * 5 * epoch) for epoch in (1, 2, 3)]
+
+    p = trainer.predict_proba(validation[0])
+    losses = -np.log(p[np.arange(50), validation[1]].astype(float))
+    penalty = 1e-4 * np.square(nn.to_numpy(trainer.model.layers[3].weights)).sum()
+    assert figures["loss"] == pytest.approx(losses.mean() + penalty, rel=1e-4)
+    assert figures["accuracy"] == (p.argmax(axis=1) == validation[1]).mean()
+    np.testing.assert_array_equal(trainer.predict(validation[0]), p.argmax(axis=1))
+    assert trainer.evaluate(*validation, batch_size=7)["loss"] == pytest.approx(figures["loss"])
+
+
+def test_the_last_batch_may_be_smaller(backend):
+    trainer, history = trained(backend)
+    assert trainer.fit(X[:31], Y[:31], batch_size=15).epochs == 1
+    assert trainer.optimizer.iterations == 20 + 3
+    assert history.epochs == 1
+
+
+@pytest.mark.parametrize("targets", [(-1,), (-1, 1)], ids=["flat", "column"])
+def test_regression(backend, targets):
+    x, y = nn.data.sine_data(200)
+    model = nn.Sequential(nn.Dense(1, 32), nn.Tanh(), nn.Dense(32, 1), nn.Linear(), seed=0)
+    trainer = nn.Trainer(model, nn.MeanSquaredError(), nn.Adam(0.02), backend=backend)
+    y = y.reshape(targets)
+    history = trainer.fit(x, y, epochs=200, batch_size=50)
+    assert history["loss"][-1] < 0.02 < history["loss"][0]
+    assert trainer.predict(x).shape == y.shape
+    assert np.mean(np.square(trainer.predict(x) - y)) < 0.02
+    with pytest.raises(nn.NnfsError, match="no probabilities"):
+        trainer.predict_proba(x)
+
+
+def test_accuracy_of_a_regression_counts_what_is_close(backend):
+    model = nn.Sequential(nn.Dense(1, 1, dtype="float64")).to(backend)
+    model.layers[0].weights = [[1.0]]
+    y = np.linspace(0, 10, 11)
+    x = (y + np.where(y < 4, 0.001, 1.0))[:, None]
+    trainer = nn.Trainer(model, nn.MeanAbsoluteError(), nn.SGD(), backend=backend)
+    assert trainer.evaluate(x, y)["accuracy"] == pytest.approx(4 / 11)
+    assert trainer.evaluate(x, y)["loss"] == pytest.approx((4 * 0.001 + 7) / 11)
+
+
+def test_yes_or_no_outputs(backend):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 2))
+    y = (x > 0).astype(int)
+    model = nn.Sequential(nn.Dense(2, 2), nn.Sigmoid(), seed=0)
+    trainer = nn.Trainer(model, nn.BinaryCrossentropy(), nn.Adam(0.1), backend=backend)
+    history = trainer.fit(x, y, epochs=30, batch_size=50)
+    assert 0.95 < history["accuracy"][-1] <= 1
+    assert (trainer.predict(x) == y).mean() > 0.95
+    assert trainer.predict_proba(x).shape == (200, 2)
+
+
+@pytest.mark.parametrize("kind", ["lists", "float64", "uint8", "other backends"])
+def test_data_of_every_kind(backend, kind):
+    x, y = (X[:20] * 16).astype(np.float32), Y[:20]
+    sources = {
+        "lists": [(x.tolist(), y.tolist())],
+        "float64": [(x.astype(np.float64), y.astype(np.int32))],
+        "uint8": [(x.astype(np.uint8), y.astype(np.uint8))],
+        "other backends": [
+            (nn.get_backend(name).asarray(x), nn.get_backend(name).asarray(y))
+            for name in ("numpy", "array_api_strict", "array_api_strict:device1")
+        ],
+    }[kind]
+    weights = []
+    for source in [(x, y), *sources]:
+        trainer = nn.Trainer(
+            classifier(), nn.CategoricalCrossentropy(), nn.SGD(0.01), backend=backend
+        )
+        trainer.fit(*source)
+        weights.append(flat(trainer.model))
+    for other in weights[1:]:
+        np.testing.assert_array_equal(weights[0], other)
+
+
+def test_a_data_set_that_does_not_fit_is_moved_batch_by_batch(monkeypatch):
+    whole, _ = trained("array_api_strict")
+    strict = nn.get_backend("array_api_strict")
+    monkeypatch.setattr(type(strict), "free_bytes", lambda _: 1000)
+    streamed, _ = trained("array_api_strict")
+    np.testing.assert_array_equal(flat(whole.model), flat(streamed.model))
+
+
+def test_metrics_of_ones_own(backend):
+    class Confidence(nn.Metric):
+        name = "confidence"
+
+        def forward(self, y_pred, y_true):
+            del y_true
+            return nn.get_backend(backend).xp.max(y_pred, axis=1)
+
+    trainer = nn.Trainer(
+        classifier(end=None),
+        nn.SoftmaxCategoricalCrossentropy(),
+        nn.SGD(0.01),
+        metrics=[Confidence(), "accuracy"],
+        backend=backend,
+    )
+    history = trainer.fit(X, Y)
+    assert {"confidence", "accuracy"} < set(history)
+
+
+def test_inference_keeps_nothing_and_serves_many_threads():
+    from concurrent.futures import ThreadPoolExecutor
+
+    model = classifier(dropout=0.5)
+    expected = [model.forward(X[i : i + 1]) for i in range(100)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda i: model.forward(X[i : i + 1]), range(100)))
+    np.testing.assert_array_equal(found, expected)
+    assert all(layer._kept is None for _, layer in model.walk())
+
+
+def test_divergence_is_named():
+    trainer = nn.Trainer(classifier(), nn.CategoricalCrossentropy(), nn.SGD(1e30), backend="numpy")
+    with np.errstate(all="ignore"), pytest.raises(nn.errors.DivergenceError, match="in epoch 1"):
+        trainer.fit(X, Y, epochs=3)
+
+
+def test_summary():
+    text = classifier().summary()
+    assert "Dense" in text
+    assert "(batch, 16)" in text
+    assert "1,210 parameters, float32, on numpy" in text
+    assert "no parameters" in nn.Sequential(nn.ReLU()).summary()
+
+
+def test_digits_are_learnt(backend):
+    trainer = nn.Trainer(classifier(), nn.CategoricalCrossentropy(), nn.Adam(0.01), backend=backend)
+    split = nn.data.load_digits()
+    trainer.fit(split.X_train, split.y_train, epochs=12)
+    assert trainer.evaluate(split.X_test, split.y_test)["accuracy"] > 0.92
