@@ -20,6 +20,7 @@ from nnfs_xp.errors import BackendError, DTypeError
 from nnfs_xp.kernels import standard
 
 _log = logging.getLogger("nnfs_xp")
+_log.addHandler(logging.NullHandler())
 
 ENVIRONMENT = "NNFS_XP_BACKEND"
 

@@ -230,9 +230,6 @@ def no_synchronization() -> Iterator[None]:
         yield
 
 
-# The pytest plugin -----------------------------------------------------------------------------
-
-
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add ``--nnfs-backends``."""
     group = parser.getgroup("nnfs_xp")

@@ -1,7 +1,5 @@
 """The book's names against references in plain NumPy, written from the formulas."""
 
-from __future__ import annotations
-
 import inspect
 import pickle
 import re
@@ -15,6 +13,8 @@ from nnfs_xp import book
 
 EPS = float(np.finfo(np.float64).eps)
 EPS32 = float(np.finfo(np.float32).eps)
+# The largest sums here have 60 terms, and errors add up over the steps of a script.
+FEW, FEW32 = 1e4 * EPS, 100 * EPS32
 
 
 @pytest.fixture(autouse=True)
@@ -24,79 +24,68 @@ def _seeded():
     book.init(default_dtype="float64", random_seed=None)
 
 
-def assert_close(actual, expected, tolerance=1e4 * EPS):  # sums of up to 10**3 terms, and steps
+def seed(number):
+    np.random.seed(number)  # noqa: NPY002 # the state that the book's scripts seed
+
+
+def assert_close(actual, expected, tolerance=FEW):
     np.testing.assert_allclose(nn.to_numpy(actual), expected, rtol=tolerance, atol=tolerance)
 
 
-def parameters_of(*layers):
-    return [nn.to_numpy(array) for layer in layers for array in (layer.weights, layer.biases)]
+def assert_all_close(actual, expected, tolerance):
+    for one, other in zip(actual, expected, strict=True):
+        assert_close(one, other, tolerance)
 
 
-def gradients_of(*layers):
-    return [nn.to_numpy(array) for layer in layers for array in (layer.dweights, layer.dbiases)]
+DEFAULTS = [
+    (book.Optimizer_SGD, "learning_rate decay momentum", (1, 0, 0)),
+    (book.Optimizer_Adagrad, "learning_rate decay epsilon", (1, 0, 1e-7)),
+    (book.Optimizer_RMSprop, "learning_rate decay epsilon rho", (0.001, 0, 1e-7, 0.9)),
+    (
+        book.Optimizer_Adam,
+        "learning_rate decay epsilon beta_1 beta_2",
+        (0.001, 0, 1e-7, 0.9, 0.999),
+    ),
+]
 
 
-# Names, defaults, initial values ---------------------------------------------------------------
-
-DEFAULTS = {
-    book.Optimizer_SGD: {"learning_rate": 1.0, "decay": 0.0, "momentum": 0.0},
-    book.Optimizer_Adagrad: {"learning_rate": 1.0, "decay": 0.0, "epsilon": 1e-7},
-    book.Optimizer_RMSprop: {"learning_rate": 0.001, "decay": 0.0, "epsilon": 1e-7, "rho": 0.9},
-    book.Optimizer_Adam: {
-        "learning_rate": 0.001,
-        "decay": 0.0,
-        "epsilon": 1e-7,
-        "beta_1": 0.9,
-        "beta_2": 0.999,
-    },
-}
-
-
-@pytest.mark.parametrize("optimizer", DEFAULTS)
-def test_optimizers_take_the_books_arguments_in_its_order(optimizer):
-    names = DEFAULTS[optimizer]
-    assert {name: getattr(optimizer(), name) for name in names} == names
-    arguments = [0.5 / place for place in range(1, len(names) + 1)]
-    assert [getattr(optimizer(*arguments), name) for name in names] == arguments
-    assert optimizer(0.25).current_learning_rate == 0.25
-    assert optimizer().iterations == 0
+@pytest.mark.parametrize(("optimizer", "names", "defaults"), DEFAULTS)
+def test_optimizers_take_the_books_arguments_in_its_order(optimizer, names, defaults):
+    arguments = tuple(0.5 / place for place in range(1, len(defaults) + 1))
+    for values, made in ((defaults, optimizer()), (arguments, optimizer(*arguments))):
+        assert tuple(getattr(made, name) for name in names.split()) == values
+        assert (made.current_learning_rate, made.iterations) == (values[0], 0)
 
 
 def test_dense_takes_the_books_arguments_in_its_order():
     parameters = inspect.signature(book.Layer_Dense).parameters.values()
     positional = {p.name: p.default for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD}
     penalties = [f"{of}_regularizer_{norm}" for of in ("weight", "bias") for norm in ("l1", "l2")]
-    empty = inspect.Parameter.empty
     assert list(positional) == ["n_inputs", "n_neurons", *penalties]
-    assert list(positional.values()) == [empty, empty, 0, 0, 0, 0]
+    assert list(positional.values()) == [inspect.Parameter.empty] * 2 + [0] * 4
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_dense_draws_weights_from_numpys_global_state(dtype):
     if dtype == "float32":
         book.init()  # its default
-    np.random.seed(7)  # noqa: NPY002 # as a script does
+    seed(7)
     layer = book.Layer_Dense(4, 3)
-    np.random.seed(7)  # noqa: NPY002
-    draw = np.random.randn(4, 3)  # noqa: NPY002
+    seed(7)
+    draw = np.random.randn(4, 3)  # noqa: NPY002 # the book's call
     assert layer.weights.dtype == layer.biases.dtype == dtype
     assert_close(layer.weights, 0.01 * draw, 4 * np.finfo(dtype).eps)
-    assert not layer.biases.any()
-    assert layer.biases.shape == (1, 3)
-
-
-# Scripts, layer by layer -----------------------------------------------------------------------
+    assert np.array_equal(layer.biases, np.zeros((1, 3)))
 
 
 class Reference:
     """Dense, ReLU, dense, softmax and cross-entropy, in float64 by the chain rule."""
 
-    def __init__(self, *layers):
-        self.parameters = [array.astype(np.float64) for array in parameters_of(*layers)]
-        self.history = []
+    def __init__(self, parameters):
+        self.parameters = [nn.to_numpy(array).astype(np.float64) for array in parameters]
+        self.rates, self.past = [], []
 
     def loss(self, X, y):
-        """Fills `gradients` too."""
         W1, b1, W2, b2 = self.parameters
         hidden = np.maximum(X @ W1 + b1, 0)
         scores = np.exp(hidden @ W2 + b2)
@@ -108,11 +97,10 @@ class Reference:
         return -np.mean(np.log(p[np.arange(len(y)), y]))
 
     def step(self, change, rate):
-        """Add to each parameter the change that follows from all its gradients so far."""
-        self.history.append((rate, self.gradients))
-        rates = [past for past, _ in self.history]
-        for index, values in enumerate(self.parameters):
-            values += change(rates, [gradients[index] for _, gradients in self.history])
+        self.rates.append(rate)
+        self.past.append(self.gradients)
+        for values, gradients in zip(self.parameters, zip(*self.past, strict=True), strict=True):
+            values += change(np.array(self.rates), np.array(gradients))
 
 
 def faded(beta, terms):
@@ -124,30 +112,20 @@ def average(beta, terms):
     return faded(beta, terms) / faded(beta, [1.0] * len(terms))
 
 
-def squares(gradients):
-    return [g**2 for g in gradients]
+def scaled(r, step, cache):
+    return -r[-1] * step / (np.sqrt(cache) + 1e-7)
 
 
-# Each optimizer, and its t-th change in closed form: from the rates and gradients 1 to t.
-OPTIMIZERS = {
-    "SGD": (lambda: book.Optimizer_SGD(decay=0.1), lambda r, g: -r[-1] * g[-1]),
-    "momentum": (
-        lambda: book.Optimizer_SGD(decay=0.1, momentum=0.9),
-        lambda r, g: faded(0.9, [-rate * past for rate, past in zip(r, g, strict=True)]),
-    ),
-    "Adagrad": (
-        lambda: book.Optimizer_Adagrad(decay=0.1),
-        lambda r, g: -r[-1] * g[-1] / (np.sqrt(sum(squares(g))) + 1e-7),
-    ),
-    "RMSprop": (
-        lambda: book.Optimizer_RMSprop(0.02, decay=0.1),
-        lambda r, g: -r[-1] * g[-1] / (np.sqrt(0.1 * faded(0.9, squares(g))) + 1e-7),
-    ),
-    "Adam": (
-        lambda: book.Optimizer_Adam(0.02, decay=0.1),
-        lambda r, g: -r[-1] * average(0.9, g) / (np.sqrt(average(0.999, squares(g))) + 1e-7),
-    ),
-}
+# The t-th change in closed form, from the rates r and the gradients g of the steps 1 to t.
+SGD = book.Optimizer_SGD, (1, 0.1), lambda r, g: -r[-1] * g[-1]
+MOMENTUM = book.Optimizer_SGD, (1, 0.1, 0.9), lambda r, g: -faded(0.9, r[:, None, None] * g)
+ADAGRAD = book.Optimizer_Adagrad, (0.1, 0.1), lambda r, g: scaled(r, g[-1], sum(g**2))
+RMS = book.Optimizer_RMSprop, (0.02, 0.1), lambda r, g: scaled(r, g[-1], 0.1 * faded(0.9, g**2))
+ADAM = (
+    book.Optimizer_Adam,
+    (0.02, 0.1),
+    lambda r, g: scaled(r, average(0.9, g), average(0.999, g**2)),
+)
 
 
 def script(X, y, dense1, dense2, optimizer, steps):
@@ -170,90 +148,83 @@ def script(X, y, dense1, dense2, optimizer, steps):
         optimizer.post_update_params()
 
 
-def check_script(X, y, given_X, given_y, layers, name, tolerance):
-    build, change = OPTIMIZERS[name]
-    optimizer, reference = build(), Reference(*layers)
+def check_script(X, y, given_X, given_y, layers, case, tolerance):
+    """Run the script on the given forms of X and y beside the reference."""
+    optimizer_class, (rate, decay, *more), change = case
+    optimizer = optimizer_class(rate, decay, *more)
+    reference = Reference(array for la in layers for array in (la.weights, la.biases))
     for step, loss in enumerate(script(given_X, given_y, *layers, optimizer, 5)):
         assert_close(loss, reference.loss(X, y), tolerance)
-        for actual, expected in zip(gradients_of(*layers), reference.gradients, strict=True):
-            assert_close(actual, expected, tolerance)
-        rate = optimizer.learning_rate / (1 + 0.1 * step)
+        gradients = [array for la in layers for array in (la.dweights, la.dbiases)]
+        assert_all_close(gradients, reference.gradients, tolerance)
+        current = rate / (1 + decay * step)
+        assert optimizer.current_learning_rate == pytest.approx(current)
         assert optimizer.iterations == step
-        assert optimizer.current_learning_rate == pytest.approx(rate)
-        reference.step(change, rate)
+        reference.step(change, current)
+    assert optimizer.current_learning_rate == pytest.approx(current)  # until the next step begins
     assert optimizer.iterations == 5
-    assert optimizer.current_learning_rate == pytest.approx(rate)  # until the next step begins
-    for actual, expected in zip(parameters_of(*layers), reference.parameters, strict=True):
-        assert_close(actual, expected, tolerance)
+    parameters = [array for la in layers for array in (la.weights, la.biases)]
+    assert_all_close(parameters, reference.parameters, tolerance)
 
 
 @pytest.mark.parametrize("labels", ["integers", "one-hot", "lists"])
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_script_gives_the_numbers_of_the_formulas(name, labels):
+@pytest.mark.parametrize("case", [SGD, MOMENTUM, ADAGRAD, RMS, ADAM])
+def test_script_gives_the_numbers_of_the_formulas(case, labels):
     X, y = book.spiral_data(20, 3)
     given = {"integers": (X, y), "one-hot": (X, np.eye(3)[y]), "lists": (X.tolist(), y.tolist())}
     layers = book.Layer_Dense(2, 8), book.Layer_Dense(8, 3)
-    # Small gradients, from differences, are divided by their own size: their rounding grows.
-    check_script(X, y, *given[labels], layers, name, 1e6 * EPS)
+    # Dividing small gradients by their own size makes their rounding errors count.
+    check_script(X, y, *given[labels], layers, case, 100 * FEW)
 
 
 def test_script_gives_the_same_numbers_on_every_backend(backend):
     book.init()
     X, y = book.spiral_data(20, 3)
     layers = [book.Layer_Dense(*shape).to(backend) for shape in ((2, 8), (8, 3))]
-    check_script(X, y, backend.asarray(X), backend.asarray(y), layers, "momentum", 100 * EPS32)
+    check_script(X, y, backend.asarray(X), backend.asarray(y), layers, MOMENTUM, FEW32)
     assert all(backend.owns(layer.output) for layer in layers)
 
 
-@pytest.mark.parametrize("one_hot", [False, True])
-def test_gradient_from_assigned_outputs_separate_and_combined(one_hot):
-    probabilities = [[0.6, 0.3, 0.1], [0.2, 0.2, 0.6], [0.05, 0.8, 0.15]]
-    labels = np.eye(3)[[0, 1, 1]].tolist() if one_hot else [0, 1, 1]
+@pytest.mark.parametrize("labels", [[0, 1, 1], [[1, 0, 0], [0, 1, 0], [0, 1, 0]]])
+def test_gradients_of_softmax_and_loss_separate_and_combined(labels):
+    softmax_outputs = [[0.6, 0.3, 0.1], [0.2, 0.2, 0.6], [0.05, 0.8, 0.15]]
     combined = book.Activation_Softmax_Loss_CategoricalCrossentropy()
-    combined.backward(probabilities, labels)
+    combined.backward(softmax_outputs, labels)
     activation, loss = book.Activation_Softmax(), book.Loss_CategoricalCrossentropy()
-    activation.output = probabilities
-    loss.backward(probabilities, labels)
+    activation.output = softmax_outputs
+    loss.backward(softmax_outputs, labels)
     activation.backward(loss.dinputs)
-    expected = (np.array(probabilities) - np.eye(3)[[0, 1, 1]]) / 3
+    expected = (np.array(softmax_outputs) - np.eye(3)[[0, 1, 1]]) / 3
     assert_close(combined.dinputs, expected)
     assert_close(activation.dinputs, expected)
 
 
-def test_sigmoid_goes_back_from_an_assigned_output():
-    activation = book.Activation_Sigmoid()
-    activation.output = [[0.25, 0.9]]
-    assert_close(activation.backward([[2, 1]]), [[2 * 0.25 * 0.75, 0.9 * 0.1]])
-
-
 def test_penalties_add_to_the_loss_and_the_gradients(backend):
     layer = book.Layer_Dense(3, 2, 0.1, 0.2, 0.3, 0.4, dtype="float32").to(backend)
-    weights = np.array([[1, -2], [0, 3], [-4, 0.5]])
-    layer.weights = weights
+    layer.weights = weights = np.array([[1, -2], [0, 3], [-4, 0.5]])
     X, dvalues = np.array([[1, 2, 3], [-1, 0, 2]]), np.array([[1, -1], [2, 0.5]])
     layer.forward(X)
     layer.backward(dvalues)
     signs = np.array([[1, -1], [1, 1], [-1, 1]])  # 0 counts as positive
-    assert_close(layer.dweights, X.T @ dvalues + 0.1 * signs + 0.4 * weights, 10 * EPS32)
-    assert_close(layer.dbiases, [[3 + 0.3, -0.5 + 0.3]], 10 * EPS32)
+    assert_close(layer.dweights, X.T @ dvalues + 0.1 * signs + 0.4 * weights, FEW32)
+    assert_close(layer.dbiases, [[3 + 0.3, -0.5 + 0.3]], FEW32)
 
     loss = book.Loss_MeanSquaredError()
     of_weights = 0.1 * 10.5 + 0.2 * 30.25
-    assert_close(loss.regularization_loss(layer), of_weights, 10 * EPS32)
+    assert_close(loss.regularization_loss(layer), of_weights, FEW32)
     layer.biases = [[1, -2]]
     assert loss.regularization_loss() == 0
     loss.remember_trainable_layers([layer, book.Layer_Dense(3, 2)])
     data, penalty = loss.calculate([[1.0]], [[3.0]], include_regularization=True)
     assert_close(data, 4.0)
-    assert_close(penalty, of_weights + 0.3 * 3 + 0.4 * 5, 10 * EPS32)
+    assert_close(penalty, of_weights + 0.3 * 3 + 0.4 * 5, FEW32)
 
 
 def test_dropout_masks():
-    book.init()
     X = np.ones((400, 50), dtype=np.float32)
     masks = []
-    for seed in (3, 3, 4):
-        np.random.seed(seed)  # noqa: NPY002 # as a script does
+    for number in (3, 3, 4):
+        seed(number)
         layer = book.Layer_Dropout(0.25)
         masks.append(layer.forward(X))
     assert layer.output.dtype == np.float32
@@ -268,43 +239,28 @@ def test_dropout_masks():
     assert not np.array_equal(layer.forward(X), masks[2])
 
 
-# Losses ----------------------------------------------------------------------------------------
-
-P, Y = np.array([[0.2, 0.9], [0.6, 0.3], [0.5, 0.1]]), np.array([[1, 1], [0, 1], [0, 0]])
-LOSSES = {
-    book.Loss_MeanSquaredError: ((P - Y) ** 2, 2 * (P - Y)),
-    book.Loss_MeanAbsoluteError: (abs(P - Y), np.where(P > Y, 1, -1)),
-    book.Loss_BinaryCrossentropy: (-np.log(np.where(Y, P, 1 - P)), np.where(Y, -1 / P, 1 / (1 - P))),
-}
-
-
-@pytest.mark.parametrize("loss_class", LOSSES)
-def test_losses(loss_class):
-    elements, slopes = LOSSES[loss_class]
-    loss = loss_class()
-    assert_close(loss.forward(P.tolist(), Y.tolist()), elements.mean(axis=1))
-    assert_close(loss.backward(P, Y), slopes / 6)
-    assert loss.calculate(P - 0.01 * loss.dinputs, Y) < loss.calculate(P, Y)  # it descends
-
+def test_mean_absolute_error_descends_and_adds_up_over_a_pass():
+    loss = book.Loss_MeanAbsoluteError()
+    y_pred, y = [[1, 5], [2, 2], [0.5, 4]], [[3, 1], [2.5, 1], [1.5, 0]]
+    assert_close(loss.forward(y_pred, y), [3, 0.75, 2.5])
+    assert_close(loss.backward(y_pred, y), np.array([[-1, 1], [-1, 1], [-1, 1]]) / 6)
+    assert_close(loss.calculate(y_pred - loss.dinputs, y), 6.25 / 3 - 1 / 6)
     loss.new_pass()
-    for rows in (slice(0, 2), slice(2, 3)):
-        assert_close(loss.calculate(P[rows], Y[rows]), elements[rows].mean())
-    assert_close(loss.calculate_accumulated(), elements.mean())
+    assert_close(loss.calculate(y_pred[:2], y[:2]), 3.75 / 2)
+    assert_close(loss.calculate(y_pred[2:], y[2:]), 2.5)
+    assert_close(loss.calculate_accumulated(), 6.25 / 3)
 
 
-def test_cross_entropies_stay_finite_at_probabilities_of_0_and_1():
+def test_cross_entropy_is_finite_where_certain_and_wrong():
+    y_pred = [[0.0, 1.0], [1.0, 0.0]]
     categorical, binary = book.Loss_CategoricalCrossentropy(), book.Loss_BinaryCrossentropy()
     for loss, y in ((categorical, [0, 1]), (binary, [[1, 0], [0, 1]])):
-        certain = [[0.0, 1.0], [1.0, 0.0]]
-        assert np.isfinite(loss.calculate(certain, y))
-        assert np.all(np.isfinite(loss.backward(certain, y)))
+        assert np.isfinite(loss.calculate(y_pred, y))
+        assert np.all(np.isfinite(loss.backward(y_pred, y)))
         assert loss.dinputs[0, 0] < 0
 
 
-# Model -----------------------------------------------------------------------------------------
-
-
-def model_of(*layers, loss, optimizer, accuracy):
+def model_of(loss, optimizer, accuracy, *layers):
     model = book.Model()
     for layer in layers:
         model.add(layer)
@@ -313,41 +269,149 @@ def model_of(*layers, loss, optimizer, accuracy):
     return model
 
 
-def classifier(optimizer, *, dropout=0.0, place="numpy", width=64):
-    dense1 = book.Layer_Dense(2, width, weight_regularizer_l2=1e-5)
-    parts = dense1, book.Activation_ReLU(), book.Layer_Dropout(dropout), book.Layer_Dense(width, 3)
-    return model_of(
-        *(layer.to(place) for layer in (*parts, book.Activation_Softmax())),
-        loss=book.Loss_CategoricalCrossentropy(),
-        optimizer=optimizer,
-        accuracy=book.Accuracy_Categorical(),
+def classifier(optimizer, width=8, dropout=0.2, place="numpy"):
+    layers = (
+        book.Layer_Dense(2, width, weight_regularizer_l2=1e-5),
+        book.Activation_ReLU(),
+        book.Layer_Dropout(dropout),
+        book.Layer_Dense(width, 3),
+        book.Activation_Softmax(),
     )
+    loss, accuracy = book.Loss_CategoricalCrossentropy(), book.Accuracy_Categorical()
+    return model_of(loss, optimizer, accuracy, *(layer.to(place) for layer in layers))
 
 
-def linear(**penalties):
-    return model_of(
-        book.Layer_Dense(2, 1, **penalties),
-        loss=book.Loss_MeanSquaredError(),
-        optimizer=book.Optimizer_SGD(0.1, decay=0.5),
-        accuracy=book.Accuracy_Regression(),
-    )
+def printed_accuracy(capsys, model, X, y):
+    capsys.readouterr()
+    model.evaluate(X, y, batch_size=64)
+    return float(re.fullmatch(r"validation, acc: (.*), loss: .*\n", capsys.readouterr().out)[1])
 
 
 def test_one_layer_trains_and_prints_the_books_lines(capsys):
-    model = linear(weight_regularizer_l2=0.3)
-    rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(5, 2)), rng.normal(size=(5, 1))
-    [[w, b]] = model.get_parameters()
-    w[...] = [[1.0], [-1.0]]
-    model.set_parameters([(w, b)])
-    close = abs(y - X[:2] @ w)[:2].min() * 0  # no value is as near as std / 250
+    X, w = np.random.default_rng(0).normal(size=(4, 2)), np.array([[1.0], [-1.0]])
+    y = X @ w - np.array([[0, 0, 1, 2]]).T  # the first two are right before training
+    layer = book.Layer_Dense(2, 1, weight_regularizer_l2=0.5)
+    optimizer = book.Optimizer_SGD(0.1, decay=0.5)
+    model = model_of(book.Loss_MeanSquaredError(), optimizer, book.Accuracy_Regression(), layer)
+    model.set_parameters([(w, [[0]])])
+    data = {"X": X.tolist(), "y": y.tolist(), "validation_data": (X, y)}
+    model.train(**data, batch_size=2, print_every=2, shuffle=False)
 
-    def line(squares, rate):
-        data, penalty = np.mean(squares), 0.3 * np.sum(w * w)
-        return (
-            f"acc: {close.item():.3f}, loss: {data + penalty:.3f} "
-            f"(data_loss: {data:.3f}, reg_loss: {penalty:.3f}), lr: {rate}"
-        )
-    del line
-    model.train(X, y)
-    capsys.readouterr()
+    first = "acc: 1.000, loss: 1.000 (data_loss: 0.000, reg_loss: 1.000), lr: 0.1"
+    w = w - 0.1 * w  # all of it by the penalty
+    errors = X @ w - y
+    slope = errors[2:]  # 2 * errors / 2 samples
+    second = np.mean(slope**2), 0.5 * np.sum(w**2)
+    w, b = w - 0.1 / 1.5 * (X[2:].T @ slope + w), -0.1 / 1.5 * slope.sum()
+    final = second[0] / 2, 0.5 * np.sum(w**2)  # the loss of the first two was 0
+    lines = [
+        f"acc: {accuracy}, loss: {data + penalty:.3f} (data_loss: {data:.3f}, "
+        f"reg_loss: {penalty:.3f}), lr: {0.1 / 1.5}"
+        for accuracy, (data, penalty) in (("0.000", second), ("0.500", final))
+    ]
+    loss = np.mean((X @ w + b - y) ** 2)
+    assert capsys.readouterr().out.splitlines() == [
+        "epoch: 1",
+        f"step: 0, {first}",
+        f"step: 1, {lines[0]}",
+        f"training, {lines[1]}",
+        f"validation, acc: 0.000, loss: {loss:.3f}",
+    ]
+    assert_all_close(model.get_parameters()[0], (w, [[b]]), FEW)
+    assert_close(model.predict(X, batch_size=3), X @ w + b)
+
+
+def test_classification_of_the_spiral(capsys):
+    X, y = book.spiral_data(100, 3)
+    model = classifier(book.Optimizer_SGD(0.5), width=64, dropout=0.0)
+    model.train(X, y, batch_size=32)
+    model.set(optimizer=book.Optimizer_Adam(0.02))  # in mid-training
+    model.train(X, y, epochs=600, batch_size=32, print_every=100)
+    share = np.mean(np.argmax(model.predict(X), axis=1) == y)
+    assert share > 0.8
+    for labels in (y, np.eye(3)[y]):
+        assert printed_accuracy(capsys, model, X, labels) == pytest.approx(share, abs=6e-4)
+
+
+def test_regression_of_the_sine(capsys):
+    X, y = book.sine_data()
+    dense1, dense2, dense3 = (book.Layer_Dense(*shape) for shape in ((1, 64), (64, 64), (64, 1)))
+    for layer in (dense1, dense2, dense3):
+        layer.weights *= 10  # chapter 17: 0.01 is too little to begin with
+    layers = dense1, book.Activation_ReLU(), dense2, book.Activation_ReLU(), dense3
+    loss, accuracy = book.Loss_MeanSquaredError(), book.Accuracy_Regression()
+    optimizer = book.Optimizer_Adam(0.01, decay=1e-3)
+    model = model_of(loss, optimizer, accuracy, *layers, book.Activation_Linear())
+    model.train(X, y, epochs=60, batch_size=32, print_every=100)
+    distance = abs(model.predict(X) - y)
+    assert np.mean(distance) < 0.02
+    share = np.mean(distance < np.std(y) / 250)
+    assert printed_accuracy(capsys, model, X, y) == pytest.approx(share, abs=6e-4)
+
+
+def test_accuracy_of_two_yes_or_no_outputs(capsys):
+    X = np.random.default_rng(0).normal(size=(200, 2))
+    y = (X > 0).astype(int)
+    loss, accuracy = book.Loss_BinaryCrossentropy(), book.Accuracy_Categorical(binary=True)
+    layers = book.Layer_Dense(2, 2), book.Activation_Sigmoid()
+    model = model_of(loss, book.Optimizer_Adam(0.1), accuracy, *layers)
+    model.train(X, y, epochs=20, batch_size=50)
+    accuracies = [float(text) for text in re.findall(r"acc: ([\d.]+)", capsys.readouterr().out)]
+    assert len(accuracies) == 20 * 5
+    assert max(accuracies) <= 1
+    share = np.mean((model.predict(X) > 0.5) == y)
+    assert share > 0.9
+    assert printed_accuracy(capsys, model, X, y) == pytest.approx(share, abs=6e-4)
+
+
+def test_model_trains_the_same_on_every_backend(backend):
+    book.init()
+    X, y = book.spiral_data(20, 3)
+    parameters = []
+    for place in ("numpy", backend):
+        seed(5)  # of weights and masks
+        model = classifier(book.Optimizer_SGD(0.5), place=place)
+        model.train(X, y, epochs=3, batch_size=16)
+        assert nn.get_backend(place).owns(model.predict(X))
+        parameters.append([nn.to_numpy(a) for pair in model.get_parameters() for a in pair])
+    assert_all_close(*parameters, FEW32)
+
+
+def test_parameters_are_copies():
+    model, X = classifier(book.Optimizer_SGD()), [[1, 2]]
+    before, parameters = model.predict(X), model.get_parameters()
+    for weights, biases in parameters:
+        weights += np.arange(weights.shape[1])
+        biases += 0.5
+    assert np.array_equal(model.predict(X), before)
+    model.set_parameters(parameters)
+    assert not np.allclose(model.predict(X), before)
+
+
+def test_files(tmp_path):
+    X, y = book.spiral_data(20, 3)
+    model = classifier(book.Optimizer_SGD(0.25, decay=0.1, momentum=0.5))
+    model.train(X, y, epochs=2)
+    parameters, whole = tmp_path / "parameters", str(tmp_path / "whole")
+    model.save_parameters(parameters)
+    model.save(whole)
+    tensors = read_safetensors(parameters.read_bytes())  # a format with no room for a pickle
+    for (weights, biases), index in zip(model.get_parameters(), (0, 3), strict=True):
+        assert np.array_equal(tensors[f"{index}.weights"], weights)
+        assert np.array_equal(tensors[f"{index}.biases"], biases)
+
+    other, loaded = classifier(book.Optimizer_Adam()), book.Model.load(whole)
+    other.load_parameters(parameters)
+    for each in (other, loaded):
+        assert np.array_equal(each.predict(X), model.predict(X))
+    assert [type(layer) for layer in loaded.layers] == [type(layer) for layer in model.layers]
+    assert (type(loaded.loss), type(loaded.accuracy)) == (type(model.loss), type(model.accuracy))
+    assert loaded.layers[0].weight_regularizer_l2 == 1e-5
+    optimizer = loaded.optimizer
+    assert (optimizer.learning_rate, optimizer.decay, optimizer.momentum) == (0.25, 0.1, 0.5)
+    loaded.train(X, y)
+    assert not np.array_equal(loaded.predict(X), model.predict(X))
+
+    (tmp_path / "pickle").write_bytes(pickle.dumps(model.get_parameters()))
+    with pytest.raises(nn.errors.CheckpointError):
+        book.Model.load(tmp_path / "pickle")

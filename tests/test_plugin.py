@@ -17,14 +17,14 @@ class Square(nn.Layer):
     """A right layer, for the wrong ones to differ from in one thing each."""
 
     def forward(self, inputs, training=False):
-        self._check_inputs(inputs)
+        self.check_inputs(inputs)
         output = inputs * inputs
         if training:
-            self._keep(output, inputs)
+            self.keep(output, inputs)
         return output
 
     def backward(self, dvalues):
-        _, inputs = self._recall(dvalues)
+        _, inputs = self.recall(dvalues)
         self.dinputs = 2 * inputs * dvalues
         return self.dinputs
 

@@ -145,7 +145,7 @@ class _FromOutput(_BookLayer):
     @output.setter
     def output(self, value: Any) -> None:
         self._output = floating(value, self.backend)
-        self._keep(self._output, self._output)
+        self.keep(self._output, self._output)
 
 
 class Activation_Softmax(_FromOutput, Softmax):

@@ -7,8 +7,6 @@ test file: 8 x 8 pixels, each the number of dark pixels, 0 to 16, in a 4 x 4 blo
 
 from __future__ import annotations
 
-from importlib.resources import files
-
 import numpy as np
 
 from nnfs_xp.data.splits import Split, hold_out
@@ -23,6 +21,8 @@ def load_digits() -> Split:
         ``X_train, y_train, X_test, y_test``: pixels as float32 (n, 64) in [0, 1] and labels as
         int64 (n,) from 0 to 9. The split is always the same, with each digit in proportion.
     """
+    from importlib.resources import files  # slow to import
+
     with (
         files("nnfs_xp.data").joinpath("digits.npz").open("rb") as file,
         np.load(file, allow_pickle=False) as archive,

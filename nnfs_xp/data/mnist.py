@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import logging
 import os
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from platformdirs import user_cache_path
 
 from nnfs_xp.data.idx import read_idx
 from nnfs_xp.data.splits import Split
@@ -125,6 +123,8 @@ def _load(name: str) -> Split:
 
 def _find(name: str, file: str) -> Path:
     """The path of a data set's file, downloaded if need be."""
+    from platformdirs import user_cache_path
+
     cache = user_cache_path("nnfs_xp") / name
     folders = [cache]
     if os.environ.get(ENVIRONMENT):
@@ -137,17 +137,14 @@ def _find(name: str, file: str) -> Path:
         f"Put the data set's four official .gz files into {places}, or name the folder that holds "
         f"'{name}' in the environment variable {ENVIRONMENT}."
     )
-    if find_spec("pooch") is None:
+    try:
+        import pooch
+    except ImportError:
         raise DataError(
             f"{file} of {name} was not found, and downloading takes pip install 'nnfs-xp[data]'. "
             f"{remedy}"
-        )
-    return _download(name, file, cache, remedy)
-
-
-def _download(name: str, file: str, cache: Path, remedy: str) -> Path:
-    import pooch
-
+        ) from None
+    downloader = pooch.HTTPDownloader(timeout=_SECONDS)
     reasons = []
     for mirror in _MIRRORS[name]:
         _log.info("downloading %s", mirror + file)
@@ -158,7 +155,7 @@ def _download(name: str, file: str, cache: Path, remedy: str) -> Path:
             retry_if_failed=_TRIES - 1,
         )
         try:
-            return Path(source.fetch(file, downloader=pooch.HTTPDownloader(timeout=_SECONDS)))
+            return Path(source.fetch(file, downloader=downloader))
         except Exception as error:  # requests, urllib3, OSError, or ValueError for the checksum
             reasons.append(f"{mirror}: {type(error).__name__}")
     raise DataError(

@@ -12,9 +12,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save as to_safetensors
-
 from nnfs_xp import layers as _layers
 from nnfs_xp.backend import Backend, get_backend, to_numpy
 from nnfs_xp.errors import ArgumentError, CheckpointError
@@ -44,6 +41,8 @@ def save(model: Layer, path: str | Path) -> None:
 
 def write_model(path: Path, model: Layer, extra: dict[str, Any]) -> None:
     """Write a model with more in its description: see `save` and `read_model`."""
+    from safetensors.numpy import save as to_safetensors
+
     description = {"version": _VERSION, "model": describe(model), **extra}
     weights = {name: to_numpy(array) for name, array in model.parameters().items()}
     content = to_safetensors(weights, metadata={_KEY: json.dumps(description)})
@@ -97,6 +96,8 @@ def read_model(path: Path, known: dict[str, type[Layer]]) -> tuple[Layer, dict[s
     CheckpointError
         The file is missing, damaged, or none of ours.
     """
+    from safetensors import SafetensorError, safe_open
+
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}

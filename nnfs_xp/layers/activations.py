@@ -24,14 +24,14 @@ class ReLU(Layer):
     """
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
-        xp = self._check_inputs(inputs)
+        xp = self.check_inputs(inputs)
         output: Array = xp.maximum(inputs, 0.0)
         if training:
-            self._keep(output, output)
+            self.keep(output, output)
         return output
 
     def backward(self, dvalues: Array) -> Array:
-        xp, output = self._recall(dvalues)
+        xp, output = self.recall(dvalues)
         self.dinputs = xp.where(output > 0, dvalues, 0.0)
         return self.dinputs
 
@@ -59,14 +59,14 @@ class LeakyReLU(Layer):
         self.negative_slope = _checks.check_range("negative_slope", negative_slope, 0, 1)
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
-        xp = self._check_inputs(inputs)
+        xp = self.check_inputs(inputs)
         output: Array = xp.where(inputs > 0, inputs, self.negative_slope * inputs)
         if training:
-            self._keep(output, inputs)
+            self.keep(output, inputs)
         return output
 
     def backward(self, dvalues: Array) -> Array:
-        xp, inputs = self._recall(dvalues)
+        xp, inputs = self.recall(dvalues)
         self.dinputs = xp.where(inputs > 0, dvalues, self.negative_slope * dvalues)
         return self.dinputs
 
@@ -87,14 +87,14 @@ class Sigmoid(Layer):
     """
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
-        xp = self._check_inputs(inputs)
+        xp = self.check_inputs(inputs)
         output = standard.sigmoid(xp, inputs)
         if training:
-            self._keep(output, output)
+            self.keep(output, output)
         return output
 
     def backward(self, dvalues: Array) -> Array:
-        _, output = self._recall(dvalues)
+        _, output = self.recall(dvalues)
         self.dinputs = dvalues * output * (1 - output)
         return self.dinputs
 
@@ -112,14 +112,14 @@ class Tanh(Layer):
     """
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
-        xp = self._check_inputs(inputs)
+        xp = self.check_inputs(inputs)
         output: Array = xp.tanh(inputs)
         if training:
-            self._keep(output, output)
+            self.keep(output, output)
         return output
 
     def backward(self, dvalues: Array) -> Array:
-        _, output = self._recall(dvalues)
+        _, output = self.recall(dvalues)
         self.dinputs = dvalues * (1 - output * output)
         return self.dinputs
 
@@ -142,15 +142,15 @@ class Softmax(Layer):
     """
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
-        xp = self._check_inputs(inputs)
+        xp = self.check_inputs(inputs)
         self.output_shape(tuple(inputs.shape[1:]))
         output = standard.softmax(xp, inputs)
         if training:
-            self._keep(output, output)
+            self.keep(output, output)
         return output
 
     def backward(self, dvalues: Array) -> Array:
-        xp, output = self._recall(dvalues)
+        xp, output = self.recall(dvalues)
         self.dinputs = output * (dvalues - xp.sum(output * dvalues, axis=1, keepdims=True))
         return self.dinputs
 
@@ -171,12 +171,12 @@ class Linear(Layer):
     """
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
-        self._check_inputs(inputs)
+        self.check_inputs(inputs)
         if training:
-            self._keep(inputs)
+            self.keep(inputs)
         return inputs
 
     def backward(self, dvalues: Array) -> Array:
-        self._recall(dvalues)
+        self.recall(dvalues)
         self.dinputs = dvalues
         return self.dinputs

@@ -77,18 +77,16 @@ class Layer:
         """The penalty on the layer's parameters, a 0-d array, or None where there is none."""
         return None
 
-    # What forward and backward are written with ---------------------------------------
-
-    def _check_inputs(self, inputs: Array, n_features: int | None = None) -> Namespace:
+    def check_inputs(self, inputs: Array, n_features: int | None = None) -> Namespace:
         """Refuse inputs that the layer cannot take; return their namespace."""
         dtype = None if self._flat is None else self._flat.values.dtype
         return _checks.check_batch("inputs", inputs, self.backend, dtype, n_features).xp
 
-    def _keep(self, output: Array, *values: Any) -> None:
-        """Keep the values for `_recall` in backward."""
+    def keep(self, output: Array, *values: Any) -> None:
+        """Keep the values for `recall` in backward."""
         self._kept = (output.shape, values)
 
-    def _recall(self, dvalues: Array) -> tuple[Any, ...]:
+    def recall(self, dvalues: Array) -> tuple[Any, ...]:
         """The namespace and what the last training forward kept, if dvalues fit its output."""
         if self._kept is None:
             raise NotReadyError(
@@ -103,8 +101,6 @@ class Layer:
                 f"got {tuple(dvalues.shape)}."
             )
         return xp, *values
-
-    # Parameters ---------------------------------------------------------------------------
 
     def create_parameters(self, dtype: str, **shapes: tuple[int, ...]) -> None:
         """Make room for parameters of these shapes, zeros on NumPy for a start."""
@@ -192,8 +188,7 @@ class Layer:
             layer._kept = None
         return self
 
-    # Copies: views are rebuilt over buffers of the copy's own -----------------------------
-
+    # Copying and pickling leave the views out and build new ones over buffers of the copy's own.
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
         for name in ("_flat", "_values", "_gradients", "_kept", "dinputs"):

@@ -102,11 +102,11 @@ class Dense(Layer):
         self.biases[...] = 0.0
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
-        self._check_inputs(inputs, self.n_inputs)
+        self.check_inputs(inputs, self.n_inputs)
         output = inputs @ self.weights
         output += self.biases
         if training:
-            self._keep(output, inputs)
+            self.keep(output, inputs)
         return output
 
     def backward(self, dvalues: Array) -> Array:
@@ -115,7 +115,7 @@ class Dense(Layer):
         return self.dinputs
 
     def backward_parameters(self, dvalues: Array) -> None:
-        xp, inputs = self._recall(dvalues)
+        xp, inputs = self.recall(dvalues)
         self.dweights[...] = inputs.T @ dvalues
         self.dbiases[...] = xp.sum(dvalues, axis=0, keepdims=True)
         for values, gradient, l1, l2 in self._penalties():

@@ -53,7 +53,7 @@ class Dropout(Layer):
         self.seed, self.stream, self.step = seed, stream, step
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
-        xp = self._check_inputs(inputs)
+        xp = self.check_inputs(inputs)
         if not training:
             return inputs
         backend = self.backend or backend_of(inputs)
@@ -64,11 +64,11 @@ class Dropout(Layer):
         kept = bits >= round(self.rate * 2**BITS)
         scale = 1 / (1 - self.rate)
         output: Array = xp.where(kept, inputs * scale, 0.0)
-        self._keep(output, kept, scale)
+        self.keep(output, kept, scale)
         return output
 
     def backward(self, dvalues: Array) -> Array:
-        xp, kept, scale = self._recall(dvalues)
+        xp, kept, scale = self.recall(dvalues)
         self.dinputs = xp.where(kept, dvalues * scale, 0.0)
         return self.dinputs
 

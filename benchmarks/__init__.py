@@ -1,0 +1,1 @@
+"""Benchmarks: commands that measure, and print what they measured and on what machine."""

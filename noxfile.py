@@ -1,0 +1,122 @@
+"""The project's tasks. ``nox`` tests; ``nox -l`` lists the rest; versions are in pyproject.toml."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.sessions = ["tests-numpy", "tests-strict", "tests-cupy"]
+nox.options.default_venv_backend = "virtualenv"
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+EXTRAS = PYPROJECT["project"]["optional-dependencies"]
+PACKAGE = ".[plot,data,testing]"
+STRICT = "array_api_strict,array_api_strict:device1"
+
+
+def group(name: str) -> list[str]:
+    return nox.project.dependency_groups(PYPROJECT, name)
+
+
+def run_tests(session: nox.Session, backends: str, *requirements: str) -> None:
+    session.install("-e", PACKAGE, *group("test"), *requirements)
+    session.run("pytest", "--nnfs-backends", backends, *session.posargs)
+
+
+@nox.session(name="tests-numpy")
+def tests_numpy(session: nox.Session) -> None:
+    """Test on NumPy."""
+    run_tests(session, "numpy")
+
+
+@nox.session(name="tests-strict")
+def tests_strict(session: nox.Session) -> None:
+    """Test on array_api_strict: on its default device, and on another at its strictest."""
+    run_tests(session, STRICT)
+
+
+@nox.session(name="tests-torch")
+def tests_torch(session: nox.Session) -> None:
+    """Test on PyTorch, and with PyTorch as the oracle."""
+    run_tests(session, "numpy,torch", *group("oracle"))
+
+
+@nox.session(name="tests-cupy")
+def tests_cupy(session: nox.Session) -> None:
+    """Test on CuPy. Asked for by name it fails without a GPU; else it says that it did not run."""
+    asked_for = any("tests-cupy" in argument for argument in sys.argv)
+    major = cuda_major()
+    if major is None:
+        message = "the tests on CuPy did not run: nvidia-smi finds no CUDA driver"
+        session.error(message) if asked_for else session.skip(message)
+    run_tests(session, "cupy", *EXTRAS["cuda13" if major >= 13 else "cuda12"])
+
+
+def cuda_major() -> int | None:
+    """The newest CUDA major version that the driver serves, or None without a driver."""
+    command = shutil.which("nvidia-smi")
+    if command is None:
+        return None
+    answer = subprocess.run([command], capture_output=True, text=True, check=False)
+    _, found, rest = answer.stdout.partition("CUDA Version: ")
+    return int(rest.partition(".")[0]) if answer.returncode == 0 and found else None
+
+
+@nox.session(name="tests-pythons", python=["3.11", "3.12", "3.13"])
+def tests_pythons(session: nox.Session) -> None:
+    """Test on NumPy with every Python version that is supported."""
+    run_tests(session, "numpy")
+
+
+@nox.session
+def minimums(session: nox.Session) -> None:
+    """Test with the lowest versions that pyproject.toml allows."""
+    wanted = [*PYPROJECT["project"]["dependencies"], *group("test")]
+    for extra in ("plot", "data", "testing"):
+        wanted += EXTRAS[extra]
+    session.install("-e", ".", *(requirement.replace(">=", "==") for requirement in wanted))
+    session.run("pytest", "--nnfs-backends", f"numpy,{STRICT}", *session.posargs)
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """Build the wheel, install it, and test it away from the checkout."""
+    here, there = Path.cwd(), Path(session.create_tmp())
+    session.install("build")
+    session.run("python", "-m", "build", "--wheel", "--outdir", str(there / "dist"), str(here))
+    (built,) = (there / "dist").glob("*.whl")
+    session.install(f"{built}[plot,data,testing]", *group("test"))
+    for name in ("tests", "examples"):
+        shutil.copytree(here / name, there / name, dirs_exist_ok=True)
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(here / name, there / name)
+    session.chdir(there)
+    session.run("pytest", "--nnfs-backends", "numpy", "tests", "README.md", *session.posargs)
+    built.unlink()
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, and that imports keep to their rooms."""
+    session.install("-e", ".", *group("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports", "--no-logo")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types."""
+    session.install("-e", ".", *group("types"))
+    session.run("mypy")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Run a benchmark: ``nox -s bench -- import_time`` or ``nox -s bench -- accuracy mnist``."""
+    session.install("-e", PACKAGE)
+    name, *arguments = session.posargs or ["import_time"]
+    session.run("python", "-m", f"benchmarks.{name}", *arguments)
