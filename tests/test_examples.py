@@ -1,0 +1,86 @@
+"""The examples run as they stand, from a folder of their own."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+CHAPTER_NUMBERS = [
+    "[[6.]]",
+    "[[-3., -1.,  2.]]",
+    "[[-3.001, -0.998,  1.997]]",
+    "[[5.985]]",
+    "[[ 0.44, -0.38, -0.07,  1.37]]",
+    " [20.1, 20.1, 20.1],",
+    "[[6., 6., 6.]]",
+    " [ 0., 10., 11.,  0.]]",
+    "[[ 0.179515 ,  0.5003665, -0.262746 ],",
+    "[[1.98489 , 2.997739, 0.497389]]",
+]
+
+
+def run(name, *arguments, cwd, **environment):
+    result = subprocess.run(
+        [sys.executable, "-W", "error", EXAMPLES / name, *arguments],
+        cwd=cwd,
+        env={"PATH": "", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_the_chapter(backend, tmp_path):
+    output = run("chapter09_backpropagation.py", backend.name, cwd=tmp_path)
+    assert output.startswith(f"# On {backend.name}\n")
+    lines = output.splitlines()
+    for line in CHAPTER_NUMBERS:
+        assert line in lines
+
+
+@pytest.fixture
+def small_mnist(tmp_path):
+    """Files in MNIST's format with a hundred images each; a class is a bright row."""
+    folder = tmp_path / "data" / "mnist"
+    folder.mkdir(parents=True)
+    labels = (np.arange(100) % 10).astype(np.uint8)
+    images = np.zeros((100, 28, 28), dtype=np.uint8)
+    images[np.arange(100), labels + 5] = 255
+    for kind in ("train", "t10k"):
+        for name, array in (("images-idx3", images), ("labels-idx1", labels)):
+            header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
+            with gzip.open(folder / f"{kind}-{name}-ubyte.gz", "wb") as file:
+                file.write(header + array.tobytes())
+    return folder.parent
+
+
+def test_mnist(tmp_path, small_mnist):
+    assert len((EXAMPLES / "train_mnist.py").read_text().splitlines()) < 40
+    output = run(
+        "train_mnist.py", "30", cwd=tmp_path, NNFS_XP_DATA=str(small_mnist), NNFS_XP_BACKEND="numpy"
+    )
+    assert "669,706 parameters, float32, on numpy" in output
+    assert "test accuracy 1.0000" in output
+    assert (tmp_path / "mnist.safetensors").exists()
+
+
+def test_a_layer_of_ones_own(tmp_path):
+    output = run("custom_layer.py", cwd=tmp_path)
+    assert "the layer keeps the contract" in output
+    accuracy = float(output.partition("test accuracy ")[2].split()[0])
+    assert accuracy > 0.93
+    assert "loaded again: Scale and 5 more layers" in output
+
+
+def test_every_example_is_run_here():
+    tested = {"chapter09_backpropagation.py", "train_mnist.py", "custom_layer.py"}
+    assert {path.name for path in EXAMPLES.glob("*.py")} == tested
