@@ -52,6 +52,7 @@ DEFAULTS = [
 @pytest.mark.parametrize(("optimizer", "names", "defaults"), DEFAULTS)
 def test_optimizers_take_the_books_arguments_in_its_order(optimizer, names, defaults):
     arguments = tuple(0.5 / place for place in range(1, len(defaults) + 1))
+    assert list(inspect.signature(optimizer).parameters)[: len(defaults)] == names.split()
     for values, made in ((defaults, optimizer()), (arguments, optimizer(*arguments))):
         assert tuple(getattr(made, name) for name in names.split()) == values
         assert (made.current_learning_rate, made.iterations) == (values[0], 0)
@@ -416,3 +417,61 @@ def test_files(tmp_path):
     (tmp_path / "pickle").write_bytes(pickle.dumps(model.get_parameters()))
     with pytest.raises(nn.errors.CheckpointError):
         book.Model.load(tmp_path / "pickle")
+
+
+def test_accuracies_broadcast_nothing():
+    regression = book.Accuracy_Regression()
+    with pytest.raises(nn.errors.NotReadyError, match="init"):
+        regression.calculate([[1.0]], [1.0])
+    targets = np.array([1.0, 2.0, 3.0])
+    regression.init(targets)
+    assert regression.calculate(targets[:, None], targets) == 1
+    binary = book.Accuracy_Categorical(binary=True)
+    assert binary.calculate([[1], [0], [1]], [1, 0, 0]) == pytest.approx(2 / 3)
+    with pytest.raises(nn.errors.LabelError):
+        book.Accuracy_Categorical().calculate([1, 0, 1], [1, 0])
+
+
+def test_a_loaded_regression_can_be_evaluated(tmp_path, capsys):
+    seed(0)
+    X, y = book.sine_data(50)
+    model = book.Model()
+    model.add(book.Layer_Dense(1, 1))
+    model.set(
+        loss=book.Loss_MeanSquaredError(),
+        optimizer=book.Optimizer_SGD(0.1),
+        accuracy=book.Accuracy_Regression(),
+    )
+    model.finalize()
+    model.train(X, y)
+    model.save(tmp_path / "model.safetensors")
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    loaded = book.Model.load(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
+    capsys.readouterr()
+    loaded.evaluate(X, y)
+    assert re.match(r"validation, acc: \d\.\d{3}, loss: ", capsys.readouterr().out)
+
+
+def test_a_loss_set_after_finalize_counts():
+    model = book.Model()
+    model.add(book.Layer_Dense(2, 3, weight_regularizer_l2=1.0))
+    model.add(book.Activation_Softmax())
+    model.finalize()
+    assert model.softmax_classifier_output is None
+    model.set(loss=book.Loss_CategoricalCrossentropy())
+    assert model.softmax_classifier_output is not None
+    assert float(model.loss.regularization_loss()) > 0
+    model.set(loss=book.Loss_MeanSquaredError())
+    assert model.softmax_classifier_output is None
+    assert model.output_layer_activation is model.layers[-1]
+
+
+def test_vertical_data():
+    seed(3)
+    X, y = book.vertical_data(samples=4, classes=2)
+    seed(3)
+    for number in range(2):
+        rows = X[y == number]
+        assert_close(rows[:, 0], 0.1 * np.random.randn(4) + number / 3)  # noqa: NPY002
+        assert_close(rows[:, 1], 0.1 * np.random.randn(4) + 0.5)  # noqa: NPY002

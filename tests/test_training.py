@@ -71,6 +71,39 @@ def test_another_seed_shuffles_otherwise():
     assert (runs[0] != runs[1]).any()
 
 
+class Recorder(nn.Metric):
+    """Remembers the order in which the samples came."""
+
+    name = "recorder"
+
+    def __init__(self):
+        self.seen = []
+
+    def forward(self, y_pred, y_true):
+        self.seen.extend(nn.to_numpy(y_true).tolist())
+        return y_pred[:, 0]
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_every_epoch_takes_all_samples_in_the_order_of_its_own(backend, shuffle):
+    recorder = Recorder()
+    trainer = nn.Trainer(
+        nn.Sequential(nn.Dense(1, 40)),
+        nn.SoftmaxCategoricalCrossentropy(),
+        nn.SGD(0.1),
+        metrics=[recorder],
+        backend=backend,
+        seed=9,
+    )
+    trainer.fit(np.ones((40, 1)), np.arange(40), epochs=3, batch_size=7, shuffle=shuffle)
+    epochs = [recorder.seen[start : start + 40] for start in (0, 40, 80)]
+    assert all(sorted(epoch) == list(range(40)) for epoch in epochs)
+    for number, epoch in enumerate(epochs):
+        expected = np.random.default_rng([9, number]).permutation(40) if shuffle else range(40)
+        assert epoch == list(expected)
+    assert (epochs[0] == epochs[1]) is not shuffle
+
+
 def test_a_step_waits_for_nothing(backend):
     trainer = nn.Trainer(classifier(), nn.CategoricalCrossentropy(), nn.Adam(0.01), backend=backend)
     x, y = backend.asarray(X[:10]), backend.asarray(Y[:10])

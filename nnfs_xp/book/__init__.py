@@ -10,7 +10,7 @@ Source: H. Kinsley and D. Kukieła, *Neural Networks from Scratch in Python*, 20
 
 from nnfs_xp.book._arrays import init
 from nnfs_xp.book.accuracy import Accuracy, Accuracy_Categorical, Accuracy_Regression
-from nnfs_xp.book.datasets import sine_data, spiral_data
+from nnfs_xp.book.datasets import sine_data, spiral_data, vertical_data
 from nnfs_xp.book.layers import (
     Activation_Linear,
     Activation_ReLU,
@@ -59,4 +59,5 @@ __all__ = [
     "init",
     "sine_data",
     "spiral_data",
+    "vertical_data",
 ]

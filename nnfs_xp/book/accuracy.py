@@ -7,6 +7,8 @@ from typing import Any
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, backend_of, get_backend
 from nnfs_xp.book._arrays import floating
+from nnfs_xp.errors import NotReadyError
+from nnfs_xp.losses.regression import match_outputs
 
 
 class Accuracy:
@@ -57,13 +59,17 @@ class Accuracy_Categorical(Accuracy):
         if not self.binary and y.ndim == 2:
             y = backend.xp.argmax(y, axis=1)
         int64 = backend.xp.int64
-        return backend.asarray(predictions, int64) == backend.asarray(y, int64)
+        y = match_outputs(backend.asarray(y, int64), tuple(predictions.shape))
+        right: Array = backend.asarray(predictions, int64) == y
+        return right
 
 
 class Accuracy_Regression(Accuracy):
     """Share of values closer to their target than the targets' standard deviation over 250."""
 
-    precision: Any = None
+    def __init__(self, *, precision: float | None = None) -> None:
+        super().__init__()
+        self.precision = precision
 
     def init(self, y: Any, reinit: bool = False) -> None:
         if self.precision is None or reinit:
@@ -71,10 +77,12 @@ class Accuracy_Regression(Accuracy):
             self.precision = float(backend_of(y).xp.std(y)) / 250
 
     def compare(self, predictions: Any, y: Any) -> Array:
+        if self.precision is None:
+            raise NotReadyError("call init(y) first: the precision is that of the targets.")
         predictions = floating(predictions)
         backend = backend_of(predictions)
-        distance: Array = backend.xp.abs(predictions - backend.asarray(y, predictions.dtype))
-        close: Array = distance < self.precision
+        y = match_outputs(backend.asarray(y, predictions.dtype), tuple(predictions.shape))
+        close: Array = backend.xp.abs(predictions - y) < self.precision
         return close
 
 

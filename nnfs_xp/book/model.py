@@ -71,11 +71,18 @@ class Model:
         self.loss = self.loss if loss is None else loss
         self.optimizer = self.optimizer if optimizer is None else optimizer
         self.accuracy = self.accuracy if accuracy is None else accuracy
+        if self._network is not None:
+            self._join_loss()
 
     def finalize(self) -> None:
         """Join the layers; all of their parameters move into one buffer."""
         self._network = Sequential(*self.layers)
         self.trainable_layers = [each for each in self.layers if isinstance(each, Layer_Dense)]
+        self.output_layer_activation = self.layers[-1]
+        self._join_loss()
+
+    def _join_loss(self) -> None:
+        """Tell the loss of the layers with penalties, and see whether a softmax goes with it."""
         if self.loss is not None:
             self.loss.remember_trainable_layers(self.trainable_layers)
         self.softmax_classifier_output = None
@@ -131,7 +138,9 @@ class Model:
                     batch_X, batch_y = X[part, ...], y[part, ...]
                 output = self.forward(batch_X, training=True)
                 losses = self.loss.calculate(output, batch_y, include_regularization=True)
-                accuracy = self.accuracy.calculate(self.layers[-1].predictions(output), batch_y)
+                accuracy = self.accuracy.calculate(
+                    self.output_layer_activation.predictions(output), batch_y
+                )
                 self.backward(output, batch_y)
                 self.optimizer.pre_update_params()
                 self.optimizer.update_params(network)
@@ -163,7 +172,7 @@ class Model:
             part = slice(start, min(start + size, n))
             output = self.forward(X[part, ...], training=False)
             self.loss.calculate(output, y[part, ...])
-            self.accuracy.calculate(self.layers[-1].predictions(output), y[part, ...])
+            self.accuracy.calculate(self.output_layer_activation.predictions(output), y[part, ...])
         loss = float(self.loss.calculate_accumulated())
         print(f"validation, acc: {self.accuracy.calculate_accumulated():.3f}, loss: {loss:.3f}")
 
@@ -230,7 +239,9 @@ class Model:
     @staticmethod
     def load(path: str | Path) -> Model:
         """The model that `save` wrote, ready to use, on NumPy."""
+        state = np.random.get_state()  # noqa: NPY002 # layers draw weights when they are built
         network, description = read_model(Path(path), _LAYERS)
+        np.random.set_state(state)  # noqa: NPY002
         model = Model()
         if not isinstance(network, Sequential):
             raise CheckpointError(f"{path} holds no model of the book's.")

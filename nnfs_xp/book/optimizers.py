@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from nnfs_xp.layers import Layer
 from nnfs_xp.optimizers import SGD, Adagrad, Adam, Optimizer, RMSprop
 
@@ -11,14 +9,12 @@ from nnfs_xp.optimizers import SGD, Adagrad, Adam, Optimizer, RMSprop
 class _BookOptimizer(Optimizer):
     """Counts the steps where the script says so."""
 
-    def __init__(self, *arguments: Any, **keywords: Any) -> None:
-        super().__init__(*arguments, **keywords)
-        self._rate = self.learning_rate
+    _rate: float | None = None
 
     @property
     def current_learning_rate(self) -> float:
         """The learning rate of the step that `pre_update_params` began."""
-        return self._rate
+        return self.learning_rate if self._rate is None else self._rate
 
     def pre_update_params(self) -> None:
         """Begin a step: work out its learning rate."""
