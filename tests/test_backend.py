@@ -69,8 +69,8 @@ def install(monkeypatch, cupy):
     monkeypatch.setitem(sys.modules, "array_api_compat.cupy", compat)
 
 
-def uninstall(monkeypatch, *libraries):
-    """Make the import of these libraries fail as if they were not installed."""
+def fail(monkeypatch, error, *libraries):
+    """Make the import of these libraries raise the error."""
     for name in [*sys.modules]:
         if name.partition(".")[0] in libraries:
             monkeypatch.delitem(sys.modules, name)
@@ -78,10 +78,16 @@ def uninstall(monkeypatch, *libraries):
 
     def import_module(name, package=None):
         if name.partition(".")[0] in libraries:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+            raise error
         return real(name, package)
 
     monkeypatch.setattr(importlib, "import_module", import_module)
+
+
+def uninstall(monkeypatch, *libraries):
+    """Make the import of these libraries fail as if they were not installed."""
+    for library in libraries:
+        fail(monkeypatch, ModuleNotFoundError(library, name=library), library)
 
 
 class TestSelection:
@@ -117,10 +123,7 @@ class TestSelection:
             nn.get_backend("cupy")
 
     def test_a_broken_installation_says_so(self, fresh):
-        def broken(_name, _package=None):
-            raise OSError("invalid ELF header")
-
-        fresh.setattr(importlib, "import_module", broken)
+        fail(fresh, OSError("invalid ELF header"), "cupy")
         with pytest.raises(BackendError, match="invalid ELF header"):
             nn.get_backend("cupy")
 
@@ -241,12 +244,13 @@ class TestArrays:
         assert free is None or free > 0
 
 
-def test_import_names_no_other_library():
-    """`import nnfs_xp` loads NumPy and nothing that is optional or heavy."""
-    code = "import sys, nnfs_xp; print(*{name.partition('.')[0] for name in sys.modules})"
+@pytest.mark.parametrize("statement", ["import nnfs_xp", "from nnfs_xp import *"])
+def test_import_loads_nothing_that_is_optional(statement):
+    code = f"import sys; {statement}; print(*{{name.partition('.')[0] for name in sys.modules}})"
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
-    assert "numpy" in loaded
+    assert "nnfs_xp" in loaded
+    assert ("numpy" in loaded) is (statement != "import nnfs_xp")
     for name in ("torch", "cupy", "array_api_strict", "tqdm", "matplotlib", "pooch", "pytest"):
         assert name not in loaded
