@@ -70,6 +70,13 @@ def _refuse_features(name: str, shape: tuple[int, ...], n_features: int) -> None
     raise ShapeError(f"`{name}` must have shape (batch, {n_features}); got {shape}.{hint}")
 
 
+def check_dtype(dtype: str) -> str:
+    """Refuse the name of a data type that parameters cannot have."""
+    if dtype not in ("float32", "float64"):
+        raise ArgumentError(f"`dtype` must be 'float32' or 'float64'; got {dtype!r}.")
+    return dtype
+
+
 def check_count(name: str, value: object) -> int:
     """Refuse what is no whole number of at least 1."""
     if isinstance(value, bool) or not hasattr(value, "__index__") or value.__index__() < 1:

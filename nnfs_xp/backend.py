@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from nnfs_xp._typing import Array, Device, DType, Namespace
-from nnfs_xp.errors import BackendError, DTypeError
+from nnfs_xp.errors import ArgumentError, BackendError, DTypeError
 from nnfs_xp.kernels import standard
 
 _log = logging.getLogger("nnfs_xp")
@@ -212,6 +212,8 @@ def _load_torch(device: str) -> Backend:
     xp = importlib.import_module("array_api_compat.torch")
     name = "torch" + (f":{device}" if device not in ("", "cpu") else "")
     kind = device.partition(":")[0]
+    if kind == "meta":
+        raise BackendError(f"{name} is not usable: its tensors hold no values")
     if kind in ("cuda", "mps") and not getattr(torch, kind).is_available():
         raise BackendError(f"{name} is not usable: this PyTorch finds no {kind} device")
     try:
@@ -422,6 +424,16 @@ def to_numpy(a: Any) -> np.ndarray[Any, Any]:
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
-def host_generator(seed: int | None) -> np.random.Generator:
-    """The host's random generator, which initial weights and shuffles are drawn from."""
-    return np.random.default_rng(seed)
+def host_generator(seed: int | None, *stream: int) -> np.random.Generator:
+    """The host's random generator, which initial weights and shuffles are drawn from.
+
+    Raises
+    ------
+    ArgumentError
+        The seed is no whole number of at least 0.
+    """
+    if seed is None:
+        return np.random.default_rng()
+    if isinstance(seed, bool) or not hasattr(seed, "__index__") or seed.__index__() < 0:
+        raise ArgumentError(f"`seed` must be a whole number of at least 0; got {seed!r}.")
+    return np.random.default_rng([seed, *stream] if stream else seed)

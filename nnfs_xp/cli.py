@@ -14,12 +14,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 import nnfs_xp as nn
 from nnfs_xp.data import hold_out
+from nnfs_xp.data.tables import read_numbers
 from nnfs_xp.errors import ArgumentError, BackendError, DataError, DivergenceError, NnfsError
 from nnfs_xp.interop.atomic import write_atomically
 from nnfs_xp.recipes import RECIPES, Recipe, build_classifier, find_recipe
@@ -37,13 +38,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 2
     try:
-        with _log_shown():
+        with _log_shown(), np.errstate(all="ignore"):  # divergence has an error of its own
             return int(options.command(options))
     except DivergenceError as error:
         print(f"nnfs-xp: {error}", file=sys.stderr)
         return 1
     except (NnfsError, OSError) as error:
         print(f"nnfs-xp: error: {error}", file=sys.stderr)
+        return 2
+    except MemoryError as error:
+        print(f"nnfs-xp: error: not enough memory. {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("nnfs-xp: interrupted", file=sys.stderr)
@@ -55,16 +59,25 @@ def _log_shown() -> Iterator[None]:
     """Show the library's log lines on standard error."""
     log = logging.getLogger("nnfs_xp")
     handler = logging.StreamHandler(sys.stderr)
+    level = log.level
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     try:
         yield
     finally:
         log.removeHandler(handler)
+        log.setLevel(level)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="nnfs-xp", description="Train small neural networks, every line of them in view."
     )
     parser.add_argument("--version", action="version", version=f"nnfs-xp {nn.__version__}")
@@ -243,7 +256,7 @@ def _open_run(folder: Path) -> tuple[nn.Layer, str]:
     model = nn.load(folder / MODEL, backend="numpy")
     try:
         dataset = json.loads((folder / RUN).read_text(encoding="utf-8"))["dataset"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise DataError(f"{folder / RUN} is missing or damaged: {error}.") from error
     return model, str(dataset)
 
@@ -264,7 +277,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _predict(options: argparse.Namespace) -> int:
     model, dataset = _open_run(options.folder)
     recipe = find_recipe(dataset)
-    X = _read_features(options.file) / recipe.unit
+    X = read_numbers(options.file) / recipe.unit
     probabilities = _trainer(model, options.backend).predict_proba(X)
     if options.output is None:
         _write_predictions(sys.stdout, recipe, probabilities)
@@ -279,44 +292,6 @@ def _write_predictions(file: Any, recipe: Recipe, probabilities: np.ndarray[Any,
     writer.writerow(["prediction", "probability"])
     for label, row in zip(probabilities.argmax(axis=1), probabilities, strict=True):
         writer.writerow([recipe.classes[label], f"{row[label]:.4f}"])
-
-
-def _read_features(path: Path) -> np.ndarray[Any, Any]:
-    """The numbers in a CSV file, a row for each sample; the first row may be a header."""
-    rows: list[list[float]] = []
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            for number, cells in enumerate(csv.reader(file), start=1):
-                if not cells:
-                    continue
-                try:
-                    rows.append([float(cell) for cell in cells])
-                except ValueError:
-                    if number == 1:
-                        continue
-                    column = next(i for i, cell in enumerate(cells, 1) if not _is_number(cell))
-                    raise DataError(
-                        f"{path}: row {number}, column {column}: "
-                        f"{cells[column - 1]!r} is no number."
-                    ) from None
-                if len(rows[-1]) != len(rows[0]):
-                    raise DataError(
-                        f"{path}: row {number} has {len(cells)} columns; those before it have "
-                        f"{len(rows[0])}."
-                    )
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} is no CSV file: {error}.") from error
-    if not rows:
-        raise DataError(f"{path} has no rows of numbers.")
-    return np.asarray(rows, dtype=np.float64)
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
 
 
 def _backends(options: argparse.Namespace) -> int:

@@ -286,6 +286,11 @@ class TestLayersAlone:
             lambda: nn.Sequential(),
             lambda: nn.Sequential(nn.Dense(4, 3), "relu"),
             lambda: nn.Sequential(*[nn.ReLU()] * 2),
+            lambda: nn.Dense(4, 3, seed=-1),
+            lambda: nn.Dense(4, 3, seed=1.5),
+            lambda: nn.Sequential(nn.Dense(4, 3), seed="zero"),
+            lambda: nn.data.spiral_data(seed=-1),
+            lambda: nn.data.sine_data(dtype="nope"),
         ],
     )
     def test_settings_out_of_range(self, build):

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from nnfs_xp._checks import check_dtype
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, backend_of, get_backend
-from nnfs_xp.errors import ArgumentError, DTypeError
+from nnfs_xp.errors import DTypeError
 
 _default = {"dtype": "float64"}
 
@@ -25,9 +26,7 @@ def init(
     is replaced; `dot_precision_workaround` is taken and not needed.
     """
     del dot_precision_workaround
-    if default_dtype not in ("float32", "float64"):
-        raise ArgumentError(f"`default_dtype` must be float32 or float64; got {default_dtype!r}.")
-    _default["dtype"] = default_dtype
+    _default["dtype"] = check_dtype(default_dtype)
     if random_seed is not None:
         np.random.seed(random_seed)  # noqa: NPY002 # the state that the book's scripts share
 

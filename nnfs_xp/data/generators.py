@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from nnfs_xp._checks import check_count
+from nnfs_xp._checks import check_count, check_dtype
+from nnfs_xp.backend import host_generator
 
 
 def spiral_data(
@@ -22,7 +23,7 @@ def spiral_data(
     seed : int, optional
         Of the noise. By default it is drawn from NumPy's global random state, so that a script
         that seeds this as in the book gets the book's points.
-    dtype : str
+    dtype : {"float32", "float64"}
 
     Returns
     -------
@@ -38,9 +39,8 @@ def spiral_data(
     """
     samples = check_count("samples", samples)
     classes = check_count("classes", classes)
-    draw = (
-        np.random.standard_normal if seed is None else np.random.default_rng(seed).standard_normal
-    )
+    check_dtype(dtype)
+    draw = np.random.standard_normal if seed is None else host_generator(seed).standard_normal
     arms = np.arange(classes)[:, None]
     radius = np.linspace(0.0, 1.0, samples)
     t = np.linspace(4 * arms[:, 0], 4 * (arms[:, 0] + 1), samples, axis=1)
@@ -66,5 +66,6 @@ def sine_data(
     -----
     Source: *Neural Networks from Scratch*, chapter 17.
     """
+    check_dtype(dtype)
     X = np.arange(check_count("samples", samples))[:, None] / samples
     return X.astype(dtype), np.sin(2 * np.pi * X).astype(dtype)

@@ -19,6 +19,7 @@ import numpy as np
 from nnfs_xp.errors import DataError
 
 _UNSIGNED_BYTE = 8
+_AXES = 8
 _LIMIT = 2**30
 """Bytes that a file may hold, so that a forged header cannot ask for all memory."""
 
@@ -34,12 +35,14 @@ def read_idx(path: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
     try:
         with gzip.open(path, "rb") as file:
             zero, code, n_axes = struct.unpack(">HBB", _exactly(file, 4))
-            if zero != 0 or code != _UNSIGNED_BYTE or n_axes == 0:
+            if zero != 0 or code != _UNSIGNED_BYTE or not 0 < n_axes <= _AXES:
                 raise DataError(f"{path} is no IDX file of unsigned bytes.")
             shape = struct.unpack(f">{n_axes}I", _exactly(file, 4 * n_axes))
             if prod(shape) > _LIMIT:
                 raise DataError(f"{path} is damaged: its header promises the shape {shape}.")
             content = file.read(prod(shape) + 1)  # one more, to see the end and its checksum
+    except FileNotFoundError:
+        raise DataError(f"there is no file {path}.") from None
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(
             f"{path} is damaged or truncated ({error}). Delete it and fetch it again."
@@ -50,7 +53,10 @@ def read_idx(path: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
             f"{path} is damaged: its header promises {prod(shape)} bytes {shape}, it holds "
             f"{found}. Delete it and fetch it again."
         )
-    return np.frombuffer(content, dtype=np.uint8).reshape(shape)
+    try:
+        return np.frombuffer(content, dtype=np.uint8).reshape(shape)
+    except ValueError as error:  # an axis of 0, and others beyond any memory
+        raise DataError(f"{path} is damaged: its header promises the shape {shape}.") from error
 
 
 def _exactly(file: gzip.GzipFile, count: int) -> bytes:

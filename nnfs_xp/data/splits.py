@@ -6,6 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nnfs_xp._checks import check_range
+from nnfs_xp.errors import LabelError
+
 
 class Split(NamedTuple):
     """A data set in two parts. Unpacks as ``X_train, y_train, X_test, y_test``."""
@@ -27,11 +30,23 @@ def hold_out(X: np.ndarray[Any, Any], y: np.ndarray[Any, Any], *, share: float, 
     share : float
         Of the samples that are held out, in (0, 1).
     seed : int
+
+    Raises
+    ------
+    ArgumentError
+        The share is out of its range.
+    LabelError
+        X and y differ in length, or are too few for two parts.
     """
+    share = check_range("share", share, 0, 1, open_low=True)
+    if len(X) != len(y):
+        raise LabelError(f"`X` has {len(X)} samples and `y` {len(y)}.")
     order = np.random.default_rng(seed).permutation(len(y))
     by_class = order[np.argsort(y[order], kind="stable")]
     # Every so-manyth of the samples in the order of their classes is a share of each class.
     position = np.arange(len(y))
     held = np.floor((position + 1) * share) > np.floor(position * share)
+    if not 0 < held.sum() < len(y):
+        raise LabelError(f"{len(y)} samples are too few to hold out a share of {share:g}.")
     test, train = np.sort(by_class[held]), np.sort(by_class[~held])
     return Split(X[train], y[train], X[test], y[test])

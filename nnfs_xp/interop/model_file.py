@@ -48,8 +48,8 @@ def write_model(path: Path, model: Layer, extra: dict[str, Any]) -> None:
     content = to_safetensors(weights, metadata={_KEY: json.dumps(description)})
     try:
         write_atomically(path, content)
-    except OSError as error:
-        raise CheckpointError(f"cannot write {path}: {error.strerror}.") from error
+    except (OSError, ValueError) as error:  # ValueError: the path names no file
+        raise CheckpointError(f"cannot write {path}: {error}.") from error
 
 
 def load(
@@ -106,7 +106,7 @@ def read_model(path: Path, known: dict[str, type[Layer]]) -> tuple[Layer, dict[s
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 # no dict
     except FileNotFoundError:
         raise CheckpointError(f"there is no file {path}.") from None
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} is no model file, or damaged: {error}.") from error
     try:
         description = json.loads(metadata[_KEY])
@@ -116,7 +116,14 @@ def read_model(path: Path, known: dict[str, type[Layer]]) -> tuple[Layer, dict[s
                 f"this release reads {_VERSION}."
             )
         model = _build(description["model"], known)
-    except (ValueError, TypeError, KeyError, RecursionError, MemoryError) as error:
+    except (
+        ArithmeticError,
+        LookupError,
+        MemoryError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise CheckpointError(f"{path} describes no model that can be built: {error}.") from error
     _fill(model, weights, path)
     return model, description

@@ -104,8 +104,7 @@ class Layer:
 
     def create_parameters(self, dtype: str, **shapes: tuple[int, ...]) -> None:
         """Make room for parameters of these shapes, zeros on NumPy for a start."""
-        if dtype not in ("float32", "float64"):
-            raise ArgumentError(f"`dtype` must be 'float32' or 'float64'; got {dtype!r}.")
+        _checks.check_dtype(dtype)
         for name in shapes:
             if not (
                 isinstance(getattr(type(self), name, None), Parameter)

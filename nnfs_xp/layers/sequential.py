@@ -70,11 +70,13 @@ class Sequential(Layer):
     def input_shape(self) -> tuple[int, ...] | None:
         """The shape of one sample, or None where no layer asks for a particular one."""
         for layer in self.children:
-            if isinstance(layer, Sequential) and layer.input_shape is not None:
-                return layer.input_shape
-            n_inputs = getattr(layer, "n_inputs", None)
-            if n_inputs is not None:
-                return (n_inputs,)
+            if isinstance(layer, Sequential):
+                shape = layer.input_shape
+            else:
+                n_inputs = getattr(layer, "n_inputs", None)
+                shape = None if n_inputs is None else (n_inputs,)
+            if shape is not None:
+                return shape
         return None
 
     def forward(self, inputs: Array, training: bool = False) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 
 from nnfs_xp import _checks
 from nnfs_xp._typing import Array
-from nnfs_xp.backend import Backend, get_backend, to_numpy
+from nnfs_xp.backend import Backend, get_backend, host_generator, to_numpy
 from nnfs_xp.data.batching import batches, place
 from nnfs_xp.errors import ArgumentError, DataError, DivergenceError, LabelError, ShapeError
 from nnfs_xp.layers import Layer, Sequential
@@ -84,6 +84,7 @@ class Trainer:
         self.loss = loss
         self.optimizer = optimizer
         self.backend = get_backend(backend)
+        host_generator(seed)  # refuses what is no seed
         self.seed = seed
         self.epoch = 0
         self.history = History()
@@ -160,7 +161,7 @@ class Trainer:
         with Progress(self.epoch + epochs, n, shown=progress) as bar:
             for _ in range(epochs):
                 bar.begin_epoch(self.epoch + 1)
-                order = np.random.default_rng([self.seed, self.epoch]).permutation(n)
+                order = host_generator(self.seed, self.epoch).permutation(n)
                 row = self._train_epoch(X, y, batch_size, order if shuffle else None, bar)
                 row["learning_rate"] = self.optimizer.current_learning_rate
                 if validation is not None:

@@ -1,0 +1,65 @@
+"""Tables of numbers in CSV files."""
+
+from __future__ import annotations
+
+import csv
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nnfs_xp.errors import DataError
+
+
+def read_numbers(path: Path) -> np.ndarray[Any, Any]:
+    """The numbers in a CSV file, a row for each sample.
+
+    A first row without any number is taken for a header.
+
+    Returns
+    -------
+    ndarray of float64, shape (samples, columns)
+
+    Raises
+    ------
+    DataError
+        A cell holds no finite number, rows differ in length, or there are none; the message
+        names row and column.
+    """
+    rows: list[list[float]] = []
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            for number, cells in enumerate(csv.reader(file), start=1):
+                values = [_number(cell) for cell in cells]
+                if not any(cell.strip() for cell in cells) or (
+                    number == 1 and all(value is None for value in values)
+                ):
+                    continue
+                row = [value for value in values if value is not None and isfinite(value)]
+                if len(row) < len(cells):
+                    column = next(
+                        i for i, v in enumerate(values, 1) if v is None or not isfinite(v)
+                    )
+                    raise DataError(
+                        f"{path}: row {number}, column {column}: {cells[column - 1]!r} is no "
+                        "finite number."
+                    )
+                if rows and len(row) != len(rows[0]):
+                    raise DataError(
+                        f"{path}: row {number} has {len(row)} columns; those before it have "
+                        f"{len(rows[0])}."
+                    )
+                rows.append(row)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} is no CSV file: {error}.") from error
+    if not rows:
+        raise DataError(f"{path} has no rows of numbers.")
+    return np.asarray(rows, dtype=np.float64)
+
+
+def _number(cell: str) -> float | None:
+    try:
+        return float(cell)
+    except ValueError:
+        return None

@@ -1,0 +1,320 @@
+"""The command ``nnfs-xp``: what it trains and writes, and how it refuses and stops."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from test_data import write_mnist
+
+import nnfs_xp as nn
+from nnfs_xp.cli import main
+
+FILES = {"model.safetensors", "run.json", "history.csv", "training.png"}
+QUICK = ("--hidden", "8", "--epochs", "1", "--backend", "numpy")
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NNFS_XP_DATA", raising=False)
+
+
+@pytest.fixture
+def run(capsys):
+    """Runs the command in this process; gives its exit status and what it printed."""
+
+    def run(*arguments):
+        capsys.readouterr()
+        try:
+            status = main([str(argument) for argument in arguments])
+        except SystemExit as stop:  # argparse's way out
+            status = stop.code
+        out, err = capsys.readouterr()
+        return SimpleNamespace(status=status, out=out, err=err)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """The folder of a training on the digits."""
+    folder = tmp_path_factory.mktemp("runs") / "digits"
+    assert main(["train", "--epochs", "20", "--out", str(folder), "--backend", "numpy"]) == 0
+    return folder
+
+
+def facts(folder):
+    return json.loads(Path(folder, "run.json").read_text())
+
+
+def table(text):
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def names(folder):
+    return {path.name for path in Path(folder).iterdir()}
+
+
+def accuracy(out):
+    return float(re.search(r"test accuracy (\d\.\d{4})", out).group(1))
+
+
+def test_train_with_nothing_else_learns_the_digits(run):
+    result = run("train")
+    assert result.status == 0
+    assert accuracy(result.out) >= 0.97
+    (folder,) = Path("runs").glob("digits-*")
+    assert f"results in {folder}" in result.out
+    assert names(folder) == FILES
+    assert facts(folder)["test"]["accuracy"] == pytest.approx(accuracy(result.out), abs=1e-4)
+    rows = table((folder / "history.csv").read_text())
+    assert [int(row["epoch"]) for row in rows] == list(range(1, facts(folder)["epochs_done"] + 1))
+    assert {"loss", "accuracy", "val_loss", "val_accuracy"} < rows[0].keys()
+    image = pytest.importorskip("matplotlib.image").imread(folder / "training.png")
+    assert image.std() > 0.01, "something is drawn"
+
+
+@pytest.mark.parametrize("backend", ["numpy", "array_api_strict"])
+def test_every_option_of_train_is_followed(run, backend):
+    command = "train --out a/b --hidden 16,12 --epochs 3 --batch-size 50 --learning-rate 0.02"
+    result = run(*command.split(), "--dropout", "0.25", "--seed", "7", "--backend", backend)
+    assert result.status == 0
+    assert f"1295 samples, network 64-16-12-10, on {backend}" in result.out
+    assert (
+        facts("a/b").items()
+        >= {
+            "dataset": "digits",
+            "backend": backend,
+            "epochs_done": 3,
+            "batch_size": 50,
+            "learning_rate": 0.02,
+            "seed": 7,
+        }.items()
+    )
+    model = nn.load("a/b/model.safetensors", "numpy")
+    assert [layer.rate for layer in model.layers if isinstance(layer, nn.Dropout)] == [0.25] * 2
+
+
+def test_the_seed_decides_everything(run):
+    models = []
+    for name, seed in (("first", 3), ("same", 3), ("other", 4)):
+        assert run("train", *QUICK, "--seed", seed, "--out", name).status == 0
+        models.append(Path(name, "model.safetensors").read_bytes())
+    assert models[0] == models[1] != models[2]
+
+
+def test_runs_in_the_same_second_have_folders_of_their_own(run):
+    assert run("train", *QUICK).status == run("train", *QUICK).status == 0
+    assert len(names("runs")) == 2
+
+
+def test_spiral_is_learned(run):
+    result = run("train", "spiral", "--out", "spiral")
+    assert result.status == 0
+    assert accuracy(result.out) > 0.85, "its arms overlap: nothing can do better than about 0.91"
+
+
+@pytest.mark.parametrize(
+    ("name", "classes"),
+    [("mnist", set("0123456789")), ("fashion-mnist", set(nn.data.FASHION_CLASSES))],
+)
+def test_the_mnist_family_is_trained_and_predicted(run, name, classes, monkeypatch, tmp_path):
+    write_mnist(tmp_path / "data" / name)
+    monkeypatch.setenv("NNFS_XP_DATA", str(tmp_path / "data"))
+    trained = run("train", name, *QUICK, "--out", "out")
+    assert trained.status == 0
+    assert "36 samples, network 784-8-10" in trained.out
+    assert accuracy(run("evaluate", "out").out) == accuracy(trained.out)
+    pixels = np.random.default_rng(1).integers(256, size=(30, 784))
+    np.savetxt("pixels.csv", pixels, delimiter=",", fmt="%d")
+    rows = table(run("predict", "out", "pixels.csv").out)
+    assert {row["prediction"] for row in rows} <= classes
+    model = nn.load("out/model.safetensors", "numpy")
+    expected = model.forward((pixels / 255).astype(np.float32)).max(axis=1)
+    assert [float(row["probability"]) for row in rows] == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("more", [(), ("digits",), ("--backend", "array_api_strict")])
+def test_evaluate_gives_the_figures_of_the_training(run, digits, more):
+    result = run("evaluate", digits, *more)
+    assert result.status == 0
+    assert accuracy(result.out) == pytest.approx(facts(digits)["test"]["accuracy"], abs=1e-4)
+
+
+@pytest.mark.parametrize("header", ["", ",".join(f"pixel {i}" for i in range(64))])
+def test_predict_names_the_digit_of_each_row(run, digits, header):
+    X = nn.data.load_digits().X_test
+    np.savetxt("X.csv", X * 16, delimiter=",", header=header, comments="", fmt="%g")
+    result = run("predict", digits, "X.csv")
+    assert result.status == 0
+    rows = table(result.out)
+    expected = nn.load(digits / "model.safetensors", "numpy").forward(X)
+    assert [int(row["prediction"]) for row in rows] == expected.argmax(axis=1).tolist()
+    assert [float(row["probability"]) for row in rows] == pytest.approx(
+        expected.max(axis=1), abs=1e-4
+    )
+    assert run("predict", digits, "X.csv", "-o", "answers.csv").out == ""
+    assert Path("answers.csv").read_text() == result.out
+
+
+def assert_refused(result, complaint):
+    """Exit status 2, nothing on standard output, and a clear line at the end of the other."""
+    assert (result.status, result.out) == (2, "")
+    assert "Traceback" not in result.err
+    last = result.err.splitlines()[-1]
+    assert last.startswith("nnfs-xp")
+    assert complaint in last
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"1,x\n3,4\n", "row 1, column 2: 'x' is no finite number"),
+        (b"1,2\n3,4\n5,x\n", "row 3, column 2: 'x' is no finite number"),
+        (b"a,b\n1,2\n,4\n", "row 3, column 1: '' is no finite number"),
+        (b"1,2\n1,2,3\n", "row 2 has 3 columns; those before it have 2"),
+        (b"1,2\n3,4\n", "shape (samples, 64); got (2, 2)"),
+        (b"1," * 63 + b"nan\n", "row 1, column 64: 'nan' is no finite number"),
+        (b"", "has no rows of numbers"),
+        (b"\xff\xfe1,2", "is no CSV file"),
+    ],
+)
+def test_predict_says_what_is_wrong_in_a_file(run, digits, content, complaint):
+    Path("bad.csv").write_bytes(content)
+    assert_refused(run("predict", digits, "bad.csv", "-o", "answers.csv"), complaint)
+    assert not Path("answers.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "complaint"),
+    [
+        ("train moons", "unknown data set 'moons'; known are digits, spiral"),
+        ("train --backend moons", "unknown backend 'moons'; known are auto, numpy"),
+        ("train --backend numpy:7", "numpy runs on the CPU only"),
+        ("train --backend cupy:99", "cupy"),
+        ("train --hidden 64,x", "argument --hidden: 'x' is no whole number of at least 1"),
+        ("train --epochs 0", "argument --epochs: '0' is no whole number of at least 1"),
+        ("train --batch-size 1.5", "argument --batch-size: '1.5' is no whole number"),
+        ("train --seed -1", "argument --seed: '-1' is no whole number of at least 0"),
+        ("train --dropout 1.5", "must be at least 0 and below 1; got 1.5"),
+        ("train --learning-rate -0.1", "`learning_rate` must be above 0 and finite; got -0.1"),
+        ("train --learning-rate nan", "`learning_rate` must be above 0 and finite; got nan"),
+        ("train --out a-file", "cannot write to --out a-file"),
+        ("train --out a-file/under", "cannot write to --out"),
+        ("train --out damaged", "damaged already holds a model"),
+        ("evaluate nowhere", "there is no folder nowhere"),
+        ("evaluate empty", "there is no file"),
+        ("evaluate damaged", "is no model file, or damaged"),
+        ("evaluate no-facts", "run.json is missing or damaged"),
+        ("evaluate digits spiral", "`X` must have shape (samples, 64); got (600, 2)"),
+        ("predict nowhere X.csv", "there is no folder nowhere"),
+        ("predict digits X.csv", "X.csv"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_in_a_line(run, digits, tmp_path, command, complaint):
+    Path("a-file").touch()
+    Path("empty").mkdir()
+    for name in ("digits", "damaged", "no-facts"):
+        shutil.copytree(digits, name)
+    Path("damaged/model.safetensors").write_bytes(b"\x00" * 100)
+    Path("no-facts/run.json").unlink()
+    before = set(tmp_path.rglob("*"))
+    assert_refused(run(*command.split()), complaint)
+    assert set(tmp_path.rglob("*")) == before, "nothing is left behind"
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_loss_that_diverges_is_a_failure_but_no_bad_usage(run):
+    result = run("train", "--learning-rate", "1e30", "--backend", "numpy")
+    assert result.status == 1
+    assert "Lower the learning rate" in result.err.splitlines()[-1]
+
+
+def test_without_matplotlib_only_the_picture_is_missing(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    result = run("train", *QUICK, "--out", "out")
+    assert result.status == 0
+    assert "pip install 'nnfs-xp[plot]'" in result.err
+    assert names("out") == FILES - {"training.png"}
+
+
+def test_backends_lists_what_can_run(run):
+    result = run("backends")
+    assert result.status == 0
+    lines = dict(line.split(maxsplit=1) for line in result.out.splitlines())
+    assert lines["numpy"] == f"{np.__version__}, cpu"
+    assert lines == nn.available_backends()
+
+
+def test_the_script_is_quiet_without_a_terminal():
+    def run_script(*arguments):
+        script = shutil.which("nnfs-xp", path=Path(sys.executable).parent)
+        result = subprocess.run([script, *arguments], capture_output=True, text=True, check=False)
+        return result.returncode, result.stdout.splitlines(), result.stderr.splitlines()
+
+    assert run_script("--version") == (0, [f"nnfs-xp {nn.__version__}"], [])
+    status, out, err = run_script("train", *QUICK)
+    assert (status, len(out), err) == (0, 4, [])
+    status, out, err = run_script("train", "moons")
+    assert (status, out, len(err)) == (2, [], 1)
+
+
+@contextmanager
+def on_terminal(*arguments):
+    """The command in a process of its own, and the terminal that its standard error is."""
+    pty, termios = pytest.importorskip("pty"), pytest.importorskip("termios")
+    ours, its = pty.openpty()
+    termios.tcsetwinsize(its, (24, 150))
+    # A shell that starts the tests in the background makes Python ignore Ctrl-C.
+    code = (
+        "import signal, sys; from nnfs_xp.cli import main; "
+        "signal.signal(signal.SIGINT, signal.default_int_handler); sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, *arguments]
+    with (
+        open(ours) as screen,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=its, text=True) as process,
+    ):
+        os.close(its)
+        try:
+            yield process, lines(screen)
+        finally:
+            process.kill()
+
+
+def lines(screen):
+    with suppress(OSError):  # which is how Linux says that the other end was closed
+        yield from screen
+
+
+def test_on_a_terminal_a_bar_shows_loss_accuracy_and_speed():
+    with on_terminal("train", "--epochs", "2", "--backend", "numpy") as (process, shown):
+        last = [line for line in shown if line.strip()][-1]
+        assert process.wait(30) == 0
+    assert re.search(r"epoch 2/2: 100%.*samples/s, loss \d.*, accuracy 0\.\d.*val_accuracy", last)
+
+
+def test_ctrl_c_keeps_the_model(run):
+    with on_terminal("train", "--epochs", "100000", "--out", "out") as (process, shown):
+        assert any("epoch 3/" in line for line in shown)
+        process.send_signal(signal.SIGINT)
+        assert "Traceback" not in "".join(shown)
+        out, _ = process.communicate(timeout=30)
+        assert process.returncode == 130
+    assert "the model so far is in out" in out
+    assert names("out") == FILES
+    assert facts("out")["epochs_done"] >= 2
+    assert accuracy(run("evaluate", "out").out) > 0.5

@@ -1,0 +1,276 @@
+"""Model files: they give back what was saved, are never half written, and execute nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import errno
+import json
+import os
+import struct
+
+import numpy as np
+import pytest
+import safetensors
+import safetensors.numpy
+from hypothesis import given
+from hypothesis import strategies as st
+
+import nnfs_xp as nn
+from nnfs_xp.errors import CheckpointError
+
+DENSE = {"class": "Dense", "config": {"n_inputs": 2, "n_neurons": 3}}
+WEIGHTS = {
+    "weights": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "biases": np.ones((1, 3), dtype=np.float32),
+}
+
+
+def every_layer(dtype="float32"):
+    return nn.Sequential(
+        nn.Dense(6, 5, dtype=dtype, weight_regularizer_l1=0.1, bias_regularizer_l2=0.2),
+        nn.ReLU(),
+        nn.Sequential(nn.Dense(5, 4, dtype=dtype), nn.LeakyReLU(0.25), nn.Dropout(0.125)),
+        nn.Tanh(),
+        nn.Sequential(nn.Sequential(nn.Sigmoid()), nn.Linear()),
+        nn.Dense(4, 3, dtype=dtype, weight_regularizer_l2=0.3, bias_regularizer_l1=0.4),
+        nn.Softmax(),
+        seed=0,
+    )
+
+
+def architecture(model):
+    return [(prefix, type(layer), layer.config()) for prefix, layer in model.walk()]
+
+
+def forge(path, model=DENSE, weights=WEIGHTS, version=1):
+    """A file in the format, whatever it describes."""
+    write(path, json.dumps({"version": version, "model": model}), weights)
+
+
+def write(path, description, weights=WEIGHTS):
+    path.write_bytes(safetensors.numpy.save(weights, metadata={"nnfs_xp": description}))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_loaded_model_is_the_saved_one(backend, dtype, tmp_path):
+    model = every_layer(dtype).to(backend)
+    model.parameters()["0.biases"][...] = 0.5
+    kinds = {type(layer).__name__ for _, layer in model.walk()}
+    assert kinds == set(nn.layers.__all__) - {"Layer"}, "every layer is in the model"
+
+    nn.save(model, tmp_path / "model.safetensors")
+    loaded = nn.load(tmp_path / "model.safetensors", backend=backend)
+    assert architecture(loaded) == architecture(model)
+    assert (loaded.backend, loaded.dtype) == (backend, dtype)
+    for name, array in model.parameters().items():
+        np.testing.assert_array_equal(nn.to_numpy(loaded.parameters()[name]), nn.to_numpy(array))
+    inputs = backend.asarray(np.linspace(-1, 1, 12).reshape(2, 6), dtype)
+    for function in (lambda m: m.forward(inputs), lambda m: m.regularization_loss()):
+        np.testing.assert_array_equal(*(nn.to_numpy(function(m)) for m in (loaded, model)))
+
+
+def test_every_backend_writes_the_same_bytes(backend, tmp_path):
+    nn.save(every_layer(), tmp_path / "numpy")
+    nn.save(every_layer().to(backend), tmp_path / "other")
+    assert (tmp_path / "numpy").read_bytes() == (tmp_path / "other").read_bytes()
+
+
+def test_a_single_layer_can_be_saved(tmp_path):
+    layer = nn.Dense(2, 3, seed=0)
+    nn.save(layer, str(tmp_path / "layer"))
+    loaded = nn.load(str(tmp_path / "layer"), backend="numpy")
+    assert isinstance(loaded, nn.Dense)
+    assert np.array_equal(loaded.weights, layer.weights)
+
+
+def test_a_file_is_safetensors_and_json_and_nothing_else(tmp_path):
+    model, path = every_layer(), tmp_path / "model.safetensors"
+    nn.save(model, path)
+    with safetensors.safe_open(path, framework="numpy") as file:
+        assert set(file.keys()) == set(model.parameters())
+        assert file.metadata().keys() == {"nnfs_xp"}
+        description = json.loads(file.metadata()["nnfs_xp"])
+    layers = [layer["class"] for layer in description["model"]["layers"]]
+    assert layers == [type(layer).__name__ for layer in model.layers]
+    content = path.read_bytes()
+    (header,) = struct.unpack("<Q", content[:8])
+    json.loads(content[8 : 8 + header])
+    assert len(content) == 8 + header + sum(a.nbytes for a in model.parameters().values())
+
+
+@pytest.mark.parametrize("function", ["fsync", "replace"])
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (OSError(errno.ENOSPC, "disk full"), CheckpointError),
+        (KeyboardInterrupt("disk full"), KeyboardInterrupt),
+    ],
+)
+def test_a_write_that_fails_leaves_the_old_file(function, error, raised, tmp_path, monkeypatch):
+    path = tmp_path / "model.safetensors"
+    nn.save(nn.Dense(2, 3, seed=0), path)
+    before = path.read_bytes()
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(os, function, fail)
+    with pytest.raises(raised, match="disk full"):
+        nn.save(nn.Dense(2, 3, seed=1), path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path], "no temporary file stays behind"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permission bits are POSIX's")
+def test_the_permissions_of_a_file_are_the_usual_ones(tmp_path):
+    former = os.umask(0o027)
+    try:
+        nn.save(nn.ReLU(), tmp_path / "model")
+    finally:
+        os.umask(former)
+    assert (tmp_path / "model").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("path", ["missing/model", "folder", "file/model"])
+def test_what_cannot_be_written_is_an_error_that_names_the_path(path, tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(CheckpointError, match="cannot write") as caught:
+        nn.save(nn.ReLU(), tmp_path / path)
+    assert str(tmp_path / path) in str(caught.value)
+
+
+def assert_refused(path, complaint):
+    with pytest.raises(CheckpointError, match=complaint) as caught:
+        nn.load(path, backend="numpy")
+    assert str(path) in str(caught.value)
+
+
+def test_what_is_no_model_file_is_refused(tmp_path):
+    assert_refused(tmp_path / "missing", "there is no file")
+    assert_refused(tmp_path, "is no model file")
+    (tmp_path / "empty").touch()
+    assert_refused(tmp_path / "empty", "is no model file, or damaged")
+    (tmp_path / "pickle").write_bytes(b"\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00")
+    assert_refused(tmp_path / "pickle", "is no model file, or damaged")
+    safetensors.numpy.save_file(WEIGHTS, tmp_path / "other", metadata={"format": "pt"})
+    assert_refused(tmp_path / "other", "holds no nnfs_xp model, but other safetensors")
+
+
+@given(content=st.binary())
+def test_random_bytes_are_refused(content, tmp_path):
+    (tmp_path / "random").write_bytes(content)
+    assert_refused(tmp_path / "random", "is no model file, or damaged")
+
+
+def test_a_file_is_refused_wherever_it_is_cut(tmp_path):
+    path = tmp_path / "cut"
+    forge(path)
+    whole = path.read_bytes()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        assert_refused(path, "is no model file, or damaged")
+    assert length > 100
+
+
+def test_a_flipped_bit_is_refused_or_changes_numbers_only(tmp_path):
+    path = tmp_path / "flipped"
+    forge(path)
+    whole = path.read_bytes()
+    loaded = []
+    for bit in range(8 * len(whole)):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        with contextlib.suppress(CheckpointError):
+            loaded.append(nn.load(path, backend="numpy"))
+    in_numbers = 8 * sum(array.nbytes for array in WEIGHTS.values())
+    assert in_numbers <= len(loaded) < 1.1 * in_numbers, "few flips elsewhere are harmless"
+    assert all(architecture(model) == architecture(nn.Dense(2, 3)) for model in loaded)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "7", "null", "{}", '{"version": 1}', "[" * 10**5, '{"a":' * 10**5]
+)
+def test_a_description_that_is_none_is_refused(text, tmp_path):
+    write(tmp_path / "model", text)
+    assert_refused(tmp_path / "model", "describes no model that can be built")
+
+
+def test_a_deep_description_is_refused(tmp_path):
+    depth = 10**4
+    nested = '{"class":"Sequential","layers":[' * depth + json.dumps(DENSE) + "]}" * depth
+    write(tmp_path / "model", f'{{"version": 1, "model": {nested}}}')
+    assert_refused(tmp_path / "model", "describes no model that can be built")
+
+
+def dense(**config):
+    return {"class": "Dense", "config": DENSE["config"] | config}
+
+
+@pytest.mark.parametrize(
+    ("forged", "complaint"),
+    [
+        ({"version": 2}, "of format version 2; this release reads 1"),
+        ({"model": [DENSE]}, "describes no model"),
+        ({"model": {"class": "Conv", "config": {}}}, "layer 'Conv', which this release lacks"),
+        ({"model": {"class": "Layer", "config": {}}}, "layer 'Layer', which"),
+        ({"model": {"class": "os.system", "config": {"command": "x"}}}, "layer 'os.system', which"),
+        ({"model": {"class": ["Dense"], "config": {}}}, r"layer \['Dense'\], which"),
+        ({"model": {"class": "Dense"}}, "config"),
+        ({"model": {"class": "Sequential", "layers": 3}}, "describes no model"),
+        ({"model": {"class": "Sequential", "layers": []}}, "at least one layer"),
+        ({"model": {"class": "Sequential", "layers": [DENSE, DENSE]}}, "does not fit"),
+        ({"model": dense(colour="red")}, "unexpected keyword argument 'colour'"),
+        ({"model": dense(n_neurons=-3)}, "n_neurons"),
+        ({"model": dense(n_inputs=10**30)}, "describes no model"),
+        ({"model": dense(n_inputs=2**40, n_neurons=2**20)}, "describes no model"),
+        ({"model": dense(dtype="int8")}, "dtype"),
+        ({"model": dense(weight_regularizer_l1=float("nan"))}, "weight_regularizer_l1"),
+        ({"model": dense(initializer="os.system")}, "describes no model"),
+        ({"model": dense(n_inputs=3, n_neurons=2)}, r"`weights` .* shape \(3, 2\)"),
+        ({"model": dense(dtype="float64")}, r"`weights` .* float64; .* float32"),
+        ({"weights": {"weights": WEIGHTS["weights"]}}, "do not match in biases"),
+        ({"weights": WEIGHTS | {"more": np.zeros(3)}}, "do not match in more"),
+    ],
+)
+def test_a_forged_file_is_refused(forged, complaint, tmp_path):
+    forge(tmp_path / "model")
+    assert np.array_equal(nn.load(tmp_path / "model", "numpy").weights, WEIGHTS["weights"])
+    forge(tmp_path / "model", **forged)
+    assert_refused(tmp_path / "model", complaint)
+
+
+class Scale(nn.Layer):
+    factors = nn.Parameter()
+    dfactors = nn.Gradient()
+
+    def __init__(self, n):
+        super().__init__()
+        self.n = n
+        self.create_parameters("float32", factors=(1, n))
+
+    def config(self):
+        return {"n": self.n}
+
+
+def test_a_layer_of_ones_own_is_loaded_when_handed_over(tmp_path):
+    model = nn.Sequential(nn.Dense(2, 3), Scale(3))
+    model.layers[1].factors = [[1, 2, 3]]
+    nn.save(model, tmp_path / "model")
+    assert_refused(tmp_path / "model", "layer 'Scale', .* custom_layers")
+    loaded = nn.load(tmp_path / "model", custom_layers=[Scale], backend="numpy")
+    assert architecture(loaded) == architecture(model)
+    assert loaded.layers[1].factors.tolist() == [[1, 2, 3]]
+
+
+def test_a_history_becomes_a_table(tmp_path):
+    history = nn.History()
+    rows = [{"loss": 1 / 3, "val_accuracy": 0.5}, {"loss": 1e-20, "val_accuracy": 1.0}]
+    for row in rows:
+        history.append(row)
+    history.to_csv(tmp_path / "history.csv")
+    with (tmp_path / "history.csv").open(newline="", encoding="utf-8") as file:
+        table = [{name: float(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
+    assert table == [{"epoch": 1.0} | rows[0], {"epoch": 2.0} | rows[1]]
