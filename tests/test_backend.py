@@ -152,7 +152,9 @@ class TestSelection:
         with pytest.raises(BackendError, match=r"unknown backend|a backend is a name"):
             nn.get_backend(name)
 
-    @pytest.mark.parametrize("name", ["numpy:gpu", "array_api_strict:device9", "torch:nowhere"])
+    @pytest.mark.parametrize(
+        "name", ["numpy:gpu", "array_api_strict:device9", "torch:nowhere", "torch:meta"]
+    )
     def test_unknown_devices(self, name):
         if name.startswith("torch"):
             pytest.importorskip("torch")

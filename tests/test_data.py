@@ -196,6 +196,8 @@ def test_a_flipped_bit_in_an_idx_file_never_changes_the_array(tmp_path):
         pytest.param(idx((2, 4), SMALL), r"promises 8 bytes \(2, 4\), it holds 6", id="less"),
         pytest.param(idx((5,), SMALL), r"promises 5 bytes \(5,\), it holds more", id="more"),
         pytest.param(idx((2**32 - 1,) * 3, SMALL), "promises the shape", id="huge"),
+        pytest.param(idx((0,) + (2**32 - 1,) * 3, b""), "promises the shape", id="huge and empty"),
+        pytest.param(idx((1,) * 70, b"1"), "no IDX file", id="many axes"),
         pytest.param(idx((6,), SMALL) + b"more", "damaged", id="trailing"),
     ],
 )

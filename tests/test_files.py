@@ -139,6 +139,8 @@ def test_what_cannot_be_written_is_an_error_that_names_the_path(path, tmp_path):
     with pytest.raises(CheckpointError, match="cannot write") as caught:
         nn.save(nn.ReLU(), tmp_path / path)
     assert str(tmp_path / path) in str(caught.value)
+    with pytest.raises(CheckpointError, match="cannot write"):
+        nn.save(nn.ReLU(), "/")
 
 
 def assert_refused(path, complaint):
@@ -205,6 +207,23 @@ def test_a_deep_description_is_refused(tmp_path):
     assert_refused(tmp_path / "model", "describes no model that can be built")
 
 
+def test_nesting_costs_no_more_than_it_holds(tmp_path):
+    depth = 60  # 2**60 steps, should each level look twice at the next
+    nested = (
+        '{"class":"Sequential","layers":[' * depth + '{"class":"ReLU","config":{}}' + "]}" * depth
+    )
+    write(tmp_path / "model", f'{{"version": 1, "model": {nested}}}', {})
+    assert len(list(nn.load(tmp_path / "model").walk())) == depth + 1
+
+
+def test_a_dtype_that_numpy_lacks_is_refused(tmp_path):
+    header = {"__metadata__": {"nnfs_xp": json.dumps({"version": 1, "model": DENSE})}}
+    header["weights"] = {"dtype": "F8_E4M3", "shape": [2, 3], "data_offsets": [0, 6]}
+    text = json.dumps(header).encode()
+    (tmp_path / "model").write_bytes(struct.pack("<Q", len(text)) + text + b"\x00" * 6)
+    assert_refused(tmp_path / "model", "no model file, or damaged")
+
+
 def dense(**config):
     return {"class": "Dense", "config": DENSE["config"] | config}
 
@@ -228,6 +247,7 @@ def dense(**config):
         ({"model": dense(n_inputs=2**40, n_neurons=2**20)}, "describes no model"),
         ({"model": dense(dtype="int8")}, "dtype"),
         ({"model": dense(weight_regularizer_l1=float("nan"))}, "weight_regularizer_l1"),
+        ({"model": dense(weight_regularizer_l1=10**400)}, "describes no model"),
         ({"model": dense(initializer="os.system")}, "describes no model"),
         ({"model": dense(n_inputs=3, n_neurons=2)}, r"`weights` .* shape \(3, 2\)"),
         ({"model": dense(dtype="float64")}, r"`weights` .* float64; .* float32"),
