@@ -163,12 +163,11 @@ class Trainer:
                 bar.begin_epoch(self.epoch + 1)
                 order = host_generator(self.seed, self.epoch).permutation(n)
                 row = self._train_epoch(X, y, batch_size, order if shuffle else None, bar)
-                row["learning_rate"] = self.optimizer.current_learning_rate
                 if validation is not None:
                     figures = self._evaluate(*validation, _EVALUATION_BATCH)
                     row |= {f"val_{name}": value for name, value in figures.items()}
-                history.append(row)
                 bar.end_epoch(row)
+                history.append({**row, "learning_rate": self.optimizer.current_learning_rate})
                 self.epoch += 1
         return history
 
