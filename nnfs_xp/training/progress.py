@@ -53,7 +53,6 @@ class Progress:
                 unit_scale=True,
                 file=sys.stderr,
                 dynamic_ncols=True,
-                bar_format="{desc} {percentage:3.0f}% |{bar:10}| {rate_fmt}{postfix}",
             )
             self._pending, self._due = 0, monotonic() + _SECONDS
 
