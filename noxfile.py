@@ -86,7 +86,8 @@ def minimums(session: nox.Session) -> None:
 @nox.session
 def wheel(session: nox.Session) -> None:
     """Build the wheel, install it, and test it away from the checkout."""
-    here, there = Path.cwd(), Path(session.create_tmp())
+    here, there = Path.cwd(), Path(session.create_tmp()).resolve()
+    shutil.rmtree(there / "dist", ignore_errors=True)
     session.install("build")
     session.run("python", "-m", "build", "--wheel", "--outdir", str(there / "dist"), str(here))
     (built,) = (there / "dist").glob("*.whl")
@@ -97,7 +98,6 @@ def wheel(session: nox.Session) -> None:
         shutil.copy(here / name, there / name)
     session.chdir(there)
     session.run("pytest", "--nnfs-backends", "numpy", "tests", "README.md", *session.posargs)
-    built.unlink()
 
 
 @nox.session
