@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from nnfs_xp._typing import Array, DType
 from nnfs_xp.backend import Backend, backend_of
 from nnfs_xp.errors import ArgumentError, BackendError, DTypeError, ShapeError
@@ -82,6 +84,13 @@ def check_count(name: str, value: object) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__") or value.__index__() < 1:
         raise ArgumentError(f"`{name}` must be a whole number of at least 1; got {value!r}.")
     return int(value.__index__())
+
+
+def pair_of(name: str, value: Any) -> tuple[Any, Any]:
+    """Refuse what is no pair."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise ArgumentError(f"`{name}` must be a pair; got {type(value).__name__}.")
+    return value[0], value[1]
 
 
 def check_range(

@@ -24,6 +24,10 @@ def _seeded():
     book.init(default_dtype="float64", random_seed=None)
 
 
+def draw():
+    return np.random.rand()  # noqa: NPY002 # the state that the book's scripts share
+
+
 def seed(number):
     np.random.seed(number)  # noqa: NPY002 # the state that the book's scripts seed
 
@@ -236,7 +240,11 @@ def test_dropout_masks():
     assert not np.array_equal(masks[1], masks[2])
 
     assert np.array_equal(layer.forward(X, training=False), X)
-    assert np.array_equal(layer.backward(2 * X), 2 * masks[2])  # after an evaluation pass
+    assert np.array_equal(layer.backward(2 * X), 2 * X)  # after an evaluation pass
+    assert np.array_equal(layer.binary_mask, np.ones_like(X))
+    layer.forward(X)
+    assert np.array_equal(layer.backward(2 * X), 2 * layer.binary_mask)
+    assert set(np.unique(layer.binary_mask)) == {0, np.float32(1 / 0.75)}
     assert not np.array_equal(layer.forward(X), masks[2])
 
 
@@ -475,3 +483,102 @@ def test_vertical_data():
         rows = X[y == number]
         assert_close(rows[:, 0], 0.1 * np.random.randn(4) + number / 3)  # noqa: NPY002
         assert_close(rows[:, 1], 0.1 * np.random.randn(4) + 0.5)  # noqa: NPY002
+
+
+def test_backward_is_that_of_the_last_forward():
+    layer = book.Layer_Dense(2, 3)
+    layer.forward(np.ones((4, 2)))
+    layer.forward(5 * np.ones((6, 2)), training=False)
+    layer.backward(np.ones((6, 3)))
+    assert np.array_equal(layer.dweights, np.full((2, 3), 30.0))
+
+
+def _regression_model(rows=6):
+    X = np.linspace(0, 1, rows)[:, None]
+    model = book.Model()
+    model.add(book.Layer_Dense(1, 4))
+    model.add(book.Activation_ReLU())
+    model.add(book.Layer_Dense(4, 1))
+    model.add(book.Activation_Linear())
+    model.set(
+        loss=book.Loss_MeanSquaredError(),
+        optimizer=book.Optimizer_SGD(0.1),
+        accuracy=book.Accuracy_Regression(),
+    )
+    model.finalize()
+    return model, X, 2 * X
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (lambda m, X, y: m.train(X, y, batch_size=0), ValueError),
+        (lambda m, X, y: m.train(X, y, batch_size=2.5), ValueError),
+        (lambda m, X, y: m.train(X, y, epochs=-1), ValueError),
+        (lambda m, X, y: m.train(X, y, print_every=0), ValueError),
+        (lambda m, X, y: m.train(X, y, validation_data=(X,)), ValueError),
+        (lambda m, X, y: m.train(X[:0], y[:0]), nn.errors.ShapeError),
+        (lambda m, X, y: m.train(np.full_like(X, np.nan), y), nn.errors.DataError),
+        (lambda m, X, y: m.train(X, y * np.nan), nn.errors.DataError),
+        (lambda m, X, y: m.train(X, y[:2]), nn.errors.LabelError),
+        (lambda m, X, y: m.predict(X[:0]), nn.errors.ShapeError),
+        (lambda m, X, y: m.set(loss="mse"), ValueError),
+        (lambda m, X, y: m.set(optimizer=nn.SGD()), ValueError),
+        (lambda m, X, y: m.set_parameters([]), ValueError),
+        (lambda m, X, y: m.set_parameters([(1, 2, 3), None]), ValueError),
+        (lambda m, X, y: m.loss.calculate_accumulated(), nn.errors.NotReadyError),
+        (lambda m, X, y: m.accuracy.calculate_accumulated(), nn.errors.NotReadyError),
+    ],
+)
+def test_model_refuses_and_stays_as_it_was(call, error):
+    model, X, y = _regression_model()
+    before = [array.copy() for pair in model.get_parameters() for array in pair]
+    with pytest.raises(nn.NnfsError) as caught:
+        call(model, X, y)
+    assert isinstance(caught.value, error)
+    after = [array for pair in model.get_parameters() for array in pair]
+    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize("labels", [[0, 3], [0, -1], [[2, 0, 0], [0, 0, 0]]])
+def test_labels_that_are_no_classes(labels):
+    with pytest.raises(nn.errors.LabelError):
+        book.Loss_CategoricalCrossentropy().calculate(np.full((2, 3), 1 / 3), labels)
+
+
+def test_shuffles_follow_the_seed_and_draw_nothing_from_it():
+    weights, numbers = [], []
+    for number in (1, 1, 2):
+        seed(0)
+        model, X, y = _regression_model(rows=12)
+        seed(number)
+        model.train(X, y, epochs=2, batch_size=5)
+        weights.append(model.get_parameters()[0][0])
+        numbers.append(draw())
+    assert np.array_equal(weights[0], weights[1])
+    assert not np.array_equal(weights[0], weights[2])
+    seed(1)
+    assert numbers[0] == draw()
+
+
+def test_loading_parameters_draws_nothing_and_needs_no_class(tmp_path):
+    class MyDense(book.Layer_Dense):
+        pass
+
+    model = book.Model()
+    model.add(MyDense(2, 3))
+    model.finalize()
+    kept = model.get_parameters()[0][0]
+    model.save_parameters(tmp_path / "p.safetensors")
+    model.set_parameters([(np.zeros((2, 3)), np.zeros((1, 3)))])
+    seed(5)
+    model.load_parameters(tmp_path / "p.safetensors")
+    drawn = draw()
+    seed(5)
+    assert drawn == draw()
+    assert np.array_equal(model.get_parameters()[0][0], kept)
+
+
+def test_categorical_accuracy_truncates_nothing():
+    accuracy = book.Accuracy_Categorical()
+    assert accuracy.compare(np.array([0.9, 1.0]), np.array([0, 1])).tolist() == [False, True]

@@ -173,7 +173,8 @@ def test_history_and_evaluation(backend):
     assert all(type(value) is float for values in history.values() for value in values)
     figures = trainer.evaluate(*validation)
     assert figures == {"loss": history["val_loss"][-1], "accuracy": history["val_accuracy"][-1]}
-    assert history["learning_rate"] == [0.01 / (1 + 0.1 * 5 * epoch) for epoch in (1, 2, 3)]
+    rates = [0.01 * (1 / (1 + 0.1 * 5 * epoch)) for epoch in (1, 2, 3)]  # the book's formula
+    assert history["learning_rate"] == rates
 
     p = trainer.predict_proba(validation[0])
     losses = -np.log(p[np.arange(50), validation[1]].astype(float))

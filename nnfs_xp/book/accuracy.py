@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 from nnfs_xp._typing import Array
@@ -28,9 +29,7 @@ class Accuracy:
         """The share that is right."""
         right = self.compare(predictions, y)
         xp = backend_of(right).xp
-        count = 1
-        for length in right.shape:
-            count *= length
+        count = prod(right.shape)
         total = float(xp.sum(xp.astype(right, xp.int64)))
         self.accumulated_sum += total
         self.accumulated_count += count
@@ -38,6 +37,8 @@ class Accuracy:
 
     def calculate_accumulated(self) -> float:
         """The share that was right since the last `new_pass`."""
+        if not self.accumulated_count:
+            raise NotReadyError("nothing was calculated since the last new_pass.")
         return self.accumulated_sum / self.accumulated_count
 
     def new_pass(self) -> None:
@@ -58,9 +59,8 @@ class Accuracy_Categorical(Accuracy):
         predictions, y = backend.asarray(predictions), backend.asarray(y)
         if not self.binary and y.ndim == 2:
             y = backend.xp.argmax(y, axis=1)
-        int64 = backend.xp.int64
-        y = match_outputs(backend.asarray(y, int64), tuple(predictions.shape))
-        right: Array = backend.asarray(predictions, int64) == y
+        y = match_outputs(backend.asarray(y, predictions.dtype), tuple(predictions.shape))
+        right: Array = predictions == y
         return right
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from nnfs_xp import data
+from nnfs_xp._checks import check_count
 from nnfs_xp.book._arrays import default_dtype
 
 
@@ -25,6 +26,7 @@ def vertical_data(
 
     Source: *Neural Networks from Scratch*, chapter 6.
     """
+    samples, classes = check_count("samples", samples), check_count("classes", classes)
     noise = np.random.standard_normal((classes, 2, samples))  # noqa: NPY002 # the scripts' state
     centers = np.stack([np.arange(classes) / 3, np.full(classes, 0.5)], axis=1)
     X = np.moveaxis(0.1 * noise + centers[:, :, None], 1, 2).reshape(-1, 2)

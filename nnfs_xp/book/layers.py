@@ -9,17 +9,22 @@ import numpy as np
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import backend_of
 from nnfs_xp.book._arrays import default_dtype, floating
+from nnfs_xp.errors import NotReadyError
 from nnfs_xp.layers import Dense, Dropout, Layer, Linear, ReLU, Sigmoid, Softmax
 
 
 class _BookLayer(Layer):
-    """Takes lists and any numbers, and keeps `inputs` and `output` as the book's layers do."""
+    """Takes lists and any numbers, and keeps what the book's layers keep.
+
+    These are `inputs` and `output`, and in every forward pass what `backward` needs.
+    """
 
     inputs: Array
 
     def forward(self, inputs: Any, training: bool = True) -> Array:
         self.inputs = floating(inputs, self.backend, self.dtype)
-        self._output = super().forward(self.inputs, training)
+        del training  # Dropout alone asks: see there.
+        self._output = super().forward(self.inputs, training=True)
         return self._output
 
     @property
@@ -109,6 +114,12 @@ class Layer_Dropout(_BookLayer, Dropout):
     rate : float
         The share that is dropped, in [0, 1). Unlike in the book, the attribute of this name
         holds the same number, not 1 minus it.
+
+    Attributes
+    ----------
+    binary_mask : array, of the inputs' shape
+        What the last `forward` multiplied its inputs by: 0 or 1 / (1 - rate) in training,
+        else 1.
     """
 
     def __init__(self, rate: float) -> None:
@@ -120,7 +131,22 @@ class Layer_Dropout(_BookLayer, Dropout):
             seed = np.random.randint(2**31)  # noqa: NPY002 # so that a seeded script repeats
             self.reseed(int(seed), stream=0)
             self._seeded = True
-        return super().forward(inputs, training)
+        if training:
+            return super().forward(inputs)
+        self.inputs = floating(inputs, self.backend, self.dtype)
+        xp = self.check_inputs(self.inputs)
+        self._output = self.inputs
+        self.keep(self._output, xp.ones_like(self.inputs, dtype=xp.bool), 1.0)
+        return self._output
+
+    @property
+    def binary_mask(self) -> Array:
+        """The mask of the last `forward`, scaled."""
+        if self._kept is None:
+            raise NotReadyError("Layer_Dropout has a mask after a forward pass only.")
+        _, (kept, scale) = self._kept
+        mask: Array = scale * backend_of(kept).xp.astype(kept, self.inputs.dtype)
+        return mask
 
 
 class Layer_Input(_BookLayer, Linear):

@@ -9,6 +9,7 @@ from nnfs_xp._typing import Array
 from nnfs_xp.backend import backend_of
 from nnfs_xp.book._arrays import floating
 from nnfs_xp.book.layers import Activation_Softmax, Layer_Dense
+from nnfs_xp.errors import NotReadyError
 from nnfs_xp.layers import Layer
 from nnfs_xp.losses import (
     BinaryCrossentropy,
@@ -18,21 +19,23 @@ from nnfs_xp.losses import (
     MeanSquaredError,
     SoftmaxCategoricalCrossentropy,
 )
+from nnfs_xp.losses.base import check_pair
 
 
 class _BookLoss(Loss):
     """Takes lists and any numbers, keeps `dinputs`, and adds up over a pass."""
 
     dinputs: Array
-    accumulated_sum: Any
-    accumulated_count: int
 
     def __init__(self) -> None:
         self.trainable_layers: list[Layer] = []
         self.new_pass()
 
     def forward(self, y_pred: Any, y_true: Any) -> Array:
+        """The loss of each sample. Unlike the library's, it looks at the labels' values."""
         y_pred, y_true = self._arrays(y_pred, y_true)
+        check_pair(y_pred, y_true)
+        y_true = self.prepare_targets(y_true, y_pred.shape[1], y_pred.dtype)
         return super().forward(y_pred, y_true)
 
     def backward(self, dvalues: Any, y_true: Any) -> Array:
@@ -45,19 +48,21 @@ class _BookLoss(Loss):
         """The mean loss; with `include_regularization`, the penalty of the layers beside it."""
         sample_losses = self.forward(output, y)
         xp = backend_of(sample_losses).xp
-        self.accumulated_sum = self.accumulated_sum + xp.sum(sample_losses)
+        self.accumulated_sum += float(xp.sum(sample_losses))
         self.accumulated_count += sample_losses.shape[0]
         data_loss = xp.mean(sample_losses)
         return (data_loss, self.regularization_loss()) if include_regularization else data_loss
 
     def calculate_accumulated(self, *, include_regularization: bool = False) -> Any:
         """The mean loss since the last `new_pass`."""
+        if not self.accumulated_count:
+            raise NotReadyError("nothing was calculated since the last new_pass.")
         data_loss = self.accumulated_sum / self.accumulated_count
         return (data_loss, self.regularization_loss()) if include_regularization else data_loss
 
     def new_pass(self) -> None:
         """Start adding up anew."""
-        self.accumulated_sum = 0
+        self.accumulated_sum = 0.0
         self.accumulated_count = 0
 
     def remember_trainable_layers(self, trainable_layers: Iterable[Layer]) -> None:

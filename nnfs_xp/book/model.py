@@ -5,10 +5,12 @@ from __future__ import annotations
 import inspect
 from math import ceil
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
 
+from nnfs_xp._checks import check_batch, check_count, pair_of
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import backend_of
 from nnfs_xp.book import accuracy as _accuracy
@@ -24,8 +26,14 @@ from nnfs_xp.book.losses import (
     _BookLoss,
 )
 from nnfs_xp.book.optimizers import _BookOptimizer
-from nnfs_xp.errors import ArgumentError, CheckpointError, NotReadyError
-from nnfs_xp.interop.model_file import read_model, write_model
+from nnfs_xp.errors import (
+    ArgumentError,
+    CheckpointError,
+    DataError,
+    LabelError,
+    NotReadyError,
+)
+from nnfs_xp.interop.model_file import read_model, read_weights, write_model
 from nnfs_xp.layers import Layer, Sequential
 
 _LAYERS = {
@@ -54,6 +62,7 @@ class Model:
         self.softmax_classifier_output: Activation_Softmax_Loss_CategoricalCrossentropy | None
         self.softmax_classifier_output = None
         self._network: Sequential | None = None
+        self._shuffles: np.random.Generator | None = None
 
     def add(self, layer: Layer) -> None:
         """Add a layer at the end."""
@@ -68,6 +77,15 @@ class Model:
         accuracy: Accuracy | None = None,
     ) -> None:
         """Set the loss, the optimizer and the accuracy, or some of them."""
+        for name, part, kind in (
+            ("loss", loss, _BookLoss),
+            ("optimizer", optimizer, _BookOptimizer),
+            ("accuracy", accuracy, Accuracy),
+        ):
+            if not isinstance(part, (kind, NoneType)):
+                raise ArgumentError(
+                    f"`{name}` must be an object of a class of nnfs_xp.book; got {part!r}."
+                )
         self.loss = self.loss if loss is None else loss
         self.optimizer = self.optimizer if optimizer is None else optimizer
         self.accuracy = self.accuracy if accuracy is None else accuracy
@@ -115,17 +133,24 @@ class Model:
         validation_data : tuple of (X, y), optional
         shuffle : bool
             Whether the batches of each epoch are drawn anew; False keeps the book's order. The
-            order does not come from NumPy's global state, whose numbers the script counts on.
+            order follows from the seed of NumPy's global state, but draws nothing from it: the
+            script counts on those numbers.
         """
         network = self._ready("loss", "optimizer", "accuracy")
+        epochs = check_count("epochs", epochs)
+        print_every = check_count("print_every", print_every)
         X, y = self._arrays(X, y)
+        if validation_data is not None:
+            X_val, y_val = self._arrays(*pair_of("validation_data", validation_data))
         self.accuracy.init(y)
         n = X.shape[0]
-        size = batch_size or n
+        size = _size(batch_size, n)
         steps = ceil(n / size)
+        if self._shuffles is None:
+            self._shuffles = _generator_beside_the_global_one()
         for epoch in range(1, epochs + 1):
             print(f"epoch: {epoch}")
-            order = np.random.default_rng(epoch).permutation(n)
+            order = self._shuffles.permutation(n)
             self.loss.new_pass()
             self.accuracy.new_pass()
             for step in range(steps):
@@ -151,7 +176,7 @@ class Model:
             accuracy = self.accuracy.calculate_accumulated()
             print(f"training, {self._line(accuracy, losses)}")
             if validation_data is not None:
-                self.evaluate(*validation_data, batch_size=batch_size)
+                self.evaluate(X_val, y_val, batch_size=batch_size)
 
     def _line(self, accuracy: float, losses: tuple[Any, Any]) -> str:
         data_loss, penalty = float(losses[0]), float(losses[1])
@@ -167,7 +192,7 @@ class Model:
         self.loss.new_pass()
         self.accuracy.new_pass()
         n = X.shape[0]
-        size = batch_size or n
+        size = _size(batch_size, n)
         for start in range(0, n, size):
             part = slice(start, min(start + size, n))
             output = self.forward(X[part, ...], training=False)
@@ -180,8 +205,9 @@ class Model:
         """The outputs of the last layer, shape (samples, outputs), on the model's backend."""
         network = self._ready()
         X = floating(X, network.backend, network.dtype)
+        check_batch("X", X)
         n = X.shape[0]
-        size = batch_size or n
+        size = _size(batch_size, n)
         parts = [
             self.forward(X[start : min(start + size, n), ...], training=False)
             for start in range(0, n, size)
@@ -213,8 +239,14 @@ class Model:
     def set_parameters(self, parameters: list[tuple[Any, Any]]) -> None:
         """Set the weights and biases of each trainable layer."""
         self._ready()
-        for (weights, biases), layer in zip(parameters, self.trainable_layers, strict=True):
-            layer.set_parameters(weights, biases)
+        pairs = list(parameters)
+        if len(pairs) != len(self.trainable_layers):
+            raise ArgumentError(
+                f"the model has {len(self.trainable_layers)} trainable layers; got parameters for "
+                f"{len(pairs)}."
+            )
+        for pair, layer in zip(pairs, self.trainable_layers, strict=True):
+            layer.set_parameters(*pair_of("parameters", pair))
 
     def save_parameters(self, path: str | Path) -> None:
         """Write the parameters to a file, as safetensors."""
@@ -222,13 +254,7 @@ class Model:
 
     def load_parameters(self, path: str | Path) -> None:
         """Take the parameters that `save_parameters` or `save` wrote for such a model."""
-        network = self._ready()
-        stored, _ = read_model(Path(path), _LAYERS)
-        mine, theirs = network.parameters(), stored.parameters()
-        if {k: v.shape for k, v in mine.items()} != {k: v.shape for k, v in theirs.items()}:
-            raise CheckpointError(f"{path} holds the parameters of another architecture.")
-        for name, values in theirs.items():
-            mine[name][...] = floating(values, network.backend, network.dtype)
+        read_weights(Path(path), self._ready())
 
     def save(self, path: str | Path) -> None:
         """Write the whole model to a file, as safetensors and JSON; no state of the optimizer."""
@@ -272,9 +298,25 @@ class Model:
         network = self._ready()
         X = floating(X, network.backend, network.dtype)
         y = backend_of(X).asarray(y)
-        if y.shape[0] != X.shape[0]:
-            raise ArgumentError(f"`X` has {X.shape[0]} samples and `y` {y.shape[0]}.")
+        backend = check_batch("X", X)
+        if not bool(backend.xp.all(backend.xp.isfinite(X))):
+            raise DataError("`X` holds NaN or infinity. Remove or fill those samples.")
+        if y.ndim == 0 or y.shape[0] != X.shape[0]:
+            raise LabelError(f"`X` has {X.shape[0]} samples and `y` has shape {tuple(y.shape)}.")
+        if self.loss is not None:
+            output = self.forward(X[:1, ...], training=False)
+            self.loss.prepare_targets(y, output.shape[1], output.dtype)
         return X, y
+
+
+def _size(batch_size: int | None, n_samples: int) -> int:
+    return n_samples if batch_size is None else check_count("batch_size", batch_size)
+
+
+def _generator_beside_the_global_one() -> np.random.Generator:
+    """A generator that differs with the state of NumPy's global one, and leaves it as it is."""
+    _, keys, position, *_ = np.random.get_state(legacy=True)  # noqa: NPY002
+    return np.random.default_rng([position, *keys[:8]])
 
 
 def _describe(part: Any) -> dict[str, Any]:

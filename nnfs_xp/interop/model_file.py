@@ -96,20 +96,9 @@ def read_model(path: Path, known: dict[str, type[Layer]]) -> tuple[Layer, dict[s
     CheckpointError
         The file is missing, damaged, or none of ours.
     """
-    from safetensors import SafetensorError, safe_open
-
+    text, weights = _read(path)
     try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            if _KEY not in metadata:
-                raise CheckpointError(f"{path} holds no nnfs_xp model, but other safetensors.")
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 # no dict
-    except FileNotFoundError:
-        raise CheckpointError(f"there is no file {path}.") from None
-    except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path} is no model file, or damaged: {error}.") from error
-    try:
-        description = json.loads(metadata[_KEY])
+        description = json.loads(text)
         if description["version"] != _VERSION:
             raise CheckpointError(
                 f"{path} is of format version {description['version']}; "
@@ -127,6 +116,35 @@ def read_model(path: Path, known: dict[str, type[Layer]]) -> tuple[Layer, dict[s
         raise CheckpointError(f"{path} describes no model that can be built: {error}.") from error
     _fill(model, weights, path)
     return model, description
+
+
+def read_weights(path: Path, model: Layer) -> None:
+    """Take over the weights alone from a file of a model with the same parameters.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing, damaged, none of ours, or of another architecture.
+    """
+    _, weights = _read(path)
+    _fill(model, weights, path)
+
+
+def _read(path: Path) -> tuple[str, dict[str, Any]]:
+    """The description, as it stands in the file, and the weights by name."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            if _KEY not in metadata:
+                raise CheckpointError(f"{path} holds no nnfs_xp model, but other safetensors.")
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 # no dict
+    except FileNotFoundError:
+        raise CheckpointError(f"there is no file {path}.") from None
+    except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path} is no model file, or damaged: {error}.") from error
+    return metadata[_KEY], weights
 
 
 def describe(model: Layer) -> dict[str, Any]:
@@ -157,9 +175,10 @@ def _fill(model: Layer, weights: dict[str, Any], path: Path) -> None:
         raise CheckpointError(f"{path}: weights and architecture do not match in {odd}.")
     for name, array in parameters.items():
         value = weights[name]
-        if value.shape != array.shape or value.dtype != array.dtype:
+        if value.shape != tuple(array.shape) or str(value.dtype) != model.dtype:
             raise CheckpointError(
-                f"{path}: `{name}` should have shape {array.shape} and dtype {array.dtype}; "
+                f"{path}: `{name}` should have shape {tuple(array.shape)} and dtype {model.dtype}; "
                 f"it has {value.shape} and {value.dtype}."
             )
-        array[...] = value
+    for name, array in parameters.items():
+        array[...] = model.flat.backend.asarray(weights[name])

@@ -43,7 +43,7 @@ class Optimizer:
     @property
     def current_learning_rate(self) -> float:
         """The learning rate of the next step."""
-        return self.learning_rate / (1 + self.decay * self.iterations)
+        return self.learning_rate * (1 / (1 + self.decay * self.iterations))
 
     def step(self, model: Layer) -> None:
         """Update the model's parameters by its gradients, and count the step."""
@@ -77,8 +77,8 @@ class Optimizer:
         return kept
 
     def __getstate__(self) -> dict[str, Any]:
-        # A copy serves copies of the models, so it starts without their state.
-        return {**self.__dict__, "_states": None}
+        # Copied together with its models, as a trainer does, it keeps the state for the copies.
+        return {**self.__dict__, "_states": list(self._states.items())}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _states=WeakKeyDictionary())
+        self.__dict__.update(state, _states=WeakKeyDictionary(state["_states"]))

@@ -152,7 +152,9 @@ class Trainer:
         y = self.backend.asarray(y)
         flat_targets = y.ndim == 1
         X, y = self._prepare(X, y)
-        validation = self._prepare(*_pair(validation_data)) if validation_data is not None else None
+        validation = None
+        if validation_data is not None:
+            validation = self._prepare(*_checks.pair_of("validation_data", validation_data))
         self._flat_targets = flat_targets
         for metric in self.metrics:
             metric.prepare(y)
@@ -332,9 +334,3 @@ class _Totals:
         names = ["loss", *(metric.name for metric in self._metrics)]
         values = (float(total) / self._count for total in self._sums)  # type: ignore[arg-type] # 0-d
         return dict(zip(names, values, strict=True))
-
-
-def _pair(validation_data: Any) -> tuple[Any, Any]:
-    if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
-        raise ArgumentError("`validation_data` must be a pair (X, y).")
-    return validation_data[0], validation_data[1]
