@@ -260,7 +260,8 @@ _LOADERS: dict[str, Callable[[str], Backend]] = {
 
 def _first_line(error: Exception) -> str:
     text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0] if text else 'no message'}"
+    line = text.splitlines()[0] if text else "no message"
+    return f"{type(error).__name__}: {line if len(line) <= 200 else line[:200] + '…'}"
 
 
 def _import(library: str, remedy: str) -> Any:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
 import logging
+import os
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +21,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 import nnfs_xp as nn
+from nnfs_xp._checks import check_range
 from nnfs_xp.data import hold_out
 from nnfs_xp.data.tables import read_numbers
 from nnfs_xp.errors import ArgumentError, BackendError, DataError, DivergenceError, NnfsError
@@ -28,6 +31,8 @@ from nnfs_xp.recipes import RECIPES, Recipe, build_classifier, find_recipe
 MODEL, RUN, HISTORY, PICTURE = "model.safetensors", "run.json", "history.csv", "training.png"
 
 _VALIDATION_SHARE = 0.1
+_BROKEN_PIPE = 141
+"""As a shell reports a command that a closed pipe ended."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,7 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     try:
         with _log_shown(), np.errstate(all="ignore"):  # divergence has an error of its own
-            return int(options.command(options))
+            status = int(options.command(options))
+            sys.stdout.flush()
+            return status
+    except BrokenPipeError:
+        # Whoever read our output has gone, as `head` does; Python would complain at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
     except DivergenceError as error:
         print(f"nnfs-xp: {error}", file=sys.stderr)
         return 1
@@ -83,7 +94,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"nnfs-xp {nn.__version__}")
     commands = parser.add_subparsers(title="commands")
 
-    train = commands.add_parser("train", help="train on a data set and keep the model")
+    train = commands.add_parser(
+        "train",
+        help="train on a data set and keep the model",
+        description="Train on a data set and keep the model. Ctrl-C keeps what there is so far.",
+        epilog="Defaults: " + "; ".join(map(_defaults, RECIPES)) + ".",
+    )
     train.set_defaults(command=_train)
     train.add_argument(
         "dataset",
@@ -95,11 +111,13 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--hidden", type=_widths, metavar="N,N", help="widths of the hidden layers, as in 128,64"
     )
-    train.add_argument("--epochs", type=_count, metavar="N")
-    train.add_argument("--batch-size", type=_count, metavar="N")
+    train.add_argument(
+        "--epochs", type=_count, metavar="N", help="passes over the training samples"
+    )
+    train.add_argument("--batch-size", type=_count, metavar="N", help="samples in a step")
     train.add_argument("--learning-rate", type=float, metavar="RATE", help="of Adam")
     train.add_argument(
-        "--dropout", type=float, metavar="RATE", help="share of neurons silenced in training"
+        "--dropout", type=_share, metavar="RATE", help="share of neurons silenced in training"
     )
     train.add_argument("--seed", type=_seed, default=0, metavar="N", help="(default: %(default)s)")
     train.add_argument(
@@ -139,11 +157,27 @@ def _add_backend(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _defaults(name: str) -> str:
+    recipe = RECIPES[name]
+    hidden = ",".join(map(str, recipe.hidden))
+    return (
+        f"{name} --hidden {hidden} --epochs {recipe.epochs} --batch-size {recipe.batch_size} "
+        f"--learning-rate {recipe.learning_rate} --dropout {recipe.dropout}"
+    )
+
+
 def _count(text: str) -> int:
     value = int(text) if text.strip().isdecimal() else 0
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
     return value
+
+
+def _share(text: str) -> float:
+    try:
+        return check_range("it", float(text), 0, 1)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 up to below 1") from None
 
 
 def _seed(text: str) -> int:
@@ -187,8 +221,11 @@ def _train(options: argparse.Namespace) -> int:
         )
     except KeyboardInterrupt:
         interrupted = True
+    except DivergenceError:
+        with suppress(OSError):
+            folder.rmdir()  # nothing is in it, if it was made for this run
+        raise
     seconds = time.perf_counter() - start
-    test = trainer.evaluate(X_test, y_test)
     run = {
         "dataset": options.dataset,
         "nnfs_xp": nn.__version__,
@@ -202,14 +239,26 @@ def _train(options: argparse.Namespace) -> int:
         "dropout": recipe.dropout,
         "epochs_done": trainer.epoch,
         "seconds": round(seconds, 3),
-        "test": test,
     }
-    _keep(folder, model, trainer.history, run)
+    nn.save(model, folder / MODEL)
+    try:
+        _write_run(folder, run)
+        trainer.history.to_csv(folder / HISTORY)
+        test = trainer.evaluate(X_test, y_test)
+        _write_run(folder, {**run, "test": test})
+        _draw(folder, trainer.history, options.dataset)
+    except KeyboardInterrupt:
+        interrupted = True
+    except OSError as error:
+        raise DataError(
+            f"the model is in {folder}, but not all that goes with it: {error}."
+        ) from error
     if interrupted:
-        print(f"interrupted in epoch {trainer.epoch + 1}; the model so far is in {folder}")
+        print(f"interrupted after epoch {trainer.epoch}; the model so far is in {folder}")
         return 130
     speed = len(X) * trainer.epoch / seconds
-    print(f"trained {trainer.epoch} epochs in {seconds:.1f} s, {speed:,.0f} samples/s")
+    epochs = "1 epoch" if trainer.epoch == 1 else f"{trainer.epoch} epochs"
+    print(f"trained {epochs} in {seconds:.1f} s, {speed:,.0f} samples/s")
     print(f"test accuracy {test['accuracy']:.4f}, loss {test['loss']:.4f}")
     print(f"results in {folder}")
     return 0
@@ -224,8 +273,11 @@ def _make_folder(out: Path | None, dataset: str) -> Path:
         while out.exists():
             count += 1
             out = Path("runs") / f"{name}-{count}"
-    if (out / MODEL).exists():
-        raise ArgumentError(f"{out} already holds a model. Name another --out, or delete it first.")
+    for name in (MODEL, RUN, HISTORY, PICTURE):
+        if (out / name).exists():
+            raise ArgumentError(
+                f"{out} already holds a {name}. Name another --out, or delete it first."
+            )
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out):
@@ -235,30 +287,51 @@ def _make_folder(out: Path | None, dataset: str) -> Path:
     return out
 
 
-def _keep(folder: Path, model: nn.Layer, history: nn.History, run: dict[str, Any]) -> None:
-    nn.save(model, folder / MODEL)
+def _write_run(folder: Path, run: dict[str, Any]) -> None:
     write_atomically(folder / RUN, (json.dumps(run, indent=2) + "\n").encode())
-    history.to_csv(folder / HISTORY)
+
+
+def _draw(folder: Path, history: nn.History, dataset: str) -> None:
     if not history.epochs:
         return
     from nnfs_xp.plots import plot_history
 
     try:
-        plot_history(history, folder / PICTURE, title=run["dataset"])
-    except BackendError as error:
+        plot_history(history, folder / PICTURE, title=dataset)
+    except (BackendError, OSError) as error:
+        (folder / PICTURE).unlink(missing_ok=True)
         print(f"no picture of the training: {error}", file=sys.stderr)
 
 
-def _open_run(folder: Path) -> tuple[nn.Layer, str]:
-    """The model that a training left in the folder, and the name of its data set."""
+def _open_run(folder: Path, dataset: str | None) -> tuple[nn.Layer, str, Recipe]:
+    """The model that a training left in the folder, a data set that fits it, and its recipe.
+
+    The data set is that of the training if none is given.
+    """
     if not folder.is_dir():
-        raise DataError(f"there is no folder {folder}.")
+        raise DataError(f"there is no folder {folder}. It is the --out of a training.")
     model = nn.load(folder / MODEL, backend="numpy")
-    try:
-        dataset = json.loads((folder / RUN).read_text(encoding="utf-8"))["dataset"]
-    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
-        raise DataError(f"{folder / RUN} is missing or damaged: {error}.") from error
-    return model, str(dataset)
+    if dataset is None:
+        try:
+            run = json.loads((folder / RUN).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise DataError(f"{folder / RUN} is missing or damaged: {error}.") from error
+        dataset = run.get("dataset") if isinstance(run, dict) else None
+        if not isinstance(dataset, str):
+            raise DataError(f"{folder / RUN} is damaged: it names no data set.")
+    recipe = find_recipe(dataset)
+    mine = getattr(model, "input_shape", None)
+    if mine is None or mine != (recipe.n_features,):
+        raise DataError(
+            f"the model in {folder} takes samples of shape {mine}; those of {dataset} have "
+            f"{recipe.n_features} features."
+        )
+    if model.output_shape(mine) != (len(recipe.classes),):
+        raise DataError(
+            f"the model in {folder} has outputs of shape {model.output_shape(mine)}; {dataset} has "
+            f"{len(recipe.classes)} classes."
+        )
+    return model, dataset, recipe
 
 
 def _trainer(model: nn.Layer, backend: str) -> nn.Trainer:
@@ -266,32 +339,48 @@ def _trainer(model: nn.Layer, backend: str) -> nn.Trainer:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    model, trained_on = _open_run(options.folder)
-    name = options.dataset or trained_on
-    data = find_recipe(name).load()
+    model, name, recipe = _open_run(options.folder, options.dataset)
+    data = recipe.load()
     figures = _trainer(model, options.backend).evaluate(data.X_test, data.y_test)
     print(f"{name}: test accuracy {figures['accuracy']:.4f}, loss {figures['loss']:.4f}")
     return 0
 
 
 def _predict(options: argparse.Namespace) -> int:
-    model, dataset = _open_run(options.folder)
-    recipe = find_recipe(dataset)
+    model, _, recipe = _open_run(options.folder, None)
+    _check_output(options)
     X = read_numbers(options.file) / recipe.unit
-    probabilities = _trainer(model, options.backend).predict_proba(X)
+    if X.shape[1] != recipe.n_features:
+        raise DataError(
+            f"{options.file} has {X.shape[1]} columns; the model takes {recipe.n_features} "
+            "features. Without the labels?"
+        )
+    text = _predictions(recipe, _trainer(model, options.backend).predict_proba(X))
     if options.output is None:
-        _write_predictions(sys.stdout, recipe, probabilities)
+        sys.stdout.write(text)
     else:
-        with options.output.open("w", newline="", encoding="utf-8") as file:
-            _write_predictions(file, recipe, probabilities)
+        try:
+            write_atomically(options.output, text.encode())
+        except OSError as error:
+            raise DataError(f"cannot write {options.output}: {error.strerror}.") from error
     return 0
 
 
-def _write_predictions(file: Any, recipe: Recipe, probabilities: np.ndarray[Any, Any]) -> None:
-    writer = csv.writer(file, lineterminator="\n")
+def _check_output(options: argparse.Namespace) -> None:
+    """Refuse to write the predictions over what they are made from."""
+    kept = [options.file, *(options.folder / name for name in (MODEL, RUN, HISTORY, PICTURE))]
+    if options.output is not None and options.output.resolve() in [p.resolve() for p in kept]:
+        raise ArgumentError(f"--output {options.output} would overwrite what is still needed.")
+
+
+def _predictions(recipe: Recipe, probabilities: np.ndarray[Any, Any]) -> str:
+    """The table of predictions, as CSV."""
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["prediction", "probability"])
     for label, row in zip(probabilities.argmax(axis=1), probabilities, strict=True):
         writer.writerow([recipe.classes[label], f"{row[label]:.4f}"])
+    return table.getvalue()
 
 
 def _backends(options: argparse.Namespace) -> int:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from math import prod
 from typing import Any, Protocol, overload
 
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend
-from nnfs_xp.errors import ShapeError
+from nnfs_xp.errors import ArgumentError, ShapeError
 
 
 class Holder(Protocol):
@@ -96,6 +98,36 @@ def _copy_into(layer: Holder, name: str, view: Array, value: Any) -> None:
             f"`{name}` must have shape {tuple(view.shape)}; got {tuple(array.shape)}.{hint}"
         )
     view[...] = array
+
+
+_MOST = 2**40
+"""More elements than any memory holds."""
+
+_room: ContextVar[list[int]] = ContextVar("_room")
+
+
+@contextmanager
+def room_for(n_elements: int) -> Iterator[None]:
+    """While it lasts, refuse to create parameters of more elements than these, all together.
+
+    So a forged description of a model cannot ask for more memory than its file takes.
+    """
+    token = _room.set([n_elements])
+    try:
+        yield
+    finally:
+        _room.reset(token)
+
+
+def check_room(n_elements: int) -> None:
+    """Refuse parameters of so many elements where no memory, or no `room_for`, holds them."""
+    if n_elements > _MOST:
+        raise ArgumentError(f"{n_elements:,} parameters are more than any memory holds.")
+    room = _room.get(None)
+    if room is not None:
+        room[0] -= n_elements
+        if room[0] < 0:
+            raise ArgumentError("it has more parameters than the file holds")
 
 
 class FlatParameters:

@@ -39,7 +39,7 @@ def plot_history(history: History, path: str | Path, *, title: str = "") -> None
             axes.plot(epochs, history[f"val_{name}"], marker=marker, label="validation")
         axes.set_xlabel("epoch")
         axes.set_ylabel(name)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
         axes.legend()
     figure.suptitle(title)

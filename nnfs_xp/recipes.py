@@ -28,6 +28,7 @@ class Recipe:
         Gives the data, split for the final test.
     classes : tuple of str
         Their names in the order of the labels.
+    n_features : int
     unit : float
         What a feature of 1 stands for in the data set's own units: 255 grey levels, say. The
         features of a file to predict from are divided by it.
@@ -39,6 +40,7 @@ class Recipe:
 
     load: Callable[[], Split]
     classes: tuple[str, ...]
+    n_features: int
     unit: float
     hidden: tuple[int, ...]
     epochs: int
@@ -58,6 +60,7 @@ RECIPES = {
     "digits": Recipe(
         load=load_digits,
         classes=_DIGITS,
+        n_features=64,
         unit=16,
         hidden=(128, 64),
         epochs=60,
@@ -69,6 +72,7 @@ RECIPES = {
     "spiral": Recipe(
         load=_spiral,
         classes=("0", "1", "2"),
+        n_features=2,
         unit=1,
         hidden=(64, 64),
         epochs=60,
@@ -80,6 +84,7 @@ RECIPES = {
     "mnist": Recipe(
         load=load_mnist,
         classes=_DIGITS,
+        n_features=784,
         unit=255,
         hidden=(512, 256),
         epochs=5,
@@ -91,6 +96,7 @@ RECIPES = {
     "fashion-mnist": Recipe(
         load=load_fashion_mnist,
         classes=FASHION_CLASSES,
+        n_features=784,
         unit=255,
         hidden=(512, 256),
         epochs=10,

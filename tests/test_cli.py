@@ -186,7 +186,8 @@ def assert_refused(result, complaint):
         (b"1,2\n3,4\n5,x\n", "row 3, column 2: 'x' is no finite number"),
         (b"a,b\n1,2\n,4\n", "row 3, column 1: '' is no finite number"),
         (b"1,2\n1,2,3\n", "row 2 has 3 columns; those before it have 2"),
-        (b"1,2\n3,4\n", "shape (samples, 64); got (2, 2)"),
+        (b"1,2\n3,4\n", "bad.csv has 2 columns; the model takes 64 features"),
+        (b"1;2\n", "separated by commas"),
         (b"1," * 63 + b"nan\n", "row 1, column 64: 'nan' is no finite number"),
         (b"", "has no rows of numbers"),
         (b"\xff\xfe1,2", "is no CSV file"),
@@ -209,7 +210,8 @@ def test_predict_says_what_is_wrong_in_a_file(run, digits, content, complaint):
         ("train --epochs 0", "argument --epochs: '0' is no whole number of at least 1"),
         ("train --batch-size 1.5", "argument --batch-size: '1.5' is no whole number"),
         ("train --seed -1", "argument --seed: '-1' is no whole number of at least 0"),
-        ("train --dropout 1.5", "must be at least 0 and below 1; got 1.5"),
+        ("train --dropout 1.5", "argument --dropout: '1.5' is no number from 0 up to below 1"),
+        ("train --hidden 100000000000000000", "more than any memory holds"),
         ("train --learning-rate -0.1", "`learning_rate` must be above 0 and finite; got -0.1"),
         ("train --learning-rate nan", "`learning_rate` must be above 0 and finite; got nan"),
         ("train --out a-file", "cannot write to --out a-file"),
@@ -219,18 +221,29 @@ def test_predict_says_what_is_wrong_in_a_file(run, digits, content, complaint):
         ("evaluate empty", "there is no file"),
         ("evaluate damaged", "is no model file, or damaged"),
         ("evaluate no-facts", "run.json is missing or damaged"),
-        ("evaluate digits spiral", "`X` must have shape (samples, 64); got (600, 2)"),
+        ("train --out no-model", "no-model already holds a run.json"),
+        ("evaluate digits spiral", "takes samples of shape (64,); those of spiral have 2 features"),
+        ("evaluate changed", "takes samples of shape (64,); those of mnist have 784 features"),
+        ("evaluate no-name", "run.json is damaged: it names no data set"),
+        ("predict changed X.csv", "takes samples of shape (64,); those of mnist"),
+        ("predict digits good.csv -o good.csv", "would overwrite"),
+        ("predict digits good.csv -o digits/model.safetensors", "would overwrite"),
+        ("predict digits good.csv -o nowhere/out.csv", "cannot write nowhere/out.csv"),
         ("predict nowhere X.csv", "there is no folder nowhere"),
-        ("predict digits X.csv", "X.csv"),
+        ("predict digits X.csv", "cannot read X.csv: No such file"),
     ],
 )
 def test_what_cannot_be_done_is_refused_in_a_line(run, digits, tmp_path, command, complaint):
     Path("a-file").touch()
     Path("empty").mkdir()
-    for name in ("digits", "damaged", "no-facts"):
+    for name in ("digits", "damaged", "no-facts", "no-model", "no-name", "changed"):
         shutil.copytree(digits, name)
     Path("damaged/model.safetensors").write_bytes(b"\x00" * 100)
     Path("no-facts/run.json").unlink()
+    Path("no-model/model.safetensors").unlink()
+    Path("no-name/run.json").write_text("[]")
+    Path("changed/run.json").write_text('{"dataset": "mnist"}')
+    Path("good.csv").write_text(",".join(["1"] * 64))
     before = set(tmp_path.rglob("*"))
     assert_refused(run(*command.split()), complaint)
     assert set(tmp_path.rglob("*")) == before, "nothing is left behind"
@@ -241,6 +254,7 @@ def test_a_loss_that_diverges_is_a_failure_but_no_bad_usage(run):
     result = run("train", "--learning-rate", "1e30", "--backend", "numpy")
     assert result.status == 1
     assert "Lower the learning rate" in result.err.splitlines()[-1]
+    assert not list(Path("runs").iterdir())
 
 
 def test_without_matplotlib_only_the_picture_is_missing(run, monkeypatch):
@@ -257,6 +271,33 @@ def test_backends_lists_what_can_run(run):
     lines = dict(line.split(maxsplit=1) for line in result.out.splitlines())
     assert lines["numpy"] == f"{np.__version__}, cpu"
     assert lines == nn.available_backends()
+
+
+def test_a_reader_that_leaves_is_no_error(digits):
+    Path("many.csv").write_text((",".join(["1"] * 64) + "\n") * 20_000)
+    command = [sys.executable, "-m", "nnfs_xp", "predict", digits, "many.csv"]
+    command += ["--backend", "numpy"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"prediction,probability\n"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+def test_help_names_the_defaults_of_each_data_set(run):
+    out = " ".join(run("train", "--help").out.split())
+    assert "mnist --hidden 512,256 --epochs 5 --batch-size 128" in out
+
+
+def test_a_full_disk_after_training_leaves_the_model(run, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(nn.History, "to_csv", fail)
+    result = run("train", *QUICK, "--out", "out")
+    assert result.status == 2
+    assert "the model is in out, but not all that goes with it" in result.err
+    assert accuracy(run("evaluate", "out").out) > 0
 
 
 def test_the_script_is_quiet_without_a_terminal():
@@ -277,7 +318,7 @@ def on_terminal(*arguments):
     """The command in a process of its own, and the terminal that its standard error is."""
     pty, termios = pytest.importorskip("pty"), pytest.importorskip("termios")
     ours, its = pty.openpty()
-    termios.tcsetwinsize(its, (24, 150))
+    termios.tcsetwinsize(its, (24, 80))
     # A shell that starts the tests in the background makes Python ignore Ctrl-C.
     code = (
         "import signal, sys; from nnfs_xp.cli import main; "
@@ -304,7 +345,14 @@ def test_on_a_terminal_a_bar_shows_loss_accuracy_and_speed():
     with on_terminal("train", "--epochs", "2", "--backend", "numpy") as (process, shown):
         last = [line for line in shown if line.strip()][-1]
         assert process.wait(30) == 0
-    assert re.search(r"epoch 2/2: 100%.*samples/s, loss \d.*, accuracy 0\.\d.*val_accuracy", last)
+    line = last.rpartition("\r")[2].rstrip()
+    number = r"\d(\.\d+)?"
+    assert re.fullmatch(
+        rf"epoch 2/2 loss {number} \(val {number}\) accuracy {number} \(val {number}\) "
+        r"\d+k? samples/s",
+        line,
+    )
+    assert len(line) < 80
 
 
 def test_ctrl_c_keeps_the_model(run):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -110,6 +113,11 @@ class TestCheckLayer:
         for name, array in layer.parameters().items():
             np.testing.assert_array_equal(array, before[name])
         assert not layer.dweights.any()
+
+
+def test_the_checks_need_no_pytest():
+    code = "import sys; sys.modules['pytest'] = None; from nnfs_xp.testing import check_layer"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 class WrongSign(nn.MeanAbsoluteError):

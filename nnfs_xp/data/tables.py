@@ -15,7 +15,7 @@ from nnfs_xp.errors import DataError
 def read_numbers(path: Path) -> np.ndarray[Any, Any]:
     """The numbers in a CSV file, a row for each sample.
 
-    A first row without any number is taken for a header.
+    Columns are separated by commas. A first row without any number is taken for a header.
 
     Returns
     -------
@@ -24,18 +24,21 @@ def read_numbers(path: Path) -> np.ndarray[Any, Any]:
     Raises
     ------
     DataError
-        A cell holds no finite number, rows differ in length, or there are none; the message
-        names row and column.
+        The file cannot be read, a cell holds no finite number, rows differ in length, or there
+        are none; the message names row and column.
     """
     rows: list[list[float]] = []
+    seen = False
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             for number, cells in enumerate(csv.reader(file), start=1):
                 values = [_number(cell) for cell in cells]
                 if not any(cell.strip() for cell in cells) or (
-                    number == 1 and all(value is None for value in values)
+                    not seen and all(value is None for value in values)
                 ):
+                    seen = seen or any(cell.strip() for cell in cells)
                     continue
+                seen = True
                 row = [value for value in values if value is not None and isfinite(value)]
                 if len(row) < len(cells):
                     column = next(
@@ -51,10 +54,12 @@ def read_numbers(path: Path) -> np.ndarray[Any, Any]:
                         f"{len(rows[0])}."
                     )
                 rows.append(row)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}.") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} is no CSV file: {error}.") from error
     if not rows:
-        raise DataError(f"{path} has no rows of numbers.")
+        raise DataError(f"{path} has no rows of numbers. Are the columns separated by commas?")
     return np.asarray(rows, dtype=np.float64)
 
 

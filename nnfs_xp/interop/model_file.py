@@ -2,24 +2,40 @@
 
 The JSON stands in the file's metadata under the key ``nnfs_xp``. It names classes of this
 package, or those that the caller of `load` hands over, and their arguments; nothing in a file
-is ever executed.
+is ever executed. It also holds a checksum of itself and the weights, under ``sha256``.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from nnfs_xp import layers as _layers
 from nnfs_xp.backend import Backend, get_backend, to_numpy
 from nnfs_xp.errors import ArgumentError, CheckpointError
 from nnfs_xp.interop.atomic import write_atomically
 from nnfs_xp.layers import Layer, Sequential
+from nnfs_xp.parameters import room_for
 
 _KEY = "nnfs_xp"
+_CHECKSUM = "sha256"
 _VERSION = 1
+
+_MALFORMED = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What a forged description may lead to."""
 
 
 def save(model: Layer, path: str | Path) -> None:
@@ -45,6 +61,7 @@ def write_model(path: Path, model: Layer, extra: dict[str, Any]) -> None:
 
     description = {"version": _VERSION, "model": describe(model), **extra}
     weights = {name: to_numpy(array) for name, array in model.parameters().items()}
+    description[_CHECKSUM] = _checksum(description, weights)
     content = to_safetensors(weights, metadata={_KEY: json.dumps(description)})
     try:
         write_atomically(path, content)
@@ -96,23 +113,11 @@ def read_model(path: Path, known: dict[str, type[Layer]]) -> tuple[Layer, dict[s
     CheckpointError
         The file is missing, damaged, or none of ours.
     """
-    text, weights = _read(path)
+    description, weights = _read(path)
     try:
-        description = json.loads(text)
-        if description["version"] != _VERSION:
-            raise CheckpointError(
-                f"{path} is of format version {description['version']}; "
-                f"this release reads {_VERSION}."
-            )
-        model = _build(description["model"], known)
-    except (
-        ArithmeticError,
-        LookupError,
-        MemoryError,
-        RecursionError,
-        TypeError,
-        ValueError,
-    ) as error:
+        with room_for(sum(array.size for array in weights.values())):
+            model = _build(description["model"], known)
+    except _MALFORMED as error:
         raise CheckpointError(f"{path} describes no model that can be built: {error}.") from error
     _fill(model, weights, path)
     return model, description
@@ -130,8 +135,8 @@ def read_weights(path: Path, model: Layer) -> None:
     _fill(model, weights, path)
 
 
-def _read(path: Path) -> tuple[str, dict[str, Any]]:
-    """The description, as it stands in the file, and the weights by name."""
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The description and the weights by name, as they were when they were written."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -144,7 +149,28 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
         raise CheckpointError(f"there is no file {path}.") from None
     except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} is no model file, or damaged: {error}.") from error
-    return metadata[_KEY], weights
+    try:
+        description = json.loads(metadata[_KEY])
+        version, checksum = description["version"], description.pop(_CHECKSUM, None)
+        expected = _checksum(description, weights)
+    except _MALFORMED as error:
+        raise CheckpointError(f"{path} describes no model that can be built: {error}.") from error
+    if version != _VERSION:
+        raise CheckpointError(
+            f"{path} is of format version {version}; this release reads {_VERSION}."
+        )
+    if checksum != expected:
+        raise CheckpointError(f"{path} is damaged: its checksum does not fit its content.")
+    return description, weights
+
+
+def _checksum(description: dict[str, Any], weights: dict[str, Any]) -> str:
+    """SHA-256 of the description and of each array's name, data type, shape and bytes."""
+    digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
+    for name, array in sorted(weights.items()):
+        digest.update(f"\n{name} {array.dtype} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 def describe(model: Layer) -> dict[str, Any]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 from typing import Any, Self
 
 from nnfs_xp import _checks
 from nnfs_xp._typing import Array, Namespace
 from nnfs_xp.backend import Backend, get_backend
 from nnfs_xp.errors import ArgumentError, DTypeError, NotReadyError, ShapeError
-from nnfs_xp.parameters import FlatParameters, Gradient, Parameter
+from nnfs_xp.parameters import FlatParameters, Gradient, Parameter, check_room
 
 
 class Layer:
@@ -114,6 +115,7 @@ class Layer:
                     f"{type(self).__name__} must declare `{name} = Parameter()` and "
                     f"`d{name} = Gradient()` in its class body."
                 )
+        check_room(sum(map(prod, shapes.values())))
         self._shapes = dict(shapes)
         FlatParameters(self, get_backend("numpy"), dtype)
 

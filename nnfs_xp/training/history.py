@@ -27,7 +27,7 @@ class History(dict[str, list[float]]):
     def to_csv(self, path: str | Path) -> None:
         """Write a table with a row for each epoch, the epoch's number first."""
         with open(path, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
+            writer = csv.writer(file, lineterminator="\n")
             writer.writerow(["epoch", *self])
             writer.writerows(
                 [epoch, *values]

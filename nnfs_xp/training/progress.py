@@ -1,9 +1,10 @@
-"""The progress bar: epoch, loss, metrics and samples a second, on a terminal only."""
+"""The progress line: epoch, loss, metrics, samples a second and time left, on a terminal only."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from shutil import get_terminal_size
 from time import monotonic
 from types import TracebackType
 from typing import Self
@@ -13,7 +14,7 @@ _SECONDS = 0.2
 
 
 class Progress:
-    """A bar for each epoch, on standard error where that is a terminal, else silent.
+    """A line for each epoch, on standard error where that is a terminal, else silent.
 
     Parameters
     ----------
@@ -26,8 +27,6 @@ class Progress:
         self._epochs = epochs
         self._n_samples = n_samples
         self._shown = shown and sys.stderr is not None and sys.stderr.isatty()
-        self._pending = 0
-        self._due = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -42,36 +41,68 @@ class Progress:
             self._bar.close()
 
     def begin_epoch(self, epoch: int) -> None:
-        """Start a bar."""
+        """Start a line."""
         if self._shown:
             from tqdm import tqdm
 
+            self._name = f"epoch {epoch}/{self._epochs}"
             self._bar = tqdm(
                 total=self._n_samples,
-                desc=f"epoch {epoch}/{self._epochs}",
-                unit=" samples",
-                unit_scale=True,
+                bar_format=self._name + " {percentage:3.0f}% |{bar:8}| {desc}",
                 file=sys.stderr,
-                dynamic_ncols=True,
+                ncols=get_terminal_size().columns,
             )
-            self._pending, self._due = 0, monotonic() + _SECONDS
+            self._epochs_left = self._epochs - epoch
+            self._pending, self._done = 0, 0
+            self._begin = monotonic()
+            self._due = self._begin + _SECONDS
 
     def end_batch(self, n_samples: int, read: Callable[[], Mapping[str, float]]) -> None:
         """Count samples; when due, read the figures and draw."""
         if self._shown:
             self._pending += n_samples
+            self._done += n_samples
             if monotonic() >= self._due:
-                self._draw(read())
+                figures = _text(read())
+                seconds = monotonic() - self._begin
+                rate = self._done / seconds
+                left = (self._n_samples * (1 + self._epochs_left) - self._done) / rate
+                self._draw(f"{figures} {_rate(rate)} {_clock(left)} left")
 
     def end_epoch(self, figures: Mapping[str, float]) -> None:
         """Draw the epoch's figures and leave them standing."""
         if self._shown:
-            self._draw(figures)
+            rate = self._n_samples / max(monotonic() - self._begin, 1e-9)
+            self._bar.bar_format = self._name + " {desc}"
+            self._draw(f"{_text(figures)} {_rate(rate)}")
             self._bar.close()
 
-    def _draw(self, figures: Mapping[str, float]) -> None:
-        text = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
-        self._bar.set_postfix_str(text, refresh=False)
+    def _draw(self, text: str) -> None:
+        self._bar.ncols = get_terminal_size().columns  # it may have been resized
+        self._bar.set_description_str(text, refresh=False)
         self._bar.update(self._pending)
         self._bar.refresh()
         self._pending, self._due = 0, monotonic() + _SECONDS
+
+
+def _text(figures: Mapping[str, float]) -> str:
+    """``loss 0.1731 (val 0.1231) accuracy 0.9532 (val 0.9711)``."""
+    parts = []
+    for name, value in figures.items():
+        if name.startswith("val_"):
+            continue
+        validation = figures.get(f"val_{name}")
+        parts.append(f"{name} {value:.4g}")
+        if validation is not None:
+            parts.append(f"(val {validation:.4g})")
+    return " ".join(parts)
+
+
+def _rate(rate: float) -> str:
+    return f"{rate / 1000:.0f}k samples/s" if rate >= 1000 else f"{rate:.0f} samples/s"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,10 @@
+"""For tests of layers and losses of one's own: checks, and a pytest plugin (see `plugin`)."""
+
+from nnfs_xp.testing.checks import (
+    check_layer,
+    check_loss,
+    no_synchronization,
+    numeric_gradient,
+)
+
+__all__ = ["check_layer", "check_loss", "no_synchronization", "numeric_gradient"]
