@@ -357,7 +357,7 @@ def _predict(options: argparse.Namespace) -> int:
         )
     text = _predictions(recipe, _trainer(model, options.backend).predict_proba(X))
     if options.output is None:
-        sys.stdout.write(text)
+        sys.stdout.writelines(text.splitlines(keepends=True))
     else:
         try:
             write_atomically(options.output, text.encode())
