@@ -14,6 +14,7 @@ from .layers import (
     Sequential,
     Sigmoid,
     Softmax,
+    StochasticLayer,
     Tanh,
 )
 from .losses import (
@@ -26,8 +27,17 @@ from .losses import (
     SoftmaxCategoricalCrossentropy,
 )
 from .metrics import BinaryAccuracy, CategoricalAccuracy, Metric, RegressionAccuracy
-from .optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
-from .parameters import Gradient, Parameter
+from .optimizers import SGD, Adagrad, Adam, AdamW, Lion, Optimizer, RMSprop
+from .parameters import Buffer, Gradient, Parameter
+from .schedules import (
+    CosineDecay,
+    ExponentialDecay,
+    InverseTimeDecay,
+    OneCycle,
+    ReduceOnPlateau,
+    Schedule,
+    StepDecay,
+)
 from .training import History, Trainer
 
 __version__: str
@@ -40,30 +50,40 @@ __all__ = [
     "Backend",
     "BinaryAccuracy",
     "BinaryCrossentropy",
+    "Buffer",
     "CategoricalAccuracy",
     "CategoricalCrossentropy",
+    "CosineDecay",
     "Dense",
     "Dropout",
+    "ExponentialDecay",
     "Gradient",
     "History",
+    "InverseTimeDecay",
     "Layer",
     "LeakyReLU",
     "Linear",
+    "Lion",
     "Loss",
     "MeanAbsoluteError",
     "MeanSquaredError",
     "Metric",
     "NnfsError",
+    "OneCycle",
     "Optimizer",
     "Parameter",
     "RMSprop",
     "ReLU",
+    "ReduceOnPlateau",
     "RegressionAccuracy",
+    "Schedule",
     "Sequential",
     "Sigmoid",
     "SigmoidBinaryCrossentropy",
     "Softmax",
     "SoftmaxCategoricalCrossentropy",
+    "StepDecay",
+    "StochasticLayer",
     "Tanh",
     "Trainer",
     "available_backends",

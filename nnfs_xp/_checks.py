@@ -79,10 +79,10 @@ def check_dtype(dtype: str) -> str:
     return dtype
 
 
-def check_count(name: str, value: object) -> int:
-    """Refuse what is no whole number of at least 1."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value.__index__() < 1:
-        raise ArgumentError(f"`{name}` must be a whole number of at least 1; got {value!r}.")
+def check_count(name: str, value: object, *, least: int = 1) -> int:
+    """Refuse what is no whole number of at least `least`."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value.__index__() < least:
+        raise ArgumentError(f"`{name}` must be a whole number of at least {least}; got {value!r}.")
     return int(value.__index__())
 
 

@@ -9,7 +9,7 @@ from math import prod
 from typing import Any, Protocol, overload
 
 from nnfs_xp._typing import Array
-from nnfs_xp.backend import Backend
+from nnfs_xp.backend import Backend, backend_of
 from nnfs_xp.errors import ArgumentError, ShapeError
 
 
@@ -19,6 +19,7 @@ class Holder(Protocol):
     _shapes: dict[str, tuple[int, ...]]
     _values: dict[str, Array]
     _gradients: dict[str, Array]
+    _buffers: dict[str, Array]
     _flat: FlatParameters | None
 
     def walk(self) -> Iterator[tuple[str, Holder]]:
@@ -58,7 +59,7 @@ class Parameter:
         return layer._values[self.name]
 
     def __set__(self, layer: Holder, value: Any) -> None:
-        _copy_into(layer, self.name, layer._values[self.name], value)
+        _copy_into(self.name, layer._values[self.name], value)
 
 
 class Gradient:
@@ -81,15 +82,36 @@ class Gradient:
         return layer._gradients[self.parameter]
 
     def __set__(self, layer: Holder, value: Any) -> None:
-        _copy_into(layer, self.name, layer._gradients[self.parameter], value)
+        _copy_into(self.name, layer._gradients[self.parameter], value)
 
 
-def _copy_into(layer: Holder, name: str, view: Array, value: Any) -> None:
+class Buffer:
+    """An array of a layer that is kept and saved but not trained: a running mean, say.
+
+    Declare it in the class body, and give it its first value with `Layer.create_buffers`.
+    Assignment copies into place and checks the shape.
+    """
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, layer: None, owner: type) -> Buffer: ...
+    @overload
+    def __get__(self, layer: Holder, owner: type) -> Array: ...
+    def __get__(self, layer: Holder | None, owner: type) -> Buffer | Array:
+        if layer is None:
+            return self
+        return layer._buffers[self.name]
+
+    def __set__(self, layer: Holder, value: Any) -> None:
+        _copy_into(self.name, layer._buffers[self.name], value)
+
+
+def _copy_into(name: str, view: Array, value: Any) -> None:
     if value is view:  # `layer.weights += x` assigns the view to itself
         return
-    flat = layer._flat
-    assert flat is not None, "a layer with parameters lives in a buffer"
-    array = flat.backend.asarray(value, flat.dtype)
+    array = backend_of(view).asarray(value, view.dtype)
     if tuple(array.shape) != tuple(view.shape):
         hint = (
             " Did you mean to transpose?" if tuple(array.shape) == tuple(view.shape)[::-1] else ""

@@ -232,6 +232,29 @@ def _adamw(w: float, g: float, t: int, memory: dict[str, float], decays: bool) -
     return _adam(w * (1 - 0.01 * 0.1) if decays else w, g, t, memory, decays)
 
 
+def _amsgrad(w: float, g: float, t: int, memory: dict[str, float], _decays: bool) -> float:
+    memory["m"] = 0.9 * memory.get("m", 0.0) + 0.1 * g
+    memory["c"] = 0.5 * memory.get("c", 0.0) + 0.5 * g**2
+    memory["largest"] = max(memory.get("largest", 0.0), memory["c"])
+    first, second = memory["m"] / (1 - 0.9**t), memory["largest"] / (1 - 0.5**t)
+    return w - 0.01 * first / (math.sqrt(second) + 1e-7)
+
+
+def _lion(w: float, g: float, _t: int, memory: dict[str, float], decays: bool) -> float:
+    m = memory.get("m", 0.0)
+    memory["m"] = 0.99 * m + 0.01 * g
+    kept = w * (1 - 0.01 * 0.1) if decays else w
+    return kept - 0.01 * math.copysign(1.0, 0.9 * m + 0.1 * g)
+
+
+def _clipped_value(w: float, g: float, _t: int, _memory: dict[str, float], _decays: bool) -> float:
+    return w - 0.1 * min(max(g, -0.3), 0.3)
+
+
+def _scheduled(w: float, g: float, t: int, _memory: dict[str, float], _decays: bool) -> float:
+    return w - 0.1 * 0.5 ** ((t - 1) // 2) * g
+
+
 OPTIMIZERS = [
     OptimizerCase("SGD", lambda: nn.SGD(0.1), _sgd, lambda t, p: t.optim.SGD(p, 0.1)),
     OptimizerCase("SGD", lambda: nn.SGD(0.1, decay=0.5, momentum=0.9), _momentum),
@@ -257,6 +280,15 @@ OPTIMIZERS = [
         "Adam", lambda: nn.Adam(0.01), _adam, lambda t, p: t.optim.Adam(p, 0.01, eps=1e-7)
     ),
     OptimizerCase("AdamW", lambda: nn.AdamW(0.01, weight_decay=0.1), _adamw),
+    OptimizerCase(
+        "Adam",
+        lambda: nn.Adam(0.01, beta_2=0.5, amsgrad=True),
+        _amsgrad,
+        lambda t, p: t.optim.Adam(p, 0.01, betas=(0.9, 0.5), eps=1e-7, amsgrad=True),
+    ),
+    OptimizerCase("Lion", lambda: nn.Lion(0.01, weight_decay=0.1), _lion),
+    OptimizerCase("SGD", lambda: nn.SGD(0.1, clip_value=0.3), _clipped_value),
+    OptimizerCase("SGD", lambda: nn.SGD(nn.StepDecay(0.1, every=2, factor=0.5)), _scheduled),
 ]
 
 

@@ -89,6 +89,10 @@ class Layer_Dense(_BookLayer, Dense):
             dtype=dtype or default_dtype(),
         )
 
+    def config(self) -> dict[str, Any]:
+        # Without the one argument that the book does not have.
+        return {name: value for name, value in super().config().items() if name != "max_norm"}
+
     def backward_parameters(self, dvalues: Array) -> None:
         super().backward_parameters(dvalues)
         # The book counts the sign of 0 as 1, which is where all biases start.

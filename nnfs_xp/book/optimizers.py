@@ -14,7 +14,7 @@ class _BookOptimizer(Optimizer):
     @property
     def current_learning_rate(self) -> float:
         """The learning rate of the step that `pre_update_params` began."""
-        return self.learning_rate if self._rate is None else self._rate
+        return super().current_learning_rate if self._rate is None else self._rate
 
     def pre_update_params(self) -> None:
         """Begin a step: work out its learning rate."""

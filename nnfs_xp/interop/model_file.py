@@ -16,15 +16,17 @@ from typing import Any
 import numpy as np
 
 from nnfs_xp import layers as _layers
-from nnfs_xp.backend import Backend, get_backend, to_numpy
+from nnfs_xp._typing import Array
+from nnfs_xp.backend import Backend, backend_of, get_backend, to_numpy
 from nnfs_xp.errors import ArgumentError, CheckpointError
 from nnfs_xp.interop.atomic import write_atomically
-from nnfs_xp.layers import Layer, Sequential
+from nnfs_xp.layers import Layer
 from nnfs_xp.parameters import room_for
 
 _KEY = "nnfs_xp"
 _CHECKSUM = "sha256"
 _VERSION = 1
+_BASES = ("Layer", "StochasticLayer")
 
 _MALFORMED = (
     ArithmeticError,
@@ -60,7 +62,7 @@ def write_model(path: Path, model: Layer, extra: dict[str, Any]) -> None:
     from safetensors.numpy import save as to_safetensors
 
     description = {"version": _VERSION, "model": describe(model), **extra}
-    weights = {name: to_numpy(array) for name, array in model.parameters().items()}
+    weights = {name: to_numpy(array) for name, array in _arrays(model).items()}
     description[_CHECKSUM] = _checksum(description, weights)
     content = to_safetensors(weights, metadata={_KEY: json.dumps(description)})
     try:
@@ -93,7 +95,7 @@ def load(
         The file is missing, damaged, or none of ours.
     """
     target = get_backend(backend)
-    known = {name: getattr(_layers, name) for name in _layers.__all__ if name != "Layer"}
+    known = {name: getattr(_layers, name) for name in _layers.__all__ if name not in _BASES}
     known |= {layer.__name__: layer for layer in custom_layers}
     model, _ = read_model(Path(path), known)
     return model.to(target)
@@ -175,10 +177,10 @@ def _checksum(description: dict[str, Any], weights: dict[str, Any]) -> str:
 
 def describe(model: Layer) -> dict[str, Any]:
     """The architecture: the class' name and the arguments, or the layers within."""
-    name = type(model).__name__
-    if isinstance(model, Sequential):
-        return {"class": name, "layers": [describe(layer) for layer in model.layers]}
-    return {"class": name, "config": model.config()}
+    description: dict[str, Any] = {"class": type(model).__name__, "config": model.config()}
+    if model.children:
+        description["layers"] = [describe(layer) for layer in model.children]
+    return description
 
 
 def _build(description: Any, known: dict[str, type[Layer]]) -> Layer:
@@ -188,23 +190,26 @@ def _build(description: Any, known: dict[str, type[Layer]]) -> Layer:
             f"it has a layer {name!r}, which this release lacks; hand over a class of your own "
             "in custom_layers"
         )
-    if "layers" in description:
-        parts = [_build(part, known) for part in description["layers"]]
-        return known[name](*parts)
-    return known[name](**description["config"])
+    parts = [_build(part, known) for part in description.get("layers", ())]
+    return known[name](*parts, **description.get("config", {}))
+
+
+def _arrays(model: Layer) -> dict[str, Array]:
+    """All that a file keeps of a model: its parameters, and its buffers."""
+    return model.parameters() | model.buffers()
 
 
 def _fill(model: Layer, weights: dict[str, Any], path: Path) -> None:
-    parameters = model.parameters()
-    if parameters.keys() != weights.keys():
-        odd = ", ".join(sorted(parameters.keys() ^ weights.keys()))
+    arrays = _arrays(model)
+    if arrays.keys() != weights.keys():
+        odd = ", ".join(sorted(arrays.keys() ^ weights.keys()))
         raise CheckpointError(f"{path}: weights and architecture do not match in {odd}.")
-    for name, array in parameters.items():
+    for name, array in arrays.items():
         value = weights[name]
         if value.shape != tuple(array.shape) or str(value.dtype) != model.dtype:
             raise CheckpointError(
                 f"{path}: `{name}` should have shape {tuple(array.shape)} and dtype {model.dtype}; "
                 f"it has {value.shape} and {value.dtype}."
             )
-    for name, array in parameters.items():
-        array[...] = model.flat.backend.asarray(weights[name])
+    for name, array in arrays.items():
+        array[...] = backend_of(array).asarray(weights[name])

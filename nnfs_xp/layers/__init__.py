@@ -5,6 +5,7 @@ from nnfs_xp.layers.base import Layer
 from nnfs_xp.layers.dense import Dense
 from nnfs_xp.layers.dropout import Dropout
 from nnfs_xp.layers.sequential import Sequential
+from nnfs_xp.layers.stochastic import StochasticLayer
 
 __all__ = [
     "Dense",
@@ -16,5 +17,6 @@ __all__ = [
     "Sequential",
     "Sigmoid",
     "Softmax",
+    "StochasticLayer",
     "Tanh",
 ]

@@ -10,7 +10,7 @@ from nnfs_xp import _checks
 from nnfs_xp._typing import Array, Namespace
 from nnfs_xp.backend import Backend, get_backend
 from nnfs_xp.errors import ArgumentError, DTypeError, NotReadyError, ShapeError
-from nnfs_xp.parameters import FlatParameters, Gradient, Parameter, check_room
+from nnfs_xp.parameters import Buffer, FlatParameters, Gradient, Parameter, check_room
 
 
 class Layer:
@@ -35,6 +35,7 @@ class Layer:
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._values: dict[str, Array] = {}
         self._gradients: dict[str, Array] = {}
+        self._buffers: dict[str, Array] = {}
         self._flat: FlatParameters | None = None
         self._kept: tuple[tuple[int, ...], tuple[Any, ...]] | None = None
 
@@ -78,6 +79,11 @@ class Layer:
         """The penalty on the layer's parameters, a 0-d array, or None where there is none."""
         return None
 
+    def constrain(self) -> None:
+        """Bring the parameters back within the layer's constraints, after each step."""
+        for child in self.children:
+            child.constrain()
+
     def check_inputs(self, inputs: Array, n_features: int | None = None) -> Namespace:
         """Refuse inputs that the layer cannot take; return their namespace."""
         dtype = None if self._flat is None else self._flat.values.dtype
@@ -118,6 +124,16 @@ class Layer:
         check_room(sum(map(prod, shapes.values())))
         self._shapes = dict(shapes)
         FlatParameters(self, get_backend("numpy"), dtype)
+
+    def create_buffers(self, **values: Any) -> None:
+        """Give the arrays declared as `Buffer` their first values, on NumPy for a start."""
+        for name in values:
+            if not isinstance(getattr(type(self), name, None), Buffer):
+                raise ArgumentError(
+                    f"{type(self).__name__} must declare `{name} = Buffer()` in its class body."
+                )
+        host = get_backend("numpy")
+        self._buffers = {name: host.asarray(value) for name, value in values.items()}
 
     @property
     def backend(self) -> Backend | None:
@@ -176,6 +192,12 @@ class Layer:
             p + name: layer._gradients[name] for p, layer in self.walk() for name in layer._shapes
         }
 
+    def buffers(self) -> dict[str, Array]:
+        """The arrays that are kept and saved but not trained, named like `parameters`."""
+        return {
+            p + name: array for p, layer in self.walk() for name, array in layer._buffers.items()
+        }
+
     def to(self, backend: str | Backend) -> Self:
         """Move the layer, its parameters and gradients included; returns the layer.
 
@@ -185,9 +207,14 @@ class Layer:
         if self._flat is not None:
             self.flat.to(target)
         for _, layer in self.walk():
-            layer._place = target
-            layer._kept = None
+            layer.settle(target)
         return self
+
+    def settle(self, backend: Backend) -> None:
+        """Take a place beside the parameters, which the flat buffers move."""
+        self._place = backend
+        self._buffers = {name: backend.asarray(array) for name, array in self._buffers.items()}
+        self._kept = None
 
     # Copying and pickling leave the views out and build new ones over buffers of the copy's own.
     def __getstate__(self) -> dict[str, Any]:

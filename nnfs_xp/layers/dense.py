@@ -24,6 +24,9 @@ class Dense(Layer):
         l2 * sum(weights**2).
     bias_regularizer_l1, bias_regularizer_l2 : float
         The same for the biases.
+    max_norm : float, optional
+        After each step, the weights into each neuron are scaled down to a Euclidean norm of at
+        most this (Srivastava et al. 2014, *Dropout*, section 5.1).
     initializer : callable or None
         Draws the weights: see `nnfs_xp.initializers`. None leaves them 0, to be assigned.
         Biases start at 0.
@@ -78,6 +81,7 @@ class Dense(Layer):
         weight_regularizer_l2: float = 0.0,
         bias_regularizer_l1: float = 0.0,
         bias_regularizer_l2: float = 0.0,
+        max_norm: float | None = None,
         initializer: Initializer | None = he_normal,
         seed: int | None = None,
         dtype: str = "float32",
@@ -90,6 +94,7 @@ class Dense(Layer):
         self.weight_regularizer_l2 = check("weight_regularizer_l2", weight_regularizer_l2, 0)
         self.bias_regularizer_l1 = check("bias_regularizer_l1", bias_regularizer_l1, 0)
         self.bias_regularizer_l2 = check("bias_regularizer_l2", bias_regularizer_l2, 0)
+        self.max_norm = None if max_norm is None else check("max_norm", max_norm, 0, open_low=True)
         self.initializer = initializer
         self.create_parameters(
             dtype, weights=(self.n_inputs, self.n_neurons), biases=(1, self.n_neurons)
@@ -129,6 +134,12 @@ class Dense(Layer):
         ]
         return sum(terms[1:], start=terms[0]) if terms else None
 
+    def constrain(self) -> None:
+        if self.max_norm is not None:
+            xp, w = self.xp, self.weights
+            norms = xp.sqrt(xp.sum(w * w, axis=0, keepdims=True))
+            w *= xp.minimum(self.max_norm / (norms + 1e-12), 1.0)
+
     def _penalties(self) -> list[tuple[Array, Array, float, float]]:
         """The penalized parameters: values, gradient, strengths of L1 and L2."""
         return [
@@ -153,6 +164,7 @@ class Dense(Layer):
             "weight_regularizer_l2": self.weight_regularizer_l2,
             "bias_regularizer_l1": self.bias_regularizer_l1,
             "bias_regularizer_l2": self.bias_regularizer_l2,
+            "max_norm": self.max_norm,
             "dtype": self.dtype,
         }
 

@@ -6,28 +6,19 @@ from typing import Any
 
 from nnfs_xp import _checks
 from nnfs_xp._typing import Array
-from nnfs_xp.backend import backend_of, host_generator
 from nnfs_xp.kernels.standard import BITS
-from nnfs_xp.layers.base import Layer
+from nnfs_xp.layers.stochastic import StochasticLayer
 
 
-class Dropout(Layer):
+class Dropout(StochasticLayer):
     """Sets a share of its inputs to 0 in training and scales the rest up to make good for it.
-
-    Each training forward draws another mask, by hashing (seed, stream, step, element) on the
-    device: the same on every backend. A `Trainer` sets the seed, and a stream for each layer.
 
     Parameters
     ----------
     rate : float
         The share that is dropped, in [0, 1).
     seed : int, optional
-        Of the masks; by default they differ from run to run.
-
-    Attributes
-    ----------
-    step : int
-        Training forwards so far: what the next mask depends on besides seed and stream.
+        Of the masks: see `StochasticLayer`.
 
     Notes
     -----
@@ -41,27 +32,14 @@ class Dropout(Layer):
     """
 
     def __init__(self, rate: float, *, seed: int | None = None) -> None:
-        super().__init__()
+        super().__init__(seed=seed)
         self.rate = _checks.check_range("rate", rate, 0, 1)
-        self.initialize(host_generator(seed))
-
-    def initialize(self, generator: Any) -> None:
-        """Draw the seed of the masks."""
-        self.reseed(int(generator.integers(2**63)), stream=0)
-
-    def reseed(self, seed: int, stream: int, step: int = 0) -> None:
-        self.seed, self.stream, self.step = seed, stream, step
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         xp = self.check_inputs(inputs)
         if not training:
             return inputs
-        backend = self.backend or backend_of(inputs)
-        bits = backend.random_bits(
-            tuple(inputs.shape), seed=self.seed, stream=self.stream, step=self.step
-        )
-        self.step += 1
-        kept = bits >= round(self.rate * 2**BITS)
+        kept = self.draw_bits(inputs, tuple(inputs.shape)) >= round(self.rate * 2**BITS)
         scale = 1 / (1 - self.rate)
         output: Array = xp.where(kept, inputs * scale, 0.0)
         self.keep(output, kept, scale)

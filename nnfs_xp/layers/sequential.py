@@ -51,7 +51,7 @@ class Sequential(Layer):
         if any(layer._shapes for _, layer in self.walk()):
             backend = self._gather().backend
             for _, layer in self.walk():
-                layer._place = backend
+                layer.settle(backend)
         if seed is not None:
             self.initialize(host_generator(seed))
 

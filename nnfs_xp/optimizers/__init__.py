@@ -1,7 +1,7 @@
 """The optimizers: one pass over the flat buffers each."""
 
-from nnfs_xp.optimizers.adaptive import Adagrad, Adam, AdamW, RMSprop
+from nnfs_xp.optimizers.adaptive import Adagrad, Adam, AdamW, Lion, RMSprop
 from nnfs_xp.optimizers.base import Optimizer
 from nnfs_xp.optimizers.sgd import SGD
 
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop"]
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Lion", "Optimizer", "RMSprop"]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 from nnfs_xp import _checks
 from nnfs_xp._typing import Namespace
-from nnfs_xp.optimizers.base import Optimizer, State
+from nnfs_xp.optimizers.base import Optimizer, Options, State
 from nnfs_xp.parameters import FlatParameters
+from nnfs_xp.schedules import Schedule
 
 
 class Adagrad(Optimizer):
@@ -13,10 +16,8 @@ class Adagrad(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float
-        The book's default of 1.
-    decay : float
-        See `Optimizer`.
+    learning_rate, decay, **options
+        See `Optimizer`. A learning rate of 1 is the book's default.
     epsilon : float
         Keeps the division from zero.
 
@@ -31,9 +32,13 @@ class Adagrad(Optimizer):
     state_names = ("cache",)
 
     def __init__(
-        self, learning_rate: float = 1.0, decay: float = 0.0, epsilon: float = 1e-7
+        self,
+        learning_rate: float | Schedule = 1.0,
+        decay: float = 0.0,
+        epsilon: float = 1e-7,
+        **options: Unpack[Options],
     ) -> None:
-        super().__init__(learning_rate, decay)
+        super().__init__(learning_rate, decay, **options)
         self.epsilon = _checks.check_range("epsilon", epsilon, 0, open_low=True)
 
     def apply(self, xp: Namespace, flat: FlatParameters, state: State) -> None:
@@ -47,7 +52,7 @@ class RMSprop(Optimizer):
 
     Parameters
     ----------
-    learning_rate, decay : float
+    learning_rate, decay, **options
         See `Optimizer`.
     epsilon : float
         Keeps the division from zero.
@@ -67,12 +72,13 @@ class RMSprop(Optimizer):
 
     def __init__(
         self,
-        learning_rate: float = 0.001,
+        learning_rate: float | Schedule = 0.001,
         decay: float = 0.0,
         epsilon: float = 1e-7,
         rho: float = 0.9,
+        **options: Unpack[Options],
     ) -> None:
-        super().__init__(learning_rate, decay)
+        super().__init__(learning_rate, decay, **options)
         self.epsilon = _checks.check_range("epsilon", epsilon, 0, open_low=True)
         self.rho = _checks.check_range("rho", rho, 0, 1)
 
@@ -88,36 +94,43 @@ class Adam(Optimizer):
 
     Parameters
     ----------
-    learning_rate, decay : float
+    learning_rate, decay, **options
         See `Optimizer`.
     epsilon : float
         Keeps the division from zero. The book's default; PyTorch's is 1e-8.
     beta_1, beta_2 : float
         The weight of the past in the running means of the gradient and of its square.
+    amsgrad : bool
+        Divide by the largest mean of squares so far instead of the present one.
 
     Notes
     -----
     m = beta_1 * m + (1 - beta_1) * gradients; c = beta_2 * c + (1 - beta_2) * gradients**2;
     values -= learning_rate * m̂ / (sqrt(ĉ) + epsilon), with m̂ = m / (1 - beta_1**t) and
-    ĉ = c / (1 - beta_2**t) at step t = 1, 2, …
+    ĉ = c / (1 - beta_2**t) at step t = 1, 2, … With `amsgrad`, ĉ = max(c so far) /
+    (1 - beta_2**t), as in PyTorch.
 
-    Source: Kingma and Ba 2015, *Adam*, algorithm 1; *Neural Networks from Scratch*, chapter 10.
+    Source: Kingma and Ba 2015, *Adam*, algorithm 1; *Neural Networks from Scratch*, chapter 10;
+    Reddi, Kale and Kumar 2018, *On the Convergence of Adam and Beyond*, algorithm 2.
     """
-
-    state_names = ("momentum", "cache")
 
     def __init__(
         self,
-        learning_rate: float = 0.001,
+        learning_rate: float | Schedule = 0.001,
         decay: float = 0.0,
         epsilon: float = 1e-7,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
+        *,
+        amsgrad: bool = False,
+        **options: Unpack[Options],
     ) -> None:
-        super().__init__(learning_rate, decay)
+        super().__init__(learning_rate, decay, **options)
         self.epsilon = _checks.check_range("epsilon", epsilon, 0, open_low=True)
         self.beta_1 = _checks.check_range("beta_1", beta_1, 0, 1)
         self.beta_2 = _checks.check_range("beta_2", beta_2, 0, 1)
+        self.amsgrad = bool(amsgrad)
+        self.state_names = ("momentum", "cache", *(("largest_cache",) if amsgrad else ()))
 
     def apply(self, xp: Namespace, flat: FlatParameters, state: State) -> None:
         g, m, c = flat.gradients, state["momentum"], state["cache"]
@@ -126,6 +139,10 @@ class Adam(Optimizer):
         m += (1 - self.beta_1) * g
         c *= self.beta_2
         c += (1 - self.beta_2) * g * g
+        if self.amsgrad:
+            largest = state["largest_cache"]
+            largest[...] = xp.maximum(largest, c)
+            c = largest
         denominator = xp.sqrt(c / (1 - self.beta_2**t))
         denominator += self.epsilon
         update = m * (self.current_learning_rate / (1 - self.beta_1**t))
@@ -138,33 +155,73 @@ class AdamW(Adam):
 
     Parameters
     ----------
-    learning_rate, decay, epsilon, beta_1, beta_2 : float
+    learning_rate, decay, epsilon, beta_1, beta_2, amsgrad
         See `Adam`.
     weight_decay : float
-        The share of itself, times the learning rate, that a weight loses in each step.
+        See `Optimizer`, whose default is 0.
 
     Notes
     -----
     values -= learning_rate * weight_decay * values for the parameters that decay, then Adam's
-    step. As in PyTorch, and unlike the paper, the decay is multiplied by the learning rate.
+    step.
 
     Source: Loshchilov and Hutter 2019, *Decoupled Weight Decay Regularization*, algorithm 2.
     """
 
     def __init__(
         self,
-        learning_rate: float = 0.001,
+        learning_rate: float | Schedule = 0.001,
         decay: float = 0.0,
         epsilon: float = 1e-7,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         *,
-        weight_decay: float = 0.01,
+        amsgrad: bool = False,
+        **options: Unpack[Options],
     ) -> None:
-        super().__init__(learning_rate, decay, epsilon, beta_1, beta_2)
-        self.weight_decay = _checks.check_range("weight_decay", weight_decay, 0)
+        options.setdefault("weight_decay", 0.01)
+        super().__init__(learning_rate, decay, epsilon, beta_1, beta_2, amsgrad=amsgrad, **options)
+
+
+class Lion(Optimizer):
+    """Steps of one size, in the direction of an interpolated momentum's sign.
+
+    A learning rate a third to a tenth of Adam's, and a weight decay as much larger, are usual.
+
+    Parameters
+    ----------
+    learning_rate, decay, **options
+        See `Optimizer`.
+    beta_1 : float
+        The weight of the momentum in the direction.
+    beta_2 : float
+        The weight of the past in the momentum.
+
+    Notes
+    -----
+    values -= learning_rate * sign(beta_1 * m + (1 - beta_1) * gradients), then
+    m = beta_2 * m + (1 - beta_2) * gradients.
+
+    Source: Chen et al. 2023, *Symbolic Discovery of Optimization Algorithms*, algorithm 2.
+    """
+
+    state_names = ("momentum",)
+
+    def __init__(
+        self,
+        learning_rate: float | Schedule = 1e-4,
+        decay: float = 0.0,
+        beta_1: float = 0.9,
+        beta_2: float = 0.99,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(learning_rate, decay, **options)
+        self.beta_1 = _checks.check_range("beta_1", beta_1, 0, 1)
+        self.beta_2 = _checks.check_range("beta_2", beta_2, 0, 1)
 
     def apply(self, xp: Namespace, flat: FlatParameters, state: State) -> None:
-        decayed = flat.values[: flat.n_decayed]
-        decayed *= 1 - self.current_learning_rate * self.weight_decay
-        super().apply(xp, flat, state)
+        g, m = flat.gradients, state["momentum"]
+        direction = xp.sign(self.beta_1 * m + (1 - self.beta_1) * g)
+        m *= self.beta_2
+        m += (1 - self.beta_2) * g
+        flat.values -= self.current_learning_rate * direction

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict
 from weakref import WeakKeyDictionary
 
 from nnfs_xp import _checks
 from nnfs_xp._typing import Array, Namespace
+from nnfs_xp.errors import ArgumentError, NotReadyError
 from nnfs_xp.layers.base import Layer
 from nnfs_xp.parameters import FlatParameters
+from nnfs_xp.schedules import Schedule
 
 State = dict[str, Array]
+
+_AVERAGE = "average"
+
+
+class Options(TypedDict, total=False):
+    """What every optimizer can do besides its own formula: see `Optimizer`."""
+
+    clip_norm: float | None
+    clip_value: float | None
+    weight_decay: float
+    average_decay: float | None
 
 
 class Optimizer:
@@ -22,9 +35,26 @@ class Optimizer:
 
     Parameters
     ----------
-    learning_rate : float
+    learning_rate : float or Schedule
     decay : float
         The learning rate is divided by 1 + decay * iterations, as in the book (chapter 10).
+        For a learning rate that is a number.
+    clip_norm : float, optional
+        Gradients are scaled down, all of a model's by one factor, to a Euclidean norm of at
+        most this (Pascanu, Mikolov and Bengio 2013, *On the difficulty of training recurrent
+        neural networks*, algorithm 1).
+    clip_value : float, optional
+        Each gradient is then kept within ± this.
+    weight_decay : float
+        The share of itself, times the learning rate, that a weight loses in each step, apart
+        from the gradient; biases and the parameters of normalizations keep theirs (Loshchilov
+        and Hutter 2019, *Decoupled Weight Decay Regularization*, algorithms 1 and 2; as in
+        PyTorch, and unlike the paper, multiplied by the learning rate).
+    average_decay : float, optional
+        Keep a running average of the weights, average = average_decay * average +
+        (1 - average_decay) * weights after each step, that starts at the first step's weights.
+        A `Trainer` evaluates with the averages, and leaves them in the model after `fit`
+        (Polyak and Juditsky 1992, *Acceleration of Stochastic Approximation by Averaging*).
 
     Attributes
     ----------
@@ -34,15 +64,39 @@ class Optimizer:
 
     state_names: tuple[str, ...] = ()
 
-    def __init__(self, learning_rate: float, decay: float = 0.0) -> None:
-        self.learning_rate = _checks.check_range("learning_rate", learning_rate, 0, open_low=True)
+    def __init__(
+        self,
+        learning_rate: float | Schedule,
+        decay: float = 0.0,
+        *,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        weight_decay: float = 0.0,
+        average_decay: float | None = None,
+    ) -> None:
         self.decay = _checks.check_range("decay", decay, 0)
+        if isinstance(learning_rate, Schedule):
+            if decay:
+                raise ArgumentError("`decay` is for a learning rate that is a number, no schedule.")
+            self.learning_rate: float | Schedule = learning_rate
+        else:
+            self.learning_rate = _checks.check_range(
+                "learning_rate", learning_rate, 0, open_low=True
+            )
+        self.clip_norm = _above_0("clip_norm", clip_norm)
+        self.clip_value = _above_0("clip_value", clip_value)
+        self.weight_decay = _checks.check_range("weight_decay", weight_decay, 0)
+        if average_decay is not None:
+            average_decay = _checks.check_range("average_decay", average_decay, 0, 1)
+        self.average_decay = average_decay
         self.iterations = 0
         self._states: WeakKeyDictionary[Layer, State] = WeakKeyDictionary()
 
     @property
     def current_learning_rate(self) -> float:
         """The learning rate of the next step."""
+        if isinstance(self.learning_rate, Schedule):
+            return self.learning_rate.rate(self.iterations)
         return self.learning_rate * (1 / (1 + self.decay * self.iterations))
 
     def step(self, model: Layer) -> None:
@@ -52,8 +106,18 @@ class Optimizer:
 
     def update(self, layer: Layer) -> None:
         """Update the parameters without counting: for steps made of several layers."""
-        flat = layer.flat
-        self.apply(flat.backend.xp, flat, self.state(layer))
+        flat, state = layer.flat, self.state(layer)
+        xp = flat.backend.xp
+        self._clip(xp, flat)
+        if self.weight_decay:
+            decayed = flat.values[: flat.n_decayed]
+            decayed *= 1 - self.current_learning_rate * self.weight_decay
+        self.apply(xp, flat, state)
+        layer.constrain()
+        if self.average_decay is not None:
+            average = state[_AVERAGE]
+            average *= self.average_decay
+            average += (1 - self.average_decay) * flat.values
 
     def apply(self, xp: Namespace, flat: FlatParameters, state: State) -> None:
         """Change `flat.values`, in place, by `flat.gradients` and the state.
@@ -62,6 +126,14 @@ class Optimizer:
         """
         raise NotImplementedError
 
+    def _clip(self, xp: Namespace, flat: FlatParameters) -> None:
+        g = flat.gradients
+        if self.clip_norm is not None:
+            norm = xp.sqrt(xp.sum(g * g))
+            g *= xp.minimum(self.clip_norm / (norm + 1e-12), 1.0)
+        if self.clip_value is not None:
+            g[...] = xp.minimum(xp.maximum(g, -self.clip_value), self.clip_value)
+
     def state(self, layer: Layer) -> State:
         """The arrays that the optimizer keeps for a model, on the model's backend."""
         flat = layer.flat
@@ -69,6 +141,8 @@ class Optimizer:
         if kept is None:
             xp = flat.backend.xp
             kept = {name: xp.zeros_like(flat.values) for name in self.state_names}
+            if self.average_decay is not None:
+                kept[_AVERAGE] = xp.asarray(flat.values, copy=True)
         elif any(not flat.backend.owns(array) for array in kept.values()):
             kept = {name: flat.backend.asarray(array) for name, array in kept.items()}
         else:
@@ -76,9 +150,30 @@ class Optimizer:
         self._states[layer] = kept
         return kept
 
+    def exchange_average(self, layer: Layer) -> None:
+        """Put the averages of the weights into the model, and the weights in their place.
+
+        Called again, it puts them back. So a model can be evaluated, or saved, with averages.
+
+        Raises
+        ------
+        NotReadyError
+            The optimizer keeps no average: see `average_decay`.
+        """
+        if self.average_decay is None:
+            raise NotReadyError("the optimizer keeps no average; build it with average_decay.")
+        flat, average = layer.flat, self.state(layer)[_AVERAGE]
+        weights = flat.backend.xp.asarray(flat.values, copy=True)
+        flat.values[...] = average
+        average[...] = weights
+
     def __getstate__(self) -> dict[str, Any]:
         # Copied together with its models, as a trainer does, it keeps the state for the copies.
         return {**self.__dict__, "_states": list(self._states.items())}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _states=WeakKeyDictionary(state["_states"]))
+
+
+def _above_0(name: str, value: float | None) -> float | None:
+    return None if value is None else _checks.check_range(name, value, 0, open_low=True)

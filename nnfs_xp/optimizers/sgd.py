@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 from nnfs_xp import _checks
 from nnfs_xp._typing import Namespace
 from nnfs_xp.errors import ArgumentError
-from nnfs_xp.optimizers.base import Optimizer, State
+from nnfs_xp.optimizers.base import Optimizer, Options, State
 from nnfs_xp.parameters import FlatParameters
+from nnfs_xp.schedules import Schedule
 
 
 class SGD(Optimizer):
@@ -14,10 +17,8 @@ class SGD(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float
-        The book's default of 1.
-    decay : float
-        See `Optimizer`.
+    learning_rate, decay, **options
+        See `Optimizer`. A learning rate of 1 is the book's default.
     momentum : float
         The share of the last step that is made again, in [0, 1).
     nesterov : bool
@@ -34,13 +35,14 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        learning_rate: float = 1.0,
+        learning_rate: float | Schedule = 1.0,
         decay: float = 0.0,
         momentum: float = 0.0,
         *,
         nesterov: bool = False,
+        **options: Unpack[Options],
     ) -> None:
-        super().__init__(learning_rate, decay)
+        super().__init__(learning_rate, decay, **options)
         self.momentum = _checks.check_range("momentum", momentum, 0, 1)
         if nesterov and not momentum:
             raise ArgumentError("Nesterov's momentum needs a momentum above 0.")

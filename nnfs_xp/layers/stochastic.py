@@ -1,0 +1,46 @@
+"""Layers that draw random numbers in training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nnfs_xp._typing import Array
+from nnfs_xp.backend import backend_of, host_generator
+from nnfs_xp.layers.base import Layer
+
+
+class StochasticLayer(Layer):
+    """Base class of the layers that draw random numbers in each training forward.
+
+    They are drawn on the device, by hashing (seed, stream, step, element): the same on every
+    backend, and the same again when a run continues. A `Trainer` sets the seed, and a stream
+    for each layer.
+
+    Parameters
+    ----------
+    seed : int, optional
+        By default the numbers differ from run to run.
+
+    Attributes
+    ----------
+    step : int
+        Training forwards so far: what the next numbers depend on besides seed and stream.
+    """
+
+    def __init__(self, *, seed: int | None = None) -> None:
+        super().__init__()
+        self.initialize(host_generator(seed))
+
+    def initialize(self, generator: Any) -> None:
+        """Draw the seed."""
+        self.reseed(int(generator.integers(2**63)), stream=0)
+
+    def reseed(self, seed: int, stream: int, step: int = 0) -> None:
+        self.seed, self.stream, self.step = seed, stream, step
+
+    def draw_bits(self, inputs: Array, shape: tuple[int, ...]) -> Array:
+        """Random integers in [0, 2**24) on the device of the inputs, and the step counted."""
+        backend = self.backend or backend_of(inputs)
+        bits = backend.random_bits(shape, seed=self.seed, stream=self.stream, step=self.step)
+        self.step += 1
+        return bits

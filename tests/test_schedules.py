@@ -1,0 +1,199 @@
+"""Learning-rate schedules, against PyTorch's where it has the same, and their settings."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+import nnfs_xp as nn
+
+STEPS = 40
+
+
+def rates(schedule, steps=STEPS):
+    return [schedule.rate(step) for step in range(steps)]
+
+
+def torch_rates(build, steps=STEPS, rate=0.1):
+    torch = pytest.importorskip("torch")
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], rate)
+    scheduler = build(torch.optim.lr_scheduler, optimizer)
+    found = []
+    for _ in range(steps):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs"),
+    [
+        (nn.StepDecay(0.1, every=7, factor=0.3), lambda t, o: t.StepLR(o, 7, 0.3)),
+        (nn.ExponentialDecay(0.1, 0.9), lambda t, o: t.ExponentialLR(o, 0.9)),
+        (nn.CosineDecay(0.1, STEPS), lambda t, o: t.CosineAnnealingLR(o, STEPS)),
+        (
+            nn.CosineDecay(0.1, 9, final_rate=0.01, restarts=True),
+            lambda t, o: t.CosineAnnealingWarmRestarts(o, 9, eta_min=0.01),
+        ),
+        (
+            nn.CosineDecay(0.1, 5, restarts=True, growth=2),
+            lambda t, o: t.CosineAnnealingWarmRestarts(o, 5, T_mult=2),
+        ),
+        (
+            nn.OneCycle(0.5, STEPS),
+            lambda t, o: t.OneCycleLR(o, 0.5, total_steps=STEPS, cycle_momentum=False),
+        ),
+    ],
+)
+def test_rates_are_those_of_torch(mine, theirs):
+    steps = STEPS - 1  # OneCycleLR refuses a step beyond its last
+    np.testing.assert_allclose(
+        rates(mine, steps), torch_rates(theirs, steps), rtol=1e-9, atol=1e-15
+    )
+
+
+def test_the_books_decay_is_the_optimizers():
+    schedule, optimizer = nn.InverseTimeDecay(0.5, 0.1), nn.SGD(0.5, decay=0.1)
+    for step in range(5):
+        optimizer.iterations = step
+        assert (
+            optimizer.current_learning_rate == schedule.rate(step) == 0.5 * (1 / (1 + 0.1 * step))
+        )
+        assert nn.SGD(schedule).current_learning_rate == 0.5
+
+
+def test_warm_up_rises_in_a_line_and_then_falls_to_the_end():
+    found = rates(nn.CosineDecay(0.4, 10, warmup_steps=4, final_rate=0.1), 20)
+    assert found[:5] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.4])
+    assert found[9] == pytest.approx(0.1 + 0.3 * (1 + math.cos(math.pi / 2)) / 2)
+    assert found[14:] == pytest.approx([0.1] * 6)
+
+
+def test_exponential_decay_counts_in_its_unit():
+    assert nn.ExponentialDecay(0.1, 0.25, per=10).rate(5) == pytest.approx(0.05)
+
+
+def test_one_cycle_stays_at_its_end():
+    schedule = nn.OneCycle(1.0, 10)
+    assert schedule.rate(9) == schedule.rate(1000) == pytest.approx(1 / 25 / 1e4)
+
+
+def test_a_plateau_reduces_the_rate_as_torch_does():
+    torch = pytest.importorskip("torch")
+    losses = [5, 4, 4, 4.1, 3.99995, 4, 4, 3, 2, 2, 2, 2, 2, 2, float("nan"), 1]
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], 0.1)
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer, factor=0.5, patience=2, threshold=1e-4, threshold_mode="abs"
+    )
+    mine = nn.ReduceOnPlateau(0.1, monitor="loss", factor=0.5, patience=2)
+    found = []
+    for loss in losses:
+        theirs.step(loss)
+        mine.observe({"loss": loss})
+        found.append(mine.rate(0))
+        assert mine.rate(0) == pytest.approx(optimizer.param_groups[0]["lr"])
+    assert len(set(found)) == 4, "the rate fell three times"
+
+
+def test_what_a_plateau_has_seen_can_be_taken_up_again():
+    def run(cut):
+        schedule = nn.ReduceOnPlateau(0.1, monitor="accuracy", patience=1, min_rate=0.02)
+        for epoch, accuracy in enumerate([0.5, 0.6, 0.6, 0.6, 0.5, 0.5]):
+            if epoch == cut:
+                state = schedule.state()
+                schedule = nn.ReduceOnPlateau(0.1, monitor="accuracy", patience=1, min_rate=0.02)
+                schedule.load_state(state)
+            schedule.observe({"accuracy": accuracy})
+        return schedule.rate(0), schedule.state()
+
+    assert all(run(cut) == run(None) for cut in range(6))
+    assert run(None)[0] == 0.02
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: nn.StepDecay(0.1, every=0),
+        lambda: nn.StepDecay(0.1, every=3, factor=1.0),
+        lambda: nn.StepDecay(-0.1, every=3),
+        lambda: nn.ExponentialDecay(0.1, 1.5),
+        lambda: nn.ExponentialDecay(0.1, 0.5, per=0),
+        lambda: nn.CosineDecay(0.1, 0),
+        lambda: nn.CosineDecay(0.1, 10, final_rate=0.2),
+        lambda: nn.CosineDecay(0.1, 10, warmup_steps=-1),
+        lambda: nn.CosineDecay(0.1, 10, growth=0.5),
+        lambda: nn.OneCycle(0.1, 1),
+        lambda: nn.OneCycle(0.1, 10, rising_share=1.0),
+        lambda: nn.InverseTimeDecay(0.1, -1),
+        lambda: nn.ReduceOnPlateau(0.1, factor=0),
+        lambda: nn.ReduceOnPlateau(0.1, mode="up"),
+        lambda: nn.ReduceOnPlateau(0.1, monitor=""),
+        lambda: nn.ReduceOnPlateau(0.1, patience=-1),
+        lambda: nn.Adam(nn.StepDecay(0.1, every=3), decay=0.1),
+        lambda: nn.SGD("fast"),
+        lambda: nn.SGD(clip_norm=0.0),
+        lambda: nn.SGD(clip_value=-1.0),
+        lambda: nn.SGD(average_decay=1.0),
+        lambda: nn.SGD(weight_decay=-0.1),
+        lambda: nn.Dense(2, 3, max_norm=0.0),
+    ],
+)
+def test_settings_out_of_range_are_refused(build):
+    with pytest.raises(nn.errors.ArgumentError):
+        build()
+
+
+def test_gradients_are_clipped_to_a_norm_all_together(backend):
+    torch = pytest.importorskip("torch")
+    model = nn.Sequential(nn.Dense(3, 2, dtype="float64"), nn.Dense(2, 1, dtype="float64")).to(
+        backend
+    )
+    generator = np.random.default_rng(0)
+    for limit in (0.5, 100.0):
+        before = nn.to_numpy(model.flat.values).copy()
+        gradients = generator.normal(size=before.shape)
+        model.flat.gradients[...] = backend.asarray(gradients)
+        theirs = torch.nn.Parameter(torch.tensor(before))
+        theirs.grad = torch.tensor(gradients)
+        torch.nn.utils.clip_grad_norm_(theirs, limit)
+        nn.SGD(1.0, clip_norm=limit).step(model)
+        moved = before - nn.to_numpy(model.flat.values)
+        np.testing.assert_allclose(moved, theirs.grad.numpy(), rtol=1e-5)  # torch adds 1e-6
+
+
+def test_a_step_keeps_the_weights_into_each_neuron_within_the_norm(backend):
+    layer = nn.Dense(3, 2, max_norm=2.0, initializer=None, dtype="float64").to(backend)
+    layer.weights = [[3.0, 0.1], [4.0, 0.2], [0.0, 0.3]]
+    nn.SGD(0.1).step(layer)
+    expected = [[3 * 0.4, 0.1], [4 * 0.4, 0.2], [0.0, 0.3]]
+    np.testing.assert_allclose(nn.to_numpy(layer.weights), expected, rtol=1e-10)
+
+
+def test_an_average_of_the_weights_is_kept_and_exchanged(backend):
+    layer = nn.Dense(1, 1, initializer=None, dtype="float64").to(backend)
+    optimizer = nn.SGD(1.0, average_decay=0.5)
+    average = weight = 0.0
+    for gradient in (1.0, -3.0, 2.0):
+        layer.dweights[...] = gradient
+        optimizer.step(layer)
+        weight -= gradient
+        average = 0.5 * average + 0.5 * weight
+    assert float(nn.to_numpy(layer.weights)[0, 0]) == weight
+    optimizer.exchange_average(layer)
+    assert float(nn.to_numpy(layer.weights)[0, 0]) == average
+    optimizer.exchange_average(layer)
+    assert float(nn.to_numpy(layer.weights)[0, 0]) == weight
+    with pytest.raises(nn.errors.NotReadyError, match="average_decay"):
+        nn.SGD(1.0).exchange_average(layer)
+
+
+def test_decay_leaves_biases_alone(backend):
+    layer = nn.Dense(2, 2, seed=0).to(backend)
+    layer.biases = [[1.0, 2.0]]
+    weights = nn.to_numpy(layer.weights).copy()
+    nn.SGD(0.1, weight_decay=0.5).step(layer)
+    np.testing.assert_allclose(nn.to_numpy(layer.weights), 0.95 * weights, rtol=1e-6)
+    assert nn.to_numpy(layer.biases).tolist() == [[1.0, 2.0]]
