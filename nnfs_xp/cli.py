@@ -320,7 +320,7 @@ def _open_run(folder: Path, dataset: str | None) -> tuple[nn.Layer, str, Recipe]
         if not isinstance(dataset, str):
             raise DataError(f"{folder / RUN} is damaged: it names no data set.")
     recipe = find_recipe(dataset)
-    mine = getattr(model, "input_shape", None)
+    mine = model.input_shape
     if mine is None or mine != (recipe.n_features,):
         raise DataError(
             f"the model in {folder} takes samples of shape {mine}; those of {dataset} have "

@@ -308,3 +308,35 @@ def test_digits_are_learnt(backend):
     split = nn.data.load_digits()
     trainer.fit(split.X_train, split.y_train, epochs=12)
     assert trainer.evaluate(split.X_test, split.y_test)["accuracy"] > 0.92
+
+
+class Halves(nn.Layer):
+    """Keeps every other feature: a layer that changes the shape, and takes any."""
+
+    def forward(self, inputs, training=False):
+        self.check_inputs(inputs)
+        output = inputs[:, ::2]
+        if training:
+            self.keep(output, inputs)
+        return output
+
+    def backward(self, dvalues):
+        xp, inputs = self.recall(dvalues)
+        self.dinputs = xp.zeros_like(inputs)
+        self.dinputs[:, ::2] = dvalues
+        return self.dinputs
+
+    def output_shape(self, input_shape):
+        return (input_shape[0] // 2,)
+
+
+def test_a_layer_of_any_input_may_come_first():
+    model = nn.Sequential(Halves(), nn.Dense(2, 3), nn.ReLU(), nn.Dense(3, 1), seed=0)
+    assert model.input_shape is None
+    trainer = nn.Trainer(model, nn.MeanSquaredError(), nn.SGD(0.1), backend="numpy")
+    X = np.random.default_rng(0).normal(size=(20, 4))
+    history = trainer.fit(X, X[:, 0], epochs=20, progress=False)
+    assert history["loss"][-1] < history["loss"][0]
+    assert nn.Sequential(nn.ReLU(), nn.Dense(4, 3)).input_shape == (4,)
+    with pytest.raises(nn.errors.ShapeError, match="layer 2 does not fit"):
+        nn.Sequential(Halves(), nn.Dense(2, 3), nn.Dense(4, 1))

@@ -65,6 +65,11 @@ class Layer:
         """The arguments that build a layer like this one: numbers, strings, lists."""
         return {}
 
+    @property
+    def input_shape(self) -> tuple[int, ...] | None:
+        """The shape of one sample that the layer takes, or None where it takes several."""
+        return None
+
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of one sample's output, given that of its input.
 

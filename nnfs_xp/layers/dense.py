@@ -168,6 +168,10 @@ class Dense(Layer):
             "dtype": self.dtype,
         }
 
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return (self.n_inputs,)
+
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         if input_shape != (self.n_inputs,):
             raise ShapeError(

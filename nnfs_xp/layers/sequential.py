@@ -68,15 +68,12 @@ class Sequential(Layer):
 
     @property
     def input_shape(self) -> tuple[int, ...] | None:
-        """The shape of one sample, or None where no layer asks for a particular one."""
         for layer in self.children:
-            if isinstance(layer, Sequential):
-                shape = layer.input_shape
-            else:
-                n_inputs = getattr(layer, "n_inputs", None)
-                shape = None if n_inputs is None else (n_inputs,)
+            shape = layer.input_shape
             if shape is not None:
                 return shape
+            if type(layer).output_shape is not Layer.output_shape:
+                return None  # what comes out of this layer tells nothing of what goes in
         return None
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
@@ -141,11 +138,14 @@ class Sequential(Layer):
             raise ArgumentError(
                 "the same layer object appears twice in the model; make one for each place."
             )
-        shape: tuple[int, ...] | None = self.input_shape
-        if shape is None:
-            return
+        shape: tuple[int, ...] | None = None
         for index, layer in enumerate(self.children):
-            try:
-                shape = layer.output_shape(shape)
-            except ShapeError as error:
-                raise ShapeError(f"layer {index} does not fit the one before it: {error}") from None
+            if shape is None:
+                shape = layer.input_shape
+            if shape is not None:
+                try:
+                    shape = layer.output_shape(shape)
+                except ShapeError as error:
+                    raise ShapeError(
+                        f"layer {index} does not fit the one before it: {error}"
+                    ) from None

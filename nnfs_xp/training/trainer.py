@@ -283,7 +283,7 @@ class Trainer:
         """The inputs on the device in the model's data type, if they are fit for the model."""
         X = place(X, self.backend, self.model.dtype or "float32")
         shape = tuple(X.shape)
-        expected = self.model.input_shape if isinstance(self.model, Sequential) else None
+        expected = self.model.input_shape
         if len(shape) < 2:
             raise ShapeError(
                 f"`X` must have shape (samples, features); got {shape}. For one sample, use "
