@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import textwrap
 
 import numpy as np
 import pytest
@@ -186,12 +187,121 @@ class TestPlugin:
         result = self.run(pytester, test=careless)
         result.stdout.fnmatch_lines(["*test_zeros?array_api_strict:device1? FAILED*"])
 
-    def test_fixtures_of_ones_own_go_before(self, pytester):
-        own = """
-            import pytest
+    @pytest.mark.parametrize(
+        ("own", "ids"),
+        [
+            (
+                """
+                @pytest.mark.parametrize("backend", ["mine"])
+                def test_own(backend):
+                    assert backend == "mine"
+                """,
+                ["mine"],
+            ),
+            (
+                """
+                @pytest.mark.parametrize(["backend", "n"], [("mine", 1), ("mine", 2)])
+                def test_own(backend, n):
+                    assert backend == "mine"
+                """,
+                ["mine-1", "mine-2"],
+            ),
+            (
+                """
+                @pytest.mark.parametrize(argnames=("n", "backend"), argvalues=[(1, "mine")])
+                def test_own(backend, n):
+                    assert backend == "mine"
+                """,
+                ["1-mine"],
+            ),
+            (
+                """
+                @pytest.mark.parametrize(argnames="n", argvalues=[1, 2])
+                def test_own(backend, n):
+                    assert backend.name == "numpy"
+                """,
+                ["1-numpy", "2-numpy"],
+            ),
+            (
+                """
+                @pytest.mark.parametrize("backend", ["array_api_strict"], indirect=True)
+                def test_own(backend):
+                    assert backend.name == "array_api_strict"
+                """,
+                ["array_api_strict"],
+            ),
+            (
+                """
+                @pytest.fixture(params=["a", "b"])
+                def backend(request):
+                    return request.param
 
-            @pytest.mark.parametrize("backend", ["mine"])
-            def test_own(backend):
-                assert backend == "mine"
-        """
-        self.run(pytester, test=own).assert_outcomes(passed=1)
+                def test_own(backend):
+                    assert backend in ("a", "b")
+                """,
+                ["a", "b"],
+            ),
+            (
+                """
+                @pytest.fixture
+                def backend():
+                    return "mine"
+
+                def test_own(backend):
+                    assert backend == "mine"
+                """,
+                [None],
+            ),
+            (
+                """
+                @pytest.fixture
+                def backend(backend):
+                    return backend, "wrapped"
+
+                def test_own(backend):
+                    assert (backend[0].name, backend[1]) == ("numpy", "wrapped")
+                """,
+                ["numpy"],
+            ),
+            (
+                """
+                def pytest_generate_tests(metafunc):
+                    if "backend" in metafunc.fixturenames:
+                        metafunc.parametrize("backend", ["a", "b"])
+
+                def test_own(backend):
+                    assert backend in ("a", "b")
+                """,
+                ["a", "b"],
+            ),
+        ],
+        ids=[
+            "mark",
+            "mark with a list",
+            "mark with keywords",
+            "mark of another argument",
+            "indirect mark",
+            "fixture with values",
+            "plain fixture",
+            "fixture built on ours",
+            "hook",
+        ],
+    )
+    def test_what_a_project_has_of_its_own_goes_before(self, pytester, own, ids):
+        test = "import pytest\n" + textwrap.dedent(own)
+        result = self.run(pytester, "--nnfs-backends", "numpy", test=test)
+        result.assert_outcomes(passed=len(ids))
+        for name in ids:
+            called = "test_own" if name is None else f"test_own?{name}?"
+            result.stdout.fnmatch_lines([f"*::{called} PASSED*"])
+
+    def test_a_hook_of_the_projects_conftest_goes_before(self, pytester):
+        pytester.makeconftest(
+            """
+            def pytest_generate_tests(metafunc):
+                if "backend" in metafunc.fixturenames:
+                    metafunc.parametrize("backend", ["a", "b"])
+            """
+        )
+        test = "def test_own(backend):\n    assert backend in ('a', 'b')"
+        self.run(pytester, test=test).assert_outcomes(passed=2)
