@@ -176,15 +176,15 @@ def check_loss(loss: Loss, y_pred: Array, y_true: Array) -> None:
         losses = loss.forward(y_pred, y_true)
         mean = loss.calculate(y_pred, y_true)
         dinputs = loss.backward(y_pred, y_true)
+    after = _snapshot([y_pred, y_true])
+    assert _same(before[0], after[0]), "the loss wrote to y_pred"
+    assert _same(before[1], after[1]), "the loss wrote to y_true"
     _check_array("forward's result", losses, backend, y_pred.dtype, (y_pred.shape[0],))
     _check_array("calculate's result", mean, backend, y_pred.dtype, ())
     _check_array("dinputs", dinputs, backend, y_pred.dtype, tuple(y_pred.shape))
     assert np.isclose(to_numpy(mean), np.mean(to_numpy(losses)), rtol=1e-5, atol=0.0), (
         "calculate's result must be the mean of forward's"
     )
-    after = _snapshot([y_pred, y_true])
-    assert _same(before[0], after[0]), "the loss wrote to y_pred"
-    assert _same(before[1], after[1]), "the loss wrote to y_true"
 
     point = backend.asarray(np.array(to_numpy(y_pred), dtype=np.float64))
     if to_numpy(y_true).dtype.kind == "f":
