@@ -94,7 +94,7 @@ class LossCase:
     y_pred: np.ndarray
     y_true: np.ndarray
     expected: list[float] = field(repr=False)
-    torch: Callable[[Any, Any, Any], Any] | None = None
+    torch: Callable[[Any, Any, Any], Any]
 
 
 _P = _softmax(rng.normal(size=(5, 3)))  # probabilities of classes
@@ -116,10 +116,29 @@ _NLL = [-math.log(row[label]) for row, label in zip(_P, _LABELS, strict=True)]
 _LOGIT_NLL = [-math.log(row[label]) for row, label in zip(_softmax(_Z), _LABELS, strict=True)]
 
 LOSSES = [
-    LossCase("CategoricalCrossentropy", nn.CategoricalCrossentropy(), _P, _LABELS, _NLL),
-    LossCase("CategoricalCrossentropy", nn.CategoricalCrossentropy(), _P, _ONE_HOT, _NLL),
     LossCase(
-        "CategoricalCrossentropy", nn.CategoricalCrossentropy(), _P, _ONE_HOT.astype(int), _NLL
+        "CategoricalCrossentropy",
+        nn.CategoricalCrossentropy(),
+        _P,
+        _LABELS,
+        _NLL,
+        lambda t, p, y: t.nn.functional.nll_loss(p.log(), y),
+    ),
+    LossCase(
+        "CategoricalCrossentropy",
+        nn.CategoricalCrossentropy(),
+        _P,
+        _ONE_HOT,
+        _NLL,
+        lambda t, p, y: t.nn.functional.nll_loss(p.log(), y.argmax(1)),
+    ),
+    LossCase(
+        "CategoricalCrossentropy",
+        nn.CategoricalCrossentropy(),
+        _P,
+        _ONE_HOT.astype(int),
+        _NLL,
+        lambda t, p, y: t.nn.functional.nll_loss(p.log(), y.argmax(1)),
     ),
     LossCase(
         "SoftmaxCategoricalCrossentropy",
@@ -135,6 +154,7 @@ LOSSES = [
         _Z,
         _LABELS.astype(np.uint8),
         _LOGIT_NLL,
+        lambda t, z, y: t.nn.functional.cross_entropy(z, y.long()),
     ),
     LossCase(
         "SoftmaxCategoricalCrossentropy",
@@ -158,6 +178,7 @@ LOSSES = [
         _P[:, :1],
         _YES[:, 0].astype(bool),
         _binary(_P[:, :1], _YES[:, :1]),
+        lambda t, p, y: t.nn.functional.binary_cross_entropy(p[:, 0], y.to(p.dtype)),
     ),
     LossCase(
         "SigmoidBinaryCrossentropy",
@@ -188,12 +209,15 @@ LOSSES = [
 
 @dataclass
 class OptimizerCase:
-    """An optimizer and its formula for one number: (w, g, t, memory) -> new w."""
+    """An optimizer and its formula for one number: (w, g, t, memory, decays) -> new w.
+
+    `torch` builds PyTorch's for [weights, biases], or says why there is none.
+    """
 
     name: str
     build: Callable[[], nn.Optimizer]
     reference: Callable[[float, float, int, dict[str, float], bool], float]
-    torch: Callable[[Any, Any], Any] | None = None
+    torch: Callable[[Any, list[Any]], Any] | str
 
 
 def _sgd(w: float, g: float, _t: int, _memory: dict[str, float], _decays: bool) -> float:
@@ -257,7 +281,12 @@ def _scheduled(w: float, g: float, t: int, _memory: dict[str, float], _decays: b
 
 OPTIMIZERS = [
     OptimizerCase("SGD", lambda: nn.SGD(0.1), _sgd, lambda t, p: t.optim.SGD(p, 0.1)),
-    OptimizerCase("SGD", lambda: nn.SGD(0.1, decay=0.5, momentum=0.9), _momentum),
+    OptimizerCase(
+        "SGD",
+        lambda: nn.SGD(0.1, decay=0.5, momentum=0.9),
+        _momentum,
+        "its velocity leaves out the learning rate, which is another where that changes",
+    ),
     OptimizerCase(
         "SGD",
         lambda: nn.SGD(0.1, momentum=0.9, nesterov=True),
@@ -279,16 +308,36 @@ OPTIMIZERS = [
     OptimizerCase(
         "Adam", lambda: nn.Adam(0.01), _adam, lambda t, p: t.optim.Adam(p, 0.01, eps=1e-7)
     ),
-    OptimizerCase("AdamW", lambda: nn.AdamW(0.01, weight_decay=0.1), _adamw),
+    OptimizerCase(
+        "AdamW",
+        lambda: nn.AdamW(0.01, weight_decay=0.1),
+        _adamw,
+        lambda t, p: t.optim.AdamW(
+            [{"params": p[:1]}, {"params": p[1:], "weight_decay": 0.0}],
+            0.01,
+            eps=1e-7,
+            weight_decay=0.1,
+        ),
+    ),
     OptimizerCase(
         "Adam",
         lambda: nn.Adam(0.01, beta_2=0.5, amsgrad=True),
         _amsgrad,
         lambda t, p: t.optim.Adam(p, 0.01, betas=(0.9, 0.5), eps=1e-7, amsgrad=True),
     ),
-    OptimizerCase("Lion", lambda: nn.Lion(0.01, weight_decay=0.1), _lion),
-    OptimizerCase("SGD", lambda: nn.SGD(0.1, clip_value=0.3), _clipped_value),
-    OptimizerCase("SGD", lambda: nn.SGD(nn.StepDecay(0.1, every=2, factor=0.5)), _scheduled),
+    OptimizerCase("Lion", lambda: nn.Lion(0.01, weight_decay=0.1), _lion, "it has no Lion"),
+    OptimizerCase(
+        "SGD",
+        lambda: nn.SGD(0.1, clip_value=0.3),
+        _clipped_value,
+        "it clips outside its optimizers",
+    ),
+    OptimizerCase(
+        "SGD",
+        lambda: nn.SGD(nn.StepDecay(0.1, every=2, factor=0.5)),
+        _scheduled,
+        "it schedules outside its optimizers: see test_schedules",
+    ),
 ]
 
 

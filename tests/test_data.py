@@ -85,6 +85,8 @@ def test_hold_out_takes_a_share_of_every_class(labels, share, seed):
     assert np.all(np.abs(taken - shares) < 1 + 1e-9), "to the next whole sample"
     again = nn.data.hold_out(samples, labels, share=share, seed=seed)
     assert np.array_equal(split.X_test, again.X_test)
+    for part in (split.X_train, split.X_test):
+        assert np.array_equal(part, np.sort(part)), "samples keep their order"
 
 
 @pytest.mark.parametrize(
@@ -227,6 +229,18 @@ def test_the_mnist_family_is_found_where_it_lies(name, place, folders):
     assert split.y_test.tolist() == [*range(10)] * 2
     images = np.random.default_rng(0).integers(256, size=(40, 784), dtype=np.uint8)
     np.testing.assert_array_equal(split.X_train, images.astype(np.float32) / 255)
+
+
+def test_the_folder_of_the_environment_goes_before_the_cache(folders, monkeypatch):
+    write_mnist(folders["data"] / "mnist")
+    write_mnist(folders["cache"] / "mnist")
+    write_array(folders["cache"] / "mnist" / "t10k-labels-idx1-ubyte.gz", np.zeros(20, np.uint8))
+    assert nn.data.load_mnist().y_test.tolist() == [*range(10)] * 2
+    monkeypatch.setenv(mnist.ENVIRONMENT, "")
+    assert nn.data.load_mnist().y_test.tolist() == [0] * 20
+    monkeypatch.setenv("HOME", str(folders["data"].parent))
+    monkeypatch.setenv(mnist.ENVIRONMENT, "~/data")
+    assert nn.data.load_mnist().y_test.tolist() == [*range(10)] * 2
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import nnfs_xp as nn
+from nnfs_xp import initializers
 
 
 @pytest.fixture
@@ -142,3 +143,71 @@ def test_copies_of_optimizers_start_without_state():
     twin = copy.deepcopy(optimizer)
     assert twin.iterations == 1
     assert not twin.state(layer)["momentum"].any()
+
+
+def test_a_moved_layer_shares_no_memory_with_what_it_was(backend):
+    layer = nn.Dense(3, 2, seed=0)
+    for target in (backend, backend, "numpy", "numpy"):
+        former = [layer.flat.values, layer.flat.gradients]
+        before = [nn.to_numpy(array).copy() for array in former]
+        layer.to(target)
+        layer.flat.values[...] = 5.0
+        layer.flat.gradients[...] = 6.0
+        for array, values in zip(former, before, strict=True):
+            np.testing.assert_array_equal(nn.to_numpy(array), values)
+        layer.initialize(np.random.default_rng(0))
+        layer.flat.gradients[...] = 1.0
+
+
+def test_a_moved_layer_has_forgotten_its_training_forward(backend, model):
+    inputs = backend.asarray(np.ones((2, 4), dtype=np.float32))
+    dvalues = model.forward(inputs, training=True)
+    model.backward(dvalues)
+    model.to(backend)
+    for layer in model.layers:
+        with pytest.raises(nn.errors.NotReadyError, match="training=True"):
+            layer.backward(dvalues)
+
+
+def test_layers_without_parameters_have_the_place_of_their_model():
+    strict = nn.get_backend("array_api_strict")
+    dense = nn.Dense(2, 2, seed=0).to(strict)
+    inner = nn.Sequential(nn.Tanh())
+    model = nn.Sequential(dense, nn.ReLU(), inner)
+    places = [layer.backend for _, layer in model.walk()]
+    assert places == [strict] * 5
+    with pytest.raises(nn.errors.BackendError, match="must be on array_api_strict"):
+        model.layers[1].forward(np.ones((1, 2), dtype=np.float32))
+    without = nn.Sequential(nn.ReLU())
+    assert without.backend is None
+    assert without.to(strict).backend == strict
+    assert without.layers[0].backend == strict
+
+
+def test_initialize_draws_all_weights_anew_and_zeroes_the_biases(model):
+    model.flat.values[...] = 3.0
+    model.initialize(np.random.default_rng(0))
+    for name, array in model.parameters().items():
+        values = nn.to_numpy(array)
+        assert (values == 0).all() if name.endswith("biases") else (abs(values) > 0).all()
+        assert not (values == 3).any()
+
+
+def test_initializers_have_the_spread_of_their_sources():
+    generator = np.random.default_rng(0)
+    he = nn.Dense(200, 300, seed=0).weights
+    assert he.std() == pytest.approx(np.sqrt(2 / 200), rel=0.02)
+    glorot = initializers.glorot_uniform(generator, (200, 300))
+    assert abs(glorot).max() == pytest.approx(np.sqrt(6 / 500), rel=0.001)
+    assert glorot.std() == pytest.approx(np.sqrt(6 / 500 / 3), rel=0.02)
+    book = initializers.book_normal(generator, (200, 300))
+    assert book.std() == pytest.approx(0.01, rel=0.02)
+
+
+def test_gradients_move_with_the_parameters(backend):
+    layer = nn.Dense(2, 2, seed=0)
+    layer.dweights = [[1.0, 2.0], [3.0, 4.0]]
+    layer.to(backend)
+    assert nn.to_numpy(layer.dweights).tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    assert nn.Sequential(layer).layers[0] is layer
+    assert nn.to_numpy(layer.dweights).tolist() == [[1.0, 2.0], [3.0, 4.0]]
