@@ -92,3 +92,38 @@ def test_thresholds_are_exclusive(backend):
         for truth, share in (([[0, 0, 1]], 1.0), ([[0, 1, 1]], 2 / 3), ([[1, 0, 0]], 1 / 3)):
             accuracy = loss.accuracy().forward(outputs, backend.asarray(truth))
             assert nn.to_numpy(accuracy) == pytest.approx([share])
+
+
+def test_slopes_at_the_kinks(backend):
+    """Where there is no derivative: that of the formula's other branch, as in PyTorch."""
+    zeros = backend.asarray(np.zeros((1, 2)))
+    dvalues = backend.asarray([[1.0, -2.0]])
+    for layer, expected in ((nn.ReLU(), 0.0), (nn.LeakyReLU(0.25), 0.25)):
+        layer.forward(zeros, training=True)
+        assert nn.to_numpy(layer.backward(dvalues)).tolist() == [[expected, -2 * expected]]
+    dinputs = nn.MeanAbsoluteError().backward(zeros, zeros)
+    assert nn.to_numpy(dinputs).tolist() == [[0.0, 0.0]]
+    dense = nn.Dense(2, 1, initializer=None, weight_regularizer_l1=0.1, dtype="float64")
+    dense.to(backend).forward(zeros, training=True)
+    dense.backward(backend.asarray([[1.0]]))
+    assert not nn.to_numpy(dense.dweights).any()
+
+
+def test_a_regressions_precision_is_exclusive_and_stays_as_given(backend):
+    metric = nn.RegressionAccuracy(0.5)
+    y_true = backend.asarray([[0.0, 0.0, 0.0, 0.0]])
+    metric.prepare(backend.asarray([[1e6, -1e6]]))
+    y_pred = backend.asarray([[0.25, 0.5, -0.5, 0.75]])
+    assert nn.to_numpy(metric.forward(y_pred, y_true)).tolist() == [0.25]
+
+
+def test_defaults_are_those_of_the_sources():
+    found = [nn.SGD(), nn.Adagrad(), nn.RMSprop(), nn.Adam(), nn.AdamW(), nn.Lion()]
+    rates = [optimizer.learning_rate for optimizer in found]
+    assert rates == [1.0, 1.0, 0.001, 0.001, 0.001, 1e-4]
+    assert [optimizer.weight_decay for optimizer in found] == [0, 0, 0, 0, 0.01, 0]
+    assert [optimizer.epsilon for optimizer in found[1:5]] == [1e-7] * 4
+    adam, lion = found[3], found[5]
+    assert (adam.beta_1, adam.beta_2, lion.beta_1, lion.beta_2) == (0.9, 0.999, 0.9, 0.99)
+    assert (found[2].rho, nn.LeakyReLU().negative_slope) == (0.9, 0.01)
+    assert nn.BinaryAccuracy().threshold == 0.5

@@ -211,3 +211,92 @@ def test_gradients_move_with_the_parameters(backend):
     assert nn.to_numpy(layer.dweights).tolist() == [[1.0, 2.0], [3.0, 4.0]]
     assert nn.Sequential(layer).layers[0] is layer
     assert nn.to_numpy(layer.dweights).tolist() == [[1.0, 2.0], [3.0, 4.0]]
+
+
+def test_a_model_does_for_all_its_layers_what_a_layer_does(backend):
+    first = nn.Dense(2, 3, seed=0, max_norm=0.5, weight_regularizer_l2=0.1, dtype="float64")
+    second = nn.Dense(3, 2, seed=1, max_norm=0.25, bias_regularizer_l1=0.2, dtype="float64")
+    second.biases = [[1.0, -2.0]]
+    penalties = [first.regularization_loss(), second.regularization_loss()]
+    model = nn.Sequential(first, nn.Sequential(nn.Tanh(), second)).to(backend)
+    penalty = float(nn.to_numpy(model.regularization_loss()))
+    assert penalty == pytest.approx(sum(map(float, penalties)))
+    assert nn.Sequential(nn.ReLU()).regularization_loss() is None
+    before = [np.linalg.norm(nn.to_numpy(layer.weights), axis=0) for layer in (first, second)]
+    assert (before[0] > 0.5).any()
+    assert (before[1] > 0.25).any()
+    model.constrain()
+    for layer, most, norms in ((first, 0.5, before[0]), (second, 0.25, before[1])):
+        found = np.linalg.norm(nn.to_numpy(layer.weights), axis=0)
+        np.testing.assert_allclose(found, np.minimum(norms, most), rtol=1e-9)
+
+
+def test_a_model_spares_the_gradient_of_its_inputs_if_told(backend, model):
+    inputs = backend.asarray(np.ones((2, 4), dtype=np.float32))
+    dvalues = model.forward(inputs, training=True)
+    model.backward_parameters(dvalues)
+    found = {name: nn.to_numpy(a).copy() for name, a in model.gradients().items()}
+    assert not hasattr(model.layers[0], "dinputs")
+    model.backward(dvalues)
+    for name, gradient in model.gradients().items():
+        np.testing.assert_array_equal(nn.to_numpy(gradient), found[name])
+
+
+def test_a_weight_of_zeros_keeps_to_any_norm(backend):
+    layer = nn.Dense(2, 2, initializer=None, max_norm=1.0).to(backend)
+    layer.constrain()
+    assert nn.to_numpy(layer.weights).tolist() == [[0.0, 0.0]] * 2
+
+
+def test_config_holds_every_argument_that_shapes_a_layer():
+    arguments = {
+        "n_inputs": 2,
+        "n_neurons": 3,
+        "weight_regularizer_l1": 0.1,
+        "weight_regularizer_l2": 0.2,
+        "bias_regularizer_l1": 0.3,
+        "bias_regularizer_l2": 0.4,
+        "max_norm": 1.5,
+        "dtype": "float64",
+    }
+    assert nn.Dense(**arguments).config() == arguments
+    assert nn.Dropout(0.25).config() == {"rate": 0.25}
+    assert nn.LeakyReLU(0.25).config() == {"negative_slope": 0.25}
+
+
+def test_layers_that_take_rows_only_say_so(backend):
+    cube = backend.asarray(np.ones((2, 3, 4), dtype=np.float32))
+    with pytest.raises(nn.errors.ShapeError, match=r"Softmax .*\(3, 4\)"):
+        nn.Softmax().forward(cube)
+    with pytest.raises(nn.errors.ShapeError, match=r"Dense\(4, 2\) takes"):
+        nn.Dense(4, 2).output_shape((3, 4))
+    with pytest.raises(nn.errors.ShapeError):
+        nn.Dense(4, 2).to(backend).forward(cube)
+
+
+class Mean(nn.Layer):
+    mean = nn.Buffer()
+
+    def __init__(self):
+        super().__init__()
+        self.create_buffers(mean=np.zeros((1, 2), dtype=np.float32))
+
+    def forward(self, inputs, training=False):
+        del training
+        return inputs - self.mean
+
+
+def test_buffers_move_copy_and_check_like_parameters(backend):
+    model = nn.Sequential(nn.Dense(2, 2, initializer=None), Mean())
+    model.layers[1].mean = [[1.0, 2.0]]
+    model.to(backend)
+    assert list(model.buffers()) == ["1.mean"]
+    assert backend.owns(model.layers[1].mean)
+    output = model.forward(backend.asarray(np.zeros((1, 2), dtype=np.float32)))
+    assert nn.to_numpy(output).tolist() == [[-1.0, -2.0]]
+    twin = copy.deepcopy(model)
+    twin.layers[1].mean = [[3.0, 4.0]]
+    assert nn.to_numpy(model.layers[1].mean).tolist() == [[1.0, 2.0]]
+    assert nn.to_numpy(twin.layers[1].mean).tolist() == [[3.0, 4.0]]
+    with pytest.raises(nn.errors.ShapeError, match=r"`mean` must have shape \(1, 2\)"):
+        model.layers[1].mean = [[1.0], [2.0]]

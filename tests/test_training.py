@@ -235,6 +235,15 @@ def test_the_precision_of_a_regressions_accuracy_is_that_of_the_training_targets
     assert trainer.evaluate(x, close)["accuracy"] == pytest.approx(0.5)
 
 
+def test_a_step_gives_the_loss_before_it_with_penalties(backend):
+    dense = nn.Dense(1, 1, initializer=None, weight_regularizer_l2=0.5, dtype="float64")
+    trainer = nn.Trainer(nn.Sequential(dense), nn.MeanSquaredError(), nn.SGD(0.1), backend=backend)
+    dense.weights = [[2.0]]
+    x, y = (backend.asarray(np.array(values)) for values in ([[1.0]], [[5.0]]))
+    assert float(nn.to_numpy(trainer.train_step(x, y))) == 9.0 + 0.5 * 4.0
+    assert float(nn.to_numpy(dense.weights)[0, 0]) == pytest.approx(2 - 0.1 * (-6.0 + 2.0))
+
+
 def test_history_and_evaluation(backend):
     trainer = nn.Trainer(
         classifier(dropout=0.0),
