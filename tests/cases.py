@@ -87,14 +87,17 @@ LAYERS = [
 
 @dataclass
 class LossCase:
-    """A loss with predictions and targets, and the losses of the samples."""
+    """A loss with predictions and targets, and the losses of the samples.
+
+    `torch` gives PyTorch's mean from its namespace and the two, or is why there is none.
+    """
 
     name: str
     loss: nn.Loss
     y_pred: np.ndarray
     y_true: np.ndarray
     expected: list[float] = field(repr=False)
-    torch: Callable[[Any, Any, Any], Any]
+    torch: Callable[[Any, Any, Any], Any] | str
 
 
 _P = _softmax(rng.normal(size=(5, 3)))  # probabilities of classes
@@ -211,7 +214,7 @@ LOSSES = [
 class OptimizerCase:
     """An optimizer and its formula for one number: (w, g, t, memory, decays) -> new w.
 
-    `torch` builds PyTorch's for [weights, biases], or says why there is none.
+    `torch` builds PyTorch's for [weights, biases], or is why there is none.
     """
 
     name: str
