@@ -622,7 +622,8 @@ class TestPlugin:
     )
     def test_what_a_project_has_of_its_own_goes_before(self, pytester, own, ids):
         test = "import pytest\n" + textwrap.dedent(own)
-        result = self.run(pytester, "--nnfs-backends", "numpy", test=test)
+        pytester.makepyfile(test)
+        result = pytester.runpytest_inprocess("-v", "--nnfs-backends", "numpy")
         result.assert_outcomes(passed=len(ids))
         for name in ids:
             called = "test_own" if name is None else f"test_own?{name}?"
@@ -636,5 +637,5 @@ class TestPlugin:
                     metafunc.parametrize("backend", ["a", "b"])
             """
         )
-        test = "def test_own(backend):\n    assert backend in ('a', 'b')"
-        self.run(pytester, test=test).assert_outcomes(passed=2)
+        pytester.makepyfile("def test_own(backend):\n    assert backend in ('a', 'b')")
+        pytester.runpytest_inprocess().assert_outcomes(passed=2)
