@@ -1,7 +1,7 @@
 """What the package offers, as a type checker and a reader see it; loaded by __init__.py."""
 
 from . import data, errors, layers, losses, metrics, optimizers
-from .backend import Backend, available_backends, get_backend, to_numpy
+from .backend import Backend, available_backends, get_backend, register_backend, to_numpy
 from .errors import NnfsError
 from .interop import load, save
 from .layers import (
@@ -95,6 +95,7 @@ __all__ = [
     "losses",
     "metrics",
     "optimizers",
+    "register_backend",
     "save",
     "to_numpy",
 ]

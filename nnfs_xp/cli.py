@@ -121,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--seed", type=_seed, default=0, metavar="N", help="(default: %(default)s)")
     train.add_argument(
-        "--out", type=Path, metavar="DIR", help="results (default: runs/DATASET-TIME)"
+        "--out", type=_folder, metavar="DIR", help="results (default: runs/DATASET-TIME)"
     )
 
     evaluate = commands.add_parser("evaluate", help="test a kept model")
@@ -184,6 +184,12 @@ def _seed(text: str) -> int:
     if not text.strip().isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 0")
     return int(text)
+
+
+def _folder(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("'' names no folder")
+    return Path(text)
 
 
 def _widths(text: str) -> tuple[int, ...]:

@@ -59,11 +59,16 @@ def save(model: Layer, path: str | Path) -> None:
 
 def write_model(path: Path, model: Layer, extra: dict[str, Any]) -> None:
     """Write a model with more in its description: see `save` and `read_model`."""
+    if not isinstance(model, Layer):
+        raise ArgumentError(f"`model` must be a layer; got {model!r}.")
     from safetensors.numpy import save as to_safetensors
 
     description = {"version": _VERSION, "model": describe(model), **extra}
     weights = {name: to_numpy(array) for name, array in _arrays(model).items()}
-    description[_CHECKSUM] = _checksum(description, weights)
+    try:
+        description[_CHECKSUM] = _checksum(description, weights)
+    except TypeError as error:
+        raise CheckpointError(f"a layer's config() holds what JSON cannot: {error}.") from error
     content = to_safetensors(weights, metadata={_KEY: json.dumps(description)})
     try:
         write_atomically(path, content)
@@ -96,7 +101,10 @@ def load(
     """
     target = get_backend(backend)
     known = {name: getattr(_layers, name) for name in _layers.__all__ if name not in _BASES}
-    known |= {layer.__name__: layer for layer in custom_layers}
+    for layer in custom_layers if isinstance(custom_layers, Iterable) else (custom_layers,):
+        if not (isinstance(layer, type) and issubclass(layer, Layer)):
+            raise ArgumentError(f"`custom_layers` must be classes of layers; got {layer!r}.")
+        known[layer.__name__] = layer
     model, _ = read_model(Path(path), known)
     return model.to(target)
 
@@ -178,7 +186,7 @@ def _checksum(description: dict[str, Any], weights: dict[str, Any]) -> str:
 def describe(model: Layer) -> dict[str, Any]:
     """The architecture: the class' name and the arguments, or the layers within."""
     description: dict[str, Any] = {"class": type(model).__name__, "config": model.config()}
-    if model.children:
+    if model.children and not description["config"]:
         description["layers"] = [describe(layer) for layer in model.children]
     return description
 
