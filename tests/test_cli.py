@@ -219,7 +219,7 @@ def test_predict_says_what_is_wrong_in_a_file(run, digits, content, complaint):
         ("train --out damaged", "damaged already holds a model"),
         ("evaluate nowhere", "there is no folder nowhere"),
         ("evaluate empty", "there is no file"),
-        ("evaluate damaged", "is no model file, or damaged"),
+        ("evaluate damaged", "is no nnfs_xp model file, or damaged"),
         ("evaluate no-facts", "run.json is missing or damaged"),
         ("train --out no-model", "no-model already holds a run.json"),
         ("evaluate digits spiral", "takes samples of shape (64,); those of spiral have 2 features"),
