@@ -197,7 +197,9 @@ def test_a_flipped_bit_is_refused_wherever_it_is(tmp_path):
         flipped = bytearray(whole)
         flipped[bit // 8] ^= 1 << bit % 8
         path.write_bytes(flipped)
-        assert_refused(path, "damaged|holds no nnfs_xp model|describes no nnfs_xp model|format version")
+        assert_refused(
+            path, "damaged|holds no nnfs_xp model|describes no nnfs_xp model|format version"
+        )
     assert bit > 2000
 
 
