@@ -465,6 +465,11 @@ def backend_of(array: object) -> Backend:
     return _named("torch" if str(device) == "cpu" else f"torch:{device}")
 
 
+def is_array(a: object) -> bool:
+    """Whether it is an array of a backend, and not only something that can become one."""
+    return isinstance(a, np.ndarray) or bool(_library_of(a) or _registered_for(a))
+
+
 def to_numpy(a: Any) -> np.ndarray[Any, Any]:
     """The values of an array of any backend as a NumPy array, in shared memory where possible.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import threading
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -297,3 +298,19 @@ def test_the_same_seed_is_the_same_run_bit_for_bit(backend):
     runs = [(fit(trainer, 3), weights(trainer)) for trainer in (build(backend), build(backend))]
     assert json.dumps(runs[0][0]) == json.dumps(runs[1][0])
     assert np.array_equal(runs[0][1], runs[1][1])
+
+
+def test_inputs_larger_than_memory_are_predicted_in_pieces(tmp_path):
+    trainer = build()
+    rows = 200_000
+    path = tmp_path / "large"
+    large = np.memmap(path, dtype=np.uint8, mode="w+", shape=(rows, 64))
+    large[:] = np.arange(64)
+    large.flush()
+    as_floats = rows * 64 * 4
+    tracemalloc.start()
+    labels = trainer.predict(np.memmap(path, dtype=np.uint8, mode="r", shape=(rows, 64)))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert labels.shape == (rows,)
+    assert peak < as_floats / 4

@@ -21,7 +21,15 @@ def prepare_inputs(X: Any, model: Layer, backend: Backend) -> Any:
         They are unfit for the model.
     """
     X = place(X, backend, model.dtype or "float32")
-    shape = tuple(X.shape)
+    check_shape(tuple(X.shape), model)
+    xp = backend.xp if backend.owns(X) else np
+    if not bool(xp.all(xp.isfinite(X))):
+        raise DataError("`X` holds NaN or infinity. Remove or fill those samples.")
+    return X
+
+
+def check_shape(shape: tuple[int, ...], model: Layer) -> None:
+    """Refuse the shape of inputs that the model cannot take."""
     expected = model.input_shape
     if len(shape) < 2:
         raise ShapeError(
@@ -34,10 +42,6 @@ def prepare_inputs(X: Any, model: Layer, backend: Backend) -> Any:
         hint = " Did you mean to transpose?" if shape[:1] == expected else ""
         wanted = ", ".join(map(str, expected))
         raise ShapeError(f"`X` must have shape (samples, {wanted}); got {shape}.{hint}")
-    xp = backend.xp if backend.owns(X) else np
-    if not bool(xp.all(xp.isfinite(X))):
-        raise DataError("`X` holds NaN or infinity. Remove or fill those samples.")
-    return X
 
 
 def check_lengths(X: Any, y: Any) -> None:

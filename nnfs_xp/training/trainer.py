@@ -10,7 +10,7 @@ import numpy as np
 
 from nnfs_xp import _checks
 from nnfs_xp._typing import Array
-from nnfs_xp.backend import Backend, get_backend, host_generator, to_numpy
+from nnfs_xp.backend import Backend, get_backend, host_generator, is_array, to_numpy
 from nnfs_xp.data.batching import batches
 from nnfs_xp.errors import ArgumentError
 from nnfs_xp.layers import Layer, Sequential
@@ -20,7 +20,7 @@ from nnfs_xp.optimizers import Optimizer
 from nnfs_xp.training.callbacks import Callback
 from nnfs_xp.training.checkpoints import Checkpoints
 from nnfs_xp.training.history import History
-from nnfs_xp.training.preparation import check_lengths, prepare_inputs
+from nnfs_xp.training.preparation import check_lengths, check_shape, prepare_inputs
 from nnfs_xp.training.run import Run
 from nnfs_xp.training.totals import Totals
 
@@ -254,6 +254,8 @@ class Trainer:
         Parameters
         ----------
         X : array of any backend, shape (n, ...)
+            Taken in pieces, so that it may be larger than the device's memory, or, as a
+            `numpy.memmap`, than the machine's.
         batch_size : int
             Samples that go through the model together.
 
@@ -323,11 +325,13 @@ class Trainer:
 
     def _outputs(self, X: Any, batch_size: int, interpret: Any) -> np.ndarray[Any, Any]:
         batch_size = _checks.check_count("batch_size", batch_size)
-        X = prepare_inputs(X, self.model, self.backend)
-        parts = [
-            to_numpy(interpret(self._forward(x)))
-            for (x,) in batches((X,), self.backend, batch_size)
-        ]
+        X = X if is_array(X) else to_numpy(X)
+        check_shape(tuple(X.shape), self.model)
+        parts = []
+        for start in range(0, X.shape[0], batch_size):
+            piece = X[start : min(start + batch_size, X.shape[0]), ...]
+            x = self.backend.asarray(prepare_inputs(piece, self.model, self.backend))
+            parts.append(to_numpy(interpret(self._forward(x))))
         return np.concatenate(parts)
 
     def _prepare(self, X: Any, y: Any) -> tuple[Any, Any]:
