@@ -14,6 +14,7 @@ nox.options.default_venv_backend = "virtualenv"
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
 PACKAGE = ".[plot,data,testing]"
+FEW_KILLS = ("--kills", "2")  # they are no matter of the backend
 STRICT = "array_api_strict,array_api_strict:device1"
 
 
@@ -23,13 +24,22 @@ def group(name: str) -> list[str]:
 
 def run_tests(session: nox.Session, backends: str, *requirements: str) -> None:
     session.install("-e", PACKAGE, *group("test"), *requirements)
-    session.run("pytest", "--nnfs-backends", backends, *session.posargs)
+    session.run("pytest", "--nnfs-backends", backends, *FEW_KILLS, *session.posargs)
 
 
 @nox.session(name="tests-numpy")
 def tests_numpy(session: nox.Session) -> None:
-    """Test on NumPy."""
-    run_tests(session, "numpy")
+    """Test on NumPy, with twenty trainings killed and resumed."""
+    session.install("-e", PACKAGE, *group("test"))
+    session.run("pytest", "--nnfs-backends", "numpy", *session.posargs)
+
+
+@nox.session
+def kills(session: nox.Session) -> None:
+    """Kill trainings 200 times, or as often as said: ``nox -s kills -- 1000``."""
+    session.install("-e", PACKAGE, *group("test"))
+    times = session.posargs or ["200"]
+    session.run("pytest", "-s", "--kills", *times, "tests/test_kills.py")
 
 
 @nox.session(name="tests-strict")
@@ -80,7 +90,9 @@ def minimums(session: nox.Session) -> None:
     session.install("-e", ".", *(requirement.replace(">=", "==") for requirement in wanted))
     # Old releases use what new releases of their own dependencies have deprecated.
     quiet = ("-W", "ignore::DeprecationWarning")
-    session.run("pytest", *quiet, "--nnfs-backends", f"numpy,{STRICT}", *session.posargs)
+    session.run(
+        "pytest", *quiet, "--nnfs-backends", f"numpy,{STRICT}", *FEW_KILLS, *session.posargs
+    )
 
 
 @nox.session
@@ -97,9 +109,8 @@ def wheel(session: nox.Session) -> None:
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(here / name, there / name)
     session.chdir(there)
-    session.run(
-        "pytest", "--nnfs-backends", "numpy", "tests", "README.md", "docs", *session.posargs
-    )
+    paths = ("tests", "README.md", "docs")
+    session.run("pytest", "--nnfs-backends", "numpy", *FEW_KILLS, *paths, *session.posargs)
 
 
 @nox.session

@@ -1,7 +1,7 @@
 """What the package offers, as a type checker and a reader see it; loaded by __init__.py."""
 
 from . import data, errors, layers, losses, metrics, optimizers
-from .backend import Backend, available_backends, get_backend, to_numpy
+from .backend import Backend, available_backends, get_backend, register_backend, to_numpy
 from .errors import NnfsError
 from .interop import load, save
 from .layers import (
@@ -38,7 +38,18 @@ from .schedules import (
     Schedule,
     StepDecay,
 )
-from .training import History, Trainer
+from .training import (
+    Callback,
+    Checkpoints,
+    CSVLogger,
+    EarlyStopping,
+    History,
+    LambdaCallback,
+    ModelCheckpoint,
+    TensorBoard,
+    Trainer,
+    diagnose,
+)
 
 __version__: str
 
@@ -51,15 +62,20 @@ __all__ = [
     "BinaryAccuracy",
     "BinaryCrossentropy",
     "Buffer",
+    "CSVLogger",
+    "Callback",
     "CategoricalAccuracy",
     "CategoricalCrossentropy",
+    "Checkpoints",
     "CosineDecay",
     "Dense",
     "Dropout",
+    "EarlyStopping",
     "ExponentialDecay",
     "Gradient",
     "History",
     "InverseTimeDecay",
+    "LambdaCallback",
     "Layer",
     "LeakyReLU",
     "Linear",
@@ -68,6 +84,7 @@ __all__ = [
     "MeanAbsoluteError",
     "MeanSquaredError",
     "Metric",
+    "ModelCheckpoint",
     "NnfsError",
     "OneCycle",
     "Optimizer",
@@ -85,9 +102,11 @@ __all__ = [
     "StepDecay",
     "StochasticLayer",
     "Tanh",
+    "TensorBoard",
     "Trainer",
     "available_backends",
     "data",
+    "diagnose",
     "errors",
     "get_backend",
     "layers",
@@ -95,6 +114,7 @@ __all__ = [
     "losses",
     "metrics",
     "optimizers",
+    "register_backend",
     "save",
     "to_numpy",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any
 
 from nnfs_xp._typing import Array, DType
@@ -34,6 +35,10 @@ def check_batch(
         backend = backend_of(array)
     elif not backend.owns(array):
         other = backend_of(array)
+        if other == backend:
+            raise BackendError(
+                f"`{name}` is a tensor whose gradients PyTorch tracks. Hand over its detach()."
+            )
         raise BackendError(
             f"`{name}` must be on {backend.name}; got an array on {other.name}. "
             f"Move it with get_backend({backend.name!r}).asarray({name}), or move the layer "
@@ -73,17 +78,21 @@ def _refuse_features(name: str, shape: tuple[int, ...], n_features: int) -> None
 
 
 def check_dtype(dtype: str) -> str:
-    """Refuse the name of a data type that parameters cannot have."""
-    if dtype not in ("float32", "float64"):
+    """Refuse what names no data type that parameters can have; return the name."""
+    if str(dtype) not in ("float32", "float64"):  # so np.dtype("float32") will do
         raise ArgumentError(f"`dtype` must be 'float32' or 'float64'; got {dtype!r}.")
-    return dtype
+    return str(dtype)
 
 
 def check_count(name: str, value: object, *, least: int = 1) -> int:
     """Refuse what is no whole number of at least `least`."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value.__index__() < least:
+    try:
+        count = least - 1 if isinstance(value, bool) else index(value)  # type: ignore[arg-type] # it raises
+    except TypeError:
+        count = least - 1
+    if count < least:
         raise ArgumentError(f"`{name}` must be a whole number of at least {least}; got {value!r}.")
-    return int(value.__index__())
+    return count
 
 
 def pair_of(name: str, value: Any) -> tuple[Any, Any]:
@@ -98,11 +107,12 @@ def check_range(
 ) -> float:
     """Refuse a number outside [low, high), or (low, high) with `open_low`."""
     try:
-        inside = (low < value if open_low else low <= value) and value < high
-    except TypeError:
+        number = float(value)
+        inside = (low < number if open_low else low <= number) and number < high
+    except (TypeError, ValueError):
         inside = False
     if not inside:
         bound = f"{'above' if open_low else 'at least'} {low:g}"
         bound += f" and below {high:g}" if high != float("inf") else " and finite"
         raise ArgumentError(f"`{name}` must be {bound}; got {value!r}.")
-    return float(value)
+    return number

@@ -39,6 +39,7 @@ class Monitor:
         if mode not in ("auto", "min", "max"):
             raise ArgumentError(f"`mode` must be 'auto', 'min' or 'max'; got {mode!r}.")
         self.name = name
+        self.mode = mode
         self.min_delta = _checks.check_range("min_delta", min_delta, 0)
         less = name.removeprefix("val_") in _LESS_IS_BETTER if mode == "auto" else mode == "min"
         self._sign = -1.0 if less else 1.0

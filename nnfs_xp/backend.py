@@ -11,6 +11,7 @@ import importlib
 import logging
 import os
 from collections.abc import Callable
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -28,9 +29,8 @@ ENVIRONMENT = "NNFS_XP_BACKEND"
 class Backend:
     """An array library and one of its devices.
 
-    Get one from `get_backend`. To add a library of your own, subclass, give `name`, `xp` and
-    `device`, override `from_numpy` and `to_numpy`, and pass the instance wherever a
-    backend's name is accepted.
+    Get one from `get_backend`. To add a library of your own, subclass, override `from_numpy`
+    and `to_numpy`, and hand an instance to `register_backend`.
 
     Parameters
     ----------
@@ -69,8 +69,22 @@ class Backend:
         return isinstance(array, self.array_type) and array.device == self.device  # type: ignore[attr-defined] # array_type has it
 
     def dtype(self, name: str | DType) -> DType:
-        """The library's data type of that name; a data type object is given back as it is."""
-        return getattr(self.xp, name) if isinstance(name, str) else name
+        """The library's data type of that name; one of its own is given back as it is.
+
+        Raises
+        ------
+        DTypeError
+            The library has no such data type.
+        """
+        if isinstance(name, (type, np.dtype)):  # NumPy's np.float32 and np.dtype("float32")
+            name = np.dtype(name).name
+        if not isinstance(name, str):
+            return name
+        try:
+            self.xp.isdtype(found := getattr(self.xp, name), "numeric")
+        except (AttributeError, TypeError, ValueError):
+            raise DTypeError(f"{self.name} has no data type {name!r}.") from None
+        return found
 
     def is_floating(self, dtype: DType) -> bool:
         """Whether it is a real floating data type of the library."""
@@ -101,8 +115,14 @@ class Backend:
         if isinstance(a, np.ndarray) or not self.owns(a):
             host = to_numpy(a)
             if isinstance(dtype, str):  # Cast first: some devices have no float64.
+                self.dtype(dtype)
                 host = host.astype(dtype, copy=False)
-            a = self.from_numpy(host)
+            try:
+                a = self.from_numpy(host)
+            except TypeError as error:
+                raise DTypeError(f"{self.name} has no data type {host.dtype}.") from error
+        elif self.xp.isdtype(a.dtype, "complex floating"):
+            raise DTypeError(f"expected real numbers; got {a.dtype}.")
         if dtype is not None:
             a = self.xp.astype(a, self.dtype(dtype), copy=False)
         array: Array = a
@@ -149,12 +169,24 @@ class _StrictBackend(Backend):
 
 
 class _TorchBackend(Backend):
+    def asarray(self, a: Any, dtype: str | DType | None = None) -> Array:
+        if isinstance(a, self.array_type) and a.requires_grad:  # type: ignore[attr-defined] # a tensor
+            a = a.detach()  # type: ignore[attr-defined] # a tensor
+        return super().asarray(a, dtype)
+
+    def owns(self, array: object) -> bool:
+        # Not those for which PyTorch records what is done, to differentiate it by itself.
+        return super().owns(array) and not array.requires_grad  # type: ignore[attr-defined] # a tensor
+
     def from_numpy(self, a: np.ndarray[Any, Any]) -> Array:
         # PyTorch has neither read-only tensors nor negative strides.
         return super().from_numpy(np.require(a, requirements=["C", "W"]))
 
     def to_numpy(self, array: Any) -> np.ndarray[Any, Any]:
-        host: np.ndarray[Any, Any] = array.detach().cpu().numpy()
+        try:
+            host: np.ndarray[Any, Any] = array.detach().cpu().numpy()
+        except (TypeError, RuntimeError) as error:  # bfloat16, sparse tensors
+            raise DTypeError(f"NumPy cannot hold this {array.dtype} tensor: {error}.") from error
         return host
 
     def synchronize(self) -> None:
@@ -275,8 +307,35 @@ def _import(library: str, remedy: str) -> Any:
         raise BackendError(f"{library} is not usable: {_first_line(error)}; {remedy}") from error
 
 
-@functools.cache
+_REGISTERED: dict[str, Backend] = {}
+
+
+def register_backend(backend: Backend) -> None:
+    """Make a backend of your own known: its name to `get_backend`, its arrays everywhere.
+
+    Parameters
+    ----------
+    backend : Backend
+        An instance of a subclass of yours, its name not one of the library's.
+
+    Raises
+    ------
+    ArgumentError
+        It is no backend, or has a name of the library's.
+    """
+    if not isinstance(backend, Backend):
+        raise ArgumentError(f"`backend` must be a Backend object; got {backend!r}.")
+    if backend.name.partition(":")[0] in (*_LOADERS, "auto"):
+        raise ArgumentError(f"the name {backend.name!r} is taken. Choose another.")
+    _REGISTERED[backend.name] = backend
+
+
 def _named(name: str) -> Backend:
+    return _REGISTERED[name] if name in _REGISTERED else _loaded(name)
+
+
+@functools.cache
+def _loaded(name: str) -> Backend:
     library, _, device = name.partition(":")
     if library not in _LOADERS:
         known = ", ".join(_LOADERS)
@@ -369,6 +428,10 @@ def _device_text(backend: Backend) -> str:
     return str(backend.device)
 
 
+def _registered_for(array: object) -> Backend | None:
+    return next((backend for backend in _REGISTERED.values() if backend.owns(array)), None)
+
+
 def _library_of(array: object) -> str | None:
     library = type(array).__module__.partition(".")[0]
     return library if library in _LOADERS else None
@@ -382,6 +445,9 @@ def backend_of(array: object) -> Backend:
     DTypeError
         The object is no array of a known library.
     """
+    registered = _registered_for(array)
+    if registered is not None:
+        return registered
     if isinstance(array, (np.ndarray, np.generic)):
         return _named("numpy")
     library = _library_of(array)
@@ -399,6 +465,11 @@ def backend_of(array: object) -> Backend:
     return _named("torch" if str(device) == "cpu" else f"torch:{device}")
 
 
+def is_array(a: object) -> bool:
+    """Whether it is an array of a backend, and not only something that can become one."""
+    return isinstance(a, np.ndarray) or bool(_library_of(a) or _registered_for(a))
+
+
 def to_numpy(a: Any) -> np.ndarray[Any, Any]:
     """The values of an array of any backend as a NumPy array, in shared memory where possible.
 
@@ -411,12 +482,15 @@ def to_numpy(a: Any) -> np.ndarray[Any, Any]:
     DTypeError
         `a` holds no numbers: strings, objects, rows of different lengths.
     """
-    if not isinstance(a, np.ndarray) and _library_of(a) is not None:
-        return backend_of(a).to_numpy(a)
-    try:
-        array = np.asarray(a)
-    except ValueError as error:
-        raise DTypeError(f"cannot make an array of this {type(a).__name__}: {error}") from None
+    if _library_of(a) is not None or _registered_for(a) is not None:
+        array = backend_of(a).to_numpy(a)
+    else:
+        try:
+            array = np.asarray(a)
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise DTypeError(f"cannot make an array of this {type(a).__name__}: {error}") from None
+    if np.ma.is_masked(a):
+        raise DTypeError("expected numbers; got a masked array. Fill or drop what is masked.")
     if array.dtype.kind not in "biuf":
         raise DTypeError(
             f"expected numbers; got {type(a).__name__} of dtype {array.dtype}. "
@@ -435,6 +509,10 @@ def host_generator(seed: int | None, *stream: int) -> np.random.Generator:
     """
     if seed is None:
         return np.random.default_rng()
-    if isinstance(seed, bool) or not hasattr(seed, "__index__") or seed.__index__() < 0:
+    try:
+        number = -1 if isinstance(seed, bool) else index(seed)
+    except TypeError:
+        number = -1
+    if number < 0:
         raise ArgumentError(f"`seed` must be a whole number of at least 0; got {seed!r}.")
-    return np.random.default_rng([seed, *stream] if stream else seed)
+    return np.random.default_rng([number, *stream] if stream else number)

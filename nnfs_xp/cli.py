@@ -5,18 +5,16 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import json
 import logging
 import os
 import sys
-import tempfile
 import time
+import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import replace
-from datetime import datetime
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import numpy as np
 
@@ -24,13 +22,31 @@ import nnfs_xp as nn
 from nnfs_xp._checks import check_range
 from nnfs_xp.data import hold_out
 from nnfs_xp.data.tables import read_numbers
-from nnfs_xp.errors import ArgumentError, BackendError, DataError, DivergenceError, NnfsError
+from nnfs_xp.errors import (
+    ArgumentError,
+    BackendError,
+    DataError,
+    DivergenceError,
+    NnfsError,
+    TrainingWarning,
+)
 from nnfs_xp.interop.atomic import write_atomically
 from nnfs_xp.recipes import RECIPES, Recipe, build_classifier, find_recipe
-
-MODEL, RUN, HISTORY, PICTURE = "model.safetensors", "run.json", "history.csv", "training.png"
+from nnfs_xp.runs import (
+    CHECKPOINTS,
+    HISTORY,
+    MODEL,
+    PICTURE,
+    RUN,
+    choose_settings,
+    make_folder,
+    open_run,
+    write_run,
+)
 
 _VALIDATION_SHARE = 0.1
+_CHECKPOINT_SECONDS = 60
+_INTERRUPTED = 130
 _BROKEN_PIPE = 141
 """As a shell reports a command that a closed pipe ended."""
 
@@ -62,22 +78,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         print("nnfs-xp: interrupted", file=sys.stderr)
-        return 130
+        return _INTERRUPTED
 
 
 @contextmanager
 def _log_shown() -> Iterator[None]:
-    """Show the library's log lines on standard error."""
+    """Show the library's log lines and warnings on standard error."""
     log = logging.getLogger("nnfs_xp")
     handler = logging.StreamHandler(sys.stderr)
     level = log.level
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", TrainingWarning)
+            warnings.showwarning = _show_warning
+            yield
     finally:
         log.removeHandler(handler)
         log.setLevel(level)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    del category, filename, lineno, file, line
+    print(f"nnfs-xp: warning: {message}", file=sys.stderr)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -97,15 +128,15 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser(
         "train",
         help="train on a data set and keep the model",
-        description="Train on a data set and keep the model. Ctrl-C keeps what there is so far.",
+        description="Train on a data set and keep the model. Ctrl-C, or SIGTERM, keeps what there "
+        "is so far, to go on with.",
         epilog="Defaults: " + "; ".join(map(_defaults, RECIPES)) + ".",
     )
     train.set_defaults(command=_train)
     train.add_argument(
         "dataset",
         nargs="?",
-        default="digits",
-        help=f"{', '.join(RECIPES)} (default: %(default)s, which needs no download)",
+        help=f"{', '.join(RECIPES)} (default: digits, which needs no download)",
     )
     _add_backend(train)
     train.add_argument(
@@ -119,9 +150,15 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--dropout", type=_share, metavar="RATE", help="share of neurons silenced in training"
     )
-    train.add_argument("--seed", type=_seed, default=0, metavar="N", help="(default: %(default)s)")
+    train.add_argument("--seed", type=_seed, metavar="N", help="(default: 0)")
     train.add_argument(
-        "--out", type=Path, metavar="DIR", help="results (default: runs/DATASET-TIME)"
+        "--out", type=_folder, metavar="DIR", help="results (default: runs/DATASET-TIME)"
+    )
+
+    train.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the training in --out, with its settings, where it was cut",
     )
 
     evaluate = commands.add_parser("evaluate", help="test a kept model")
@@ -186,109 +223,85 @@ def _seed(text: str) -> int:
     return int(text)
 
 
+def _folder(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("'' names no folder")
+    return Path(text)
+
+
 def _widths(text: str) -> tuple[int, ...]:
     return tuple(_count(part) for part in text.split(","))
 
 
 def _train(options: argparse.Namespace) -> int:
-    recipe = find_recipe(options.dataset)
-    asked = ("hidden", "epochs", "batch_size", "learning_rate", "dropout")
+    if options.resume and options.out is None:
+        raise ArgumentError("--resume needs --out: the folder of the training to go on with.")
+    asked = ("dataset", "seed", "hidden", "epochs", "batch_size", "learning_rate", "dropout")
     given = {name: getattr(options, name) for name in asked if getattr(options, name) is not None}
-    recipe = replace(recipe, **given)
+    settings = choose_settings(given, options.out if options.resume else None)
+    recipe = find_recipe(settings.dataset)
     backend = nn.get_backend(options.backend)
-    optimizer = nn.Adam(recipe.learning_rate, decay=recipe.decay)
+    optimizer = nn.Adam(settings.learning_rate, decay=settings.decay)
     X, y, X_test, y_test = recipe.load()
-    X, y, X_val, y_val = hold_out(X, y, share=_VALIDATION_SHARE, seed=options.seed)
+    X, y, X_val, y_val = hold_out(X, y, share=_VALIDATION_SHARE, seed=settings.seed)
+    n_classes = len(recipe.classes)
     model = build_classifier(
-        X.shape[1], recipe.hidden, len(recipe.classes), recipe.dropout, options.seed
+        X.shape[1], settings.hidden, n_classes, settings.dropout, settings.seed
     )
-    folder = _make_folder(options.out, options.dataset)
+    folder = make_folder(options.out, settings.dataset, resume=options.resume)
     trainer = nn.Trainer(
-        model, nn.CategoricalCrossentropy(), optimizer, backend=backend, seed=options.seed
+        model, nn.CategoricalCrossentropy(), optimizer, backend=backend, seed=settings.seed
     )
-    widths = "-".join(str(n) for n in (X.shape[1], *recipe.hidden, len(recipe.classes)))
-    print(f"{options.dataset}: {len(X)} samples, network {widths}, on {backend.name}")
+    widths = "-".join(str(n) for n in (X.shape[1], *settings.hidden, n_classes))
+    print(f"{settings.dataset}: {len(X)} samples, network {widths}, on {backend.name}")
+    run = {**asdict(settings), "nnfs_xp": nn.__version__, "backend": backend.name}
+    write_run(folder, run)
 
     start = time.perf_counter()
-    interrupted = False
     try:
         trainer.fit(
             X,
             y,
-            epochs=recipe.epochs,
-            batch_size=recipe.batch_size,
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
             validation_data=(X_val, y_val),
+            checkpoint=nn.Checkpoints(folder / CHECKPOINTS, every_seconds=_CHECKPOINT_SECONDS),
+            resume=options.resume,
         )
-    except KeyboardInterrupt:
-        interrupted = True
-    except DivergenceError:
-        with suppress(OSError):
-            folder.rmdir()  # nothing is in it, if it was made for this run
-        raise
+    except (KeyboardInterrupt, SystemExit) as stop:
+        if isinstance(stop, KeyboardInterrupt) and not stop.args:
+            raise  # a second Ctrl-C, which leaves at once
+        _keep(folder, trainer, {**run, "epochs_done": trainer.epoch})
+        print(f"stopped after epoch {trainer.epoch}; the model so far is in {folder}")
+        print(f"go on with: nnfs-xp train --out {folder} --resume")
+        return _INTERRUPTED if isinstance(stop, KeyboardInterrupt) else int(stop.code or 0)
     seconds = time.perf_counter() - start
-    run = {
-        "dataset": options.dataset,
-        "nnfs_xp": nn.__version__,
-        "backend": backend.name,
-        "seed": options.seed,
-        "hidden": recipe.hidden,
-        "epochs": recipe.epochs,
-        "batch_size": recipe.batch_size,
-        "learning_rate": recipe.learning_rate,
-        "decay": recipe.decay,
-        "dropout": recipe.dropout,
-        "epochs_done": trainer.epoch,
-        "seconds": round(seconds, 3),
-    }
-    nn.save(model, folder / MODEL)
+    run |= {"epochs_done": trainer.epoch, "seconds": round(seconds, 3)}
+    _keep(folder, trainer, run)
+    test = trainer.evaluate(X_test, y_test)
     try:
-        _write_run(folder, run)
-        trainer.history.to_csv(folder / HISTORY)
-        test = trainer.evaluate(X_test, y_test)
-        _write_run(folder, {**run, "test": test})
-        _draw(folder, trainer.history, options.dataset)
-    except KeyboardInterrupt:
-        interrupted = True
+        write_run(folder, {**run, "test": test})
+        _draw(folder, trainer.history, settings.dataset)
     except OSError as error:
-        raise DataError(
-            f"the model is in {folder}, but not all that goes with it: {error}."
-        ) from error
-    if interrupted:
-        print(f"interrupted after epoch {trainer.epoch}; the model so far is in {folder}")
-        return 130
-    speed = len(X) * trainer.epoch / seconds
+        raise _incomplete(folder, error) from error
     epochs = "1 epoch" if trainer.epoch == 1 else f"{trainer.epoch} epochs"
-    print(f"trained {epochs} in {seconds:.1f} s, {speed:,.0f} samples/s")
+    print(f"trained {epochs} in {seconds:.1f} s")
     print(f"test accuracy {test['accuracy']:.4f}, loss {test['loss']:.4f}")
     print(f"results in {folder}")
     return 0
 
 
-def _make_folder(out: Path | None, dataset: str) -> Path:
-    """The folder for the results, there and writable before any work is done."""
-    if out is None:
-        name = f"{dataset}-{datetime.now():%Y%m%d-%H%M%S}"
-        out = Path("runs") / name
-        count = 1
-        while out.exists():
-            count += 1
-            out = Path("runs") / f"{name}-{count}"
-    for name in (MODEL, RUN, HISTORY, PICTURE):
-        if (out / name).exists():
-            raise ArgumentError(
-                f"{out} already holds a {name}. Name another --out, or delete it first."
-            )
+def _keep(folder: Path, trainer: nn.Trainer, run: dict[str, Any]) -> None:
+    nn.save(trainer.model, folder / MODEL)
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            pass
+        write_run(folder, run)
+        trainer.history.to_csv(folder / HISTORY)
     except OSError as error:
-        raise ArgumentError(f"cannot write to --out {out}: {error.strerror}.") from error
-    return out
+        raise _incomplete(folder, error) from error
 
 
-def _write_run(folder: Path, run: dict[str, Any]) -> None:
-    write_atomically(folder / RUN, (json.dumps(run, indent=2) + "\n").encode())
+def _incomplete(folder: Path, error: OSError) -> DataError:
+    return DataError(f"the model is in {folder}, but not all that goes with it: {error}.")
 
 
 def _draw(folder: Path, history: nn.History, dataset: str) -> None:
@@ -303,43 +316,12 @@ def _draw(folder: Path, history: nn.History, dataset: str) -> None:
         print(f"no picture of the training: {error}", file=sys.stderr)
 
 
-def _open_run(folder: Path, dataset: str | None) -> tuple[nn.Layer, str, Recipe]:
-    """The model that a training left in the folder, a data set that fits it, and its recipe.
-
-    The data set is that of the training if none is given.
-    """
-    if not folder.is_dir():
-        raise DataError(f"there is no folder {folder}. It is the --out of a training.")
-    model = nn.load(folder / MODEL, backend="numpy")
-    if dataset is None:
-        try:
-            run = json.loads((folder / RUN).read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise DataError(f"{folder / RUN} is missing or damaged: {error}.") from error
-        dataset = run.get("dataset") if isinstance(run, dict) else None
-        if not isinstance(dataset, str):
-            raise DataError(f"{folder / RUN} is damaged: it names no data set.")
-    recipe = find_recipe(dataset)
-    mine = model.input_shape
-    if mine is None or mine != (recipe.n_features,):
-        raise DataError(
-            f"the model in {folder} takes samples of shape {mine}; those of {dataset} have "
-            f"{recipe.n_features} features."
-        )
-    if model.output_shape(mine) != (len(recipe.classes),):
-        raise DataError(
-            f"the model in {folder} has outputs of shape {model.output_shape(mine)}; {dataset} has "
-            f"{len(recipe.classes)} classes."
-        )
-    return model, dataset, recipe
-
-
 def _trainer(model: nn.Layer, backend: str) -> nn.Trainer:
     return nn.Trainer(model, nn.CategoricalCrossentropy(), nn.Adam(), backend=backend)
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    model, name, recipe = _open_run(options.folder, options.dataset)
+    model, name, recipe = open_run(options.folder, options.dataset)
     data = recipe.load()
     figures = _trainer(model, options.backend).evaluate(data.X_test, data.y_test)
     print(f"{name}: test accuracy {figures['accuracy']:.4f}, loss {figures['loss']:.4f}")
@@ -347,7 +329,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    model, _, recipe = _open_run(options.folder, None)
+    model, _, recipe = open_run(options.folder, None)
     _check_output(options)
     X = read_numbers(options.file) / recipe.unit
     if X.shape[1] != recipe.n_features:

@@ -37,5 +37,9 @@ class CheckpointError(NnfsError, RuntimeError):
     """A model file cannot be written, or is damaged, or is not one of ours."""
 
 
+class TrainingWarning(UserWarning):
+    """Something went wrong that a training survives: a checkpoint that cannot be written, say."""
+
+
 class DivergenceError(NnfsError, ArithmeticError):
     """The loss became NaN or infinite."""

@@ -119,7 +119,7 @@ def _copy_into(name: str, view: Array, value: Any) -> None:
         raise ShapeError(
             f"`{name}` must have shape {tuple(view.shape)}; got {tuple(array.shape)}.{hint}"
         )
-    view[...] = array
+    view[...] = backend_of(view).xp.asarray(array, copy=True)  # it may overlap the view
 
 
 _MOST = 2**40

@@ -11,3 +11,7 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
 )
 hypothesis.settings.load_profile("nnfs_xp")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--kills", default="20", help="how often tests/test_kills.py kills")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
+import importlib.util
 import logging
 import pickle
 import subprocess
@@ -18,18 +20,18 @@ from hypothesis.extra import numpy as hnp
 import nnfs_xp as nn
 from nnfs_xp import backend as rooms
 from nnfs_xp.errors import BackendError, DTypeError
-from nnfs_xp.testing import no_synchronization
+from nnfs_xp.testing import check_layer, no_synchronization
 
 
 @pytest.fixture
 def fresh(monkeypatch):
     """No backend found yet, and no wish in the environment."""
     monkeypatch.delenv("NNFS_XP_BACKEND", raising=False)
-    rooms._named.cache_clear()
+    rooms._loaded.cache_clear()
     rooms._automatic.cache_clear()
     yield monkeypatch
     monkeypatch.undo()
-    rooms._named.cache_clear()
+    rooms._loaded.cache_clear()
     rooms._automatic.cache_clear()
 
 
@@ -183,7 +185,7 @@ class TestSelection:
         assert answers["cupy"] == "14.2.0, cuda:0 (Fake H200)"
         assert set(answers) >= {"numpy", "cupy", "torch", "array_api_strict"}
         uninstall(fresh, "cupy", "torch", "array_api_strict")
-        rooms._named.cache_clear()
+        rooms._loaded.cache_clear()
         answers = nn.available_backends()
         for name in ("cupy", "torch", "array_api_strict"):
             assert f"{name} is not installed; pip install" in answers[name]
@@ -283,3 +285,99 @@ def test_import_loads_nothing_that_is_optional(statement):
     assert ("numpy" in loaded) is (statement != "import nnfs_xp")
     for name in ("torch", "cupy", "array_api_strict", "tqdm", "matplotlib", "pooch", "pytest"):
         assert name not in loaded
+
+
+class RenamedStrict(nn.Backend):
+    """A copy of array_api_strict under another name, as somebody's own library."""
+
+    def __init__(self):
+        spec = importlib.util.find_spec("array_api_strict")
+        renamed = importlib.util.spec_from_file_location(
+            "renamed_strict",
+            spec.origin,
+            submodule_search_locations=spec.submodule_search_locations,
+        )
+        xp = importlib.util.module_from_spec(renamed)
+        sys.modules["renamed_strict"] = xp
+        renamed.loader.exec_module(xp)
+        super().__init__("renamed", xp, xp.Device("CPU_DEVICE"), type(xp.asarray(0)))
+
+    def to_numpy(self, array):
+        return np.asarray(array)
+
+
+def test_a_backend_of_ones_own_serves_everywhere(monkeypatch):
+    monkeypatch.setattr(rooms, "_REGISTERED", {})
+    mine = RenamedStrict()
+    with pytest.raises(nn.errors.DTypeError):
+        rooms.backend_of(mine.asarray([1.0]))
+    nn.register_backend(mine)
+    assert nn.get_backend("renamed") is mine
+    X, y = nn.data.spiral_data(10, 3, seed=0)
+    weights = []
+    for backend in ("renamed", "numpy"):
+        model = nn.Sequential(nn.Dense(2, 4), nn.ReLU(), nn.Dense(4, 3), nn.Softmax(), seed=0)
+        trainer = nn.Trainer(model, nn.CategoricalCrossentropy(), nn.Adam(), backend=backend)
+        trainer.fit(X, y, epochs=2, progress=False)
+        weights.append(nn.to_numpy(model.flat.values))
+        assert copy.deepcopy(model).backend == trainer.backend
+    np.testing.assert_allclose(*weights, rtol=1e-4, atol=1e-6)
+    layer = nn.Dense(2, 3, seed=0).to("renamed")
+    check_layer(layer, mine.asarray(X[:5]))
+    with pytest.raises(nn.errors.ArgumentError, match="taken"):
+        nn.register_backend(nn.get_backend("numpy"))
+    with pytest.raises(nn.errors.ArgumentError, match="Backend object"):
+        nn.register_backend("mine")
+
+
+def test_gradients_that_torch_tracks_are_left_out():
+    torch = pytest.importorskip("torch")
+    layer = nn.Dense(4, 3, seed=0).to("torch")
+    layer.weights = torch.nn.Linear(4, 3).weight.T
+    layer.weights = layer.weights * 2
+    assert not layer.weights.requires_grad
+    X = torch.ones((5, 4), requires_grad=True)
+    trainer = nn.Trainer(layer, nn.MeanSquaredError(), nn.SGD(0.1), backend="torch")
+    trainer.fit(X, torch.ones((5, 3)), progress=False)
+    assert not layer.weights.requires_grad
+    with pytest.raises(nn.errors.BackendError, match="detach"):
+        layer.forward(X, training=True)
+
+
+def test_weights_may_be_assigned_from_their_own_transpose(backend):
+    layer = nn.Dense(3, 3, seed=0).to(backend)
+    before = nn.to_numpy(layer.weights).copy()
+    layer.weights = layer.weights.T
+    assert np.array_equal(nn.to_numpy(layer.weights), before.T)
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", "complex64"])
+def test_what_numpy_cannot_hold_or_is_not_real_is_refused(kind):
+    torch = pytest.importorskip("torch")
+    tensor = torch.ones((2, 2), dtype=getattr(torch, kind))
+    with pytest.raises(nn.errors.DTypeError):
+        nn.to_numpy(tensor)
+    for name in ("numpy", "array_api_strict"):
+        with pytest.raises(nn.errors.DTypeError):
+            nn.get_backend(name).asarray(tensor, "float32")
+    if kind == "complex64":
+        with pytest.raises(nn.errors.DTypeError, match="real"):
+            nn.get_backend("torch").asarray(tensor, "float32")
+
+
+def test_masked_values_are_refused():
+    masked = np.ma.masked_array([1.0, 2.0], mask=[False, True])
+    with pytest.raises(nn.errors.DTypeError, match="masked"):
+        nn.to_numpy(masked)
+
+
+@pytest.mark.parametrize("dtype", ["nope", "float16x", "ones"])
+def test_dtypes_that_a_library_lacks(backend, dtype):
+    with pytest.raises(nn.errors.DTypeError, match="has no data type"):
+        backend.asarray([1.0], dtype)
+
+
+def test_numpys_dtypes_will_do(backend):
+    for dtype in (np.float32, np.dtype("float32"), "float32"):
+        assert backend.asarray([1.0], dtype).dtype == backend.xp.float32
+    assert nn.Dense(2, 2, dtype=np.dtype("float64")).dtype == "float64"

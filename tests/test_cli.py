@@ -22,7 +22,7 @@ from test_data import write_mnist
 import nnfs_xp as nn
 from nnfs_xp.cli import main
 
-FILES = {"model.safetensors", "run.json", "history.csv", "training.png"}
+FILES = {"model.safetensors", "run.json", "history.csv", "training.png", "checkpoints"}
 QUICK = ("--hidden", "8", "--epochs", "1", "--backend", "numpy")
 
 
@@ -219,7 +219,7 @@ def test_predict_says_what_is_wrong_in_a_file(run, digits, content, complaint):
         ("train --out damaged", "damaged already holds a model"),
         ("evaluate nowhere", "there is no folder nowhere"),
         ("evaluate empty", "there is no file"),
-        ("evaluate damaged", "is no model file, or damaged"),
+        ("evaluate damaged", "is no nnfs_xp model file, or damaged"),
         ("evaluate no-facts", "run.json is missing or damaged"),
         ("train --out no-model", "no-model already holds a run.json"),
         ("evaluate digits spiral", "takes samples of shape (64,); those of spiral have 2 features"),
@@ -254,7 +254,8 @@ def test_a_loss_that_diverges_is_a_failure_but_no_bad_usage(run):
     result = run("train", "--learning-rate", "1e30", "--backend", "numpy")
     assert result.status == 1
     assert "Lower the learning rate" in result.err.splitlines()[-1]
-    assert not list(Path("runs").iterdir())
+    (folder,) = Path("runs").iterdir()
+    assert "model.safetensors" not in names(folder)
 
 
 def test_without_matplotlib_only_the_picture_is_missing(run, monkeypatch):
@@ -363,6 +364,48 @@ def test_ctrl_c_keeps_the_model(run):
         out, _ = process.communicate(timeout=30)
         assert process.returncode == 130
     assert "the model so far is in out" in out
-    assert names("out") == FILES
-    assert facts("out")["epochs_done"] >= 2
+    assert "nnfs-xp train --out out --resume" in out
+    assert names("out") == FILES - {"training.png"}
+    done = facts("out")["epochs_done"]
+    assert done >= 2
     assert accuracy(run("evaluate", "out").out) > 0.5
+
+    result = run("train", "--out", "out", "--resume", "--epochs", done + 2)
+    assert result.status == 0
+    assert names("out") == FILES
+    assert facts("out")["epochs_done"] == done + 2
+    run("train", "--out", "whole", "--epochs", done + 2)
+    for name in ("model.safetensors", "history.csv"):
+        assert Path("out", name).read_bytes() == Path("whole", name).read_bytes()
+
+
+def test_resume_takes_the_settings_of_the_run_and_refuses_others(run):
+    assert run("train", "spiral", *QUICK, "--seed", "3", "--out", "out").status == 0
+    result = run("train", "--out", "out", "--resume", "--epochs", "2")
+    assert result.status == 0
+    assert "spiral: 2160 samples, network 2-8-3" in result.out
+    assert (facts("out")["seed"], facts("out")["epochs_done"]) == (3, 2)
+    for more, complaint in (
+        (("digits",), "out was trained with dataset spiral, not digits"),
+        (("--hidden", "9"), "out was trained with hidden (8,), not (9,)"),
+        (("--seed", "0"), "out was trained with seed 3, not 0"),
+    ):
+        assert_refused(run("train", *more, "--out", "out", "--resume"), complaint)
+    assert_refused(run("train", "--resume"), "--resume needs --out")
+    assert_refused(run("train", "--out", "out"), "Go on with --resume")
+
+
+def test_resume_of_nothing_starts_anew(run):
+    assert run("train", *QUICK, "--out", "new", "--resume").status == 0
+    assert names("new") == FILES
+
+
+def test_sigterm_keeps_the_model_too():
+    with on_terminal("train", "--epochs", "100000", "--out", "out") as (process, shown):
+        assert any("epoch 3/" in line for line in shown)
+        process.send_signal(signal.SIGTERM)
+        assert "Traceback" not in "".join(shown)
+        out, _ = process.communicate(timeout=30)
+        assert process.returncode == 143
+    assert "the model so far is in out" in out
+    assert names("out") == FILES - {"training.png"}

@@ -94,6 +94,18 @@ def test_thresholds_are_exclusive(backend):
             assert nn.to_numpy(accuracy) == pytest.approx([share])
 
 
+def test_logits_stand_for_probabilities(backend):
+    z = np.array([[0.5, -1.0, 2.0]])
+    for loss, expected in (
+        (nn.SoftmaxCategoricalCrossentropy(), np.exp(z) / np.exp(z).sum()),
+        (nn.SigmoidBinaryCrossentropy(), 1 / (1 + np.exp(-z))),
+        (nn.CategoricalCrossentropy(), z),
+        (nn.BinaryCrossentropy(), z),
+    ):
+        found = nn.to_numpy(loss.probabilities(backend.asarray(z)))
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
 def test_slopes_at_the_kinks(backend):
     """Where there is no derivative: that of the formula's other branch, as in PyTorch."""
     zeros = backend.asarray(np.zeros((1, 2)))

@@ -463,3 +463,20 @@ def test_a_layer_of_any_input_may_come_first():
     assert nn.Sequential(nn.ReLU(), nn.Dense(4, 3)).input_shape == (4,)
     with pytest.raises(nn.errors.ShapeError, match="layer 2 does not fit"):
         nn.Sequential(Halves(), nn.Dense(2, 3), nn.Dense(4, 1))
+
+
+def test_what_only_becomes_an_array_is_taken(backend):
+    class Table:
+        """Like a data frame: a shape, no slices of its own, and values when asked."""
+
+        shape = (3, 2)
+
+        def __array__(self, dtype=None, copy=None):
+            return np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], dtype=dtype)
+
+    model = nn.Sequential(nn.Dense(2, 1), seed=0)
+    trainer = nn.Trainer(model, nn.MeanSquaredError(), nn.SGD(0.001), backend=backend)
+    trainer.fit(Table(), [1, 2, 3], progress=False)
+    expected = trainer.predict(np.asarray(Table()))
+    assert np.array_equal(trainer.predict(Table()), expected)
+    assert np.array_equal(trainer.predict([[1, 2], [3, 4], [5, 6]]), expected)

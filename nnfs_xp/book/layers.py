@@ -148,7 +148,7 @@ class Layer_Dropout(_BookLayer, Dropout):
         """The mask of the last `forward`, scaled."""
         if self._kept is None:
             raise NotReadyError("Layer_Dropout has a mask after a forward pass only.")
-        _, (kept, scale) = self._kept
+        _, _, (kept, scale) = self._kept
         mask: Array = scale * backend_of(kept).xp.astype(kept, self.inputs.dtype)
         return mask
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from math import ceil
 from pathlib import Path
 from types import NoneType
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from nnfs_xp._checks import check_batch, check_count, pair_of
+from nnfs_xp._settings import settings_of
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import backend_of
 from nnfs_xp.book import accuracy as _accuracy
@@ -259,7 +259,7 @@ class Model:
     def save(self, path: str | Path) -> None:
         """Write the whole model to a file, as safetensors and JSON; no state of the optimizer."""
         parts = {"loss": self.loss, "optimizer": self.optimizer, "accuracy": self.accuracy}
-        extra = {key: _describe(part) for key, part in parts.items() if part is not None}
+        extra = {key: settings_of(part) for key, part in parts.items() if part is not None}
         write_model(Path(path), self._ready(), {"book": extra})
 
     @staticmethod
@@ -317,19 +317,3 @@ def _generator_beside_the_global_one() -> np.random.Generator:
     """A generator that differs with the state of NumPy's global one, and leaves it as it is."""
     _, keys, position, *_ = np.random.get_state(legacy=True)  # noqa: NPY002
     return np.random.default_rng([position, *keys[:8]])
-
-
-def _describe(part: Any) -> dict[str, Any]:
-    """The class and the arguments of a loss, an optimizer or an accuracy."""
-    names = [
-        name
-        for each in type(part).__mro__
-        if "__init__" in vars(each)
-        for name, parameter in inspect.signature(vars(each)["__init__"]).parameters.items()
-        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-        and name != "self"
-    ]
-    return {
-        "class": type(part).__name__,
-        "config": {name: getattr(part, name) for name in dict.fromkeys(names)},
-    }

@@ -30,6 +30,7 @@ def batches(
     backend: Backend,
     batch_size: int,
     order: np.ndarray[Any, Any] | None = None,
+    start: int = 0,
 ) -> Iterator[tuple[Array, ...]]:
     """The samples of all arrays in batches on the device; the last may be smaller.
 
@@ -41,12 +42,14 @@ def batches(
     batch_size : int
     order : ndarray of int, shape (n,), optional
         The order to take the samples in; by default as they lie.
+    start : int
+        The first so many batches are left out.
     """
     xp = backend.xp
     n = arrays[0].shape[0]
     indices = None if order is None else backend.asarray(order)
-    for start in range(0, n, batch_size):
-        part = slice(start, min(start + batch_size, n))
+    for first in range(start * batch_size, n, batch_size):
+        part = slice(first, min(first + batch_size, n))
         batch = []
         for array in arrays:
             if indices is None or order is None:

@@ -110,7 +110,8 @@ def _load(name: str) -> Split:
         images = read_idx(_find(name, f"{kind}-images-idx3-ubyte.gz"))
         path = _find(name, f"{kind}-labels-idx1-ubyte.gz")
         labels = read_idx(path)
-        if images.ndim != 3 or images.shape[1:] != (28, 28) or labels.shape != images.shape[:1]:
+        fits = images.ndim == 3 and images.shape[1:] == (28, 28) and len(images) > 0
+        if not fits or labels.shape != images.shape[:1]:
             raise DataError(
                 f"{path.parent}: images of shape {images.shape} and labels of shape "
                 f"{labels.shape} do not belong together."

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nnfs_xp._checks import check_range
+from nnfs_xp.backend import host_generator, to_numpy
 from nnfs_xp.errors import LabelError
 
 
@@ -39,9 +40,12 @@ def hold_out(X: np.ndarray[Any, Any], y: np.ndarray[Any, Any], *, share: float, 
         X and y differ in length, or are too few for two parts.
     """
     share = check_range("share", share, 0, 1, open_low=True)
+    X, y = to_numpy(X), to_numpy(y)
+    if y.ndim != 1:
+        raise LabelError(f"`y` must be class indices of shape (n,); got shape {y.shape}.")
     if len(X) != len(y):
         raise LabelError(f"`X` has {len(X)} samples and `y` {len(y)}.")
-    order = np.random.default_rng(seed).permutation(len(y))
+    order = host_generator(seed).permutation(len(y))
     by_class = order[np.argsort(y[order], kind="stable")]
     # Every so-manyth of the samples in the order of their classes is a share of each class.
     position = np.arange(len(y))

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import os
+import stat
+from contextlib import suppress
 from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write next to the file, flush to the disk, and put it in the place of the old one.
 
+    Where the path is a link, the file that it leads to is replaced; permissions stay.
+
     Raises
     ------
     OSError
         It could not be written; the old file, if any, is as it was.
     """
-    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
+    path = path.resolve()
+    temporary = path.with_name(f".{os.urandom(8).hex()}.tmp")
     try:
         with temporary.open("xb") as file:
+            with suppress(FileNotFoundError):
+                temporary.chmod(stat.S_IMODE(path.stat().st_mode))
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

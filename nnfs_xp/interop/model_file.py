@@ -1,43 +1,25 @@
 """Models as files: the weights as safetensors, the architecture beside them as JSON.
 
-The JSON stands in the file's metadata under the key ``nnfs_xp``. It names classes of this
-package, or those that the caller of `load` hands over, and their arguments; nothing in a file
-is ever executed. It also holds a checksum of itself and the weights, under ``sha256``.
+The JSON names classes of this package, or those that the caller of `load` hands over, and
+their arguments; nothing in a file is ever executed. See `tensor_file` for the rest.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from nnfs_xp import layers as _layers
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, backend_of, get_backend, to_numpy
 from nnfs_xp.errors import ArgumentError, CheckpointError
-from nnfs_xp.interop.atomic import write_atomically
+from nnfs_xp.interop.tensor_file import MALFORMED, Arrays, read_tensors, write_tensors
 from nnfs_xp.layers import Layer
 from nnfs_xp.parameters import room_for
 
-_KEY = "nnfs_xp"
-_CHECKSUM = "sha256"
-_VERSION = 1
+_KIND = "nnfs_xp model"
 _BASES = ("Layer", "StochasticLayer")
-
-_MALFORMED = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    MemoryError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
-"""What a forged description may lead to."""
 
 
 def save(model: Layer, path: str | Path) -> None:
@@ -59,16 +41,9 @@ def save(model: Layer, path: str | Path) -> None:
 
 def write_model(path: Path, model: Layer, extra: dict[str, Any]) -> None:
     """Write a model with more in its description: see `save` and `read_model`."""
-    from safetensors.numpy import save as to_safetensors
-
-    description = {"version": _VERSION, "model": describe(model), **extra}
-    weights = {name: to_numpy(array) for name, array in _arrays(model).items()}
-    description[_CHECKSUM] = _checksum(description, weights)
-    content = to_safetensors(weights, metadata={_KEY: json.dumps(description)})
-    try:
-        write_atomically(path, content)
-    except (OSError, ValueError) as error:  # ValueError: the path names no file
-        raise CheckpointError(f"cannot write {path}: {error}.") from error
+    if not isinstance(model, Layer):
+        raise ArgumentError(f"`model` must be a layer; got {model!r}.")
+    write_tensors(path, _KIND, {"model": describe(model), **extra}, host_arrays(model))
 
 
 def load(
@@ -96,7 +71,10 @@ def load(
     """
     target = get_backend(backend)
     known = {name: getattr(_layers, name) for name in _layers.__all__ if name not in _BASES}
-    known |= {layer.__name__: layer for layer in custom_layers}
+    for layer in custom_layers if isinstance(custom_layers, Iterable) else (custom_layers,):
+        if not (isinstance(layer, type) and issubclass(layer, Layer)):
+            raise ArgumentError(f"`custom_layers` must be classes of layers; got {layer!r}.")
+        known[layer.__name__] = layer
     model, _ = read_model(Path(path), known)
     return model.to(target)
 
@@ -115,13 +93,13 @@ def read_model(path: Path, known: dict[str, type[Layer]]) -> tuple[Layer, dict[s
     CheckpointError
         The file is missing, damaged, or none of ours.
     """
-    description, weights = _read(path)
+    description, arrays = read_tensors(path, _KIND)
     try:
-        with room_for(sum(array.size for array in weights.values())):
+        with room_for(sum(array.size for array in arrays.values())):
             model = _build(description["model"], known)
-    except _MALFORMED as error:
+    except MALFORMED as error:
         raise CheckpointError(f"{path} describes no model that can be built: {error}.") from error
-    _fill(model, weights, path)
+    fill(model, arrays, path)
     return model, description
 
 
@@ -133,52 +111,14 @@ def read_weights(path: Path, model: Layer) -> None:
     CheckpointError
         The file is missing, damaged, none of ours, or of another architecture.
     """
-    _, weights = _read(path)
-    _fill(model, weights, path)
-
-
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The description and the weights by name, as they were when they were written."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            if _KEY not in metadata:
-                raise CheckpointError(f"{path} holds no nnfs_xp model, but other safetensors.")
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 # no dict
-    except FileNotFoundError:
-        raise CheckpointError(f"there is no file {path}.") from None
-    except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path} is no model file, or damaged: {error}.") from error
-    try:
-        description = json.loads(metadata[_KEY])
-        version, checksum = description["version"], description.pop(_CHECKSUM, None)
-        expected = _checksum(description, weights)
-    except _MALFORMED as error:
-        raise CheckpointError(f"{path} describes no model that can be built: {error}.") from error
-    if version != _VERSION:
-        raise CheckpointError(
-            f"{path} is of format version {version}; this release reads {_VERSION}."
-        )
-    if checksum != expected:
-        raise CheckpointError(f"{path} is damaged: its checksum does not fit its content.")
-    return description, weights
-
-
-def _checksum(description: dict[str, Any], weights: dict[str, Any]) -> str:
-    """SHA-256 of the description and of each array's name, data type, shape and bytes."""
-    digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
-    for name, array in sorted(weights.items()):
-        digest.update(f"\n{name} {array.dtype} {array.shape}\n".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+    _, arrays = read_tensors(path, _KIND)
+    fill(model, arrays, path)
 
 
 def describe(model: Layer) -> dict[str, Any]:
     """The architecture: the class' name and the arguments, or the layers within."""
     description: dict[str, Any] = {"class": type(model).__name__, "config": model.config()}
-    if model.children:
+    if model.children and not description["config"]:
         description["layers"] = [describe(layer) for layer in model.children]
     return description
 
@@ -199,17 +139,29 @@ def _arrays(model: Layer) -> dict[str, Array]:
     return model.parameters() | model.buffers()
 
 
-def _fill(model: Layer, weights: dict[str, Any], path: Path) -> None:
+def host_arrays(model: Layer) -> Arrays:
+    """The same as NumPy arrays."""
+    return {name: to_numpy(array) for name, array in _arrays(model).items()}
+
+
+def fill(model: Layer, values: Arrays, path: Path) -> None:
+    """Put values into the model, all or, where they do not fit, none.
+
+    Raises
+    ------
+    CheckpointError
+        A name, shape or data type does not fit; the message names the path.
+    """
     arrays = _arrays(model)
-    if arrays.keys() != weights.keys():
-        odd = ", ".join(sorted(arrays.keys() ^ weights.keys()))
+    if arrays.keys() != values.keys():
+        odd = ", ".join(sorted(arrays.keys() ^ values.keys()))
         raise CheckpointError(f"{path}: weights and architecture do not match in {odd}.")
     for name, array in arrays.items():
-        value = weights[name]
-        if value.shape != tuple(array.shape) or str(value.dtype) != model.dtype:
+        value, dtype = values[name], str(array.dtype).rpartition(".")[2]
+        if value.shape != tuple(array.shape) or str(value.dtype) != dtype:
             raise CheckpointError(
-                f"{path}: `{name}` should have shape {tuple(array.shape)} and dtype {model.dtype}; "
+                f"{path}: `{name}` should have shape {tuple(array.shape)} and dtype {dtype}; "
                 f"it has {value.shape} and {value.dtype}."
             )
     for name, array in arrays.items():
-        array[...] = backend_of(array).asarray(weights[name])
+        array[...] = backend_of(array).asarray(values[name])

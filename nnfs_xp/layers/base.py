@@ -7,7 +7,7 @@ from math import prod
 from typing import Any, Self
 
 from nnfs_xp import _checks
-from nnfs_xp._typing import Array, Namespace
+from nnfs_xp._typing import Array, DType, Namespace
 from nnfs_xp.backend import Backend, get_backend
 from nnfs_xp.errors import ArgumentError, DTypeError, NotReadyError, ShapeError
 from nnfs_xp.parameters import Buffer, FlatParameters, Gradient, Parameter, check_room
@@ -37,7 +37,7 @@ class Layer:
         self._gradients: dict[str, Array] = {}
         self._buffers: dict[str, Array] = {}
         self._flat: FlatParameters | None = None
-        self._kept: tuple[tuple[int, ...], tuple[Any, ...]] | None = None
+        self._kept: tuple[tuple[int, ...], DType, tuple[Any, ...]] | None = None
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         """The layer's output. With ``training=True`` keeps what `backward` needs."""
@@ -96,7 +96,7 @@ class Layer:
 
     def keep(self, output: Array, *values: Any) -> None:
         """Keep the values for `recall` in backward."""
-        self._kept = (output.shape, values)
+        self._kept = (output.shape, output.dtype, values)
 
     def recall(self, dvalues: Array) -> tuple[Any, ...]:
         """The namespace and what the last training forward kept, if dvalues fit its output."""
@@ -104,8 +104,7 @@ class Layer:
             raise NotReadyError(
                 f"{type(self).__name__}.backward needs a forward pass with training=True first."
             )
-        shape, values = self._kept
-        dtype = None if self._flat is None else self._flat.values.dtype
+        shape, dtype, values = self._kept
         xp = _checks.check_batch("dvalues", dvalues, self.backend, dtype).xp
         if dvalues.shape != shape:
             raise ShapeError(
@@ -115,8 +114,11 @@ class Layer:
         return xp, *values
 
     def create_parameters(self, dtype: str, **shapes: tuple[int, ...]) -> None:
-        """Make room for parameters of these shapes, zeros on NumPy for a start."""
-        _checks.check_dtype(dtype)
+        """Make room for parameters of these shapes, zeros on NumPy for a start.
+
+        A class that derives from a layer with parameters may call it for more of its own.
+        """
+        dtype = _checks.check_dtype(dtype)
         for name in shapes:
             if not (
                 isinstance(getattr(type(self), name, None), Parameter)
@@ -127,7 +129,7 @@ class Layer:
                     f"`d{name} = Gradient()` in its class body."
                 )
         check_room(sum(map(prod, shapes.values())))
-        self._shapes = dict(shapes)
+        self._shapes = {**self._shapes, **shapes}
         FlatParameters(self, get_backend("numpy"), dtype)
 
     def create_buffers(self, **values: Any) -> None:
@@ -151,7 +153,10 @@ class Layer:
     @property
     def xp(self) -> Namespace:
         """The namespace of the layer's parameters."""
-        return (self._flat or self.flat).backend.xp
+        backend = self.backend
+        if backend is None:
+            raise NotReadyError(f"{type(self).__name__} has no parameters, and no place yet.")
+        return backend.xp
 
     @property
     def flat(self) -> FlatParameters:

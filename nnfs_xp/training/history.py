@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping
 from pathlib import Path
+
+from nnfs_xp.interop.atomic import write_atomically
 
 
 class History(dict[str, list[float]]):
@@ -25,11 +28,18 @@ class History(dict[str, list[float]]):
             self.setdefault(name, []).append(value)
 
     def to_csv(self, path: str | Path) -> None:
-        """Write a table with a row for each epoch, the epoch's number first."""
-        with open(path, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["epoch", *self])
-            writer.writerows(
-                [epoch, *values]
-                for epoch, values in enumerate(zip(*self.values(), strict=True), start=1)
-            )
+        """Write a table, as CSV, with a row for each epoch, the epoch's number first.
+
+        Raises
+        ------
+        OSError
+            It cannot be written; an older file is as it was.
+        """
+        table = io.StringIO()
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(["epoch", *self])
+        writer.writerows(
+            [epoch, *values]
+            for epoch, values in enumerate(zip(*self.values(), strict=True), start=1)
+        )
+        write_atomically(Path(path), table.getvalue().encode())

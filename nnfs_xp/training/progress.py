@@ -40,8 +40,8 @@ class Progress:
         if self._shown and hasattr(self, "_bar"):
             self._bar.close()
 
-    def begin_epoch(self, epoch: int) -> None:
-        """Start a line."""
+    def begin_epoch(self, epoch: int, done: int = 0) -> None:
+        """Start a line, with so many samples done before."""
         if self._shown:
             from tqdm import tqdm
 
@@ -53,7 +53,8 @@ class Progress:
                 ncols=get_terminal_size().columns,
             )
             self._epochs_left = self._epochs - epoch
-            self._pending, self._done = 0, 0
+            self._before = done
+            self._pending, self._done = done, 0
             self._begin = monotonic()
             self._due = self._begin + _SECONDS
 
@@ -66,13 +67,15 @@ class Progress:
                 figures = _text(read())
                 seconds = monotonic() - self._begin
                 rate = self._done / seconds
-                left = (self._n_samples * (1 + self._epochs_left) - self._done) / rate
+                left = (
+                    self._n_samples * (1 + self._epochs_left) - self._before - self._done
+                ) / rate
                 self._draw(f"{figures} {_rate(rate)} {_clock(left)} left")
 
     def end_epoch(self, figures: Mapping[str, float]) -> None:
         """Draw the epoch's figures and leave them standing."""
         if self._shown:
-            rate = self._n_samples / max(monotonic() - self._begin, 1e-9)
+            rate = self._done / max(monotonic() - self._begin, 1e-9)
             self._bar.bar_format = self._name + " {desc}"
             self._draw(f"{_text(figures)} {_rate(rate)}")
             self._bar.close()

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nnfs_xp import _checks
 from nnfs_xp._typing import Array
-from nnfs_xp.backend import Backend, get_backend, host_generator, to_numpy
-from nnfs_xp.data.batching import batches, place
-from nnfs_xp.errors import ArgumentError, DataError, DivergenceError, LabelError, ShapeError
+from nnfs_xp.backend import Backend, get_backend, host_generator, is_array, to_numpy
+from nnfs_xp.data.batching import batches
+from nnfs_xp.errors import ArgumentError
 from nnfs_xp.layers import Layer, Sequential
 from nnfs_xp.losses import Loss
 from nnfs_xp.metrics import Metric
 from nnfs_xp.optimizers import Optimizer
+from nnfs_xp.training.callbacks import Callback
+from nnfs_xp.training.checkpoints import Checkpoints
 from nnfs_xp.training.history import History
-from nnfs_xp.training.progress import Progress
+from nnfs_xp.training.preparation import check_lengths, check_shape, prepare_inputs
+from nnfs_xp.training.run import Run
+from nnfs_xp.training.totals import Totals
 
 _EVALUATION_BATCH = 1024
 
@@ -38,7 +42,7 @@ class Trainer:
     optimizer : Optimizer
     metrics : sequence of Metric or "accuracy"
         Reported beside the loss. ``"accuracy"`` is the loss' own: of classes, of yes-or-no
-        outputs, or of values.
+        outputs, or of values. A `Metric` sees what the model puts out.
     backend : str or Backend
     seed : int
         Of the shuffles and of the random numbers that layers draw. The initial weights are the
@@ -48,8 +52,19 @@ class Trainer:
     ----------
     epoch : int
         Epochs done so far.
+    step : int
+        Steps done so far in the present epoch.
     history : History
         Of the last `fit`, also where that was interrupted.
+    figure_names : list of str
+        The keys that the history of the present `fit` has.
+
+    Raises
+    ------
+    ArgumentError
+        A part is of the wrong kind, or two metrics have one name.
+    BackendError
+        The backend cannot be used.
 
     Examples
     --------
@@ -86,25 +101,41 @@ class Trainer:
         self.backend = get_backend(backend)
         host_generator(seed)  # refuses what is no seed
         self.seed = seed
-        self.epoch = 0
+        self.epoch = self.step = self.steps_done = 0
+        self.stopping = False
         self.history = History()
+        self.figure_names: list[str] = []
         model.to(self.backend)
 
-        layers = model.layers if isinstance(model, Sequential) else (model,)
+        layers = _chain(model)
         fused = loss.fused_with(layers[-1]) if len(layers) > 1 else None
-        self._layers = layers if fused is None else layers[:-1]
-        self._loss = loss if fused is None else fused
-        self.metrics = [self._metric(metric) for metric in metrics]
-        for stream, (_, layer) in enumerate(model.walk()):
-            layer.reseed(seed, stream)
+        self.chain = layers if fused is None else layers[:-1]
+        self.fused_loss = loss if fused is None else fused
+        self.metrics = self._metrics(metrics)
+        self.totals = Totals(self.metrics, self.backend)
+        self._prepared = False
+        self._averaged = False
         self._flat_targets = False
+        self.reseed()
 
-    def _metric(self, metric: str | Metric) -> Metric:
-        if isinstance(metric, Metric):
-            return metric
-        if metric == "accuracy":
-            return self._loss.accuracy()
-        raise ArgumentError(f"a metric is a Metric object or 'accuracy'; got {metric!r}.")
+    def _metrics(self, metrics: Sequence[str | Metric]) -> list[Metric]:
+        """The metrics, and whether they need the activation that the fused loss takes in."""
+        if isinstance(metrics, (str, Metric)) or not isinstance(metrics, Sequence):
+            raise ArgumentError(f"`metrics` must be a list or a tuple; got {metrics!r}.")
+        for metric in metrics:
+            if metric != "accuracy" and not isinstance(metric, Metric):
+                raise ArgumentError(f"a metric is a Metric object or 'accuracy'; got {metric!r}.")
+        given = any(isinstance(metric, Metric) for metric in metrics)
+        whole = given and self.fused_loss is not self.loss
+        self._closing = _chain(self.model)[-1] if whole else None
+        loss = self.loss if whole else self.fused_loss
+        found = [m if isinstance(m, Metric) else loss.accuracy() for m in metrics]
+        names = [metric.name for metric in found]
+        if len({"loss", "learning_rate", *names}) < len(names) + 2:
+            raise ArgumentError(
+                f"each metric needs a name of its own, not 'loss' or 'learning_rate'; got {names}."
+            )
+        return found
 
     def fit(
         self,
@@ -116,6 +147,9 @@ class Trainer:
         validation_data: tuple[Any, Any] | None = None,
         shuffle: bool = True,
         progress: bool = True,
+        callbacks: Sequence[Callback] = (),
+        checkpoint: str | Path | Checkpoints | None = None,
+        resume: bool = False,
     ) -> History:
         """Train on the data for a number of epochs. Called again, it goes on.
 
@@ -132,7 +166,16 @@ class Trainer:
         shuffle : bool
             Whether each epoch takes the samples in a new order.
         progress : bool
-            Whether to show a bar, where standard error is a terminal.
+            Whether to show a line, where standard error is a terminal.
+        callbacks : sequence of Callback
+        checkpoint : str, Path or Checkpoints, optional
+            A folder: the state of the training is kept there at the end of each epoch, and more
+            often if `Checkpoints` says so. The first Ctrl-C or SIGTERM then finishes the step,
+            saves, and ends the program with the status 130 or 143; the second ends it at once.
+        resume : bool
+            Go on from the newest checkpoint in the folder, if there is one: to the same weights
+            and history, bit for bit, as if the training had never been cut. The model, the
+            settings and the data must be those of then; `epochs` may be more.
 
         Returns
         -------
@@ -144,11 +187,18 @@ class Trainer:
         ------
         ShapeError, DTypeError, LabelError, DataError, ArgumentError
             The data or settings are unfit; nothing was trained.
+        CheckpointError
+            The checkpoints are of another run, or the folder cannot be used.
         DivergenceError
-            The loss became NaN or infinite.
+            The loss or a weight became NaN or infinite. The model has its weights from before
+            that epoch.
         """
         epochs = _checks.check_count("epochs", epochs)
         batch_size = _checks.check_count("batch_size", batch_size)
+        checkpoints = _checkpoints(checkpoint, resume)
+        for callback in callbacks:
+            if not isinstance(callback, Callback):
+                raise ArgumentError(f"a callback is a Callback object; got {callback!r}.")
         y = self.backend.asarray(y)
         flat_targets = y.ndim == 1
         X, y = self._prepare(X, y)
@@ -156,28 +206,20 @@ class Trainer:
         if validation_data is not None:
             validation = self._prepare(*_checks.pair_of("validation_data", validation_data))
         self._flat_targets = flat_targets
-        for metric in self.metrics:
-            metric.prepare(y)
-        self.history = history = History()
-        n = X.shape[0]
-        with Progress(self.epoch + epochs, n, shown=progress) as bar:
-            for _ in range(epochs):
-                bar.begin_epoch(self.epoch + 1)
-                order = host_generator(self.seed, self.epoch).permutation(n)
-                row = self._train_epoch(X, y, batch_size, order if shuffle else None, bar)
-                if validation is not None:
-                    figures = self._evaluate(*validation, _EVALUATION_BATCH)
-                    row |= {f"val_{name}": value for name, value in figures.items()}
-                bar.end_epoch(row)
-                history.append({**row, "learning_rate": self.optimizer.current_learning_rate})
-                self.epoch += 1
-        return history
+        self._prepare_metrics(y)
+        run = Run(self, (X, y), validation, batch_size, shuffle, list(callbacks), checkpoints)
+        return run.execute(epochs, resume=resume, progress=progress)
+
+    def stop(self) -> None:
+        """Make the present epoch of `fit` the last one: for callbacks."""
+        self.stopping = True
 
     def train_step(self, x: Array, y: Array) -> Array:
         """Train on one batch.
 
         Waits for nothing: the loss is computed on the device, and stays there until read. So
-        the values of labels are not looked at; a label that is no class makes the loss NaN.
+        the values of labels are not looked at; with a categorical loss, a label that is no class
+        makes the loss NaN.
 
         Parameters
         ----------
@@ -190,7 +232,9 @@ class Trainer:
         0-d array
             The loss before the step, penalties included.
         """
-        _, loss = self._step(x, y)
+        if self._averaged:
+            self.use_averages(False)
+        _, loss = self.make_step(x, y)
         return loss
 
     def evaluate(self, X: Any, y: Any, *, batch_size: int = _EVALUATION_BATCH) -> dict[str, float]:
@@ -199,15 +243,21 @@ class Trainer:
         Parameters and errors as for `fit`.
         """
         batch_size = _checks.check_count("batch_size", batch_size)
-        return self._evaluate(*self._prepare(X, y), batch_size)
+        X, y = self._prepare(X, y)
+        if not self._prepared:
+            self._prepare_metrics(y)
+        return self.evaluate_prepared(X, y, batch_size)
 
     def predict(self, X: Any, *, batch_size: int = _EVALUATION_BATCH) -> np.ndarray[Any, Any]:
-        """What the model says of each sample.
+        """What the model says of each sample. Many threads may ask at once.
 
         Parameters
         ----------
         X : array of any backend, shape (n, ...)
+            Taken in pieces, so that it may be larger than the device's memory, or, as a
+            `numpy.memmap`, than the machine's.
         batch_size : int
+            Samples that go through the model together.
 
         Returns
         -------
@@ -215,7 +265,7 @@ class Trainer:
             The class indices, shape (n,); or 0 and 1 for yes-or-no outputs, or values for a
             regression, shape (n, outputs), or (n,) if `fit` was given such targets.
         """
-        output = self._outputs(X, batch_size, self._loss.predictions)
+        output = self._outputs(X, batch_size, self.fused_loss.predictions)
         return output[:, 0] if self._flat_targets and output.shape[1:] == (1,) else output
 
     def predict_proba(self, X: Any, *, batch_size: int = _EVALUATION_BATCH) -> np.ndarray[Any, Any]:
@@ -226,111 +276,91 @@ class Trainer:
         NnfsError
             The loss is a regression's.
         """
-        return self._outputs(X, batch_size, self._loss.probabilities)
+        return self._outputs(X, batch_size, self.fused_loss.probabilities)
 
-    def _step(self, x: Array, y: Array) -> tuple[Array, Array]:
-        """One training step; the model's output and the loss, both from before it."""
+    def make_step(self, x: Array, y: Array) -> tuple[Array, Array]:
+        """One training step; the output that metrics see, and the loss, both from before it."""
         output = self._forward(x, training=True)
-        loss = self._loss.calculate(output, y)
-        dvalues = self._loss.backward(output, y)
-        for layer in reversed(self._layers[1:]):
+        loss = self.fused_loss.calculate(output, y)
+        dvalues = self.fused_loss.backward(output, y)
+        for layer in reversed(self.chain[1:]):
             dvalues = layer.backward(dvalues)
-        self._layers[0].backward_parameters(dvalues)
+        self.chain[0].backward_parameters(dvalues)
         penalty = self.model.regularization_loss()
         self.optimizer.step(self.model)
-        return output, loss if penalty is None else loss + penalty
+        self.steps_done += 1
+        return self._seen(output), loss if penalty is None else loss + penalty
+
+    def evaluate_prepared(
+        self, X: Any, y: Any, batch_size: int = _EVALUATION_BATCH
+    ) -> dict[str, float]:
+        """`evaluate` on data that are checked and placed."""
+        penalty = self.model.regularization_loss()
+        totals = Totals(self.metrics, self.backend)
+        for x_batch, y_batch in batches((X, y), self.backend, batch_size):
+            output = self._forward(x_batch)
+            loss = self.fused_loss.calculate(output, y_batch)
+            totals.add(loss if penalty is None else loss + penalty, self._seen(output), y_batch)
+        return totals.read()
+
+    def use_averages(self, wanted: bool) -> None:
+        """Have the averages of the weights in the model, if the optimizer keeps any, or not."""
+        if self.optimizer.average_decay is not None and wanted != self._averaged:
+            self.optimizer.exchange_average(self.model)
+            self._averaged = wanted
+
+    def reseed(self) -> None:
+        """Have the layers draw, from the next step on, what they draw at that step."""
+        for stream, (_, layer) in enumerate(self.model.walk()):
+            layer.reseed(self.seed, stream, self.steps_done)
 
     def _forward(self, x: Array, training: bool = False) -> Array:
-        for layer in self._layers:
+        for layer in self.chain:
             x = layer.forward(x, training)
         return x
 
-    def _train_epoch(
-        self, X: Any, y: Any, batch_size: int, order: Any, bar: Progress
-    ) -> dict[str, float]:
-        totals = _Totals(self.metrics, self.backend)
-        for x_batch, y_batch in batches((X, y), self.backend, batch_size, order):
-            output, loss = self._step(x_batch, y_batch)
-            totals.add(loss, output, y_batch)
-            bar.end_batch(x_batch.shape[0], totals.read)
-        row = totals.read()
-        if not math.isfinite(row["loss"]):
-            raise DivergenceError(
-                f"the loss became {row['loss']} in epoch {self.epoch + 1}. Lower the learning "
-                "rate, or scale the inputs."
-            )
-        return row
-
-    def _evaluate(self, X: Any, y: Any, batch_size: int) -> dict[str, float]:
-        penalty = self.model.regularization_loss()
-        totals = _Totals(self.metrics, self.backend)
-        for x_batch, y_batch in batches((X, y), self.backend, batch_size):
-            output = self._forward(x_batch)
-            loss = self._loss.calculate(output, y_batch)
-            totals.add(loss if penalty is None else loss + penalty, output, y_batch)
-        return totals.read()
+    def _seen(self, output: Array) -> Array:
+        """What the metrics take: the model's output, where one of them needs more than logits."""
+        return output if self._closing is None else self._closing.forward(output)
 
     def _outputs(self, X: Any, batch_size: int, interpret: Any) -> np.ndarray[Any, Any]:
         batch_size = _checks.check_count("batch_size", batch_size)
-        X = self._prepare_inputs(X)
-        parts = [
-            to_numpy(interpret(self._forward(x)))
-            for (x,) in batches((X,), self.backend, batch_size)
-        ]
+        X = X if is_array(X) else to_numpy(X)
+        check_shape(tuple(X.shape), self.model)
+        parts = []
+        for start in range(0, X.shape[0], batch_size):
+            piece = X[start : min(start + batch_size, X.shape[0]), ...]
+            x = self.backend.asarray(prepare_inputs(piece, self.model, self.backend))
+            parts.append(to_numpy(interpret(self._forward(x))))
         return np.concatenate(parts)
 
-    def _prepare_inputs(self, X: Any) -> Any:
-        """The inputs on the device in the model's data type, if they are fit for the model."""
-        X = place(X, self.backend, self.model.dtype or "float32")
-        shape = tuple(X.shape)
-        expected = self.model.input_shape
-        if len(shape) < 2:
-            raise ShapeError(
-                f"`X` must have shape (samples, features); got {shape}. For one sample, use "
-                "X.reshape(1, -1); for one feature, X.reshape(-1, 1)."
-            )
-        if 0 in shape:
-            raise ShapeError(f"`X` is empty: shape {shape}. At least 1 sample is needed.")
-        if expected is not None and shape[1:] != expected:
-            hint = " Did you mean to transpose?" if shape[:1] == expected else ""
-            wanted = ", ".join(map(str, expected))
-            raise ShapeError(f"`X` must have shape (samples, {wanted}); got {shape}.{hint}")
-        xp = self.backend.xp if self.backend.owns(X) else np
-        if not bool(xp.all(xp.isfinite(X))):
-            raise DataError("`X` holds NaN or infinity. Remove or fill those samples.")
-        return X
-
     def _prepare(self, X: Any, y: Any) -> tuple[Any, Any]:
-        X = self._prepare_inputs(X)
+        X = prepare_inputs(X, self.model, self.backend)
         y = self.backend.asarray(y)
-        if y.ndim == 0 or y.shape[0] != X.shape[0]:
-            raise LabelError(
-                f"`y` must have one entry for each of the {X.shape[0]} samples; "
-                f"got shape {tuple(y.shape)}."
-            )
+        check_lengths(X, y)
         output = self._forward(self.backend.asarray(X[:1, ...]))
-        return X, self._loss.prepare_targets(y, output.shape[1], output.dtype)
+        return X, self.fused_loss.prepare_targets(y, output.shape[1], output.dtype)
+
+    def _prepare_metrics(self, y: Any) -> None:
+        for metric in self.metrics:
+            metric.prepare(y)
+        self._prepared = True
 
 
-class _Totals:
-    """Running sums of the loss and the metrics, on the device until they are read."""
+def _chain(model: Layer) -> tuple[Layer, ...]:
+    """The layers that a model runs one after the other, those of models within it included."""
+    if type(model) is not Sequential:
+        return (model,)
+    return tuple(layer for child in model.layers for layer in _chain(child))
 
-    def __init__(self, metrics: list[Metric], backend: Backend) -> None:
-        self._metrics = metrics
-        self._xp = backend.xp
-        self._count = 0
-        self._sums: list[Array] = []
 
-    def add(self, loss: Array, output: Array, y: Array) -> None:
-        n = output.shape[0]
-        terms = [loss * n, *(self._xp.sum(m.forward(output, y)) for m in self._metrics)]
-        self._count += n
-        if self._sums:
-            self._sums = [total + term for total, term in zip(self._sums, terms, strict=True)]
-        else:
-            self._sums = terms
-
-    def read(self) -> dict[str, float]:
-        names = ["loss", *(metric.name for metric in self._metrics)]
-        values = (float(total) / self._count for total in self._sums)  # type: ignore[arg-type] # 0-d
-        return dict(zip(names, values, strict=True))
+def _checkpoints(checkpoint: Any, resume: bool) -> Checkpoints | None:
+    if checkpoint is None:
+        if resume:
+            raise ArgumentError("`resume` needs `checkpoint`: the folder to go on from.")
+        return None
+    if isinstance(checkpoint, Checkpoints):
+        return checkpoint
+    if not isinstance(checkpoint, (str, Path)):
+        raise ArgumentError(f"`checkpoint` must be a folder or Checkpoints; got {checkpoint!r}.")
+    return Checkpoints(checkpoint)

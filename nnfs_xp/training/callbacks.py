@@ -1,0 +1,229 @@
+"""What a training calls at its turns: stopping early, keeping the best model, writing logs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nnfs_xp import _checks
+from nnfs_xp._monitor import Monitor
+from nnfs_xp.errors import ArgumentError, BackendError
+from nnfs_xp.interop import save
+from nnfs_xp.interop.model_file import fill, host_arrays
+
+if TYPE_CHECKING:
+    from nnfs_xp.training.trainer import Trainer
+
+Figures = Mapping[str, float]
+
+
+class Callback:
+    """Base class of the callbacks; derive from it to write one of your own.
+
+    Each hook does nothing by itself. One that raises ends the training, with a checkpoint
+    saved if there are any. A callback must not read arrays in `on_step_end` if a GPU is not to
+    wait for it.
+
+    A callback that learns while it is called gives `state` and `load_state`, so that a training
+    that goes on from a checkpoint goes on with it.
+    """
+
+    def on_train_begin(self, trainer: Trainer) -> None:
+        """Before the first step. `trainer.figure_names` are those of the epochs to come."""
+
+    def on_epoch_begin(self, trainer: Trainer) -> None:
+        """Before an epoch, `trainer.epoch` counting those before it."""
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        """After a step, the `trainer.step`-th of the epoch; gradients are still there."""
+
+    def on_epoch_end(self, trainer: Trainer, figures: Figures) -> None:
+        """After an epoch and its validation. `trainer.stop()` makes it the last."""
+
+    def on_train_end(self, trainer: Trainer) -> None:
+        """After the last epoch; not after an error."""
+
+    def state(self) -> dict[str, Any]:
+        """What has been learnt: numbers, strings, lists and NumPy arrays by name."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take up what `state` gave."""
+
+
+class EarlyStopping(Callback):
+    """Ends the training when a figure has not got better for some epochs.
+
+    Parameters
+    ----------
+    monitor : str
+        The figure's key in the history.
+    patience : int
+        Epochs without improvement after which training ends.
+    min_delta : float
+        By how much a figure must be better to count.
+    restore_best : bool
+        Whether the model has the weights of the best epoch in the end.
+    mode : {"auto", "min", "max"}
+        Whether less or more is better. ``"auto"``: less for losses, ``mae`` and ``rmse``, more
+        for the rest.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        patience: int = 5,
+        min_delta: float = 0.0,
+        restore_best: bool = True,
+        *,
+        mode: str = "auto",
+    ) -> None:
+        self.monitor = Monitor(monitor, mode, min_delta)
+        self.patience = _checks.check_count("patience", patience)
+        self.restore_best = bool(restore_best)
+        self._best: dict[str, np.ndarray[Any, Any]] = {}
+
+    def on_train_begin(self, trainer: Trainer) -> None:
+        self.monitor.check(trainer.figure_names)
+
+    def on_epoch_end(self, trainer: Trainer, figures: Figures) -> None:
+        if self.monitor.observe(figures):
+            if self.restore_best:
+                self._best = {k: np.array(v) for k, v in host_arrays(trainer.model).items()}
+        elif self.monitor.waited >= self.patience:
+            trainer.stop()
+
+    def on_train_end(self, trainer: Trainer) -> None:
+        if self._best:
+            fill(trainer.model, self._best, Path())
+
+    def state(self) -> dict[str, Any]:
+        return {**self.monitor.state(), **self._best}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        self.monitor.load_state(state)
+        self._best = {k: v for k, v in state.items() if isinstance(v, np.ndarray)}
+
+
+class ModelCheckpoint(Callback):
+    """Saves the model after each epoch in which a figure was the best so far.
+
+    Parameters
+    ----------
+    path : str or Path
+        Of the model file; ``{epoch}`` in it stands for the epoch's number.
+    monitor : str
+        The figure's key in the history.
+    save_best_only : bool
+        False saves after every epoch.
+    mode : {"auto", "min", "max"}
+        See `EarlyStopping`.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        monitor: str = "val_loss",
+        *,
+        save_best_only: bool = True,
+        mode: str = "auto",
+    ) -> None:
+        self.path = str(path)
+        self.monitor = Monitor(monitor, mode)
+        self.save_best_only = bool(save_best_only)
+
+    def on_train_begin(self, trainer: Trainer) -> None:
+        if self.save_best_only:
+            self.monitor.check(trainer.figure_names)
+
+    def on_epoch_end(self, trainer: Trainer, figures: Figures) -> None:
+        if not self.save_best_only or self.monitor.observe(figures):
+            save(trainer.model, self.path.replace("{epoch}", str(trainer.epoch)))
+
+    def state(self) -> dict[str, Any]:
+        return self.monitor.state()
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        self.monitor.load_state(state)
+
+
+class CSVLogger(Callback):
+    """Writes the history to a CSV file after each epoch, whole each time.
+
+    Parameters
+    ----------
+    path : str or Path
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def on_epoch_end(self, trainer: Trainer, figures: Figures) -> None:
+        del figures
+        trainer.history.to_csv(self.path)
+
+
+class TensorBoard(Callback):
+    """Writes the figures of each epoch as TensorBoard reads them, with tensorboardX.
+
+    Parameters
+    ----------
+    folder : str or Path
+
+    Raises
+    ------
+    BackendError
+        tensorboardX is not installed.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        try:
+            from tensorboardX import SummaryWriter
+        except ImportError:
+            raise BackendError(
+                "TensorBoard needs tensorboardX; pip install 'nnfs-xp[tensorboard]'"
+            ) from None
+        self.folder = Path(folder)
+        self._open = SummaryWriter
+        self._writer: Any = None
+
+    def on_train_begin(self, trainer: Trainer) -> None:
+        # What an interrupted run wrote of epochs that are trained again is hidden.
+        self._writer = self._open(str(self.folder), purge_step=trainer.epoch + 1)
+
+    def on_epoch_end(self, trainer: Trainer, figures: Figures) -> None:
+        for name, value in figures.items():
+            self._writer.add_scalar(name, value, trainer.epoch)
+        self._writer.flush()
+
+    def on_train_end(self, trainer: Trainer) -> None:
+        del trainer
+        self._writer.close()
+
+
+class LambdaCallback(Callback):
+    """Calls functions at the hooks of the same names.
+
+    Parameters
+    ----------
+    **hooks : callable
+        ``on_train_begin``, ``on_epoch_begin``, ``on_step_end``, ``on_train_end``, each called with
+        the trainer, and ``on_epoch_end``, called with the trainer and the figures.
+
+    Raises
+    ------
+    ArgumentError
+        There is no hook of that name, or it is no function.
+    """
+
+    def __init__(self, **hooks: Callable[..., None]) -> None:
+        for name, hook in hooks.items():
+            if not name.startswith("on_") or not hasattr(Callback, name):
+                known = ", ".join(each for each in vars(Callback) if each.startswith("on_"))
+                raise ArgumentError(f"there is no hook {name!r}; there are {known}.")
+            if not callable(hook):
+                raise ArgumentError(f"`{name}` must be a function; got {hook!r}.")
+            setattr(self, name, hook)

@@ -1,0 +1,133 @@
+"""Checkpoints: a folder that a training can go on from, whatever ended it."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from nnfs_xp import _checks
+from nnfs_xp.errors import CheckpointError, TrainingWarning
+from nnfs_xp.interop.tensor_file import Arrays, read_tensors, write_tensors
+
+_KIND = "nnfs_xp checkpoint"
+_PATTERN = "checkpoint-*.safetensors"
+_UNFINISHED = ".*.tmp"
+
+
+class Checkpoints:
+    """The checkpoints of one training: the newest, and the one before it.
+
+    Hand one to `Trainer.fit` where its settings matter; the folder alone means one checkpoint
+    at the end of each epoch.
+
+    Parameters
+    ----------
+    folder : str or Path
+    every_steps : int, optional
+        Steps from one checkpoint within an epoch to the next.
+    every_seconds : float, optional
+        The same in seconds.
+    keep : int
+        How many are kept. With 2 or more, a damaged one does not cost the training.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        every_steps: int | None = None,
+        every_seconds: float | None = None,
+        keep: int = 2,
+    ) -> None:
+        self.folder = Path(folder)
+        self.every_steps = (
+            None if every_steps is None else _checks.check_count("every_steps", every_steps)
+        )
+        self.every_seconds = (
+            None
+            if every_seconds is None
+            else _checks.check_range("every_seconds", every_seconds, 0, open_low=True)
+        )
+        self.keep = _checks.check_count("keep", keep)
+        self._saved_at = monotonic()
+
+    def open(self) -> None:
+        """Make the folder, and clear away what a killed process left unfinished.
+
+        Raises
+        ------
+        CheckpointError
+            It cannot be made or read.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for path in self.folder.glob(_UNFINISHED):
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise CheckpointError(f"cannot keep checkpoints in {self.folder}: {error}.") from error
+        self._saved_at = monotonic()
+
+    def files(self) -> list[Path]:
+        """The checkpoints that are there, the newest first."""
+        return sorted(self.folder.glob(_PATTERN), reverse=True)
+
+    def due(self, step: int) -> bool:
+        """Whether a checkpoint is due after so many steps of the epoch."""
+        if self.every_steps is not None and step % self.every_steps == 0:
+            return True
+        return self.every_seconds is not None and monotonic() - self._saved_at >= self.every_seconds
+
+    def save(
+        self, epoch: int, step: int, description: dict[str, Any], arrays: Arrays
+    ) -> Path | None:
+        """Write one, then remove those beyond `keep`.
+
+        Returns
+        -------
+        Path or None
+            None where it could not be written, which a warning says: training goes on, and so do
+            the older checkpoints.
+        """
+        path = self.folder / f"checkpoint-{epoch:06d}-{step:09d}.safetensors"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_tensors(path, _KIND, description, arrays)
+            for old in self.files()[self.keep :]:
+                old.unlink(missing_ok=True)
+        except (CheckpointError, OSError) as error:
+            warnings.warn(
+                f"the training goes on, but no checkpoint could be kept: {error}",
+                TrainingWarning,
+                stacklevel=2,
+            )
+            return None
+        finally:
+            self._saved_at = monotonic()
+        return path
+
+    def load(self) -> tuple[dict[str, Any], Arrays, Path] | None:
+        """The newest checkpoint that is whole, or None where there is none at all.
+
+        A damaged one is passed over with a warning.
+
+        Raises
+        ------
+        CheckpointError
+            There are checkpoints, and all are damaged.
+        """
+        damage: CheckpointError | None = None
+        for path in self.files():
+            try:
+                return *read_tensors(path, _KIND), path
+            except CheckpointError as error:
+                damage = error
+                warnings.warn(
+                    f"passed over a checkpoint for the one before it: {error}",
+                    TrainingWarning,
+                    stacklevel=2,
+                )
+        if damage is not None:
+            raise CheckpointError(f"no checkpoint in {self.folder} is whole: {damage}") from damage
+        return None

@@ -1,0 +1,53 @@
+"""Data on their way into a model: checked once, cast, and moved to the device if they fit there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nnfs_xp.backend import Backend
+from nnfs_xp.data.batching import place
+from nnfs_xp.errors import DataError, LabelError, ShapeError
+from nnfs_xp.layers import Layer
+
+
+def prepare_inputs(X: Any, model: Layer, backend: Backend) -> Any:
+    """The inputs on the device, or as a NumPy array if they do not fit there.
+
+    Raises
+    ------
+    ShapeError, DTypeError, DataError
+        They are unfit for the model.
+    """
+    X = place(X, backend, model.dtype or "float32")
+    check_shape(tuple(X.shape), model)
+    xp = backend.xp if backend.owns(X) else np
+    if not bool(xp.all(xp.isfinite(X))):
+        raise DataError("`X` holds NaN or infinity. Remove or fill those samples.")
+    return X
+
+
+def check_shape(shape: tuple[int, ...], model: Layer) -> None:
+    """Refuse the shape of inputs that the model cannot take."""
+    expected = model.input_shape
+    if len(shape) < 2:
+        raise ShapeError(
+            f"`X` must have shape (samples, features); got {shape}. For one sample, use "
+            "X.reshape(1, -1); for one feature, X.reshape(-1, 1)."
+        )
+    if 0 in shape:
+        raise ShapeError(f"`X` is empty: shape {shape}. At least 1 sample is needed.")
+    if expected is not None and shape[1:] != expected:
+        hint = " Did you mean to transpose?" if shape[:1] == expected else ""
+        wanted = ", ".join(map(str, expected))
+        raise ShapeError(f"`X` must have shape (samples, {wanted}); got {shape}.{hint}")
+
+
+def check_lengths(X: Any, y: Any) -> None:
+    """Refuse targets that are not one for each sample."""
+    if y.ndim == 0 or y.shape[0] != X.shape[0]:
+        raise LabelError(
+            f"`y` must have one entry for each of the {X.shape[0]} samples; "
+            f"got shape {tuple(y.shape)}."
+        )

@@ -1,0 +1,259 @@
+"""One call of `fit`: the loop over epochs and steps, and what surrounds it."""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from nnfs_xp._typing import Array
+from nnfs_xp.backend import host_generator
+from nnfs_xp.data.batching import batches
+from nnfs_xp.errors import CheckpointError, DivergenceError, TrainingWarning
+from nnfs_xp.schedules import Schedule
+from nnfs_xp.training.callbacks import Callback
+from nnfs_xp.training.checkpoints import Checkpoints
+from nnfs_xp.training.diagnosis import diagnose
+from nnfs_xp.training.history import History
+from nnfs_xp.training.progress import Progress
+from nnfs_xp.training.signals import StopSignals
+from nnfs_xp.training.state import Snapshot, capture, check_run, describe_run, restore
+from nnfs_xp.training.totals import Totals
+
+if TYPE_CHECKING:
+    from nnfs_xp.training.trainer import Trainer
+
+_log = logging.getLogger("nnfs_xp")
+
+
+class Run:
+    """Trains on prepared data, and knows how to go on where an earlier run was cut.
+
+    Parameters
+    ----------
+    trainer : Trainer
+    data : tuple of arrays
+        All of n samples, on the device or, where they do not fit there, on the host.
+    validation : tuple of arrays or None
+    batch_size : int
+    shuffle : bool
+    callbacks : list of Callback
+    checkpoints : Checkpoints or None
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        data: tuple[Any, ...],
+        validation: tuple[Any, ...] | None,
+        batch_size: int,
+        shuffle: bool,
+        callbacks: list[Callback],
+        checkpoints: Checkpoints | None,
+    ) -> None:
+        self.trainer = trainer
+        self.data = data
+        self.validation = validation
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.callbacks = callbacks
+        self.checkpoints = checkpoints
+        self.n_samples = data[0].shape[0]
+        self.n_steps = math.ceil(self.n_samples / batch_size)
+        self.description = describe_run(
+            trainer,
+            callbacks,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            samples=self.n_samples,
+            validation_samples=None if validation is None else validation[0].shape[0],
+        )
+        self._callback_failed = False
+
+    def execute(self, epochs: int, *, resume: bool, progress: bool) -> History:
+        """Train for a number of epochs, those before a resumed checkpoint included."""
+        trainer = self.trainer
+        trainer.use_averages(False)
+        self._begin(resume)
+        last_epoch = self.first_epoch + epochs
+        with (
+            Progress(last_epoch, self.n_samples, shown=progress) as bar,
+            StopSignals() if self.checkpoints else _no_signals() as signals,
+        ):
+            try:
+                self._call("on_train_begin")
+                while trainer.epoch < last_epoch and not trainer.stopping:
+                    self._epoch(bar, signals)
+            except Exception:
+                if self._callback_failed:
+                    self._save()
+                raise
+        trainer.use_averages(True)
+        self._call("on_train_end")
+        return trainer.history
+
+    def _begin(self, resume: bool) -> None:
+        trainer = self.trainer
+        names = ["loss", *(metric.name for metric in trainer.metrics)]
+        validated = [] if self.validation is None else [f"val_{name}" for name in names]
+        trainer.figure_names = [*names, *validated, "learning_rate"]
+        schedule = trainer.optimizer.learning_rate
+        if isinstance(schedule, Schedule):
+            schedule.check_figures(trainer.figure_names)
+        found = None
+        if self.checkpoints is not None:
+            self.checkpoints.open()
+            if resume:
+                found = self.checkpoints.load()
+            elif self.checkpoints.files():
+                raise CheckpointError(
+                    f"{self.checkpoints.folder} holds checkpoints of an earlier run. Go on from "
+                    "them with resume=True, or name another folder."
+                )
+        trainer.history, trainer.stopping, trainer.step = History(), False, 0
+        trainer.totals = Totals(trainer.metrics, trainer.backend)
+        trainer.reseed()
+        self.first_epoch = trainer.epoch
+        if found is not None:
+            description, arrays, path = found
+            check_run(description.get("run"), self.description, path)
+            self.first_epoch = restore(trainer, self.callbacks, description, arrays, path)
+            _log.info("going on from %s: epoch %d, step %d", path, trainer.epoch + 1, trainer.step)
+        elif resume and self.checkpoints is not None:
+            _log.info("no checkpoint in %s: starting anew", self.checkpoints.folder)
+
+    def _epoch(self, bar: Progress, signals: StopSignals) -> None:
+        trainer = self.trainer
+        self._call("on_epoch_begin")
+        bar.begin_epoch(trainer.epoch + 1, trainer.step * self.batch_size)
+        self._snapshot = Snapshot(trainer)
+        self._losses: list[Array] = []
+        for batch in self._batches(trainer.step):
+            output, loss = trainer.make_step(*batch)
+            self._losses.append(loss)
+            trainer.totals.add(loss, output, *batch[1:])
+            trainer.step += 1
+            self._call("on_step_end")
+            bar.end_batch(batch[0].shape[0], trainer.totals.read)
+            self._after_step(signals)
+        self._end_epoch(bar)
+        self._save()
+        if signals.noted is not None:
+            self._end(signals)
+
+    def _batches(self, start: int) -> Iterator[tuple[Array, ...]]:
+        """The epoch's batches, the first so many left out: in the same order each time."""
+        order = None
+        if self.shuffle:
+            generator = host_generator(self.trainer.seed, self.trainer.epoch)
+            order = generator.permutation(self.n_samples)
+        return batches(self.data, self.trainer.backend, self.batch_size, order, start)
+
+    def _after_step(self, signals: StopSignals) -> None:
+        if self.checkpoints is None or self.trainer.step == self.n_steps:
+            return
+        if signals.noted is not None:
+            self._check_finite()
+            self._save()
+            self._end(signals)
+        elif self.checkpoints.due(self.trainer.step):
+            self._check_finite()
+            self._save()
+
+    def _end_epoch(self, bar: Progress) -> None:
+        trainer = self.trainer
+        row = trainer.totals.read()
+        self._check_finite()
+        with self._averages():
+            if self.validation is not None:
+                figures = trainer.evaluate_prepared(*self.validation)
+                row |= {f"val_{name}": value for name, value in figures.items()}
+                if not math.isfinite(row["val_loss"]):
+                    self._diverge(f"the validation loss became {row['val_loss']}", "")
+            bar.end_epoch(row)
+            row["learning_rate"] = trainer.optimizer.current_learning_rate
+            schedule = trainer.optimizer.learning_rate
+            if isinstance(schedule, Schedule):
+                schedule.observe(row)
+            trainer.history.append(row)
+            trainer.epoch += 1
+            trainer.step = 0
+            trainer.totals = Totals(trainer.metrics, trainer.backend)
+            self._call("on_epoch_end", row)
+
+    @contextmanager
+    def _averages(self) -> Iterator[None]:
+        self.trainer.use_averages(True)
+        try:
+            yield
+        finally:
+            self.trainer.use_averages(False)
+
+    def _call(self, hook: str, *arguments: Any) -> None:
+        for callback in self.callbacks:
+            try:
+                getattr(callback, hook)(self.trainer, *arguments)
+            except Exception:
+                self._callback_failed = True
+                raise
+
+    def _save(self) -> str:
+        """Write a checkpoint, if any are kept; say where."""
+        if self.checkpoints is None:
+            return "nowhere"
+        trainer = self.trainer
+        content = capture(trainer, self.callbacks, self.description, self.first_epoch)
+        path = self.checkpoints.save(trainer.epoch, trainer.step, *content)
+        self._saved = "no new checkpoint could be kept" if path is None else f"checkpoint in {path}"
+        return self._saved
+
+    def _end(self, signals: StopSignals) -> None:
+        """End the program as the signal would have, now that the checkpoint is there."""
+        trainer = self.trainer
+        text = f"stopped after epoch {trainer.epoch}, step {trainer.step}; {self._saved}"
+        _log.info(text)
+        error = signals.end(text)
+        if isinstance(error, SystemExit):
+            warnings.warn(text, TrainingWarning, stacklevel=2)
+        raise error
+
+    def _check_finite(self) -> None:
+        """Raise where the loss or a weight is NaN or infinite: once an epoch or checkpoint."""
+        trainer = self.trainer
+        xp, values = trainer.backend.xp, trainer.model.flat.values
+        loss = trainer.totals.read()["loss"]
+        if math.isfinite(loss) and bool(xp.all(xp.isfinite(values))):
+            return
+        bad = next(
+            (n for n, each in enumerate(self._losses) if not math.isfinite(float(each))),  # type: ignore[arg-type] # 0-d
+            len(self._losses) - 1,
+        )
+        what = (
+            "a weight became NaN or infinite" if math.isfinite(loss) else f"the loss became {loss}"
+        )
+        self._snapshot.restore(trainer)
+        first = trainer.step
+        for number, batch in enumerate(self._batches(first)):
+            if number == bad:
+                where = diagnose(trainer, batch[0], batch[1])
+                step = f", step {first + bad + 1}"
+                # Replayed without the callbacks, a step that these had spoilt is sound.
+                found = "" if where.startswith("nothing") else f": first in {where}"
+                self._diverge(what, step + found)
+            trainer.make_step(*batch)
+
+    def _diverge(self, what: str, where: str) -> None:
+        epoch = self.trainer.epoch + 1
+        self._snapshot.restore(self.trainer)
+        raise DivergenceError(
+            f"{what} in epoch {epoch}{where}. The model has its weights from before that epoch. "
+            "Lower the learning rate, clip gradients with clip_norm, or scale the inputs."
+        )
+
+
+@contextmanager
+def _no_signals() -> Iterator[StopSignals]:
+    yield StopSignals()

@@ -1,0 +1,316 @@
+"""Callbacks, divergence, averages of the weights, and many threads at once."""
+
+from __future__ import annotations
+
+import csv
+import json
+import threading
+import tracemalloc
+import warnings
+
+import numpy as np
+import pytest
+from test_checkpoints import X_TEST, Y_TEST, X, Y, build, fit, weights
+
+import nnfs_xp as nn
+
+VALIDATION = (X_TEST[:100], Y_TEST[:100])
+
+
+class Recorder(nn.Callback):
+    def __init__(self):
+        self.calls = []
+
+    def on_train_begin(self, trainer):
+        self.calls.append(("train_begin", trainer.epoch))
+        self.names = list(trainer.figure_names)
+
+    def on_epoch_begin(self, trainer):
+        self.calls.append(("epoch_begin", trainer.epoch))
+
+    def on_step_end(self, trainer):
+        self.calls.append(("step_end", trainer.step))
+
+    def on_epoch_end(self, trainer, figures):
+        self.calls.append(("epoch_end", trainer.epoch))
+        self.figures = dict(figures)
+
+    def on_train_end(self, trainer):
+        self.calls.append(("train_end", trainer.epoch))
+
+
+def test_hooks_are_called_in_order():
+    recorder = Recorder()
+    history = build().fit(
+        X[:100],
+        Y[:100],
+        epochs=2,
+        batch_size=50,
+        progress=False,
+        callbacks=[recorder],
+        validation_data=VALIDATION,
+    )
+    epochs = [
+        [("epoch_begin", n), ("step_end", 1), ("step_end", 2), ("epoch_end", n + 1)] for n in (0, 1)
+    ]
+    assert recorder.calls == [("train_begin", 0), *epochs[0], *epochs[1], ("train_end", 2)]
+    assert recorder.figures == {name: values[-1] for name, values in history.items()}
+    assert recorder.names == list(recorder.figures)
+
+
+def test_early_stopping_ends_and_restores_the_best():
+    class Figures(nn.Callback):
+        """Puts figures of its own in the place of the epoch's."""
+
+        def __init__(self, values):
+            self.values, self.weights = values, []
+
+        def on_epoch_end(self, trainer, figures):
+            figures["val_loss"] = self.values[trainer.epoch - 1]
+            self.weights.append(weights(trainer))
+
+    for restore in (True, False):
+        figures = Figures([3, 2, 2.5, 1.99, 2.4, 0])
+        stopping = nn.EarlyStopping("val_loss", patience=3, min_delta=0.1, restore_best=restore)
+        trainer = build()
+        history = fit(trainer, 20, validation_data=VALIDATION, callbacks=[figures, stopping])
+        assert history.epochs == 5
+        assert np.array_equal(weights(trainer), figures.weights[1 if restore else -1])
+        assert stopping.monitor.best == 2
+        assert trainer.fit(X[:50], Y[:50], epochs=1, progress=False).epochs == 1, "it can go on"
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [
+        nn.EarlyStopping("val_loss"),
+        nn.EarlyStopping("nothing"),
+        nn.ModelCheckpoint("model", "val_accuracy"),
+    ],
+)
+def test_a_figure_that_does_not_exist_is_refused_before_the_first_step(callback):
+    trainer = build()
+    with pytest.raises(
+        nn.errors.ArgumentError, match=r"there is no figure .* to monitor; there are"
+    ):
+        fit(trainer, callbacks=[callback])
+    assert trainer.optimizer.iterations == 0
+
+
+def test_a_schedule_that_monitors_what_does_not_exist_is_refused():
+    trainer = build(optimizer=nn.Adam(nn.ReduceOnPlateau(0.01)))
+    with pytest.raises(nn.errors.ArgumentError, match=r"'val_loss' .* Give validation_data"):
+        fit(trainer)
+    assert trainer.optimizer.iterations == 0
+
+
+def test_model_checkpoint_keeps_the_best_model(tmp_path):
+    trainer = build()
+    callbacks = [
+        nn.ModelCheckpoint(tmp_path / "best.safetensors", "val_accuracy"),
+        nn.ModelCheckpoint(tmp_path / "{epoch}.safetensors", save_best_only=False),
+    ]
+    history = fit(trainer, 4, validation_data=VALIDATION, callbacks=callbacks)
+    best = int(np.argmax(history["val_accuracy"])) + 1
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"best.safetensors", *(f"{n}.safetensors" for n in range(1, 5))}
+    values = [
+        nn.load(tmp_path / f"{name}.safetensors", "numpy").flat.values for name in ("best", best)
+    ]
+    assert np.array_equal(*values)
+
+
+def test_csv_logger_writes_the_history(tmp_path):
+    history = fit(build(), 3, callbacks=[nn.CSVLogger(tmp_path / "log.csv")])
+    with open(tmp_path / "log.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["loss"]) for row in rows] == history["loss"]
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+
+
+def test_tensorboard_writes_events(tmp_path):
+    pytest.importorskip("tensorboardX")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # protobuf's, within tensorboardX
+        fit(build(), 2, callbacks=[nn.TensorBoard(tmp_path)])
+    (events,) = tmp_path.glob("events.*")
+    assert b"accuracy" in events.read_bytes()
+
+
+def test_tensorboard_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setitem(__import__("sys").modules, "tensorboardX", None)
+    with pytest.raises(nn.errors.BackendError, match=r"nnfs-xp\[tensorboard\]"):
+        nn.TensorBoard(tmp_path)
+
+
+@pytest.mark.parametrize("hooks", [{"on_fit": print}, {"state": print}, {"on_step_end": 3}])
+def test_hooks_that_do_not_exist(hooks):
+    with pytest.raises(nn.errors.ArgumentError):
+        nn.LambdaCallback(**hooks)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+class TestDivergence:
+    def test_the_step_and_the_layer_are_named_and_the_weights_kept(self, backend):
+        trainer = build(backend)
+        before = []
+
+        def poison(trainer):
+            if trainer.epoch == 1 and trainer.step == 0:
+                before.append(weights(trainer))
+
+        def spoil(trainer):
+            if (trainer.epoch, trainer.step) == (1, 3):
+                trainer.model.layers[3].weights[...] = 1e38
+
+        callbacks = [nn.LambdaCallback(on_epoch_begin=poison, on_step_end=spoil)]
+        with pytest.raises(nn.errors.DivergenceError, match=r"epoch 2, step [45]") as caught:
+            fit(trainer, 3, callbacks=callbacks)
+        assert "The model has its weights from before that epoch" in str(caught.value)
+        assert np.array_equal(weights(trainer), before[0])
+        assert trainer.epoch == 1
+        assert trainer.history.epochs == 1
+
+    def test_a_learning_rate_beyond_reason(self, backend):
+        trainer = build(backend, nn.SGD(1e30))
+        with pytest.raises(
+            nn.errors.DivergenceError,
+            match=r"step 2: first in the output of layer 3 \(Dense\)",
+        ):
+            fit(trainer)
+        assert np.isfinite(weights(trainer)).all()
+
+    def test_a_last_step_that_ruins_the_weights_is_seen(self):
+        model = nn.Sequential(nn.Dense(4, 2), seed=0)
+        trainer = nn.Trainer(model, nn.MeanSquaredError(), nn.SGD(3e38), backend="numpy")
+        data = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32) * 100
+        with pytest.raises(nn.errors.DivergenceError, match="the step of the weights of layer 0"):
+            trainer.fit(data, data[:, :2], batch_size=50, progress=False)
+
+    def test_a_validation_loss_that_is_infinite(self):
+        model = nn.Sequential(nn.Dense(4, 2), seed=0)
+        trainer = nn.Trainer(model, nn.MeanSquaredError(), nn.SGD(1e30), backend="numpy")
+        data = np.random.default_rng(0).normal(size=(50, 4))
+        with pytest.raises(nn.errors.DivergenceError, match="validation loss became inf"):
+            trainer.fit(
+                data,
+                data[:, :2],
+                batch_size=50,
+                validation_data=(data, data[:, :2]),
+                progress=False,
+            )
+
+    def test_diagnose_names_where(self):
+        trainer = build()
+        assert nn.diagnose(trainer, X[:5], Y[:5]) == "nothing: all values are finite"
+        before = weights(trainer)
+        assert nn.diagnose(trainer, X[:5] * np.nan, Y[:5]) == "the inputs"
+        trainer.model.layers[3].biases[0, 2] = np.inf
+        assert nn.diagnose(trainer, X[:5], Y[:5]) == "the biases of layer 3 (Dense)"
+        trainer.model.layers[3].biases[0, 2] = 0
+        trainer.model.layers[0].weights[...] = 3e38
+        assert nn.diagnose(trainer, X[:5], Y[:5]) == "the output of layer 0 (Dense)"
+        assert trainer.steps_done == 0
+        assert len(before) == trainer.model.flat.size
+
+
+def test_averages_are_evaluated_and_left_in_the_model(backend):
+    def run(average_decay):
+        trainer = build(backend, nn.SGD(0.1, average_decay=average_decay))
+        history = fit(trainer, 3, validation_data=VALIDATION)
+        return trainer, history
+
+    averaged, history = run(0.9)
+    plain, plain_history = run(None)
+    np.testing.assert_allclose(history["loss"], plain_history["loss"], rtol=1e-12)
+    assert history["val_loss"] != plain_history["val_loss"]
+    assert averaged.evaluate(*VALIDATION)["loss"] == history["val_loss"][-1]
+    assert not np.array_equal(weights(averaged), weights(plain))
+    more, plain_more = fit(averaged, 2), fit(plain, 2)
+    np.testing.assert_allclose(more["loss"], plain_more["loss"], rtol=1e-12)
+    averaged.train_step(*(averaged.backend.asarray(a) for a in (X[:50], Y[:50])))
+    plain.train_step(*(plain.backend.asarray(a) for a in (X[:50], Y[:50])))
+    assert np.array_equal(weights(averaged), weights(plain))
+
+
+def test_metrics_see_what_the_model_puts_out():
+    class Highest(nn.Metric):
+        name = "highest"
+
+        def forward(self, y_pred, y_true):
+            del y_true
+            return nn.to_numpy(y_pred).max(axis=1)
+
+    trainer = build(metrics=["accuracy", Highest()])
+    history = fit(trainer, 3)
+    assert 0 < history["highest"][-1] <= 1
+    assert history["accuracy"] == fit(build(), 3)["accuracy"]
+
+
+@pytest.mark.parametrize("metrics", [None, "accuracy", 3, ["speed"], ["accuracy", "accuracy"]])
+def test_metrics_that_are_none(metrics):
+    with pytest.raises(nn.errors.ArgumentError):
+        build(metrics=metrics)
+
+
+def test_a_last_activation_within_a_model_within_is_fused_too():
+    logits = nn.Dense(2, 3, initializer=None)
+    logits.biases = [[200.0, -200.0, 0.0]]  # certain, and wrong
+    model = nn.Sequential(nn.Sequential(logits, nn.Sequential(nn.Softmax())))
+    trainer = nn.Trainer(model, nn.CategoricalCrossentropy(), nn.SGD(0.0001), backend="numpy")
+    loss = trainer.train_step(np.ones((4, 2), dtype=np.float32), np.array([1, 1, 1, 1]))
+    assert float(loss) == pytest.approx(400)
+    assert logits.dbiases[0].tolist() == pytest.approx([1, -1, 0])
+
+
+def test_a_second_trainer_leaves_the_masks_of_the_first_alone():
+    first, alone = build(), build()
+    fit(alone, 1)
+    fit(first, 1)
+    nn.Trainer(first.model, nn.CategoricalCrossentropy(), nn.SGD(0.1), backend="numpy", seed=9)
+    assert fit(first, 1) == fit(alone, 1)
+
+
+def test_many_threads_get_the_answers_of_one():
+    trainer = build()
+    fit(trainer, 3)
+    expected = trainer.predict_proba(X_TEST)
+    wrong = []
+
+    def ask(number):
+        for turn in range(20):
+            start = (37 * number + 11 * turn) % 200
+            found = trainer.predict_proba(X_TEST[start : start + 100], batch_size=7 + number)
+            # The product of other batch shapes may round otherwise.
+            if not np.allclose(found, expected[start : start + 100], rtol=1e-4, atol=1e-6):
+                wrong.append((number, turn))
+
+    threads = [threading.Thread(target=ask, args=(n,)) for n in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert np.array_equal(trainer.predict_proba(X_TEST), expected)
+
+
+def test_the_same_seed_is_the_same_run_bit_for_bit(backend):
+    runs = [(fit(trainer, 3), weights(trainer)) for trainer in (build(backend), build(backend))]
+    assert json.dumps(runs[0][0]) == json.dumps(runs[1][0])
+    assert np.array_equal(runs[0][1], runs[1][1])
+
+
+def test_inputs_larger_than_memory_are_predicted_in_pieces(tmp_path):
+    trainer = build()
+    rows = 200_000
+    path = tmp_path / "large"
+    large = np.memmap(path, dtype=np.uint8, mode="w+", shape=(rows, 64))
+    large[:] = np.arange(64)
+    large.flush()
+    as_floats = rows * 64 * 4
+    tracemalloc.start()
+    labels = trainer.predict(np.memmap(path, dtype=np.uint8, mode="r", shape=(rows, 64)))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert labels.shape == (rows,)
+    assert peak < as_floats / 4
