@@ -86,6 +86,7 @@ class KeepsInAList(Square):
     def __init__(self):
         super().__init__()
         self.seen = []
+        self.odd = [np.float32, np.dtype("float32"), None, {"a": np.zeros(2)}, nn.get_backend]
 
     def forward(self, inputs, training=False):
         self.seen.append(inputs)

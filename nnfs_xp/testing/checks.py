@@ -10,7 +10,7 @@ import numpy as np
 
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, backend_of, to_numpy
-from nnfs_xp.errors import DTypeError, NotReadyError
+from nnfs_xp.errors import NotReadyError
 from nnfs_xp.layers import Layer
 from nnfs_xp.losses import Loss
 from nnfs_xp.parameters import FlatParameters
@@ -235,9 +235,7 @@ def _snapshot(value: Any) -> Any:
         return {name: _snapshot(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
         return [_snapshot(part) for part in value]
-    try:
-        backend_of(value)
-    except DTypeError:
+    if isinstance(value, type) or not (hasattr(value, "dtype") and hasattr(value, "shape")):
         return value
     return to_numpy(value).copy()
 
