@@ -97,7 +97,7 @@ class LossCase:
     y_pred: np.ndarray
     y_true: np.ndarray
     expected: list[float] = field(repr=False)
-    torch: Callable[[Any, Any, Any], Any] | str
+    torch: Callable[[Any, Any, Any], Any] | str = ""
 
 
 _P = _softmax(rng.normal(size=(5, 3)))  # probabilities of classes
@@ -220,7 +220,7 @@ class OptimizerCase:
     name: str
     build: Callable[[], nn.Optimizer]
     reference: Callable[[float, float, int, dict[str, float], bool], float]
-    torch: Callable[[Any, list[Any]], Any] | str
+    torch: Callable[[Any, list[Any]], Any] | str = ""
 
 
 def _sgd(w: float, g: float, _t: int, _memory: dict[str, float], _decays: bool) -> float:
