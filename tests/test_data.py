@@ -202,6 +202,7 @@ def test_a_flipped_bit_in_an_idx_file_never_changes_the_array(tmp_path):
         pytest.param(idx((2**32 - 1,) * 3, SMALL), "promises the shape", id="huge"),
         pytest.param(idx((0,) + (2**32 - 1,) * 3, b""), "promises the shape", id="huge and empty"),
         pytest.param(idx((1,) * 70, b"1"), "no IDX file", id="many axes"),
+        pytest.param(idx((1,) * 9, b"1"), "no IDX file", id="one axis more than there may be"),
         pytest.param(idx((6,), SMALL) + b"more", "damaged", id="trailing"),
     ],
 )
@@ -345,6 +346,7 @@ def test_a_header_cannot_ask_for_more_memory_than_any_file_of_the_family_takes(t
         ("\n\n a , b \n 1 , 2 \n\n", [[1, 2]]),
         ('"1","2"\n', [[1, 2]]),
         ("7\n", [[7]]),
+        ("\ufeff1,2\n", [[1, 2]]),
     ],
 )
 def test_tables_give_their_numbers(text, rows, tmp_path):

@@ -94,6 +94,16 @@ def test_thresholds_are_exclusive(backend):
             assert nn.to_numpy(accuracy) == pytest.approx([share])
 
 
+def test_a_gradient_from_probabilities_leaves_them_alone(backend):
+    z = backend.asarray([[0.5, -1.0, 2.0], [0.0, 1.0, 0.0]])
+    labels, loss = backend.asarray(np.array([0, 2])), nn.SoftmaxCategoricalCrossentropy()
+    probabilities = loss.probabilities(z)
+    before = nn.to_numpy(probabilities).copy()
+    found = loss.backward_from_probabilities(probabilities, labels)
+    np.testing.assert_array_equal(nn.to_numpy(found), nn.to_numpy(loss.backward(z, labels)))
+    np.testing.assert_array_equal(nn.to_numpy(probabilities), before)
+
+
 def test_logits_stand_for_probabilities(backend):
     z = np.array([[0.5, -1.0, 2.0]])
     for loss, expected in (

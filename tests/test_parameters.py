@@ -248,6 +248,11 @@ def test_a_weight_of_zeros_keeps_to_any_norm(backend):
     assert nn.to_numpy(layer.weights).tolist() == [[0.0, 0.0]] * 2
 
 
+def test_parameters_beyond_any_memory_are_refused_before_it_is_asked_for():
+    with pytest.raises(nn.errors.ArgumentError, match="more than any memory holds"):
+        nn.Dense(2**30, 2**20)
+
+
 def test_config_holds_every_argument_that_shapes_a_layer():
     arguments = {
         "n_inputs": 2,
