@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 import nnfs_xp as nn
 from nnfs_xp.errors import CheckpointError
+from nnfs_xp.interop.tensor_file import read_tensors, write_tensors
 
 DENSE = {"class": "Dense", "config": {"n_inputs": 2, "n_neurons": 3}}
 WEIGHTS = {
@@ -335,6 +336,17 @@ def test_buffers_are_saved_with_the_parameters(backend, tmp_path):
     loaded = nn.load(tmp_path / "model", backend, custom_layers=[Counter])
     assert nn.to_numpy(loaded.layers[1].count).tolist() == [[3.0, 4.0]]
     assert backend.owns(loaded.layers[1].count)
+
+
+def test_an_array_that_lies_otherwise_in_memory_is_saved_as_it_reads(tmp_path):
+    table = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    arrays = {"turned": table.T, "reversed": table[::-1, :, ::-1], "number": np.float32(3.5)}
+    write_tensors(tmp_path / "tensors", "test", {}, arrays)
+    _, found = read_tensors(tmp_path / "tensors", "test")
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array)
+        assert found[name].shape == array.shape
 
 
 def test_a_model_is_loaded_to_where_auto_leads(tmp_path, monkeypatch):
