@@ -19,6 +19,7 @@ from nnfs_xp.metrics import Metric
 from nnfs_xp.optimizers import Optimizer
 from nnfs_xp.training.history import History
 from nnfs_xp.training.progress import Progress
+from nnfs_xp.training.totals import Totals
 
 _EVALUATION_BATCH = 1024
 
@@ -248,7 +249,7 @@ class Trainer:
     def _train_epoch(
         self, X: Any, y: Any, batch_size: int, order: Any, bar: Progress
     ) -> dict[str, float]:
-        totals = _Totals(self.metrics, self.backend)
+        totals = Totals(self.metrics, self.backend)
         for x_batch, y_batch in batches((X, y), self.backend, batch_size, order):
             output, loss = self._step(x_batch, y_batch)
             totals.add(loss, output, y_batch)
@@ -263,7 +264,7 @@ class Trainer:
 
     def _evaluate(self, X: Any, y: Any, batch_size: int) -> dict[str, float]:
         penalty = self.model.regularization_loss()
-        totals = _Totals(self.metrics, self.backend)
+        totals = Totals(self.metrics, self.backend)
         for x_batch, y_batch in batches((X, y), self.backend, batch_size):
             output = self._forward(x_batch)
             loss = self._loss.calculate(output, y_batch)
@@ -310,27 +311,3 @@ class Trainer:
             )
         output = self._forward(self.backend.asarray(X[:1, ...]))
         return X, self._loss.prepare_targets(y, output.shape[1], output.dtype)
-
-
-class _Totals:
-    """Running sums of the loss and the metrics, on the device until they are read."""
-
-    def __init__(self, metrics: list[Metric], backend: Backend) -> None:
-        self._metrics = metrics
-        self._xp = backend.xp
-        self._count = 0
-        self._sums: list[Array] = []
-
-    def add(self, loss: Array, output: Array, y: Array) -> None:
-        n = output.shape[0]
-        terms = [loss * n, *(self._xp.sum(m.forward(output, y)) for m in self._metrics)]
-        self._count += n
-        if self._sums:
-            self._sums = [total + term for total, term in zip(self._sums, terms, strict=True)]
-        else:
-            self._sums = terms
-
-    def read(self) -> dict[str, float]:
-        names = ["loss", *(metric.name for metric in self._metrics)]
-        values = (float(total) / self._count for total in self._sums)  # type: ignore[arg-type] # 0-d
-        return dict(zip(names, values, strict=True))
