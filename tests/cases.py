@@ -337,7 +337,9 @@ LOSSES = [
             for row, label in zip(_Z, _LABELS, strict=True)
         ],
         lambda t, z, y: t.relu(
-            1 + z.masked_fill(t.nn.functional.one_hot(y) == 1, -math.inf).amax(1) - z[range(5), y]
+            1
+            + z.masked_fill(t.nn.functional.one_hot(y, 3) == 1, -math.inf).amax(1)
+            - z.gather(1, y[:, None])[:, 0]
         ).mean(),
     ),
     LossCase(

@@ -178,7 +178,8 @@ class Trainer:
         """Train on one batch.
 
         Waits for nothing: the loss is computed on the device, and stays there until read. So
-        the values of labels are not looked at; a label that is no class makes the loss NaN.
+        the values of labels are not looked at: with a categorical loss a label that is no class
+        makes the loss NaN, with the others the loss is that of the number as it is.
 
         Parameters
         ----------
