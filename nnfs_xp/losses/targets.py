@@ -63,7 +63,9 @@ def one_hot(backend: Backend, y_pred: Array, y_true: Array) -> Array:
 
 def dot_rows(xp: Namespace, shares: Array, values: Array) -> Array:
     """The sum of shares * values over each row, where a share of 0 takes nothing of infinity."""
-    total: Array = xp.sum(shares * xp.where(shares != 0, values, 0.0), axis=1)
+    terms = xp.where(shares != 0, values, 0.0)
+    terms *= shares
+    total: Array = xp.sum(terms, axis=1)
     return total
 
 
