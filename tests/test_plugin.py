@@ -121,20 +121,35 @@ def test_the_checks_need_no_pytest():
 
 
 class WrongSign(nn.MeanAbsoluteError):
-    def backward(self, y_pred, y_true):
-        return -super().backward(y_pred, y_true)
+    def backward(self, y_pred, y_true, sample_weight=None):
+        return -super().backward(y_pred, y_true, sample_weight)
 
 
 class NotDivided(nn.MeanSquaredError):
-    def backward(self, y_pred, y_true):
-        return super().backward(y_pred, y_true) * y_pred.shape[0]
+    def backward(self, y_pred, y_true, sample_weight=None):
+        return super().backward(y_pred, y_true, sample_weight) * y_pred.shape[0]
 
 
-@pytest.mark.parametrize("loss", [WrongSign(), NotDivided()])
+class ForgetsTheWeights(nn.MeanSquaredError):
+    def backward(self, y_pred, y_true, sample_weight=None):
+        del sample_weight
+        return super().backward(y_pred, y_true)
+
+
+@pytest.mark.parametrize("loss", [WrongSign(), NotDivided(), ForgetsTheWeights()])
 def test_a_wrong_loss_is_found_out(backend, loss):
     y_pred, y_true = backend.asarray(X), backend.asarray(X + 0.3)
     with pytest.raises(AssertionError, match="dinputs"):
         check_loss(loss, y_pred, y_true)
+
+
+def test_a_loss_without_weights_is_told_what_to_do():
+    class NoWeights(nn.MeanSquaredError):
+        def backward(self, y_pred, y_true):
+            return super().backward(y_pred, y_true)
+
+    with pytest.raises(AssertionError, match="backward must take sample_weight"):
+        check_loss(NoWeights(), X, X + 0.3)
 
 
 def test_numeric_gradient():

@@ -28,6 +28,9 @@ class Layer:
     """
 
     children: tuple[Layer, ...] = ()
+    smallest_batch: int = 1
+    """How many samples a training forward needs at least."""
+
     dinputs: Array
 
     def __init__(self) -> None:

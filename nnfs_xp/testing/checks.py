@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -127,7 +128,10 @@ def _check_layer_gradients(layer: Layer, inputs: Array) -> None:
 
 
 def check_loss(loss: Loss, y_pred: Array, y_true: Array) -> None:
-    """Assert that a loss keeps the contract: shapes, dtypes, device, gradient, no waiting.
+    """Assert that a loss keeps the contract: shapes, dtypes, device, gradients, no waiting.
+
+    The gradient is held against central differences in float64, without and with weights of
+    the samples.
 
     Parameters
     ----------
@@ -141,25 +145,44 @@ def check_loss(loss: Loss, y_pred: Array, y_true: Array) -> None:
     AssertionError
         Saying what is broken.
     """
+    assert "sample_weight" in inspect.signature(loss.backward).parameters, (
+        "backward must take sample_weight; for most losses `return self.weigh(dinputs, "
+        "sample_weight)` is all that is to do with it"
+    )
     backend = backend_of(y_pred)
     n = y_pred.shape[0]
     before = to_numpy(y_pred).copy(), to_numpy(y_true).copy()
+    host_weights = np.linspace(0.5, 1.5, n)
+    weights = backend.asarray(host_weights, y_pred.dtype)
     with no_synchronization():
         losses = loss.forward(y_pred, y_true)
         mean = loss.calculate(y_pred, y_true)
+        weighted_mean = loss.calculate(y_pred, y_true, weights)
         dinputs = loss.backward(y_pred, y_true)
+        weighted = loss.backward(y_pred, y_true, weights)
     _check_array("forward's result", losses, backend, y_pred.dtype, (n,))
     _check_array("calculate's result", mean, backend, y_pred.dtype, ())
     _check_array("dinputs", dinputs, backend, y_pred.dtype, tuple(y_pred.shape))
+    _check_array("the weighted dinputs", weighted, backend, y_pred.dtype, tuple(y_pred.shape))
     _assert_close("calculate's result", mean, np.mean(to_numpy(losses)))
+    expected = np.mean(host_weights * to_numpy(losses))
+    _assert_close("calculate's result with weights", weighted_mean, expected)
     assert np.array_equal(to_numpy(y_pred), before[0]), "the loss wrote to y_pred"
     assert np.array_equal(to_numpy(y_true), before[1]), "the loss wrote to y_true"
 
     point = backend.asarray(np.array(to_numpy(y_pred), dtype=np.float64))
     if to_numpy(y_true).dtype.kind == "f":
         y_true = backend.asarray(np.array(to_numpy(y_true), dtype=np.float64))
-    numeric = numeric_gradient(lambda at: float(to_numpy(loss.calculate(at, y_true))), point)
-    _assert_close("dinputs", loss.backward(point, y_true), numeric)
+    for what, weights_or_none in (
+        ("dinputs", None),
+        ("dinputs with weights", backend.asarray(host_weights)),
+    ):
+
+        def objective(at: Array, weights: Array | None = weights_or_none) -> float:
+            return float(to_numpy(loss.calculate(at, y_true, weights)))
+
+        numeric = numeric_gradient(objective, point)
+        _assert_close(what, loss.backward(point, y_true, weights_or_none), numeric)
 
 
 def _check_array(

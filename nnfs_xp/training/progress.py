@@ -88,11 +88,11 @@ class Progress:
         self._pending, self._due = 0, monotonic() + _SECONDS
 
 
-def _text(figures: Mapping[str, float]) -> str:
-    """``loss 0.1731 (val 0.1231) accuracy 0.9532 (val 0.9711)``."""
+def _text(figures: Mapping[str, object]) -> str:
+    """``loss 0.1731 (val 0.1231) accuracy 0.9532 (val 0.9711)``; numbers only."""
     parts = []
     for name, value in figures.items():
-        if name.startswith("val_"):
+        if name.startswith("val_") or not isinstance(value, int | float):
             continue
         validation = figures.get(f"val_{name}")
         parts.append(f"{name} {value:.4g}")
