@@ -83,7 +83,8 @@ class Embedding(Layer):
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         xp = self.check_inputs(inputs)
-        codes = xp.round(inputs)
+        floats = inputs.dtype == self.weights.dtype
+        codes = xp.round(inputs) if floats else xp.astype(inputs, xp.int64)
         known = (codes >= 0) & (codes < self.n_values)
         codes = xp.astype(xp.where(known, codes, xp.zeros_like(codes)), xp.int64)
         shape = (*inputs.shape, self.n_dimensions)
