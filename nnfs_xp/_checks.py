@@ -191,6 +191,16 @@ def check_count(name: str, value: object, *, least: int = 1) -> int:
     return count
 
 
+def check_initializer(initializer: Any) -> Any:
+    """Refuse what draws no weights."""
+    if initializer is not None and not callable(initializer):
+        raise ArgumentError(
+            "`initializer` must be a function (generator, shape) or None, one of "
+            f"nnfs_xp.initializers for example; got {initializer!r}."
+        )
+    return initializer
+
+
 def pair_of(name: str, value: Any) -> tuple[Any, Any]:
     """Refuse what is no pair."""
     if not isinstance(value, tuple | list) or len(value) != 2:

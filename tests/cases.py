@@ -33,12 +33,13 @@ def _softmax(z: np.ndarray) -> np.ndarray:
 
 @dataclass
 class LayerCase:
-    """A layer, how to build it, and what it should answer to `INPUTS`."""
+    """A layer, how to build it, and what it should answer to its inputs."""
 
     name: str
     build: Callable[[str], nn.Layer]
     reference: Callable[[np.ndarray], np.ndarray]
     torch: Callable[[Any], Any] | None = None
+    inputs: np.ndarray = field(default_factory=lambda: INPUTS, repr=False)
 
 
 def _dense(dtype: str, **keywords: float) -> nn.Dense:
@@ -49,6 +50,75 @@ def _dense(dtype: str, **keywords: float) -> nn.Dense:
 
 def _sequential(dtype: str) -> nn.Sequential:
     return nn.Sequential(_dense(dtype), nn.Tanh(), nn.Softmax())
+
+
+def _gelu(x: float) -> float:
+    return x * (1 + math.erf(x / math.sqrt(2))) / 2
+
+
+def _gelu_tanh(x: float) -> float:
+    return x * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))) / 2
+
+
+GAMMA = rng.uniform(0.5, 2.0, (1, 4))
+BETA = rng.normal(size=(1, 4))
+_RUNNING_MEAN = rng.normal(size=(1, 4))
+_RUNNING_VARIANCE = rng.uniform(0.5, 2.0, (1, 4))
+
+
+def _batch_norm(dtype: str) -> nn.BatchNorm:
+    layer = nn.BatchNorm(4, momentum=0.7, epsilon=1e-3, dtype=dtype)
+    layer.gamma, layer.beta = GAMMA, BETA
+    layer.running_mean, layer.running_variance = _RUNNING_MEAN, _RUNNING_VARIANCE
+    return layer
+
+
+def _layer_norm(dtype: str) -> nn.LayerNorm:
+    layer = nn.LayerNorm(4, epsilon=1e-3, dtype=dtype)
+    layer.gamma, layer.beta = GAMMA, BETA
+    return layer
+
+
+def _normalized(x: np.ndarray) -> np.ndarray:
+    rows = []
+    for row in x:
+        mean = sum(row) / len(row)
+        variance = sum((value - mean) ** 2 for value in row) / len(row)
+        rows.append([(value - mean) / math.sqrt(variance + 1e-3) for value in row])
+    return np.array(rows)
+
+
+def _torch_norm(torch: Any, kind: str) -> Any:
+    module = getattr(torch.nn, kind)(4, eps=1e-3, dtype=torch.float64)
+    module.load_state_dict(
+        {"weight": torch.tensor(GAMMA[0]), "bias": torch.tensor(BETA[0])}, strict=False
+    )
+    return module
+
+
+CODES = np.array([[0.0, 2.0], [1.0, 1.0], [4.0, 0.0]])
+TABLE = rng.normal(size=(5, 3))
+
+
+def _embedding(dtype: str) -> nn.Embedding:
+    layer = nn.Embedding(5, 3, dtype=dtype, seed=0)
+    layer.weights = TABLE
+    return layer
+
+
+def _torch_embedding(torch: Any) -> Any:
+    table = torch.nn.Embedding.from_pretrained(torch.tensor(TABLE))
+    return lambda x: table.to(x.dtype)(x.long()) + 0 * x[..., None]
+
+
+def _square(seed: int, dtype: str) -> nn.Dense:
+    layer = nn.Dense(4, 4, dtype=dtype, weight_regularizer_l2=0.1)
+    layer.weights = np.random.default_rng(seed).normal(size=(4, 4))
+    return layer
+
+
+def _squared(seed: int, x: np.ndarray) -> np.ndarray:
+    return x @ np.random.default_rng(seed).normal(size=(4, 4))
 
 
 LAYERS = [
@@ -80,7 +150,90 @@ LAYERS = [
     LayerCase("Tanh", lambda _: nn.Tanh(), np.vectorize(math.tanh), lambda t: t.nn.Tanh()),
     LayerCase("Softmax", lambda _: nn.Softmax(), _softmax, lambda t: t.nn.Softmax(dim=1)),
     LayerCase("Linear", lambda _: nn.Linear(), lambda x: x, lambda t: t.nn.Identity()),
+    LayerCase("GELU", lambda _: nn.GELU(), np.vectorize(_gelu), lambda t: t.nn.GELU()),
+    LayerCase(
+        "GELU",
+        lambda _: nn.GELU("tanh"),
+        np.vectorize(_gelu_tanh),
+        lambda t: t.nn.GELU(approximate="tanh"),
+    ),
+    LayerCase(
+        "SiLU",
+        lambda _: nn.SiLU(),
+        np.vectorize(lambda x: x / (1 + math.exp(-x))),
+        lambda t: t.nn.SiLU(),
+    ),
+    LayerCase(
+        "ELU",
+        lambda _: nn.ELU(),
+        np.vectorize(lambda x: x if x > 0 else math.exp(x) - 1),
+        lambda t: t.nn.ELU(),
+    ),
+    LayerCase(
+        "ELU",
+        lambda _: nn.ELU(0.3),
+        np.vectorize(lambda x: x if x > 0 else 0.3 * (math.exp(x) - 1)),
+        lambda t: t.nn.ELU(0.3),
+    ),
+    LayerCase(
+        "SELU",
+        lambda _: nn.SELU(),
+        np.vectorize(
+            lambda x: 1.0507009873554805 * (x if x > 0 else 1.6732632423543772 * (math.exp(x) - 1))
+        ),
+        lambda t: t.nn.SELU(),
+    ),
+    LayerCase(
+        "Softplus",
+        lambda _: nn.Softplus(),
+        np.vectorize(lambda x: math.log(1 + math.exp(x))),
+        lambda t: t.nn.Softplus(),
+    ),
+    LayerCase(
+        "BatchNorm",
+        _batch_norm,
+        lambda x: GAMMA * (x - _RUNNING_MEAN) / np.sqrt(_RUNNING_VARIANCE + 1e-3) + BETA,
+        lambda t: _torch_norm(t, "BatchNorm1d"),
+    ),
+    LayerCase(
+        "LayerNorm",
+        _layer_norm,
+        lambda x: GAMMA * _normalized(x) + BETA,
+        lambda t: _torch_norm(t, "LayerNorm"),
+    ),
     LayerCase("Dropout", lambda _: nn.Dropout(0.4, seed=3), lambda x: x),
+    LayerCase("AlphaDropout", lambda _: nn.AlphaDropout(0.4, seed=3), lambda x: x),
+    LayerCase("GaussianNoise", lambda _: nn.GaussianNoise(0.5, seed=3), lambda x: x),
+    LayerCase("Flatten", lambda _: nn.Flatten(), lambda x: x, lambda t: t.nn.Flatten()),
+    LayerCase(
+        "Flatten",
+        lambda _: nn.Flatten(),
+        lambda x: np.array([[*sample[0], *sample[1], *sample[2]] for sample in x]),
+        lambda t: t.nn.Flatten(),
+        inputs=rng.normal(size=(2, 3, 2)),
+    ),
+    LayerCase(
+        "Embedding",
+        _embedding,
+        lambda x: np.array([[TABLE[int(code)] for code in row] for row in x]),
+        _torch_embedding,
+        inputs=CODES,
+    ),
+    LayerCase(
+        "Residual",
+        lambda dtype: nn.Residual(_square(1, dtype), nn.Tanh(), _square(2, dtype)),
+        lambda x: x + _squared(2, np.tanh(_squared(1, x))),
+    ),
+    LayerCase(
+        "Parallel",
+        lambda dtype: nn.Parallel(nn.Linear(), _dense(dtype), _sequential(dtype)),
+        lambda x: np.array(
+            [
+                [*row, *(row @ WEIGHTS + BIASES)[0], *_softmax(np.tanh(row @ WEIGHTS + BIASES))[0]]
+                for row in x
+            ]
+        ),
+    ),
     LayerCase("Sequential", _sequential, lambda x: _softmax(np.tanh(x @ WEIGHTS + BIASES))),
 ]
 

@@ -210,10 +210,15 @@ def _assert_close(what: str, actual: Array, expected: Any) -> None:
 
 
 def _to_float64(layer: Layer) -> Layer:
-    """A copy of the layer with float64 parameters, on the same backend."""
+    """A copy of the layer with float64 parameters and buffers, on the same backend."""
     double = copy.deepcopy(layer)
     if double._flat is not None:
         FlatParameters(double, double.flat.backend, "float64")
+    for _, part in double.walk():
+        for name, array in part._buffers.items():
+            backend = backend_of(array)
+            if backend.is_floating(array.dtype):
+                part._buffers[name] = backend.asarray(array, "float64")
     return double
 
 
