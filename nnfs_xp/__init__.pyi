@@ -1,6 +1,6 @@
 """What the package offers, as a type checker and a reader see it; loaded by __init__.py."""
 
-from . import data, errors, layers, losses, metrics, optimizers
+from . import data, errors, layers, losses, metrics, optimizers, plots, training
 from .backend import Backend, available_backends, get_backend, to_numpy
 from .errors import NnfsError
 from .interop import load, save
@@ -38,7 +38,7 @@ from .schedules import (
     Schedule,
     StepDecay,
 )
-from .training import History, Trainer
+from .training import GradientFlow, History, Trainer
 
 __version__: str
 
@@ -58,6 +58,7 @@ __all__ = [
     "Dropout",
     "ExponentialDecay",
     "Gradient",
+    "GradientFlow",
     "History",
     "InverseTimeDecay",
     "Layer",
@@ -95,6 +96,8 @@ __all__ = [
     "losses",
     "metrics",
     "optimizers",
+    "plots",
     "save",
     "to_numpy",
+    "training",
 ]
