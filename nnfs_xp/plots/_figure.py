@@ -33,9 +33,10 @@ def new_figure(width: float, height: float, title: str = "") -> Figure:
     """
     try:
         from matplotlib.figure import Figure
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
     except ImportError:
         raise BackendError("pictures need Matplotlib; pip install 'nnfs-xp[plot]'") from None
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06))
     # IPython shows figures of pyplot only, unless they say how.
     figure._repr_png_ = partial(_as_bytes, figure, "png", 100)  # type: ignore[attr-defined] # IPython's
     if title:
@@ -49,8 +50,8 @@ def panels(
     """A figure with n panels of so many inches each, in rows of at most so many columns."""
     columns = min(n, columns)
     rows = ceil(n / columns)
-    head = 0.4 if title else 0.0
-    figure = new_figure(width * columns, height * rows + head, title)
+    head, least = (0.4, 4.4) if title else (0.0, 0.0)
+    figure = new_figure(max(width * columns, least), height * rows + head, title)
     axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
     for unused in axes[n:]:
         unused.remove()
@@ -90,6 +91,6 @@ def plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def shorten(text: str, most: int = 18) -> str:
+def shorten(text: str, most: int = 24) -> str:
     """The text, or its beginning where it is long, as Matplotlib takes it."""
     return plain(text if len(text) <= most else text[: most - 1] + "…")

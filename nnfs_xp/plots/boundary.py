@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     Real = np.ndarray[Any, np.dtype[np.float64]]
 
 _MARKERS = "os^DvPX"
+_MOST_CHARACTERS = 24
 
 
 def plot_decision_boundary(
@@ -87,7 +88,8 @@ def plot_decision_boundary(
         raise LabelError(f"`y` must hold classes from 0 to {k - 1}; got {labels.max()}.")
     names = class_names(classes, k)
 
-    figure = new_figure(6.4, 4.8)
+    room = 0.08 * min(max(map(len, names)), _MOST_CHARACTERS)
+    figure = new_figure(6.2 + room, 4.8)
     axes = figure.subplots()
     _draw_regions(axes, x1, x2, scores.reshape(side, side, k))
     _draw_points(axes, points, labels, names)
@@ -158,5 +160,5 @@ def _draw_points(
             marker=_MARKERS[index % len(_MARKERS)],
             edgecolors="black",
             linewidths=0.4,
-            label=shorten(names[index]),
+            label=shorten(names[index], _MOST_CHARACTERS),
         )

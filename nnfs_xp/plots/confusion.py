@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _MOST_CLASSES = 1000
 _MOST_WITH_NUMBERS = 30
+_MOST_CHARACTERS = 30
 
 
 def plot_confusion_matrix(
@@ -66,13 +67,14 @@ def plot_confusion_matrix(
     size = min(max(0.45 * k, 2.6), 11.0)
     accuracy = np.mean(true == predicted)
     n = "1 sample" if len(true) == 1 else f"{len(true):,} samples"
-    figure = new_figure(size + 1.8, size + 1.8, f"{n}, accuracy {accuracy:.4f}")
+    room = 1.2 + 0.08 * min(max(map(len, names)), _MOST_CHARACTERS)
+    figure = new_figure(size + room, size + room, f"{n}, accuracy {accuracy:.4f}")
     axes = figure.subplots()
     image = axes.imshow(_shares(counts), cmap="Blues", vmin=0, vmax=1)
     if k <= _MOST_WITH_NUMBERS:
         _write_numbers(axes, counts, normalize, points=72 * size / k)
     else:
-        figure.colorbar(image, ax=axes, label="share of the true class")
+        figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
     _name_axes(axes, names)
     return finish(figure, path)
 
@@ -112,7 +114,7 @@ def _number(count: int, share: float, normalize: bool) -> str:
 def _name_axes(axes: Axes, names: list[str]) -> None:
     every = max(1, -(-len(names) // 40))
     ticks = range(0, len(names), every)
-    labels = [shorten(names[tick]) for tick in ticks]
+    labels = [shorten(names[tick], _MOST_CHARACTERS) for tick in ticks]
     tilted = max(map(len, labels)) > 3
     axes.set_xticks(ticks, labels, rotation=90 if tilted else 0)
     axes.set_yticks(ticks, labels)

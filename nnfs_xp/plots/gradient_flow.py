@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Values = np.ndarray[Any, np.dtype[np.float64]]
 
 _MOST_IN_LEGEND = 12
-_MOST_POINTS = 400
+_MOST_POINTS = 200
 
 
 def plot_gradient_flow(
@@ -25,8 +25,8 @@ def plot_gradient_flow(
 ) -> Figure:
     """Draw the norm of each layer's gradient over the training steps, on a logarithmic scale.
 
-    Lines far apart show gradients that vanish or explode on their way back. Of more than 400
-    steps, the median of each of 400 stretches is drawn.
+    Lines far apart show gradients that vanish or explode on their way back. Of more than 200
+    steps, the median of each of 200 stretches is drawn.
 
     Parameters
     ----------
@@ -94,12 +94,18 @@ def _colors(n: int) -> Values:
     """From dark for the first layer to light for the last."""
     from matplotlib import colormaps
 
-    return np.asarray(colormaps["viridis"](np.linspace(0, 0.9, n)))
+    return np.asarray(colormaps["viridis"](np.linspace(0, 0.85, n)))
 
 
 def _add_color_bar(figure: Figure, n: int) -> None:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import ListedColormap, Normalize
+    from matplotlib.ticker import MaxNLocator
 
     scale = ScalarMappable(Normalize(0.5, n + 0.5), ListedColormap(_colors(n).tolist()))
-    figure.colorbar(scale, ax=figure.axes, label="layer with parameters, counted from the input")
+    figure.colorbar(
+        scale,
+        ax=figure.axes,
+        label="layer with parameters, counted from the input",
+        ticks=MaxNLocator(integer=True),
+    )

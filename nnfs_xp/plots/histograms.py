@@ -101,8 +101,8 @@ def _outputs(layer: Layer, inputs: Array, prefix: str = "") -> Iterator[tuple[st
 
 
 def _histograms(arrays: dict[str, Array], title: str, unit: str) -> Figure:
-    columns = 4 if len(arrays) > 6 else min(len(arrays), 3)
-    figure, axes = panels(len(arrays), columns, width=2.9, height=2.5, title=title)
+    columns = 4 if len(arrays) > 9 else 2 if len(arrays) in (2, 4) else min(len(arrays), 3)
+    figure, axes = panels(len(arrays), columns, width=3.1, height=2.5, title=title)
     for index, (panel, (name, array)) in enumerate(zip(axes, arrays.items(), strict=True)):
         values = to_numpy(array).ravel().astype(np.float64)
         _draw_histogram(panel, name, values)
@@ -113,6 +113,8 @@ def _histograms(arrays: dict[str, Array], title: str, unit: str) -> Figure:
 
 
 def _draw_histogram(axes: Axes, name: str, values: np.ndarray[Any, Any]) -> None:
+    from matplotlib.ticker import EngFormatter, MaxNLocator
+
     finite = values[np.isfinite(values)]
     lost = len(values) - len(finite)
     facts = [f"{lost:,} not finite"] if lost else []
@@ -127,5 +129,7 @@ def _draw_histogram(axes: Axes, name: str, values: np.ndarray[Any, Any]) -> None
             axes.bar([low], [len(finite)], width=0.02 * abs(low) or 0.02, color=COLORS[0])
             facts.append(f"all {low:.3g}")
     axes.set_title(f"{name}\n{', '.join(facts)}", fontsize=9)
-    axes.ticklabel_format(style="sci", scilimits=(-3, 4), axis="both")
+    axes.ticklabel_format(axis="x", scilimits=(-3, 4))
     axes.locator_params(axis="x", nbins=5)
+    axes.yaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))

@@ -72,10 +72,14 @@ def _draw_curves(axes: Axes, history: Mapping[str, Sequence[float]], name: str) 
         if len(values):
             values = np.where(np.isfinite(values), values, np.nan)
             epochs = np.arange(1, len(values) + 1)
-            line = axes.plot(epochs, values, style, color=color, label=label, marker="o")[0]
-            line.set_markevery(_alone(values).tolist())
+            line = axes.plot(epochs, values, style, color=color, label=label)[0]
+            if _alone(values).any():
+                line.set(marker="o", markevery=_alone(values).tolist())
             if np.isnan(values).all():
                 line.set_label(f"{label}: not finite")
+    last = max(len(history.get(key, [])) for key in (name, f"val_{name}"))
+    margin = 0.05 * (last - 1) or 0.5
+    axes.set_xlim(1 - margin, last + margin)
     axes.set_xlabel("epoch")
     axes.set_ylabel(plain(name.replace("_", " ")))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

@@ -76,13 +76,13 @@ def plot_misclassified(
     chosen = wrong[:n]
     title = f"{len(wrong):,} of {len(true):,} samples misclassified"
     if len(chosen) < len(wrong):
-        title += f"; the first {len(chosen)}"
+        title += f"; the first {len(chosen)}" if len(chosen) > 1 else "; the first"
     columns = max(isqrt(len(chosen) - 1) + 1, 3)
-    figure, axes = panels(len(chosen), columns, width=1.5, height=1.75, title=title)
+    figure, axes = panels(len(chosen), columns, width=1.7, height=2.0, title=title)
     for panel, image, index in zip(axes, between_0_and_1(images[chosen]), chosen, strict=True):
         panel.imshow(image, cmap="gray", vmin=0, vmax=1)
-        says = f"{shorten(names[predicted[index]], 14)}\nis {shorten(names[true[index]], 14)}"
-        panel.set_title(says, fontsize=9)
+        truth, guess = (shorten(names[label[index]], 14) for label in (true, predicted))
+        panel.set_title(f"true {truth}\npredicted {guess}", fontsize=9)
         panel.set_axis_off()
     return finish(figure, path)
 

@@ -90,11 +90,13 @@ def _draw(figure: Figure, image: Grid, **options: Any) -> Any:
 
 
 def _matrix(weights: Grid, title: str) -> Figure:
+    from matplotlib.ticker import MaxNLocator
+
     figure = new_figure(6.4, 4.0, title)
     axes = _draw(figure, weights, aspect="auto", interpolation="nearest")
     axes.set(xlabel="neuron", ylabel="input")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     return figure
 
 
