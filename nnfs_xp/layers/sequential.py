@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import Any
 
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, host_generator
 from nnfs_xp.errors import ArgumentError, ShapeError
+from nnfs_xp.layers import summary
 from nnfs_xp.layers.base import Layer
 
 
@@ -109,28 +109,26 @@ class Sequential(Layer):
             input_shape = layer.output_shape(input_shape)
         return input_shape
 
+    def child_input_shapes(
+        self, input_shape: tuple[int, ...] | None
+    ) -> list[tuple[int, ...] | None]:
+        shapes = []
+        for layer in self.children:
+            input_shape = layer.input_shape if input_shape is None else input_shape
+            shapes.append(input_shape)
+            input_shape = None if input_shape is None else layer.output_shape(input_shape)
+        return shapes
+
     def summary(self) -> str:
-        """A table of the layers: name, shape of a sample's output, number of parameters."""
-        rows = [("", "Layer", "Output shape", "Parameters")]
-        shape = self.input_shape
-        for index, layer in enumerate(self.children):
-            shape = None if shape is None else layer.output_shape(shape)
-            size = sum(prod(array.shape) for array in layer.parameters().values())
-            text = "as the inputs" if shape is None else f"(batch, {', '.join(map(str, shape))})"
-            rows.append((str(index), type(layer).__name__, text, f"{size:,}"))
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            f"{a:>{widths[0]}}  {b:<{widths[1]}}  {c:<{widths[2]}}  {d:>{widths[3]}}"
-            for a, b, c, d in rows
-        ]
-        lines.insert(1, "-" * len(lines[0]))
-        lines.append(lines[1])
-        if self._flat is None:
-            lines.append("no parameters")
-        else:
-            flat = self.flat
-            lines.append(f"{flat.size:,} parameters, {flat.dtype}, on {flat.backend.name}")
-        return "\n".join(lines)
+        """A table of the layers: place, name, shape of the output, parameters and their memory.
+
+        The layers within a layer follow it, indented; its own row counts their parameters too.
+        """
+        return summary.text(self)
+
+    def _repr_html_(self) -> str:
+        """The same table, for a notebook."""
+        return summary.html(self)
 
     def _check_chain(self) -> None:
         ids = [id(layer) for _, layer in self.walk()]

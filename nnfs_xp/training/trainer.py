@@ -132,7 +132,7 @@ class Trainer:
         shuffle : bool
             Whether each epoch takes the samples in a new order.
         progress : bool
-            Whether to show a bar, where standard error is a terminal.
+            Whether to show a line for each epoch, on a terminal or in a notebook.
 
         Returns
         -------
@@ -160,7 +160,7 @@ class Trainer:
             metric.prepare(y)
         self.history = history = History()
         n = X.shape[0]
-        with Progress(self.epoch + epochs, n, shown=progress) as bar:
+        with Progress(self.epoch + epochs, n, batch_size, shown=progress) as bar:
             for _ in range(epochs):
                 bar.begin_epoch(self.epoch + 1)
                 order = host_generator(self.seed, self.epoch).permutation(n)
