@@ -22,13 +22,14 @@ import numpy as np
 
 import nnfs_xp as nn
 from nnfs_xp._checks import check_range
-from nnfs_xp.data import hold_out
+from nnfs_xp.data import Split, hold_out
 from nnfs_xp.data.tables import read_numbers
-from nnfs_xp.errors import ArgumentError, BackendError, DataError, DivergenceError, NnfsError
+from nnfs_xp.errors import ArgumentError, DataError, DivergenceError, NnfsError
 from nnfs_xp.interop.atomic import write_atomically
+from nnfs_xp.pictures import PICTURES, draw_pictures
 from nnfs_xp.recipes import RECIPES, Recipe, build_classifier, find_recipe
 
-MODEL, RUN, HISTORY, PICTURE = "model.safetensors", "run.json", "history.csv", "training.png"
+MODEL, RUN, HISTORY = "model.safetensors", "run.json", "history.csv"
 
 _VALIDATION_SHARE = 0.1
 _BROKEN_PIPE = 141
@@ -197,7 +198,7 @@ def _train(options: argparse.Namespace) -> int:
     recipe = replace(recipe, **given)
     backend = nn.get_backend(options.backend)
     optimizer = nn.Adam(recipe.learning_rate, decay=recipe.decay)
-    X, y, X_test, y_test = recipe.load()
+    X, y, X_test, y_test = data = recipe.load()
     X, y, X_val, y_val = hold_out(X, y, share=_VALIDATION_SHARE, seed=options.seed)
     model = build_classifier(
         X.shape[1], recipe.hidden, len(recipe.classes), recipe.dropout, options.seed
@@ -246,7 +247,7 @@ def _train(options: argparse.Namespace) -> int:
         trainer.history.to_csv(folder / HISTORY)
         test = trainer.evaluate(X_test, y_test)
         _write_run(folder, {**run, "test": test})
-        _draw(folder, trainer.history, options.dataset)
+        _draw(folder, trainer, recipe, data, options.dataset)
     except KeyboardInterrupt:
         interrupted = True
     except OSError as error:
@@ -273,7 +274,7 @@ def _make_folder(out: Path | None, dataset: str) -> Path:
         while out.exists():
             count += 1
             out = Path("runs") / f"{name}-{count}"
-    for name in (MODEL, RUN, HISTORY, PICTURE):
+    for name in (MODEL, RUN, HISTORY, *PICTURES):
         if (out / name).exists():
             raise ArgumentError(
                 f"{out} already holds a {name}. Name another --out, or delete it first."
@@ -291,16 +292,11 @@ def _write_run(folder: Path, run: dict[str, Any]) -> None:
     write_atomically(folder / RUN, (json.dumps(run, indent=2) + "\n").encode())
 
 
-def _draw(folder: Path, history: nn.History, dataset: str) -> None:
-    if not history.epochs:
-        return
-    from nnfs_xp.plots import plot_history
-
+def _draw(folder: Path, trainer: nn.Trainer, recipe: Recipe, data: Split, name: str) -> None:
     try:
-        plot_history(history, folder / PICTURE, title=dataset)
-    except (BackendError, OSError) as error:
-        (folder / PICTURE).unlink(missing_ok=True)
-        print(f"no picture of the training: {error}", file=sys.stderr)
+        draw_pictures(folder, trainer, recipe, data, name)
+    except (NnfsError, OSError) as error:
+        print(f"not all pictures could be drawn: {error}", file=sys.stderr)
 
 
 def _open_run(folder: Path, dataset: str | None) -> tuple[nn.Layer, str, Recipe]:
@@ -368,7 +364,7 @@ def _predict(options: argparse.Namespace) -> int:
 
 def _check_output(options: argparse.Namespace) -> None:
     """Refuse to write the predictions over what they are made from."""
-    kept = [options.file, *(options.folder / name for name in (MODEL, RUN, HISTORY, PICTURE))]
+    kept = [options.file, *(options.folder / name for name in (MODEL, RUN, HISTORY, *PICTURES))]
     if options.output is not None and options.output.resolve() in [p.resolve() for p in kept]:
         raise ArgumentError(f"--output {options.output} would overwrite what is still needed.")
 
