@@ -58,10 +58,10 @@ def plot_confusion_matrix(
         Matplotlib is not installed.
     """
     true, predicted = label_pair(y_true, y_pred)
-    names = class_names(classes, int(max(true.max(), predicted.max())) + 1)
-    k = len(names)
+    k = max(int(max(true.max(), predicted.max())) + 1, 0 if classes is None else len(classes))
     if k > _MOST_CLASSES:
         raise ArgumentError(f"{k} classes are more than the {_MOST_CLASSES} that can be drawn.")
+    names = class_names(classes, k)
     counts = np.bincount(true * k + predicted, minlength=k * k).reshape(k, k)
 
     size = min(max(0.45 * k, 2.6), 11.0)

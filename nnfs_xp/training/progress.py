@@ -96,11 +96,11 @@ class Progress:
 
     def _draw(self, parts: Sequence[str], gives_way: Sequence[str], *, bar: bool) -> None:
         if self._place == "terminal":
-            columns = get_terminal_size().columns  # it may have been resized
+            columns = get_terminal_size().columns - 1  # each time: it may have been resized
             form = f"{self._name} |{{bar:{_BAR}}}| " if bar else f"{self._name} "
             taken = len(self._name) + 1 + (_BAR + 3 if bar else 0)
             self._bar.ncols, self._bar.bar_format = columns, form + "{desc}"
-            parts = _fitted(parts, gives_way, columns - 1 - taken)
+            parts = _fitted(parts, gives_way, columns - taken)
         self._bar.set_description_str(" ".join(parts), refresh=False)
         self._bar.update(self._pending)
         self._bar.refresh()
