@@ -80,6 +80,19 @@ def test_a_wide_terminal_shows_all(terminal, monkeypatch):
     assert "top_5_accuracy 0.9876 (val 0.9876)" in last
 
 
+def test_an_epoch_that_goes_on_counts_what_was_done_before(terminal, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    now = iter([0.0, 0.0, 1.0, 1.0, 2.0, 2.0, 2.0])
+    monkeypatch.setattr(progress, "monotonic", lambda: next(now))
+    with Progress(2, 1000, 100, shown=True) as line:
+        line.begin_epoch(2, done=700)
+        line.end_batch(100, lambda: {"loss": 0.5})
+        line.end_epoch({"loss": 0.5})
+    during, last = terminal.last_two()
+    assert "step 8/10 loss 0.5 100 samples/s 0:02 left" in during
+    assert last == "epoch 2/2 loss 0.5 50 samples/s"
+
+
 def test_what_gives_way_does_so_in_order():
     parts = ["step 1/9", "loss 1", "accuracy 1", "1 samples/s", "0:01 left"]
     gives_way = (parts[3], parts[0])

@@ -37,7 +37,7 @@ class Progress:
     def __init__(self, epochs: int, n_samples: int, batch_size: int, *, shown: bool) -> None:
         self._epochs = epochs
         self._n_samples = n_samples
-        self._n_steps = ceil(n_samples / batch_size)
+        self._batch_size = batch_size
         self._place = _place() if shown else None
         self._bar: Any = None
 
@@ -53,11 +53,11 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
 
-    def begin_epoch(self, epoch: int) -> None:
-        """Start a line."""
+    def begin_epoch(self, epoch: int, done: int = 0) -> None:
+        """Start a line, with so many samples done before."""
         self._name = f"epoch {epoch}/{self._epochs}"
         self._epochs_left = self._epochs - epoch
-        self._steps, self._pending, self._done = 0, 0, 0
+        self._before, self._pending, self._done = done, done, 0
         self._begin = monotonic()
         self._due = self._begin + _SECONDS
         if self._place == "terminal":
@@ -72,27 +72,30 @@ class Progress:
 
     def end_batch(self, n_samples: int, read: Callable[[], Mapping[str, float]]) -> None:
         """Count samples; when due, read the figures and draw."""
-        self._steps += 1
         self._pending += n_samples
         self._done += n_samples
         if self._bar is not None and monotonic() >= self._due:
             figures = _texts(read())
             rate = self._done / (monotonic() - self._begin)
-            left = (self._n_samples * (1 + self._epochs_left) - self._done) / rate
-            step, speed = f"step {self._steps}/{self._n_steps}", _rate(rate)
+            done = self._before + self._done
+            left = (self._n_samples * (1 + self._epochs_left) - done) / rate
+            step, speed = f"step {self._steps(done)}/{self._steps(self._n_samples)}", _rate(rate)
             self._draw([step, *figures, speed, f"{_clock(left)} left"], (speed, step), bar=True)
 
     def end_epoch(self, figures: Mapping[str, float]) -> None:
         """Draw the epoch's figures and leave them standing."""
         if self._place is None:
             return
-        rate = self._n_samples / max(monotonic() - self._begin, 1e-9)
+        rate = self._done / max(monotonic() - self._begin, 1e-9)
         parts = [*_texts(figures), _rate(rate)]
         if self._bar is not None:
             self._draw(parts, parts[-1:], bar=False)
             self._bar.close()
         else:
             sys.stdout.write(" ".join([self._name, *parts]) + "\n")
+
+    def _steps(self, n_samples: int) -> int:
+        return ceil(n_samples / self._batch_size)
 
     def _draw(self, parts: Sequence[str], gives_way: Sequence[str], *, bar: bool) -> None:
         if self._place == "terminal":
