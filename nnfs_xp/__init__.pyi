@@ -1,6 +1,6 @@
 """What the package offers, as a type checker and a reader see it; loaded by __init__.py."""
 
-from . import data, errors, initializers, layers, losses, metrics, optimizers
+from . import data, errors, initializers, layers, losses, metrics, optimizers, plots, training
 from .backend import Backend, available_backends, get_backend, register_backend, to_numpy
 from .errors import NnfsError
 from .interop import load, save
@@ -77,6 +77,7 @@ from .training import (
     Checkpoints,
     CSVLogger,
     EarlyStopping,
+    GradientFlow,
     History,
     LambdaCallback,
     ModelCheckpoint,
@@ -125,6 +126,7 @@ __all__ = [
     "FocalLoss",
     "GaussianNoise",
     "Gradient",
+    "GradientFlow",
     "Hinge",
     "History",
     "Huber",
@@ -178,7 +180,9 @@ __all__ = [
     "losses",
     "metrics",
     "optimizers",
+    "plots",
     "register_backend",
     "save",
     "to_numpy",
+    "training",
 ]

@@ -91,6 +91,15 @@ class Layer:
         """
         return input_shape
 
+    def child_input_shapes(
+        self, input_shape: tuple[int, ...] | None
+    ) -> list[tuple[int, ...] | None]:
+        """The shape of one sample that each of the children takes, None where it is unknown.
+
+        For containers, to be shown in a summary. By default each takes what the container does.
+        """
+        return [input_shape for _ in self.children]
+
     def regularization_loss(self) -> Array | None:
         """The penalty on the layer's parameters, a 0-d array, or None where there is none."""
         return None

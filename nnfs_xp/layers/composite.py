@@ -97,6 +97,16 @@ class Row(Composite):
                 return None  # what comes out of this layer tells nothing of what goes in
         return None
 
+    def child_input_shapes(
+        self, input_shape: tuple[int, ...] | None
+    ) -> list[tuple[int, ...] | None]:
+        shapes = []
+        for layer in self.children:
+            input_shape = layer.input_shape if input_shape is None else input_shape
+            shapes.append(input_shape)
+            input_shape = None if input_shape is None else layer.output_shape(input_shape)
+        return shapes
+
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         for layer in self.children:
             input_shape = layer.output_shape(input_shape)

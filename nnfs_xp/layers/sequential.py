@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from math import prod
-
+from nnfs_xp.layers import summary
 from nnfs_xp.layers.composite import Row
 
 
@@ -37,24 +36,12 @@ class Sequential(Row):
     """
 
     def summary(self) -> str:
-        """A table of the layers: name, shape of a sample's output, number of parameters."""
-        rows = [("", "Layer", "Output shape", "Parameters")]
-        shape = self.input_shape
-        for index, layer in enumerate(self.children):
-            shape = None if shape is None else layer.output_shape(shape)
-            size = sum(prod(array.shape) for array in layer.parameters().values())
-            text = "as the inputs" if shape is None else f"(batch, {', '.join(map(str, shape))})"
-            rows.append((str(index), type(layer).__name__, text, f"{size:,}"))
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            f"{a:>{widths[0]}}  {b:<{widths[1]}}  {c:<{widths[2]}}  {d:>{widths[3]}}"
-            for a, b, c, d in rows
-        ]
-        lines.insert(1, "-" * len(lines[0]))
-        lines.append(lines[1])
-        if self._flat is None:
-            lines.append("no parameters")
-        else:
-            flat = self.flat
-            lines.append(f"{flat.size:,} parameters, {flat.dtype}, on {flat.backend.name}")
-        return "\n".join(lines)
+        """A table of the layers: place, name, shape of the output, parameters and their memory.
+
+        The layers within a layer follow it, indented; its own row counts their parameters too.
+        """
+        return summary.text(self)
+
+    def _repr_html_(self) -> str:
+        """The same table, for a notebook."""
+        return summary.html(self)

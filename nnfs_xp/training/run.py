@@ -88,7 +88,7 @@ class Run:
         self._begin(resume)
         last_epoch = self.first_epoch + epochs
         with (
-            Progress(last_epoch, self.n_samples, shown=progress) as bar,
+            Progress(last_epoch, self.n_samples, self.batch_size, shown=progress) as bar,
             StopSignals() if self.checkpoints else _no_signals() as signals,
         ):
             try:

@@ -169,7 +169,7 @@ class Trainer:
         shuffle : bool
             Whether each epoch takes the samples in a new order.
         progress : bool
-            Whether to show a line, where standard error is a terminal.
+            Whether to show a line for each epoch, on a terminal or in a notebook.
         callbacks : sequence of Callback
         checkpoint : str, Path or Checkpoints, optional
             A folder: the state of the training is kept there at the end of each epoch, and more
