@@ -5,9 +5,9 @@ from __future__ import annotations
 from operator import index
 from typing import Any
 
-from nnfs_xp._typing import Array, DType
+from nnfs_xp._typing import Array, DType, Namespace
 from nnfs_xp.backend import Backend, backend_of
-from nnfs_xp.errors import ArgumentError, BackendError, DTypeError, ShapeError
+from nnfs_xp.errors import ArgumentError, BackendError, DTypeError, LabelError, ShapeError
 
 
 def check_batch(
@@ -77,6 +77,102 @@ def _refuse_features(name: str, shape: tuple[int, ...], n_features: int) -> None
     raise ShapeError(f"`{name}` must have shape (batch, {n_features}); got {shape}.{hint}")
 
 
+def check_pair(y_pred: Array, y_true: Array) -> Backend:
+    """Refuse predictions that are no batch of rows, and targets elsewhere; return the backend."""
+    backend = check_batch("y_pred", y_pred)
+    if y_pred.ndim != 2:
+        raise ShapeError(
+            f"`y_pred` must have shape (batch, outputs); got {tuple(y_pred.shape)}. "
+            "Flatten what belongs to one sample."
+        )
+    if not backend.owns(y_true):
+        raise BackendError(
+            f"`y_pred` and `y_true` must be on one device; got {backend.name} and "
+            f"{backend_of(y_true).name}. Move one with get_backend({backend.name!r}).asarray."
+        )
+    return backend
+
+
+def check_target_dtype(y_pred: Array, y_true: Array, backend: Backend) -> None:
+    """Refuse floating targets of another dtype than the predictions; integers will do."""
+    if y_true.dtype != y_pred.dtype and backend.is_floating(y_true.dtype):
+        raise DTypeError(
+            f"`y_true` must have the dtype of the predictions, {y_pred.dtype}; "
+            f"got {y_true.dtype}. Convert it first."
+        )
+
+
+def match_outputs(y_true: Array, shape: tuple[int, ...]) -> Array:
+    """The targets in the shape (batch, outputs) of the predictions; (batch,) will do for one.
+
+    Nothing else is broadcast: (batch,) against (batch, 1) would silently make (batch, batch).
+    """
+    if tuple(y_true.shape) == tuple(shape):
+        return y_true
+    if y_true.ndim == 1 and tuple(shape) == (y_true.shape[0], 1):
+        return y_true[:, None]
+    raise LabelError(
+        f"`y_true` must have the shape of the predictions, {tuple(shape)}; "
+        f"got {tuple(y_true.shape)}."
+    )
+
+
+def match_targets(y_pred: Array, y_true: Array) -> tuple[Namespace, Array]:
+    """The namespace, and the targets in the shape and dtype of the predictions they must fit."""
+    backend = check_pair(y_pred, y_true)
+    y_true = match_outputs(y_true, y_pred.shape)
+    check_target_dtype(y_pred, y_true, backend)
+    return backend.xp, backend.xp.astype(y_true, y_pred.dtype, copy=False)
+
+
+def check_labels(
+    xp: Namespace, y_true: Array, n_classes: int, n_samples: int | None = None
+) -> None:
+    """Refuse what is neither class indices (batch,) nor one-hot rows (batch, classes)."""
+    shape = tuple(y_true.shape)
+    if y_true.ndim == 2:
+        if shape[1] != n_classes:
+            hint = " For class indices, flatten it to shape (batch,)." if shape[1] == 1 else ""
+            raise LabelError(
+                f"one-hot rows of `y_true` must have {n_classes} columns, one for each output; "
+                f"got shape {shape}.{hint}"
+            )
+    elif y_true.ndim != 1:
+        raise LabelError(
+            "`y_true` must be class indices of shape (batch,) or one-hot rows of shape "
+            f"(batch, classes); got shape {shape}."
+        )
+    elif not xp.isdtype(y_true.dtype, "integral"):
+        raise LabelError(
+            f"class indices must be integers; got {y_true.dtype}. Convert them, with "
+            "astype(int) for example."
+        )
+    if n_samples is not None and shape[0] != n_samples:
+        raise LabelError(
+            f"`y_true` must have one label for each of the {n_samples} samples; got {shape[0]}."
+        )
+
+
+def check_weights(sample_weight: Array, like: Array) -> None:
+    """Refuse weights that are not one number for each sample, where and what `like` is."""
+    backend, n = backend_of(like), like.shape[0]
+    if not backend.owns(sample_weight):
+        raise BackendError(
+            f"`sample_weight` must be on {backend.name}; got {backend_of(sample_weight).name}. "
+            f"Move it with get_backend({backend.name!r}).asarray."
+        )
+    if tuple(sample_weight.shape) != (n,):
+        raise ShapeError(
+            f"`sample_weight` must have shape ({n},), one weight for each sample; "
+            f"got {tuple(sample_weight.shape)}."
+        )
+    if sample_weight.dtype != like.dtype:
+        raise DTypeError(
+            f"`sample_weight` must have the dtype of the predictions, {like.dtype}; "
+            f"got {sample_weight.dtype}. Convert it first."
+        )
+
+
 def check_dtype(dtype: str) -> str:
     """Refuse what names no data type that parameters can have; return the name."""
     if str(dtype) not in ("float32", "float64"):  # so np.dtype("float32") will do
@@ -93,6 +189,16 @@ def check_count(name: str, value: object, *, least: int = 1) -> int:
     if count < least:
         raise ArgumentError(f"`{name}` must be a whole number of at least {least}; got {value!r}.")
     return count
+
+
+def check_initializer(initializer: Any) -> Any:
+    """Refuse what draws no weights."""
+    if initializer is not None and not callable(initializer):
+        raise ArgumentError(
+            "`initializer` must be a function (generator, shape) or None, one of "
+            f"nnfs_xp.initializers for example; got {initializer!r}."
+        )
+    return initializer
 
 
 def pair_of(name: str, value: Any) -> tuple[Any, Any]:

@@ -20,23 +20,22 @@ import numpy as np
 
 import nnfs_xp as nn
 from nnfs_xp._checks import check_range
-from nnfs_xp.data import hold_out
+from nnfs_xp.data import Split, hold_out
 from nnfs_xp.data.tables import read_numbers
 from nnfs_xp.errors import (
     ArgumentError,
-    BackendError,
     DataError,
     DivergenceError,
     NnfsError,
     TrainingWarning,
 )
 from nnfs_xp.interop.atomic import write_atomically
+from nnfs_xp.pictures import PICTURES, draw_pictures
 from nnfs_xp.recipes import RECIPES, Recipe, build_classifier, find_recipe
 from nnfs_xp.runs import (
     CHECKPOINTS,
     HISTORY,
     MODEL,
-    PICTURE,
     RUN,
     choose_settings,
     make_folder,
@@ -242,7 +241,7 @@ def _train(options: argparse.Namespace) -> int:
     recipe = find_recipe(settings.dataset)
     backend = nn.get_backend(options.backend)
     optimizer = nn.Adam(settings.learning_rate, decay=settings.decay)
-    X, y, X_test, y_test = recipe.load()
+    X, y, X_test, y_test = data = recipe.load()
     X, y, X_val, y_val = hold_out(X, y, share=_VALIDATION_SHARE, seed=settings.seed)
     n_classes = len(recipe.classes)
     model = build_classifier(
@@ -281,7 +280,7 @@ def _train(options: argparse.Namespace) -> int:
     test = trainer.evaluate(X_test, y_test)
     try:
         write_run(folder, {**run, "test": test})
-        _draw(folder, trainer.history, settings.dataset)
+        _draw(folder, trainer, recipe, data, settings.dataset)
     except OSError as error:
         raise _incomplete(folder, error) from error
     epochs = "1 epoch" if trainer.epoch == 1 else f"{trainer.epoch} epochs"
@@ -304,16 +303,11 @@ def _incomplete(folder: Path, error: OSError) -> DataError:
     return DataError(f"the model is in {folder}, but not all that goes with it: {error}.")
 
 
-def _draw(folder: Path, history: nn.History, dataset: str) -> None:
-    if not history.epochs:
-        return
-    from nnfs_xp.plots import plot_history
-
+def _draw(folder: Path, trainer: nn.Trainer, recipe: Recipe, data: Split, name: str) -> None:
     try:
-        plot_history(history, folder / PICTURE, title=dataset)
-    except (BackendError, OSError) as error:
-        (folder / PICTURE).unlink(missing_ok=True)
-        print(f"no picture of the training: {error}", file=sys.stderr)
+        draw_pictures(folder, trainer, recipe, data, name)
+    except (NnfsError, OSError) as error:
+        print(f"not all pictures could be drawn: {error}", file=sys.stderr)
 
 
 def _trainer(model: nn.Layer, backend: str) -> nn.Trainer:
@@ -350,7 +344,7 @@ def _predict(options: argparse.Namespace) -> int:
 
 def _check_output(options: argparse.Namespace) -> None:
     """Refuse to write the predictions over what they are made from."""
-    kept = [options.file, *(options.folder / name for name in (MODEL, RUN, HISTORY, PICTURE))]
+    kept = [options.file, *(options.folder / name for name in (MODEL, RUN, HISTORY, *PICTURES))]
     if options.output is not None and options.output.resolve() in [p.resolve() for p in kept]:
         raise ArgumentError(f"--output {options.output} would overwrite what is still needed.")
 

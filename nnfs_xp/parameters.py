@@ -199,10 +199,10 @@ class FlatParameters:
             if value is not None and gradient is not None:
                 layer._values[name][...] = backend.asarray(value, dtype)
                 layer._gradients[name][...] = backend.asarray(gradient, dtype)
-        for layer in {id(layer): layer for layer, _ in self._slots}.values():
+        for _, layer in owner.walk():  # the composites between as well, or they keep theirs alive
             if layer._flat is not None:
                 layer._flat.stale = True
-            layer._flat = self
+                layer._flat = self
         owner._flat = self
 
     def to(self, backend: Backend) -> None:

@@ -36,6 +36,8 @@ class Recipe:
         The widths of the hidden layers.
     epochs, batch_size, learning_rate, decay, dropout
         See `Trainer.fit`, `Adam` and `Dropout`.
+    image_shape : tuple of int, optional
+        (height, width), where the features are the pixels of an image.
     """
 
     load: Callable[[], Split]
@@ -48,6 +50,7 @@ class Recipe:
     learning_rate: float
     decay: float
     dropout: float
+    image_shape: tuple[int, int] | None = None
 
 
 def _spiral() -> Split:
@@ -68,6 +71,7 @@ RECIPES = {
         learning_rate=0.003,
         decay=0.003,
         dropout=0.3,
+        image_shape=(8, 8),
     ),
     "spiral": Recipe(
         load=_spiral,
@@ -92,6 +96,7 @@ RECIPES = {
         learning_rate=0.002,
         decay=0.002,
         dropout=0.2,
+        image_shape=(28, 28),
     ),
     "fashion-mnist": Recipe(
         load=load_fashion_mnist,
@@ -104,6 +109,7 @@ RECIPES = {
         learning_rate=0.002,
         decay=0.002,
         dropout=0.2,
+        image_shape=(28, 28),
     ),
 }
 

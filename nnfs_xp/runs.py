@@ -13,9 +13,10 @@ from nnfs_xp.errors import ArgumentError, DataError
 from nnfs_xp.interop import load
 from nnfs_xp.interop.atomic import write_atomically
 from nnfs_xp.layers import Layer
+from nnfs_xp.pictures import PICTURES
 from nnfs_xp.recipes import Recipe, find_recipe
 
-MODEL, RUN, HISTORY, PICTURE = "model.safetensors", "run.json", "history.csv", "training.png"
+MODEL, RUN, HISTORY = "model.safetensors", "run.json", "history.csv"
 CHECKPOINTS = "checkpoints"
 
 
@@ -84,7 +85,7 @@ def make_folder(out: Path | None, dataset: str, *, resume: bool) -> Path:
         while out.exists():
             count += 1
             out = Path("runs") / f"{name}-{count}"
-    for name in () if resume else (MODEL, RUN, HISTORY, PICTURE, CHECKPOINTS):
+    for name in () if resume else (MODEL, RUN, HISTORY, *PICTURES, CHECKPOINTS):
         if (out / name).exists():
             raise ArgumentError(
                 f"{out} already holds a {name}. Go on with --resume, name another --out, or "

@@ -33,12 +33,13 @@ def _softmax(z: np.ndarray) -> np.ndarray:
 
 @dataclass
 class LayerCase:
-    """A layer, how to build it, and what it should answer to `INPUTS`."""
+    """A layer, how to build it, and what it should answer to its inputs."""
 
     name: str
     build: Callable[[str], nn.Layer]
     reference: Callable[[np.ndarray], np.ndarray]
     torch: Callable[[Any], Any] | None = None
+    inputs: np.ndarray = field(default_factory=lambda: INPUTS, repr=False)
 
 
 def _dense(dtype: str, **keywords: float) -> nn.Dense:
@@ -49,6 +50,75 @@ def _dense(dtype: str, **keywords: float) -> nn.Dense:
 
 def _sequential(dtype: str) -> nn.Sequential:
     return nn.Sequential(_dense(dtype), nn.Tanh(), nn.Softmax())
+
+
+def _gelu(x: float) -> float:
+    return x * (1 + math.erf(x / math.sqrt(2))) / 2
+
+
+def _gelu_tanh(x: float) -> float:
+    return x * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))) / 2
+
+
+GAMMA = rng.uniform(0.5, 2.0, (1, 4))
+BETA = rng.normal(size=(1, 4))
+_RUNNING_MEAN = rng.normal(size=(1, 4))
+_RUNNING_VARIANCE = rng.uniform(0.5, 2.0, (1, 4))
+
+
+def _batch_norm(dtype: str) -> nn.BatchNorm:
+    layer = nn.BatchNorm(4, momentum=0.7, epsilon=1e-3, dtype=dtype)
+    layer.gamma, layer.beta = GAMMA, BETA
+    layer.running_mean, layer.running_variance = _RUNNING_MEAN, _RUNNING_VARIANCE
+    return layer
+
+
+def _layer_norm(dtype: str) -> nn.LayerNorm:
+    layer = nn.LayerNorm(4, epsilon=1e-3, dtype=dtype)
+    layer.gamma, layer.beta = GAMMA, BETA
+    return layer
+
+
+def _normalized(x: np.ndarray) -> np.ndarray:
+    rows = []
+    for row in x:
+        mean = sum(row) / len(row)
+        variance = sum((value - mean) ** 2 for value in row) / len(row)
+        rows.append([(value - mean) / math.sqrt(variance + 1e-3) for value in row])
+    return np.array(rows)
+
+
+def _torch_norm(torch: Any, kind: str) -> Any:
+    module = getattr(torch.nn, kind)(4, eps=1e-3, dtype=torch.float64)
+    module.load_state_dict(
+        {"weight": torch.tensor(GAMMA[0]), "bias": torch.tensor(BETA[0])}, strict=False
+    )
+    return module
+
+
+CODES = np.array([[0.0, 2.0], [1.0, 1.0], [4.0, 0.0]])
+TABLE = rng.normal(size=(5, 3))
+
+
+def _embedding(dtype: str) -> nn.Embedding:
+    layer = nn.Embedding(5, 3, dtype=dtype, seed=0)
+    layer.weights = TABLE
+    return layer
+
+
+def _torch_embedding(torch: Any) -> Any:
+    table = torch.nn.Embedding.from_pretrained(torch.tensor(TABLE))
+    return lambda x: table.to(x.dtype)(x.long()) + 0 * x[..., None]
+
+
+def _square(seed: int, dtype: str) -> nn.Dense:
+    layer = nn.Dense(4, 4, dtype=dtype, weight_regularizer_l2=0.1)
+    layer.weights = np.random.default_rng(seed).normal(size=(4, 4))
+    return layer
+
+
+def _squared(seed: int, x: np.ndarray) -> np.ndarray:
+    return x @ np.random.default_rng(seed).normal(size=(4, 4))
 
 
 LAYERS = [
@@ -80,7 +150,90 @@ LAYERS = [
     LayerCase("Tanh", lambda _: nn.Tanh(), np.vectorize(math.tanh), lambda t: t.nn.Tanh()),
     LayerCase("Softmax", lambda _: nn.Softmax(), _softmax, lambda t: t.nn.Softmax(dim=1)),
     LayerCase("Linear", lambda _: nn.Linear(), lambda x: x, lambda t: t.nn.Identity()),
+    LayerCase("GELU", lambda _: nn.GELU(), np.vectorize(_gelu), lambda t: t.nn.GELU()),
+    LayerCase(
+        "GELU",
+        lambda _: nn.GELU("tanh"),
+        np.vectorize(_gelu_tanh),
+        lambda t: t.nn.GELU(approximate="tanh"),
+    ),
+    LayerCase(
+        "SiLU",
+        lambda _: nn.SiLU(),
+        np.vectorize(lambda x: x / (1 + math.exp(-x))),
+        lambda t: t.nn.SiLU(),
+    ),
+    LayerCase(
+        "ELU",
+        lambda _: nn.ELU(),
+        np.vectorize(lambda x: x if x > 0 else math.exp(x) - 1),
+        lambda t: t.nn.ELU(),
+    ),
+    LayerCase(
+        "ELU",
+        lambda _: nn.ELU(0.3),
+        np.vectorize(lambda x: x if x > 0 else 0.3 * (math.exp(x) - 1)),
+        lambda t: t.nn.ELU(0.3),
+    ),
+    LayerCase(
+        "SELU",
+        lambda _: nn.SELU(),
+        np.vectorize(
+            lambda x: 1.0507009873554805 * (x if x > 0 else 1.6732632423543772 * (math.exp(x) - 1))
+        ),
+        lambda t: t.nn.SELU(),
+    ),
+    LayerCase(
+        "Softplus",
+        lambda _: nn.Softplus(),
+        np.vectorize(lambda x: math.log(1 + math.exp(x))),
+        lambda t: t.nn.Softplus(),
+    ),
+    LayerCase(
+        "BatchNorm",
+        _batch_norm,
+        lambda x: GAMMA * (x - _RUNNING_MEAN) / np.sqrt(_RUNNING_VARIANCE + 1e-3) + BETA,
+        lambda t: _torch_norm(t, "BatchNorm1d"),
+    ),
+    LayerCase(
+        "LayerNorm",
+        _layer_norm,
+        lambda x: GAMMA * _normalized(x) + BETA,
+        lambda t: _torch_norm(t, "LayerNorm"),
+    ),
     LayerCase("Dropout", lambda _: nn.Dropout(0.4, seed=3), lambda x: x),
+    LayerCase("AlphaDropout", lambda _: nn.AlphaDropout(0.4, seed=3), lambda x: x),
+    LayerCase("GaussianNoise", lambda _: nn.GaussianNoise(0.5, seed=3), lambda x: x),
+    LayerCase("Flatten", lambda _: nn.Flatten(), lambda x: x, lambda t: t.nn.Flatten()),
+    LayerCase(
+        "Flatten",
+        lambda _: nn.Flatten(),
+        lambda x: np.array([[*sample[0], *sample[1], *sample[2]] for sample in x]),
+        lambda t: t.nn.Flatten(),
+        inputs=rng.normal(size=(2, 3, 2)),
+    ),
+    LayerCase(
+        "Embedding",
+        _embedding,
+        lambda x: np.array([[TABLE[int(code)] for code in row] for row in x]),
+        _torch_embedding,
+        inputs=CODES,
+    ),
+    LayerCase(
+        "Residual",
+        lambda dtype: nn.Residual(_square(1, dtype), nn.Tanh(), _square(2, dtype)),
+        lambda x: x + _squared(2, np.tanh(_squared(1, x))),
+    ),
+    LayerCase(
+        "Parallel",
+        lambda dtype: nn.Parallel(nn.Linear(), _dense(dtype), _sequential(dtype)),
+        lambda x: np.array(
+            [
+                [*row, *(row @ WEIGHTS + BIASES)[0], *_softmax(np.tanh(row @ WEIGHTS + BIASES))[0]]
+                for row in x
+            ]
+        ),
+    ),
     LayerCase("Sequential", _sequential, lambda x: _softmax(np.tanh(x @ WEIGHTS + BIASES))),
 ]
 
@@ -105,7 +258,12 @@ _Z = rng.normal(size=(5, 3)) * 3  # logits, or values
 _LABELS = np.array([0, 2, 1, 1, 0])
 _ONE_HOT = np.eye(3)[_LABELS]
 _YES = np.array([[0, 1, 1], [1, 0, 0], [1, 1, 1], [0, 0, 0], [1, 0, 1]])
+_RATES = np.exp(_Z / 5)  # not so near 0 that central differences lose the curvature there
+_COUNTS = np.array([[0, 1, 4], [2, 0, 0], [1, 1, 7], [3, 0, 2], [0, 0, 1]])
 _TARGETS = _Z + rng.uniform(0.1, 1.0, (5, 3)) * rng.choice([-1.0, 1.0], (5, 3))
+
+
+_FAR = _Z + rng.uniform(0.1, 4.0, (5, 3)) * rng.choice([-1.0, 1.0], (5, 3))
 
 
 def _binary(p: np.ndarray, y: np.ndarray) -> list[float]:
@@ -113,6 +271,40 @@ def _binary(p: np.ndarray, y: np.ndarray) -> list[float]:
         -sum(math.log(a if b else 1 - a) for a, b in zip(row, truths, strict=True)) / len(row)
         for row, truths in zip(p, y, strict=True)
     ]
+
+
+def _smoothed(p: np.ndarray, shares: np.ndarray, smoothing: float) -> list[float]:
+    """Cross-entropy in which each class gets its part of what is spread."""
+    return [
+        -sum(
+            ((1 - smoothing) * share + smoothing / len(row)) * math.log(value)
+            for value, share in zip(row, truths, strict=True)
+        )
+        for row, truths in zip(p, shares, strict=True)
+    ]
+
+
+def _huber(d: float, delta: float) -> float:
+    return d * d / 2 if abs(d) <= delta else delta * abs(d) - delta * delta / 2
+
+
+def _mean_of(terms: Callable[[float, float], float], y_pred: Any, y_true: Any) -> list[float]:
+    """The mean of a function of predictions and targets over each sample's outputs."""
+    return [
+        sum(terms(float(a), float(b)) for a, b in zip(row, truths, strict=True)) / len(row)
+        for row, truths in zip(y_pred, y_true, strict=True)
+    ]
+
+
+def _cosine(a: np.ndarray, b: np.ndarray) -> float:
+    return math.fsum(a * b) / (math.hypot(*a) * math.hypot(*b))
+
+
+def _torch_focal(t: Any, z: Any, y: Any, gamma: float, alpha: list[float]) -> Any:
+    """As published: a modulating factor on PyTorch's own cross-entropy."""
+    losses = t.nn.functional.cross_entropy(z, y, reduction="none")
+    weights = t.tensor(alpha, dtype=z.dtype)[y]
+    return (weights * (1 - t.exp(-losses)) ** gamma * losses).mean()
 
 
 _NLL = [-math.log(row[label]) for row, label in zip(_P, _LABELS, strict=True)]
@@ -206,6 +398,167 @@ LOSSES = [
         _TARGETS,
         [float(sum(abs(d) for d in row) / 3) for row in _Z - _TARGETS],
         lambda t, z, y: t.nn.functional.l1_loss(z, y),
+    ),
+    LossCase(
+        "CategoricalCrossentropy",
+        nn.CategoricalCrossentropy(label_smoothing=0.1),
+        _P,
+        _LABELS,
+        _smoothed(_P, _ONE_HOT, 0.1),
+        # PyTorch takes log(p) for logits, and so divides by the sum of p, which is 1.
+        lambda t, p, y: (
+            t.nn.functional.cross_entropy(t.log(p), y, label_smoothing=0.1)
+            - t.log(p.sum(dim=1)).mean()
+        ),
+    ),
+    LossCase(
+        "SoftmaxCategoricalCrossentropy",
+        nn.SoftmaxCategoricalCrossentropy(label_smoothing=0.3),
+        _Z,
+        _LABELS,
+        _smoothed(_softmax(_Z), _ONE_HOT, 0.3),
+        lambda t, z, y: t.nn.functional.cross_entropy(z, y, label_smoothing=0.3),
+    ),
+    LossCase(
+        "SoftmaxCategoricalCrossentropy",
+        nn.SoftmaxCategoricalCrossentropy(label_smoothing=0.3),
+        _Z,
+        _ONE_HOT,
+        _smoothed(_softmax(_Z), _ONE_HOT, 0.3),
+        lambda t, z, y: t.nn.functional.cross_entropy(z, y, label_smoothing=0.3),
+    ),
+    LossCase(
+        "BinaryCrossentropy",
+        nn.BinaryCrossentropy(label_smoothing=0.2),
+        _P,
+        _YES,
+        _mean_of(
+            lambda p, y: -math.log(p) * (0.8 * y + 0.1) - math.log(1 - p) * (0.9 - 0.8 * y),
+            _P,
+            _YES,
+        ),
+        lambda t, p, y: t.nn.functional.binary_cross_entropy(p, y.to(p.dtype) * 0.8 + 0.1),
+    ),
+    LossCase(
+        "SigmoidBinaryCrossentropy",
+        nn.SigmoidBinaryCrossentropy(label_smoothing=0.2),
+        _Z,
+        _YES,
+        _mean_of(lambda z, y: math.log(1 + math.exp(-z)) + (0.9 - 0.8 * y) * z, _Z, _YES),
+        lambda t, z, y: t.nn.functional.binary_cross_entropy_with_logits(
+            z, y.to(z.dtype) * 0.8 + 0.1
+        ),
+    ),
+    LossCase(
+        "Huber",
+        nn.Huber(),
+        _Z,
+        _FAR,
+        _mean_of(lambda a, b: _huber(a - b, 1.0), _Z, _FAR),
+        lambda t, z, y: t.nn.HuberLoss()(z, y),
+    ),
+    LossCase(
+        "Huber",
+        nn.Huber(delta=2.5),
+        _Z,
+        _FAR,
+        _mean_of(lambda a, b: _huber(a - b, 2.5), _Z, _FAR),
+        lambda t, z, y: t.nn.HuberLoss(delta=2.5)(z, y),
+    ),
+    LossCase(
+        "Poisson",
+        nn.Poisson(),
+        _Z,
+        _COUNTS,
+        _mean_of(lambda z, y: math.exp(z) - y * z, _Z, _COUNTS),
+        lambda t, z, y: t.nn.PoissonNLLLoss()(z, y),
+    ),
+    LossCase(
+        "Poisson",
+        nn.Poisson(log_input=False),
+        _RATES,
+        _COUNTS,
+        _mean_of(lambda r, y: r - y * math.log(r), _RATES, _COUNTS),
+        lambda t, r, y: t.nn.PoissonNLLLoss(log_input=False, eps=0.0)(r, y),
+    ),
+    LossCase(
+        "CosineLoss",
+        nn.CosineLoss(),
+        _Z,
+        _TARGETS,
+        [1 - _cosine(a, b) for a, b in zip(_Z, _TARGETS, strict=True)],
+        # CosineEmbeddingLoss adds 1e-12 to the squared lengths; this is the same without it.
+        lambda t, z, y: (1 - t.nn.functional.cosine_similarity(z, y)).mean(),
+    ),
+    LossCase(
+        "Hinge",
+        nn.Hinge(),
+        _Z,
+        _YES,
+        _mean_of(lambda z, y: max(0.0, 1 - z if y else 1 + z), _Z, _YES),
+        lambda t, z, y: t.relu(1 - (2 * y.to(z.dtype) - 1) * z).mean(),
+    ),
+    LossCase(
+        "Hinge",
+        nn.Hinge(),
+        _Z[:, :1],
+        _YES[:, 0].astype(float),
+        _mean_of(lambda z, y: max(0.0, 1 - z if y else 1 + z), _Z[:, :1], _YES[:, :1]),
+        lambda t, z, y: t.relu(1 - (2 * y - 1) * z[:, 0]).mean(),
+    ),
+    LossCase(
+        "CategoricalHinge",
+        nn.CategoricalHinge(),
+        _Z,
+        _LABELS,
+        [
+            max(0.0, 1 + max(z for j, z in enumerate(row) if j != label) - row[label])
+            for row, label in zip(_Z, _LABELS, strict=True)
+        ],
+        lambda t, z, y: t.relu(
+            1
+            + z.masked_fill(t.nn.functional.one_hot(y, 3) == 1, -math.inf).amax(1)
+            - z.gather(1, y[:, None])[:, 0]
+        ).mean(),
+    ),
+    LossCase(
+        "CategoricalHinge",
+        nn.CategoricalHinge(),
+        _Z[:, :2],
+        np.eye(2)[_LABELS % 2],
+        [
+            max(0.0, 1 + row[1 - label] - row[label])
+            for row, label in zip(_Z[:, :2], _LABELS % 2, strict=True)
+        ],
+        # Of two classes there is one wrong one, which PyTorch's mean divides by 2.
+        lambda t, z, y: 2 * t.nn.MultiMarginLoss()(z, t.argmax(y, dim=1)),
+    ),
+    LossCase(
+        "FocalLoss",
+        nn.FocalLoss(),
+        _Z,
+        _LABELS,
+        [(1 - math.exp(-nll)) ** 2 * nll for nll in _LOGIT_NLL],
+        lambda t, z, y: _torch_focal(t, z, y, 2.0, [1.0, 1.0, 1.0]),
+    ),
+    LossCase(
+        "FocalLoss",
+        nn.FocalLoss(gamma=0.5, alpha=(0.2, 1.0, 3.0)),
+        _Z,
+        _LABELS,
+        [
+            (0.2, 1.0, 3.0)[label] * (1 - math.exp(-nll)) ** 0.5 * nll
+            for nll, label in zip(_LOGIT_NLL, _LABELS, strict=True)
+        ],
+        lambda t, z, y: _torch_focal(t, z, y, 0.5, [0.2, 1.0, 3.0]),
+    ),
+    LossCase(
+        "FocalLoss",
+        nn.FocalLoss(gamma=0.0),
+        _Z,
+        _ONE_HOT,
+        _LOGIT_NLL,
+        lambda t, z, y: t.nn.functional.cross_entropy(z, y),
     ),
 ]
 
@@ -346,39 +699,224 @@ OPTIMIZERS = [
 
 @dataclass
 class MetricCase:
-    """A metric with predictions and targets, and its value for each sample."""
+    """A metric with predictions and targets, and its figure."""
 
     name: str
-    metric: nn.Metric
+    build: Callable[[], nn.Metric]
     y_pred: np.ndarray
     y_true: np.ndarray
-    expected: list[float] = field(repr=False)
+    figure: Any
+    sklearn: Callable[[Any, np.ndarray, np.ndarray], float] | None = None
+    per_sample: list[float] | None = field(default=None, repr=False)
+
+
+def _of_samples(
+    name: str,
+    build: Callable[[], nn.Metric],
+    y_pred: np.ndarray,
+    y_true: np.ndarray,
+    values: list[float],
+) -> MetricCase:
+    return MetricCase(name, build, y_pred, y_true, sum(values) / len(values), None, values)
 
 
 _SCORES = np.array([[0.2, 0.7, 0.1], [0.9, 0.8, 0.3], [0.1, 0.2, 0.6]])
+_CLOSE = _SCORES + np.array([[0, 0, 0], [0.1, 0, 0], [0.04, -0.1, 0.1]])
+
+# Ten samples of four classes, of which class 3 does not occur. Predicted are
+# 0 0 1 | 1 1 2 2 | 0 2 2; true are
+# 0 0 0 | 1 1 1 1 | 2 2 2.
+_TEN_LABELS = np.array([0, 0, 0, 1, 1, 1, 1, 2, 2, 2])
+_TEN_SCORES = np.eye(4)[[0, 0, 1, 1, 1, 2, 2, 0, 2, 2]] * 2 + rng.uniform(0, 1, (10, 4))
+_TEN_MATRIX = [[2, 1, 0, 0], [0, 2, 2, 0], [1, 0, 2, 0], [0, 0, 0, 0]]
+# Eight yes-or-no answers. Above 0.5 are the scores of 1 1 1 0 | 1 0 0 0; no two are equal.
+_EIGHT_YES = np.array([1, 1, 1, 1, 0, 0, 0, 0])
+_EIGHT_SCORES = np.array([[0.9], [0.8], [0.6], [0.2], [0.7], [0.4], [0.3], [0.1]])
+_FAR_TARGETS = np.array([[1001.0, 5.0], [1003.0, 6.0], [1002.0, 4.0], [1006.0, 5.0]])
+_NEAR = _FAR_TARGETS + np.array([[1.0, 0.5], [-1.0, 0.5], [0.0, -0.5], [2.0, 0.5]])
+
+
+def _one_against_rest(scores: np.ndarray, labels: np.ndarray) -> float:
+    """The area under the ROC curve by its meaning, all pairs; the mean over the classes."""
+    areas = []
+    for label in sorted(set(labels.tolist())):
+        of_class = [row[label] for row, truth in zip(scores, labels, strict=True) if truth == label]
+        of_rest = [row[label] for row, truth in zip(scores, labels, strict=True) if truth != label]
+        wins = [(a > b) + (a == b) / 2 for a in of_class for b in of_rest]
+        areas.append(sum(wins) / len(wins))
+    return sum(areas) / len(areas)
+
 
 METRICS = [
-    MetricCase(
-        "CategoricalAccuracy", nn.CategoricalAccuracy(), _SCORES, np.array([1, 1, 2]), [1, 0, 1]
+    _of_samples(
+        "CategoricalAccuracy", nn.CategoricalAccuracy, _SCORES, np.array([1, 1, 2]), [1, 0, 1]
     ),
-    MetricCase(
-        "CategoricalAccuracy", nn.CategoricalAccuracy(), _SCORES, np.eye(3)[[1, 1, 2]], [1, 0, 1]
+    _of_samples(
+        "CategoricalAccuracy", nn.CategoricalAccuracy, _SCORES, np.eye(3)[[1, 1, 2]], [1, 0, 1]
     ),
-    MetricCase(
+    _of_samples(
         "BinaryAccuracy",
-        nn.BinaryAccuracy(),
+        nn.BinaryAccuracy,
         _SCORES,
         np.array([[0, 1, 1], [1, 1, 0], [1, 1, 0]]),
         [2 / 3, 1, 0],
     ),
+    _of_samples(
+        "BinaryAccuracy",
+        lambda: nn.BinaryAccuracy(0.5),
+        _SCORES[:, :1],
+        np.array([0, 0, 0]),
+        [1, 0, 1],
+    ),
+    _of_samples(
+        "RegressionAccuracy",
+        lambda: nn.RegressionAccuracy(0.05),
+        _SCORES,
+        _CLOSE,
+        [1, 2 / 3, 1 / 3],
+    ),
+    _of_samples(
+        "TopKAccuracy", lambda: nn.TopKAccuracy(1), _SCORES, np.array([1, 1, 2]), [1, 0, 1]
+    ),
+    _of_samples(
+        "TopKAccuracy", lambda: nn.TopKAccuracy(2), _SCORES, np.array([2, 1, 1]), [0, 1, 1]
+    ),
+    _of_samples(
+        "TopKAccuracy",
+        lambda: nn.TopKAccuracy(2),
+        np.array([[0.5, 0.5, 0.5], [0.5, 0.5, 0.5], [0.1, 0.5, 0.5]]),
+        np.eye(3)[[0, 2, 0]],
+        [1, 1, 0],
+    ),
+    _of_samples("MAE", nn.MAE, _SCORES, _CLOSE, [0, 0.1 / 3, 0.08]),
     MetricCase(
-        "BinaryAccuracy", nn.BinaryAccuracy(0.5), _SCORES[:, :1], np.array([0, 0, 0]), [1, 0, 1]
+        "MAE",
+        nn.MAE,
+        _NEAR,
+        _FAR_TARGETS,
+        0.75,
+        lambda m, p, y: m.mean_absolute_error(y, p),
     ),
     MetricCase(
-        "RegressionAccuracy",
-        nn.RegressionAccuracy(0.05),
-        _SCORES,
-        _SCORES + np.array([[0, 0, 0], [0.1, 0, 0], [0.04, -0.1, 0.1]]),
-        [1, 2 / 3, 1 / 3],
+        "RMSE",
+        nn.RMSE,
+        _NEAR[:, 0:1],
+        _FAR_TARGETS[:, 0],
+        math.sqrt(6 / 4),
+        lambda m, p, y: m.root_mean_squared_error(y, p[:, 0]),
+    ),
+    MetricCase("RMSE", nn.RMSE, _NEAR, _FAR_TARGETS, math.sqrt(7 / 8)),
+    MetricCase(
+        "R2",
+        nn.R2,
+        _NEAR,
+        _FAR_TARGETS,
+        (1 - 6 / 14 + 1 - 1 / 2) / 2,
+        lambda m, p, y: m.r2_score(y, p),
+    ),
+    MetricCase(
+        "R2",
+        nn.R2,
+        _NEAR[:, :1],
+        _FAR_TARGETS[:, 0],
+        1 - 6 / 14,
+        lambda m, p, y: m.r2_score(y, p[:, 0]),
+    ),
+    MetricCase("R2", nn.R2, np.full((3, 1), 3.0), np.full(3, 3.0), 1.0),
+    MetricCase("R2", nn.R2, np.array([[3.0], [4.0], [3.0]]), np.full(3, 3.0), 0.0),
+    MetricCase(
+        "ConfusionMatrix",
+        lambda: nn.ConfusionMatrix(4),
+        _TEN_SCORES,
+        _TEN_LABELS,
+        _TEN_MATRIX,
+        lambda m, p, y: m.confusion_matrix(y, p.argmax(1), labels=range(4)),
+    ),
+    MetricCase(
+        "ConfusionMatrix",
+        lambda: nn.ConfusionMatrix(2),
+        _EIGHT_SCORES,
+        _EIGHT_YES,
+        [[3, 1], [1, 3]],
+    ),
+    MetricCase(
+        "Precision",
+        nn.Precision,
+        _TEN_SCORES,
+        _TEN_LABELS,
+        (2 / 3 + 2 / 3 + 2 / 4) / 3,
+        lambda m, p, y: m.precision_score(y, p.argmax(1), average="macro"),
+    ),
+    MetricCase(
+        "Precision",
+        nn.Precision,
+        _EIGHT_SCORES,
+        _EIGHT_YES,
+        3 / 4,
+        lambda m, p, y: m.precision_score(y, p[:, 0] > 0.5),
+    ),
+    MetricCase("Precision", lambda: nn.Precision(threshold=0.95), _EIGHT_SCORES, _EIGHT_YES, 0),
+    MetricCase(
+        "Recall",
+        nn.Recall,
+        _TEN_SCORES,
+        np.eye(4)[_TEN_LABELS],
+        (2 / 3 + 2 / 4 + 2 / 3) / 3,
+        lambda m, p, y: m.recall_score(y.argmax(1), p.argmax(1), average="macro"),
+    ),
+    MetricCase(
+        "Recall",
+        lambda: nn.Recall("macro", threshold=0.65),
+        _EIGHT_SCORES,
+        _EIGHT_YES[:, None].astype(bool),
+        (3 / 4 + 2 / 4) / 2,
+        lambda m, p, y: m.recall_score(y[:, 0], p[:, 0] > 0.65, average="macro"),
+    ),
+    MetricCase(
+        "Recall",
+        lambda: nn.Recall("binary"),
+        np.concatenate([1 - _EIGHT_SCORES, _EIGHT_SCORES], axis=1),
+        _EIGHT_YES,
+        3 / 4,
+        lambda m, p, y: m.recall_score(y, p.argmax(1)),
+    ),
+    MetricCase(
+        "F1",
+        nn.F1,
+        _TEN_SCORES,
+        _TEN_LABELS,
+        (4 / 6 + 4 / 7 + 4 / 7) / 3,
+        lambda m, p, y: m.f1_score(y, p.argmax(1), average="macro"),
+    ),
+    MetricCase(
+        "F1",
+        lambda: nn.F1(threshold=0.65),
+        _EIGHT_SCORES,
+        _EIGHT_YES,
+        4 / 7,
+        lambda m, p, y: m.f1_score(y, p[:, 0] > 0.65),
+    ),
+    MetricCase(
+        "ROCAUC",
+        nn.ROCAUC,
+        _EIGHT_SCORES,
+        _EIGHT_YES,
+        (4 + 4 + 3 + 1) / 16,
+        lambda m, p, y: m.roc_auc_score(y, p[:, 0]),
+    ),
+    MetricCase(
+        "ROCAUC",
+        nn.ROCAUC,
+        _softmax(_TEN_SCORES[:, :3]),
+        _TEN_LABELS,
+        _one_against_rest(_softmax(_TEN_SCORES[:, :3]), _TEN_LABELS),
+        lambda m, p, y: m.roc_auc_score(y, p, multi_class="ovr"),
+    ),
+    MetricCase(
+        "ROCAUC",
+        nn.ROCAUC,
+        np.round(_TEN_SCORES, 1),
+        np.eye(4)[_TEN_LABELS],
+        _one_against_rest(np.round(_TEN_SCORES, 1), _TEN_LABELS),
     ),
 ]

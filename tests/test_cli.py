@@ -22,7 +22,9 @@ from test_data import write_mnist
 import nnfs_xp as nn
 from nnfs_xp.cli import main
 
-FILES = {"model.safetensors", "run.json", "history.csv", "training.png", "checkpoints"}
+ALWAYS = {"model.safetensors", "run.json", "history.csv", "checkpoints"}
+PICTURES = {"training.png", "confusion.png", "misclassified.png", "weights.png"}
+FILES = ALWAYS | PICTURES
 QUICK = ("--hidden", "8", "--epochs", "1", "--backend", "numpy")
 
 
@@ -83,8 +85,9 @@ def test_train_with_nothing_else_learns_the_digits(run):
     rows = table((folder / "history.csv").read_text())
     assert [int(row["epoch"]) for row in rows] == list(range(1, facts(folder)["epochs_done"] + 1))
     assert {"loss", "accuracy", "val_loss", "val_accuracy"} < rows[0].keys()
-    image = pytest.importorskip("matplotlib.image").imread(folder / "training.png")
-    assert image.std() > 0.01, "something is drawn"
+    for picture in FILES - ALWAYS:
+        image = pytest.importorskip("matplotlib.image").imread(folder / picture)
+        assert image.std() > 0.01, "something is drawn"
 
 
 @pytest.mark.parametrize("backend", ["numpy", "array_api_strict"])
@@ -125,6 +128,7 @@ def test_spiral_is_learned(run):
     result = run("train", "spiral", "--out", "spiral")
     assert result.status == 0
     assert accuracy(result.out) > 0.85, "its arms overlap: nothing can do better than about 0.91"
+    assert names("spiral") == ALWAYS | {"training.png", "confusion.png", "boundary.png"}
 
 
 @pytest.mark.parametrize(
@@ -258,12 +262,32 @@ def test_a_loss_that_diverges_is_a_failure_but_no_bad_usage(run):
     assert "model.safetensors" not in names(folder)
 
 
-def test_without_matplotlib_only_the_picture_is_missing(run, monkeypatch):
+def test_without_matplotlib_only_the_pictures_are_missing(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     result = run("train", *QUICK, "--out", "out")
     assert result.status == 0
     assert "pip install 'nnfs-xp[plot]'" in result.err
-    assert names("out") == FILES - {"training.png"}
+    assert names("out") == ALWAYS
+
+
+@pytest.mark.parametrize("picture", [*sorted(FILES - ALWAYS), "boundary.png"])
+def test_no_picture_is_written_over(run, picture):
+    Path("out").mkdir()
+    Path("out", picture).write_bytes(b"mine")
+    assert_refused(run("train", *QUICK, "--out", "out"), f"out already holds a {picture}")
+    assert Path("out", picture).read_bytes() == b"mine"
+    assert names("out") == {picture}
+
+
+def test_a_disk_that_fills_while_drawing_costs_pictures_only(run, monkeypatch):
+    def fail(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("nnfs_xp.plots.plot_weights", fail)
+    result = run("train", *QUICK, "--out", "out")
+    assert result.status == 0
+    assert "not all pictures could be drawn: [Errno 28] No space left" in result.err
+    assert names("out") == FILES - {"weights.png"}
 
 
 def test_backends_lists_what_can_run(run):
@@ -365,7 +389,7 @@ def test_ctrl_c_keeps_the_model(run):
         assert process.returncode == 130
     assert "the model so far is in out" in out
     assert "nnfs-xp train --out out --resume" in out
-    assert names("out") == FILES - {"training.png"}
+    assert names("out") == ALWAYS
     done = facts("out")["epochs_done"]
     assert done >= 2
     assert accuracy(run("evaluate", "out").out) > 0.5
@@ -408,4 +432,4 @@ def test_sigterm_keeps_the_model_too():
         out, _ = process.communicate(timeout=30)
         assert process.returncode == 143
     assert "the model so far is in out" in out
-    assert names("out") == FILES - {"training.png"}
+    assert names("out") == ALWAYS

@@ -37,6 +37,11 @@ def every_layer(dtype="float32"):
         nn.Tanh(),
         nn.Sequential(nn.Sequential(nn.Sigmoid()), nn.Linear()),
         nn.Dense(4, 3, dtype=dtype, weight_regularizer_l2=0.3, bias_regularizer_l1=0.4),
+        nn.Residual(nn.BatchNorm(3, momentum=0.75, dtype=dtype), nn.GELU("tanh"), nn.SELU()),
+        nn.Parallel(
+            nn.Sequential(nn.LayerNorm(3, epsilon=0.5, dtype=dtype), nn.SiLU(), nn.Flatten()),
+            nn.Residual(nn.ELU(0.5), nn.AlphaDropout(0.25), nn.GaussianNoise(0.5), nn.Softplus()),
+        ),
         nn.Softmax(),
         seed=0,
     )
@@ -71,8 +76,10 @@ def checksum(facts, weights):
 def test_a_loaded_model_is_the_saved_one(backend, dtype, tmp_path):
     model = every_layer(dtype).to(backend)
     model.parameters()["0.biases"][...] = 0.5
+    model.buffers()["6.0.running_mean"][...] = 0.25
     kinds = {type(layer).__name__ for _, layer in model.walk()}
-    assert kinds == set(nn.layers.__all__) - {"Layer", "StochasticLayer"}
+    public = {getattr(nn, name).__name__ for name in nn.layers.__all__}
+    assert kinds == public - {"Layer", "StochasticLayer", "Embedding"}
 
     nn.save(model, tmp_path / "model.safetensors")
     loaded = nn.load(tmp_path / "model.safetensors", backend=backend)
@@ -80,9 +87,20 @@ def test_a_loaded_model_is_the_saved_one(backend, dtype, tmp_path):
     assert (loaded.backend, loaded.dtype) == (backend, dtype)
     for name, array in model.parameters().items():
         np.testing.assert_array_equal(nn.to_numpy(loaded.parameters()[name]), nn.to_numpy(array))
+    assert list(loaded.buffers()) == ["6.0.running_mean", "6.0.running_variance"]
+    for name, array in model.buffers().items():
+        np.testing.assert_array_equal(nn.to_numpy(loaded.buffers()[name]), nn.to_numpy(array))
     inputs = backend.asarray(np.linspace(-1, 1, 12).reshape(2, 6), dtype)
     for function in (lambda m: m.forward(inputs), lambda m: m.regularization_loss()):
         np.testing.assert_array_equal(*(nn.to_numpy(function(m)) for m in (loaded, model)))
+
+
+def test_an_embedding_is_saved(tmp_path):
+    model = nn.Sequential(nn.Embedding(5, 2), nn.Flatten(), nn.Dense(4, 1), seed=0)
+    nn.save(model, tmp_path / "model")
+    loaded = nn.load(tmp_path / "model", backend="numpy")
+    assert architecture(loaded) == architecture(model)
+    np.testing.assert_array_equal(loaded.layers[0].weights, model.layers[0].weights)
 
 
 def test_every_backend_writes_the_same_bytes(backend, tmp_path):
@@ -101,9 +119,10 @@ def test_a_single_layer_can_be_saved(tmp_path):
 
 def test_a_file_is_safetensors_and_json_and_nothing_else(tmp_path):
     model, path = every_layer(), tmp_path / "model.safetensors"
+    arrays = model.parameters() | model.buffers()
     nn.save(model, path)
     with safetensors.safe_open(path, framework="numpy") as file:
-        assert set(file.keys()) == set(model.parameters())
+        assert set(file.keys()) == set(arrays)
         assert file.metadata().keys() == {"nnfs_xp model"}
         description = json.loads(file.metadata()["nnfs_xp model"])
     layers = [layer["class"] for layer in description["model"]["layers"]]
@@ -111,7 +130,7 @@ def test_a_file_is_safetensors_and_json_and_nothing_else(tmp_path):
     content = path.read_bytes()
     (header,) = struct.unpack("<Q", content[:8])
     json.loads(content[8 : 8 + header])
-    assert len(content) == 8 + header + sum(a.nbytes for a in model.parameters().values())
+    assert len(content) == 8 + header + sum(a.nbytes for a in arrays.values())
 
 
 @pytest.mark.parametrize("function", ["fsync", "replace"])
@@ -270,6 +289,10 @@ def dense(**config):
         ({"model": dense(weight_regularizer_l1=float("nan"))}, "weight_regularizer_l1"),
         ({"model": dense(weight_regularizer_l1=10**400)}, "describes no model"),
         ({"model": dense(initializer="os.system")}, "describes no model"),
+        ({"model": {"class": "Residual", "layers": []}}, "at least one layer"),
+        ({"model": {"class": "Parallel", "layers": [DENSE, dense(n_inputs=3)]}}, "than the file"),
+        ({"model": {"class": "Residual", "layers": [DENSE]}}, "keep the shape"),
+        ({"model": {"class": "BatchNorm", "config": {"n_features": 2**30}}}, "than the file"),
         ({"model": dense(n_inputs=3, n_neurons=2)}, r"`weights` .* shape \(3, 2\)"),
         ({"model": dense(dtype="float64")}, r"`weights` .* float64; .* float32"),
         ({"weights": {"weights": WEIGHTS["weights"]}}, "more parameters than the file holds"),

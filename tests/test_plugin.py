@@ -351,26 +351,26 @@ def test_the_checks_need_no_pytest():
 
 
 class WrongSign(nn.MeanAbsoluteError):
-    def backward(self, y_pred, y_true):
-        return -super().backward(y_pred, y_true)
+    def backward(self, y_pred, y_true, sample_weight=None):
+        return -super().backward(y_pred, y_true, sample_weight)
 
 
 class TinyLossWrongSign(nn.MeanSquaredError):
     def forward(self, y_pred, y_true):
         return super().forward(y_pred, y_true) * 1e-9
 
-    def backward(self, y_pred, y_true):
-        return super().backward(y_pred, y_true) * -1e-9
+    def backward(self, y_pred, y_true, sample_weight=None):
+        return super().backward(y_pred, y_true, sample_weight) * -1e-9
 
 
 class NotDivided(nn.MeanSquaredError):
-    def backward(self, y_pred, y_true):
-        return super().backward(y_pred, y_true) * y_pred.shape[0]
+    def backward(self, y_pred, y_true, sample_weight=None):
+        return super().backward(y_pred, y_true, sample_weight) * y_pred.shape[0]
 
 
 class NotTheMean(nn.MeanSquaredError):
-    def calculate(self, y_pred, y_true):
-        return super().calculate(y_pred, y_true) * 2
+    def calculate(self, y_pred, y_true, sample_weight=None):
+        return super().calculate(y_pred, y_true, sample_weight) * 2
 
 
 class OneNumber(nn.MeanSquaredError):
@@ -379,8 +379,8 @@ class OneNumber(nn.MeanSquaredError):
 
 
 class GradientOfOneSample(nn.MeanSquaredError):
-    def backward(self, y_pred, y_true):
-        return super().backward(y_pred, y_true)[:1, :]
+    def backward(self, y_pred, y_true, sample_weight=None):
+        return super().backward(y_pred, y_true, sample_weight)[:1, :]
 
 
 class WidensLosses(nn.MeanSquaredError):
@@ -390,14 +390,14 @@ class WidensLosses(nn.MeanSquaredError):
 
 
 class WidensGradients(nn.MeanSquaredError):
-    def backward(self, y_pred, y_true):
+    def backward(self, y_pred, y_true, sample_weight=None):
         backend = backend_of(y_pred)
-        return backend.asarray(super().backward(y_pred, y_true), "float64")
+        return backend.asarray(super().backward(y_pred, y_true, sample_weight), "float64")
 
 
 class WritesToPredictions(nn.MeanSquaredError):
-    def backward(self, y_pred, y_true):
-        dinputs = super().backward(y_pred, y_true)
+    def backward(self, y_pred, y_true, sample_weight=None):
+        dinputs = super().backward(y_pred, y_true, sample_weight)
         y_pred -= y_true
         return dinputs
 
@@ -409,10 +409,24 @@ class WritesToTargets(nn.MeanSquaredError):
         return losses
 
 
-class LossThatWaits(nn.MeanSquaredError):
-    def backward(self, y_pred, y_true):
-        assert bool(y_pred[0, 0] < 100)
+class ForgetsTheWeights(nn.MeanSquaredError):
+    def backward(self, y_pred, y_true, sample_weight=None):
+        del sample_weight
         return super().backward(y_pred, y_true)
+
+
+class WritesToWeights(nn.MeanSquaredError):
+    def backward(self, y_pred, y_true, sample_weight=None):
+        dinputs = super().backward(y_pred, y_true, sample_weight)
+        if sample_weight is not None:
+            sample_weight *= 2.0
+        return dinputs
+
+
+class LossThatWaits(nn.MeanSquaredError):
+    def backward(self, y_pred, y_true, sample_weight=None):
+        assert bool(y_pred[0, 0] < 100)
+        return super().backward(y_pred, y_true, sample_weight)
 
 
 @pytest.mark.parametrize(
@@ -428,12 +442,23 @@ class LossThatWaits(nn.MeanSquaredError):
         (WidensGradients(), "dinputs must have dtype"),
         (WritesToPredictions(), "wrote to y_pred"),
         (WritesToTargets(), "wrote to y_true"),
+        (WritesToWeights(), "wrote to sample_weight"),
+        (ForgetsTheWeights(), "dinputs with weights"),
     ],
 )
 def test_a_wrong_loss_is_found_out(backend, loss, message):
     y_pred, y_true = (backend.asarray(values.copy(), "float32") for values in (X, X + 0.3))
     with pytest.raises(AssertionError, match=message):
         check_loss(loss, y_pred, y_true)
+
+
+def test_a_loss_without_weights_is_told_what_to_do():
+    class NoWeights(nn.MeanSquaredError):
+        def backward(self, y_pred, y_true):
+            return super().backward(y_pred, y_true)
+
+    with pytest.raises(AssertionError, match="backward must take sample_weight"):
+        check_loss(NoWeights(), X, X + 0.3)
 
 
 def test_a_loss_that_waits_is_found_out():

@@ -108,7 +108,8 @@ def test_dropout_masks_differ_from_step_to_step_and_layer_to_layer():
 
 def test_the_same_seed_draws_the_same_weights(backend):
     def weights(seed):
-        model = nn.Sequential(nn.Dense(5, 4), nn.Dropout(0.1), nn.Dense(4, 3), seed=seed)
+        layers = nn.Dense(5, 4), nn.Dropout(0.1), nn.ReLU(), nn.Dense(4, 3)
+        model = nn.Sequential(*layers, seed=seed)
         return [nn.to_numpy(a) for a in model.to(backend).parameters().values()]
 
     expected = np.random.default_rng(3).standard_normal((5, 4)) * np.sqrt(2 / 5)

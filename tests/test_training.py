@@ -100,7 +100,8 @@ def test_every_epoch_takes_all_samples_in_the_order_of_its_own(backend, shuffle)
         seed=9,
     )
     trainer.fit(np.ones((40, 1)), np.arange(40), epochs=3, batch_size=7, shuffle=shuffle)
-    epochs = [recorder.seen[start : start + 40] for start in (0, 40, 80)]
+    seen = recorder.seen[-120:]  # after a look at the first sample
+    epochs = [seen[start : start + 40] for start in (0, 40, 80)]
     assert all(sorted(epoch) == list(range(40)) for epoch in epochs)
     for number, epoch in enumerate(epochs):
         expected = np.random.default_rng([9, number]).permutation(40) if shuffle else range(40)
@@ -281,7 +282,7 @@ def test_the_last_batch_may_be_smaller(backend):
 def test_regression(backend, targets):
     x, y = nn.data.sine_data(200)
     model = nn.Sequential(nn.Dense(1, 32), nn.Tanh(), nn.Dense(32, 1), nn.Linear(), seed=0)
-    trainer = nn.Trainer(model, nn.MeanSquaredError(), nn.Adam(0.02), backend=backend)
+    trainer = nn.Trainer(model, nn.MeanSquaredError(), nn.Adam(0.05), backend=backend)
     y = y.reshape(targets)
     history = trainer.fit(x, y, epochs=200, batch_size=50)
     assert history["loss"][-1] < 0.02 < history["loss"][0]
@@ -480,3 +481,111 @@ def test_what_only_becomes_an_array_is_taken(backend):
     expected = trainer.predict(np.asarray(Table()))
     assert np.array_equal(trainer.predict(Table()), expected)
     assert np.array_equal(trainer.predict([[1, 2], [3, 4], [5, 6]]), expected)
+
+
+def test_a_rest_too_small_for_batch_norm_is_refused_before_the_first_step():
+    model = nn.Sequential(nn.Dense(2, 3), nn.BatchNorm(3), nn.Dense(3, 1), seed=0)
+    trainer = nn.Trainer(model, nn.MeanSquaredError(), nn.SGD(0.01), backend="numpy")
+    with pytest.raises(nn.errors.ArgumentError, match=r"a batch would have 1; a layer .* needs 2"):
+        trainer.fit(np.ones((9, 2)), np.ones(9), batch_size=4, progress=False)
+    assert trainer.optimizer.iterations == 0
+    assert trainer.fit(np.ones((9, 2)), np.ones(9), batch_size=3, progress=False).epochs == 1
+
+
+def test_codes_out_of_range_are_refused_before_the_first_step(backend):
+    model = nn.Sequential(nn.Embedding(5, 2), nn.Flatten(), nn.Dense(6, 1), seed=0)
+    trainer = nn.Trainer(model, nn.MeanSquaredError(), nn.SGD(0.01), backend=backend)
+    codes = np.array([[0, 1, 4], [3, 2, 1]])
+    trainer.fit(codes, [1.0, 2.0], epochs=2, progress=False)
+    for call in (lambda: trainer.fit(codes + 1, [1.0, 2.0]), lambda: trainer.predict(codes - 1)):
+        with pytest.raises(nn.errors.DataError):
+            call()
+    assert trainer.optimizer.iterations == 2
+
+
+def test_weights_of_samples_and_classes(backend):
+    X, y = nn.data.spiral_data(20, 3, seed=0)
+
+    def run(X, y, **weights):
+        model = nn.Sequential(
+            nn.Dense(2, 8, dtype="float64"),
+            nn.ReLU(),
+            nn.Dense(8, 3, dtype="float64"),
+            nn.Softmax(),
+            seed=0,
+        )
+        trainer = nn.Trainer(model, nn.CategoricalCrossentropy(), nn.SGD(0.5), backend=backend)
+        history = trainer.fit(X, y, epochs=5, batch_size=len(X), shuffle=False, **weights)
+        return history["loss"], nn.to_numpy(model.flat.values)
+
+    plain = run(X, y)
+    same = run(X, y, sample_weight=np.full(60, 7.0))
+    np.testing.assert_allclose(same[0], plain[0])
+    np.testing.assert_allclose(same[1], plain[1])
+    doubled = run(np.concatenate([X, X[y == 1]]), np.concatenate([y, y[y == 1]]))
+    for weights in (
+        {"class_weight": {1: 2.0}},
+        {"class_weight": [1, 2, 1]},
+        {"sample_weight": np.where(y == 1, 2.0, 1.0)},
+    ):
+        found = run(X, y, **weights)
+        np.testing.assert_allclose(found[0], doubled[0])
+        np.testing.assert_allclose(found[1], doubled[1])
+    balanced = run(X[:50], y[:50], class_weight="balanced")
+    by_hand = run(X[:50], y[:50], class_weight=[1, 1, 2])
+    np.testing.assert_allclose(balanced[1], by_hand[1])
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {"sample_weight": np.ones(3)},
+        {"sample_weight": -np.ones(60)},
+        {"sample_weight": np.full(60, np.nan)},
+        {"sample_weight": np.zeros(60)},
+        {"class_weight": {7: 1.0}},
+        {"class_weight": [1, 2]},
+        {"class_weight": "even"},
+    ],
+)
+def test_weights_that_are_none(weights):
+    X, y = nn.data.spiral_data(20, 3, seed=0)
+    model = nn.Sequential(nn.Dense(2, 3), nn.Softmax(), seed=0)
+    trainer = nn.Trainer(model, nn.CategoricalCrossentropy(), nn.SGD(0.5), backend="numpy")
+    with pytest.raises(nn.errors.ArgumentError):
+        trainer.fit(X, y, **weights)
+    assert trainer.optimizer.iterations == 0
+
+
+def test_metrics_that_do_not_fit_are_refused_before_the_first_step():
+    X, y = nn.data.spiral_data(20, 3, seed=0)
+    model = nn.Sequential(nn.Dense(2, 3), nn.Softmax(), seed=0)
+    trainer = nn.Trainer(
+        model, nn.CategoricalCrossentropy(), nn.SGD(0.5), [nn.TopKAccuracy(9)], backend="numpy"
+    )
+    with pytest.raises(nn.NnfsError):
+        trainer.fit(X, y)
+    assert trainer.optimizer.iterations == 0
+
+
+def test_all_metrics_in_one_training(backend):
+    X, y = nn.data.spiral_data(40, 3, seed=0)
+    model = nn.Sequential(nn.Dense(2, 16), nn.ReLU(), nn.Dense(16, 3), nn.Softmax(), seed=0)
+    metrics = [
+        "accuracy",
+        nn.TopKAccuracy(2),
+        nn.Precision(),
+        nn.Recall(),
+        nn.F1(),
+        nn.ConfusionMatrix(3),
+    ]
+    trainer = nn.Trainer(
+        model, nn.CategoricalCrossentropy(), nn.Adam(0.05), metrics, backend=backend
+    )
+    history = trainer.fit(X, y, epochs=3, validation_data=(X, y), progress=False)
+    figures = trainer.evaluate(X, y)
+    matrix = np.asarray(figures.pop("confusion_matrix"))
+    assert matrix.sum() == 120
+    assert np.trace(matrix) / 120 == pytest.approx(figures["accuracy"])
+    assert all(history[f"val_{name}"][-1] == value for name, value in figures.items())
+    assert "confusion_matrix" not in history

@@ -5,11 +5,11 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+from nnfs_xp._checks import match_outputs
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, backend_of, get_backend
 from nnfs_xp.book._arrays import floating
 from nnfs_xp.errors import NotReadyError
-from nnfs_xp.losses.regression import match_outputs
 
 
 class Accuracy:

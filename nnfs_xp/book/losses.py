@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from nnfs_xp._checks import check_pair, check_weights
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import backend_of
 from nnfs_xp.book._arrays import floating
@@ -19,7 +20,6 @@ from nnfs_xp.losses import (
     MeanSquaredError,
     SoftmaxCategoricalCrossentropy,
 )
-from nnfs_xp.losses.base import check_pair
 
 
 class _BookLoss(Loss):
@@ -27,7 +27,8 @@ class _BookLoss(Loss):
 
     dinputs: Array
 
-    def __init__(self) -> None:
+    def __init__(self, **settings: float) -> None:
+        super().__init__(**settings)
         self.trainable_layers: list[Layer] = []
         self.new_pass()
 
@@ -38,15 +39,25 @@ class _BookLoss(Loss):
         y_true = self.prepare_targets(y_true, y_pred.shape[1], y_pred.dtype)
         return super().forward(y_pred, y_true)
 
-    def backward(self, dvalues: Any, y_true: Any) -> Array:
+    def backward(self, dvalues: Any, y_true: Any, sample_weight: Array | None = None) -> Array:
         """The gradient, given the predictions, which the book calls dvalues."""
         y_pred, y_true = self._arrays(dvalues, y_true)
-        self.dinputs = super().backward(y_pred, y_true)
+        self.dinputs = super().backward(y_pred, y_true, sample_weight)
         return self.dinputs
 
-    def calculate(self, output: Any, y: Any, *, include_regularization: bool = False) -> Any:
+    def calculate(
+        self,
+        output: Any,
+        y: Any,
+        sample_weight: Array | None = None,
+        *,
+        include_regularization: bool = False,
+    ) -> Any:
         """The mean loss; with `include_regularization`, the penalty of the layers beside it."""
         sample_losses = self.forward(output, y)
+        if sample_weight is not None:
+            check_weights(sample_weight, sample_losses)
+            sample_losses = sample_losses * sample_weight
         xp = backend_of(sample_losses).xp
         self.accumulated_sum += float(xp.sum(sample_losses))
         self.accumulated_count += sample_losses.shape[0]
@@ -133,6 +144,6 @@ class Activation_Softmax_Loss_CategoricalCrossentropy:
     def backward(self, dvalues: Any, y_true: Any) -> Array:
         """The gradient by the softmax's inputs, given its output as dvalues."""
         probabilities, y_true = self.loss._arrays(dvalues, y_true)
-        common = SoftmaxCategoricalCrossentropy()
+        common = SoftmaxCategoricalCrossentropy(self.loss.label_smoothing)
         self.dinputs = common.backward_from_probabilities(probabilities, y_true)
         return self.dinputs

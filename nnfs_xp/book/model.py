@@ -108,6 +108,7 @@ class Model:
             self.loss, Loss_CategoricalCrossentropy
         ):
             self.softmax_classifier_output = Activation_Softmax_Loss_CategoricalCrossentropy()
+            self.softmax_classifier_output.loss = self.loss
 
     def train(
         self,

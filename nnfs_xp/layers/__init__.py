@@ -2,21 +2,41 @@
 
 from nnfs_xp.layers.activations import LeakyReLU, Linear, ReLU, Sigmoid, Softmax, Tanh
 from nnfs_xp.layers.base import Layer
+from nnfs_xp.layers.containers import Concatenate, Parallel, Residual
 from nnfs_xp.layers.dense import Dense
-from nnfs_xp.layers.dropout import Dropout
+from nnfs_xp.layers.dropout import AlphaDropout, Dropout
+from nnfs_xp.layers.embedding import Embedding
+from nnfs_xp.layers.noise import GaussianNoise
+from nnfs_xp.layers.normalization import BatchNorm, LayerNorm
 from nnfs_xp.layers.sequential import Sequential
+from nnfs_xp.layers.shape import Flatten
+from nnfs_xp.layers.smooth_activations import ELU, GELU, SELU, SiLU, Softplus
 from nnfs_xp.layers.stochastic import StochasticLayer
 
 __all__ = [
+    "ELU",
+    "GELU",
+    "SELU",
+    "AlphaDropout",
+    "BatchNorm",
+    "Concatenate",
     "Dense",
     "Dropout",
+    "Embedding",
+    "Flatten",
+    "GaussianNoise",
     "Layer",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "Parallel",
     "ReLU",
+    "Residual",
     "Sequential",
+    "SiLU",
     "Sigmoid",
     "Softmax",
+    "Softplus",
     "StochasticLayer",
     "Tanh",
 ]

@@ -7,6 +7,7 @@ from typing import Any
 from nnfs_xp import _checks
 from nnfs_xp._typing import Array
 from nnfs_xp.errors import ShapeError
+from nnfs_xp.initializers import glorot_uniform, he_normal
 from nnfs_xp.kernels import standard
 from nnfs_xp.layers.base import Layer
 
@@ -22,6 +23,8 @@ class ReLU(Layer):
 
     Source: *Neural Networks from Scratch*, chapters 4 and 9.
     """
+
+    preferred_initializer = staticmethod(he_normal)
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         xp = self.check_inputs(inputs)
@@ -53,6 +56,8 @@ class LeakyReLU(Layer):
     Source: Maas, Hannun and Ng 2013, *Rectifier Nonlinearities Improve Neural Network Acoustic
     Models*, equation 2.
     """
+
+    preferred_initializer = staticmethod(he_normal)
 
     def __init__(self, negative_slope: float = 0.01) -> None:
         super().__init__()
@@ -86,6 +91,8 @@ class Sigmoid(Layer):
     Source: *Neural Networks from Scratch*, chapter 16.
     """
 
+    preferred_initializer = staticmethod(glorot_uniform)
+
     def forward(self, inputs: Array, training: bool = False) -> Array:
         xp = self.check_inputs(inputs)
         output = standard.sigmoid(xp, inputs)
@@ -110,6 +117,8 @@ class Tanh(Layer):
 
     Source: Goodfellow, Bengio and Courville 2016, *Deep Learning*, section 6.3.2.
     """
+
+    preferred_initializer = staticmethod(glorot_uniform)
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         xp = self.check_inputs(inputs)
@@ -141,6 +150,8 @@ class Softmax(Layer):
     Source: *Neural Networks from Scratch*, chapters 4 and 9.
     """
 
+    preferred_initializer = staticmethod(glorot_uniform)
+
     def forward(self, inputs: Array, training: bool = False) -> Array:
         xp = self.check_inputs(inputs)
         self.output_shape(tuple(inputs.shape[1:]))
@@ -169,6 +180,8 @@ class Linear(Layer):
 
     Source: *Neural Networks from Scratch*, chapter 17.
     """
+
+    preferred_initializer = staticmethod(glorot_uniform)
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         self.check_inputs(inputs)

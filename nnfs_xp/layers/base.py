@@ -10,6 +10,7 @@ from nnfs_xp import _checks
 from nnfs_xp._typing import Array, DType, Namespace
 from nnfs_xp.backend import Backend, get_backend
 from nnfs_xp.errors import ArgumentError, DTypeError, NotReadyError, ShapeError
+from nnfs_xp.initializers import Initializer
 from nnfs_xp.parameters import Buffer, FlatParameters, Gradient, Parameter, check_room
 
 
@@ -25,9 +26,15 @@ class Layer:
     ----------
     dinputs : array
         What the last `backward` returned.
+    preferred_initializer : callable or None
+        Of an activation: which initializer suits the weights before it.
+    smallest_batch : int
+        How many samples a training forward needs at least.
     """
 
     children: tuple[Layer, ...] = ()
+    preferred_initializer: Initializer | None = None
+    smallest_batch: int = 1
     dinputs: Array
 
     def __init__(self) -> None:
@@ -53,6 +60,10 @@ class Layer:
 
     def initialize(self, generator: Any) -> None:
         """Draw the layer's parameters anew from a host `numpy.random.Generator`."""
+
+    def suit(self, following: Initializer) -> Initializer:
+        """Learn which initializer suits what follows; return which suits what comes before."""
+        return self.preferred_initializer or following
 
     def reseed(self, seed: int, stream: int, step: int = 0) -> None:
         """Say where the random numbers that the layer draws in training go on.
@@ -80,6 +91,15 @@ class Layer:
         """
         return input_shape
 
+    def child_input_shapes(
+        self, input_shape: tuple[int, ...] | None
+    ) -> list[tuple[int, ...] | None]:
+        """The shape of one sample that each of the children takes, None where it is unknown.
+
+        For containers, to be shown in a summary. By default each takes what the container does.
+        """
+        return [input_shape for _ in self.children]
+
     def regularization_loss(self) -> Array | None:
         """The penalty on the layer's parameters, a 0-d array, or None where there is none."""
         return None
@@ -88,6 +108,17 @@ class Layer:
         """Bring the parameters back within the layer's constraints, after each step."""
         for child in self.children:
             child.constrain()
+
+    def check_values(self, inputs: Array) -> None:
+        """Refuse inputs whose values the layer cannot take, on whatever backend they are.
+
+        Reads them, so it waits for the device: for once before training, not for each batch.
+
+        Raises
+        ------
+        DataError
+            Saying which values there are and which there may be.
+        """
 
     def check_inputs(self, inputs: Array, n_features: int | None = None) -> Namespace:
         """Refuse inputs that the layer cannot take; return their namespace."""

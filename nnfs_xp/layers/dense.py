@@ -8,7 +8,7 @@ from nnfs_xp import _checks
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import host_generator
 from nnfs_xp.errors import ShapeError
-from nnfs_xp.initializers import Initializer, he_normal
+from nnfs_xp.initializers import Initializer, by_what_follows, glorot_uniform, he_normal
 from nnfs_xp.layers.base import Layer
 from nnfs_xp.parameters import Gradient, Parameter
 
@@ -28,8 +28,8 @@ class Dense(Layer):
         After each step, the weights into each neuron are scaled down to a Euclidean norm of at
         most this (Srivastava et al. 2014, *Dropout*, section 5.1).
     initializer : callable or None
-        Draws the weights: see `nnfs_xp.initializers`. None leaves them 0, to be assigned.
-        Biases start at 0.
+        Draws the weights: see `nnfs_xp.initializers`, where the default is explained, too. None
+        leaves them 0, to be assigned. Biases start at 0.
     seed : int, optional
         Of the initial weights; by default they differ from run to run.
     dtype : {"float32", "float64"}
@@ -82,7 +82,7 @@ class Dense(Layer):
         bias_regularizer_l1: float = 0.0,
         bias_regularizer_l2: float = 0.0,
         max_norm: float | None = None,
-        initializer: Initializer | None = he_normal,
+        initializer: Initializer | None = by_what_follows,
         seed: int | None = None,
         dtype: str = "float32",
     ) -> None:
@@ -95,16 +95,22 @@ class Dense(Layer):
         self.bias_regularizer_l1 = check("bias_regularizer_l1", bias_regularizer_l1, 0)
         self.bias_regularizer_l2 = check("bias_regularizer_l2", bias_regularizer_l2, 0)
         self.max_norm = None if max_norm is None else check("max_norm", max_norm, 0, open_low=True)
-        self.initializer = initializer
+        self.initializer: Initializer | None = _checks.check_initializer(initializer)
+        self._suited: Initializer = he_normal
         self.create_parameters(
             dtype, weights=(self.n_inputs, self.n_neurons), biases=(1, self.n_neurons)
         )
         self.initialize(host_generator(seed))
 
     def initialize(self, generator: Any) -> None:
-        if self.initializer is not None:
-            self.weights = self.initializer(generator, (self.n_inputs, self.n_neurons))
+        draw = self._suited if self.initializer is by_what_follows else self.initializer
+        if draw is not None:
+            self.weights = draw(generator, (self.n_inputs, self.n_neurons))
         self.biases[...] = 0.0
+
+    def suit(self, following: Initializer) -> Initializer:
+        self._suited = following
+        return glorot_uniform
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         self.check_inputs(inputs, self.n_inputs)

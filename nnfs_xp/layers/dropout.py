@@ -7,6 +7,7 @@ from typing import Any
 from nnfs_xp import _checks
 from nnfs_xp._typing import Array
 from nnfs_xp.kernels.standard import BITS
+from nnfs_xp.layers.smooth_activations import SELU_ALPHA, SELU_SCALE
 from nnfs_xp.layers.stochastic import StochasticLayer
 
 
@@ -48,6 +49,55 @@ class Dropout(StochasticLayer):
     def backward(self, dvalues: Array) -> Array:
         xp, kept, scale = self.recall(dvalues)
         self.dinputs = xp.where(kept, dvalues * scale, 0.0)
+        return self.dinputs
+
+    def config(self) -> dict[str, Any]:
+        return {"rate": self.rate}
+
+
+class AlphaDropout(StochasticLayer):
+    """Dropout for networks of `SELU`: what it drops, it drops to where SELU saturates.
+
+    Then it scales and shifts, so that inputs of mean 0 and variance 1 keep both.
+
+    Parameters
+    ----------
+    rate : float
+        The share that is dropped, in [0, 1).
+    seed : int, optional
+        Of the masks: see `StochasticLayer`.
+
+    Notes
+    -----
+    Forward, training: output = a * (inputs where mask is 1, else low) + b, each mask element 1
+    with probability q = 1 - rate; low = -scale * alpha of SELU,
+    a = (q + low**2 * q * (1 - q))**(-1/2), b = -a * (1 - q) * low. Otherwise output = inputs.
+
+    Backward: dinputs = a * dvalues where mask is 1, else 0.
+
+    Source: Klambauer et al. 2017, *Self-Normalizing Neural Networks*, section 3, "New Dropout
+    Technique".
+    """
+
+    def __init__(self, rate: float, *, seed: int | None = None) -> None:
+        super().__init__(seed=seed)
+        self.rate = _checks.check_range("rate", rate, 0, 1)
+
+    def forward(self, inputs: Array, training: bool = False) -> Array:
+        xp = self.check_inputs(inputs)
+        if not training:
+            return inputs
+        kept = self.draw_bits(inputs, tuple(inputs.shape)) >= round(self.rate * 2**BITS)
+        low, q = -SELU_SCALE * SELU_ALPHA, 1 - self.rate
+        a = (q + low**2 * q * (1 - q)) ** -0.5
+        b = -a * (1 - q) * low
+        output: Array = xp.where(kept, a * inputs + b, a * low + b)
+        self.keep(output, kept, a)
+        return output
+
+    def backward(self, dvalues: Array) -> Array:
+        xp, kept, a = self.recall(dvalues)
+        self.dinputs = xp.where(kept, a * dvalues, 0.0)
         return self.dinputs
 
     def config(self) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from nnfs_xp import _checks
 from nnfs_xp._typing import Array, DType
-from nnfs_xp.backend import Backend, backend_of
-from nnfs_xp.errors import BackendError, NnfsError
+from nnfs_xp.backend import backend_of
+from nnfs_xp.errors import ArgumentError, NnfsError
 from nnfs_xp.layers.base import Layer
 from nnfs_xp.metrics import Metric
 
@@ -13,28 +13,73 @@ from nnfs_xp.metrics import Metric
 class Loss:
     """Base class of the losses; derive from it to write one of your own.
 
-    A loss gives `forward` and `backward`. What a model's output means under it is said by
-    `probabilities` and `predictions`; `accuracy` is the metric of that name that fits.
+    A loss gives `forward` and `backward`; the rest has defaults that will do for training with
+    ``metrics=()``. What a model's output means under it is said by `probabilities` and
+    `predictions`; `accuracy` is the metric of that name that fits.
+
+    Attributes
+    ----------
+    has_classes : bool
+        Whether the targets name classes, so that weights of classes have a meaning.
     """
 
+    has_classes: bool = False
+
     def forward(self, y_pred: Array, y_true: Array) -> Array:
-        """The loss of each sample, shape (batch,)."""
+        """The loss of each sample, shape (batch,), unweighted."""
         raise NotImplementedError
 
-    def backward(self, y_pred: Array, y_true: Array) -> Array:
-        """The gradient of the mean loss by y_pred, of y_pred's shape."""
+    def backward(self, y_pred: Array, y_true: Array, sample_weight: Array | None = None) -> Array:
+        """The gradient of `calculate`'s mean by y_pred, of y_pred's shape.
+
+        A loss without a use for weights of its own ends with
+        ``return self.weigh(dinputs, sample_weight)``.
+
+        Parameters
+        ----------
+        y_pred : array, shape (batch, outputs)
+        y_true : array
+        sample_weight : array, shape (batch,), optional
+            On y_pred's device, of its dtype. Each sample's row of the gradient is multiplied by
+            its weight and still divided by the number of samples.
+        """
         raise NotImplementedError
 
-    def calculate(self, y_pred: Array, y_true: Array) -> Array:
-        """The mean of the samples' losses, a 0-d array on their device."""
+    def calculate(self, y_pred: Array, y_true: Array, sample_weight: Array | None = None) -> Array:
+        """The mean of the samples' losses, a 0-d array on their device.
+
+        Parameters
+        ----------
+        y_pred : array, shape (batch, outputs)
+        y_true : array
+        sample_weight : array, shape (batch,), optional
+            On y_pred's device, of its dtype.
+
+        Notes
+        -----
+        mean = sum(sample_weight * losses) / batch: a weighted average where the weights have the
+        mean 1, as `Trainer.fit` makes them over the whole data set.
+        """
         losses = self.forward(y_pred, y_true)
+        if sample_weight is not None:
+            _checks.check_weights(sample_weight, losses)
+            losses = losses * sample_weight
         mean: Array = backend_of(losses).xp.mean(losses)
         return mean
+
+    @staticmethod
+    def weigh(dinputs: Array, sample_weight: Array | None) -> Array:
+        """The gradient with each sample's row times its weight; as it is without weights."""
+        if sample_weight is None:
+            return dinputs
+        _checks.check_weights(sample_weight, dinputs)
+        return dinputs * sample_weight[:, None]
 
     def prepare_targets(self, y_true: Array, n_outputs: int, dtype: DType) -> Array:
         """The targets as training takes them, or an error where they do not fit the model.
 
         Reads the values, and so waits for the device: once before training, not in a step.
+        By default only casts floating targets to the model's dtype.
 
         Parameters
         ----------
@@ -51,7 +96,9 @@ class Loss:
         DataError
             The targets hold NaN or infinity.
         """
-        raise NotImplementedError
+        del n_outputs
+        backend = backend_of(y_true)
+        return backend.asarray(y_true, dtype) if backend.is_floating(y_true.dtype) else y_true
 
     def fused_with(self, layer: Layer) -> Loss | None:
         """The loss that takes this layer in, if it is a model's last one; None if none does."""
@@ -59,25 +106,28 @@ class Loss:
         return None
 
     def accuracy(self) -> Metric:
-        """The metric called accuracy under this loss."""
-        raise NotImplementedError
+        """The metric called accuracy under this loss.
+
+        Raises
+        ------
+        ArgumentError
+            There is none.
+        """
+        raise ArgumentError(
+            f"{type(self).__name__} has no accuracy; give metrics=() or metrics that fit it."
+        )
 
     def probabilities(self, y_pred: Array) -> Array:
-        """The probabilities that a model's output stands for, shape (batch, outputs)."""
+        """The probabilities that a model's output stands for, shape (batch, outputs).
+
+        Raises
+        ------
+        NnfsError
+            It stands for none: it is a value or a score.
+        """
         del y_pred
-        raise NnfsError(f"{type(self).__name__} has no probabilities: it is a regression's loss.")
+        raise NnfsError(f"{type(self).__name__} has no probabilities: its outputs are no logits.")
 
     def predictions(self, y_pred: Array) -> Array:
         """The class labels, or values, that a model's output stands for."""
         return y_pred
-
-
-def check_pair(y_pred: Array, y_true: Array) -> Backend:
-    """Refuse predictions that are no batch, and targets on another device; return the backend."""
-    backend = _checks.check_batch("y_pred", y_pred)
-    if not backend.owns(y_true):
-        raise BackendError(
-            f"`y_pred` and `y_true` must be on one device; got {backend.name} and "
-            f"{backend_of(y_true).name}. Move one with get_backend({backend.name!r}).asarray."
-        )
-    return backend

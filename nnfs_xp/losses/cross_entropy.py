@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from math import prod
 
-from nnfs_xp._typing import Array, DType, Namespace
+from nnfs_xp import _checks
+from nnfs_xp._typing import Array, Namespace
 from nnfs_xp.backend import backend_of
-from nnfs_xp.errors import LabelError
 from nnfs_xp.kernels import standard
 from nnfs_xp.layers import Layer, Sigmoid, Softmax
-from nnfs_xp.losses.base import Loss, check_pair
-from nnfs_xp.losses.regression import match_outputs
-from nnfs_xp.metrics import BinaryAccuracy, CategoricalAccuracy, Metric
+from nnfs_xp.losses.base import Loss
+from nnfs_xp.losses.targets import BinaryLoss, CategoricalLoss, dot_rows, one_hot
 
 EPSILON = 1e-7
 """Probabilities are kept this far from 0 and 1, so that no logarithm is infinite."""
@@ -22,80 +21,18 @@ def _clip(xp: Namespace, y_pred: Array) -> Array:
     return clipped
 
 
-class _Categorical(Loss):
-    """What the two losses on classes share: the labels."""
+class _Categorical(CategoricalLoss):
+    """What the two losses on classes share: targets that may be smoothed."""
 
-    def prepare_targets(self, y_true: Array, n_outputs: int, dtype: DType) -> Array:
-        xp = backend_of(y_true).xp
-        if y_true.ndim == 2:
-            _check_one_hot_shape(y_true, n_outputs)
-            rows: Array = xp.astype(y_true, dtype, copy=False)
-            is_binary = xp.all((rows == 0) | (rows == 1), axis=1)
-            if not bool(xp.all(is_binary & (xp.sum(rows, axis=1) == 1))):
-                raise LabelError("each one-hot row of `y_true` must hold one 1 and otherwise 0.")
-            return rows
-        _check_integers(xp, y_true)
-        low, high = int(xp.min(y_true)), int(xp.max(y_true))
-        if low < 0 or high >= n_outputs:
-            raise LabelError(
-                f"`y_true` must hold class indices from 0 to {n_outputs - 1}, one for each of the "
-                f"model's outputs; got values from {low} to {high}."
-            )
-        labels: Array = xp.astype(y_true, xp.int64, copy=False)
-        return labels
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        self.label_smoothing = _checks.check_range("label_smoothing", label_smoothing, 0, 1)
 
-    def accuracy(self) -> Metric:
-        return CategoricalAccuracy()
-
-    def predictions(self, y_pred: Array) -> Array:
-        labels: Array = backend_of(y_pred).xp.argmax(y_pred, axis=1)
-        return labels
-
-
-def _check_one_hot_shape(y_true: Array, n_outputs: int) -> None:
-    if y_true.shape[1] != n_outputs:
-        hint = " For class indices, flatten it to shape (batch,)." if y_true.shape[1] == 1 else ""
-        raise LabelError(
-            f"one-hot rows of `y_true` must have {n_outputs} columns, one for each output; "
-            f"got shape {tuple(y_true.shape)}.{hint}"
-        )
-
-
-def _check_integers(xp: Namespace, y_true: Array) -> None:
-    if y_true.ndim != 1:
-        raise LabelError(
-            "`y_true` must be class indices of shape (batch,) or one-hot rows of shape "
-            f"(batch, classes); got shape {tuple(y_true.shape)}."
-        )
-    if not xp.isdtype(y_true.dtype, "integral"):
-        raise LabelError(
-            f"class indices must be integers; got {y_true.dtype}. Convert them, with "
-            "astype(int) for example."
-        )
-
-
-def _one_hot(xp: Namespace, y_pred: Array, y_true: Array) -> Array:
-    """The labels as one-hot rows like y_pred. A label that is no class becomes a row of NaN.
-
-    To look for such labels and raise would have to wait for the device. So the loss and the
-    gradient of that sample are NaN, which cannot pass unseen.
-    """
-    n, k = y_pred.shape
-    if y_true.ndim == 2:
-        _check_one_hot_shape(y_true, k)
-    else:
-        _check_integers(xp, y_true)
-    if y_true.shape[0] != n:
-        raise LabelError(
-            f"`y_true` must have one label for each of the {n} samples; got {y_true.shape[0]}."
-        )
-    if y_true.ndim == 2:
-        rows: Array = xp.astype(y_true, y_pred.dtype, copy=False)
-        return rows
-    labels = xp.astype(y_true, xp.int64, copy=False)[:, None]
-    rows = xp.astype(labels == xp.arange(k, dtype=xp.int64, device=y_pred.device), y_pred.dtype)
-    marked: Array = xp.where((labels >= 0) & (labels < k), rows, float("nan"))
-    return marked
+    def _shares(self, y_pred: Array, y_true: Array) -> tuple[Namespace, Array]:
+        backend = _checks.check_pair(y_pred, y_true)
+        shares = one_hot(backend, y_pred, y_true)
+        if self.label_smoothing:
+            shares = shares * (1 - self.label_smoothing) + self.label_smoothing / y_pred.shape[1]
+        return backend.xp, shares
 
 
 class CategoricalCrossentropy(_Categorical):
@@ -105,35 +42,44 @@ class CategoricalCrossentropy(_Categorical):
     (batch, classes). A model that ends in `Softmax` and is trained with this loss takes the
     gradients of both together.
 
+    Parameters
+    ----------
+    label_smoothing : float
+        The share of each target, in [0, 1), that is spread evenly over all classes.
+
     Raises
     ------
     LabelError
         The labels have the wrong length, shape or type. A label that is no class gives NaN
         here, since to look for it would wait for the device; `prepare_targets`, which
         `Trainer.fit` calls first, raises.
+    DTypeError
+        One-hot rows are floats of another dtype than the predictions.
 
     Notes
     -----
-    Forward: loss = -log(y_pred[label]) for each sample, in nats per sample; probabilities are
-    clipped to [1e-7, 1 - 1e-7].
+    Forward: loss = -sum(t log(y_pred)) over the classes for each sample, in nats per sample, with
+    t = (1 - label_smoothing) y_true + label_smoothing / classes and y_true one-hot; without
+    smoothing -log(y_pred[label]). Probabilities are clipped to [1e-7, 1 - 1e-7].
 
-    Backward: dinputs = -y_true / y_pred / batch, with y_true one-hot and y_pred clipped.
+    Backward: dinputs = -t / y_pred / batch, with y_pred clipped.
 
-    Source: *Neural Networks from Scratch*, chapters 5 and 9.
+    Source: *Neural Networks from Scratch*, chapters 5 and 9; smoothing: Szegedy et al. 2016,
+    *Rethinking the Inception Architecture for Computer Vision*, section 7.
     """
 
     def forward(self, y_pred: Array, y_true: Array) -> Array:
-        xp = check_pair(y_pred, y_true).xp
-        one_hot = _one_hot(xp, y_pred, y_true)
-        losses: Array = -xp.sum(one_hot * xp.log(_clip(xp, y_pred)), axis=1)
-        return losses
+        xp, t = self._shares(y_pred, y_true)
+        return -dot_rows(xp, t, xp.log(_clip(xp, y_pred)))
 
-    def backward(self, y_pred: Array, y_true: Array) -> Array:
-        xp = check_pair(y_pred, y_true).xp
-        return -_one_hot(xp, y_pred, y_true) / _clip(xp, y_pred) / y_pred.shape[0]
+    def backward(self, y_pred: Array, y_true: Array, sample_weight: Array | None = None) -> Array:
+        xp, t = self._shares(y_pred, y_true)
+        dinputs = -t / _clip(xp, y_pred) / y_pred.shape[0]
+        return self.weigh(dinputs, sample_weight)
 
     def fused_with(self, layer: Layer) -> Loss | None:
-        return SoftmaxCategoricalCrossentropy() if type(layer) is Softmax else None
+        fused = SoftmaxCategoricalCrossentropy(self.label_smoothing)
+        return fused if type(layer) is Softmax else None
 
     def probabilities(self, y_pred: Array) -> Array:
         return y_pred
@@ -142,31 +88,32 @@ class CategoricalCrossentropy(_Categorical):
 class SoftmaxCategoricalCrossentropy(_Categorical):
     """Softmax and cross-entropy in one: on logits, without a probability to divide by.
 
-    Labels as for `CategoricalCrossentropy`, and the same errors.
+    Labels and `label_smoothing` as for `CategoricalCrossentropy`, and the same errors. Logits
+    may be -infinity, for a class that is ruled out.
 
     Notes
     -----
-    Forward: loss = -log_softmax(y_pred)[label] for each sample, in nats per sample.
+    Forward: loss = -sum(t log_softmax(y_pred)) over the classes for each sample, in nats per
+    sample; without smoothing -log_softmax(y_pred)[label].
 
-    Backward: dinputs = (softmax(y_pred) - y_true) / batch, with y_true one-hot.
+    Backward: dinputs = (softmax(y_pred) - t) / batch.
 
     Source: *Neural Networks from Scratch*, chapter 9, the common derivative.
     """
 
     def forward(self, y_pred: Array, y_true: Array) -> Array:
-        xp = check_pair(y_pred, y_true).xp
-        one_hot = _one_hot(xp, y_pred, y_true)
-        losses: Array = -xp.sum(one_hot * standard.log_softmax(xp, y_pred), axis=1)
-        return losses
+        xp, t = self._shares(y_pred, y_true)
+        return -dot_rows(xp, t, standard.log_softmax(xp, y_pred))
 
-    def backward(self, y_pred: Array, y_true: Array) -> Array:
-        xp = check_pair(y_pred, y_true).xp
-        return self.backward_from_probabilities(standard.softmax(xp, y_pred), y_true)
+    def backward(self, y_pred: Array, y_true: Array, sample_weight: Array | None = None) -> Array:
+        xp = _checks.check_pair(y_pred, y_true).xp
+        dinputs = self.backward_from_probabilities(standard.softmax(xp, y_pred), y_true)
+        return self.weigh(dinputs, sample_weight)
 
     def backward_from_probabilities(self, probabilities: Array, y_true: Array) -> Array:
         """The same gradient, given softmax(y_pred) instead of y_pred."""
-        xp = check_pair(probabilities, y_true).xp
-        dinputs = probabilities - _one_hot(xp, probabilities, y_true)
+        _, t = self._shares(probabilities, y_true)
+        dinputs = probabilities - t
         dinputs /= probabilities.shape[0]
         return dinputs
 
@@ -174,15 +121,17 @@ class SoftmaxCategoricalCrossentropy(_Categorical):
         return standard.softmax(backend_of(y_pred).xp, y_pred)
 
 
-class _Binary(Loss):
-    """What the two losses on yes-or-no outputs share: the labels."""
+class _Binary(BinaryLoss):
+    """What the two losses on yes-or-no outputs share: targets that may be smoothed."""
 
-    def prepare_targets(self, y_true: Array, n_outputs: int, dtype: DType) -> Array:
-        xp = backend_of(y_true).xp
-        y_true = xp.astype(match_outputs(y_true, (y_true.shape[0], n_outputs)), dtype, copy=False)
-        if not bool(xp.all((y_true == 0) | (y_true == 1))):
-            raise LabelError("`y_true` must hold 0 and 1 only, one column for each output.")
-        return y_true
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        self.label_smoothing = _checks.check_range("label_smoothing", label_smoothing, 0, 1)
+
+    def _shares(self, y_pred: Array, y_true: Array) -> tuple[Namespace, Array]:
+        xp, shares = _checks.match_targets(y_pred, y_true)
+        if self.label_smoothing:
+            shares = shares * (1 - self.label_smoothing) + self.label_smoothing / 2
+        return xp, shares
 
 
 class BinaryCrossentropy(_Binary):
@@ -191,86 +140,80 @@ class BinaryCrossentropy(_Binary):
     `y_true` has the shape of `y_pred`, (batch, outputs), or (batch,) for one output. A model
     that ends in `Sigmoid` and is trained with this loss takes the gradients of both together.
 
+    Parameters
+    ----------
+    label_smoothing : float
+        In [0, 1): answers become label_smoothing / 2 and 1 - label_smoothing / 2.
+
     Raises
     ------
     LabelError
         `y_true` has another shape.
+    DTypeError
+        `y_true` holds floats of another dtype than the predictions.
 
     Notes
     -----
-    Forward: loss = the mean over the outputs of -(y_true log(y_pred) + (1 - y_true)
-    log(1 - y_pred)), in nats per sample and output; probabilities are clipped to
-    [1e-7, 1 - 1e-7].
+    Forward: loss = the mean over the outputs of -(t log(y_pred) + (1 - t) log(1 - y_pred)), in
+    nats per sample and output, with t = (1 - label_smoothing) y_true + label_smoothing / 2;
+    probabilities are clipped to [1e-7, 1 - 1e-7].
 
-    Backward: dinputs = -(y_true / y_pred - (1 - y_true) / (1 - y_pred)) / outputs / batch.
+    Backward: dinputs = -(t / y_pred - (1 - t) / (1 - y_pred)) / outputs / batch.
 
     Source: *Neural Networks from Scratch*, chapter 16.
     """
 
+    threshold = 0.5
+
     def forward(self, y_pred: Array, y_true: Array) -> Array:
-        xp = check_pair(y_pred, y_true).xp
-        y_true = xp.astype(match_outputs(y_true, y_pred.shape), y_pred.dtype, copy=False)
+        xp, t = self._shares(y_pred, y_true)
         y_pred = _clip(xp, y_pred)
-        losses: Array = -xp.mean(
-            y_true * xp.log(y_pred) + (1 - y_true) * xp.log(1 - y_pred), axis=1
-        )
+        losses: Array = -xp.mean(t * xp.log(y_pred) + (1 - t) * xp.log(1 - y_pred), axis=1)
         return losses
 
-    def backward(self, y_pred: Array, y_true: Array) -> Array:
-        xp = check_pair(y_pred, y_true).xp
-        y_true = xp.astype(match_outputs(y_true, y_pred.shape), y_pred.dtype, copy=False)
+    def backward(self, y_pred: Array, y_true: Array, sample_weight: Array | None = None) -> Array:
+        xp, t = self._shares(y_pred, y_true)
         y_pred = _clip(xp, y_pred)
-        return ((1 - y_true) / (1 - y_pred) - y_true / y_pred) / prod(y_pred.shape)
+        dinputs = ((1 - t) / (1 - y_pred) - t / y_pred) / prod(y_pred.shape)
+        return self.weigh(dinputs, sample_weight)
 
     def fused_with(self, layer: Layer) -> Loss | None:
-        return SigmoidBinaryCrossentropy() if type(layer) is Sigmoid else None
-
-    def accuracy(self) -> Metric:
-        return BinaryAccuracy(threshold=0.5)
+        fused = SigmoidBinaryCrossentropy(self.label_smoothing)
+        return fused if type(layer) is Sigmoid else None
 
     def probabilities(self, y_pred: Array) -> Array:
         return y_pred
-
-    def predictions(self, y_pred: Array) -> Array:
-        xp = backend_of(y_pred).xp
-        labels: Array = xp.astype(y_pred > 0.5, xp.int64)
-        return labels
 
 
 class SigmoidBinaryCrossentropy(_Binary):
     """Sigmoid and binary cross-entropy in one: on logits, exact at both tails.
 
-    Labels as for `BinaryCrossentropy`, and the same errors.
+    Labels and `label_smoothing` as for `BinaryCrossentropy`, and the same errors. Logits may be
+    infinite.
 
     Notes
     -----
-    Forward: loss = the mean over the outputs of max(z, 0) - z y_true + log(1 + exp(-|z|)), with
-    the logits z = y_pred; in nats per sample and output.
+    Forward: loss = the mean over the outputs of |z| w + log(1 + exp(-|z|)), with the logits
+    z = y_pred and w the share of t that is on the other side, 1 - t where z >= 0, else t; in
+    nats per sample and output.
 
-    Backward: dinputs = (sigmoid(y_pred) - y_true) / outputs / batch.
+    Backward: dinputs = (sigmoid(y_pred) - t) / outputs / batch.
 
     Source: *Neural Networks from Scratch*, chapter 16, with the two derivatives multiplied.
     """
 
     def forward(self, y_pred: Array, y_true: Array) -> Array:
-        xp = check_pair(y_pred, y_true).xp
-        y_true = xp.astype(match_outputs(y_true, y_pred.shape), y_pred.dtype, copy=False)
-        terms = xp.maximum(y_pred, 0.0) - y_pred * y_true + xp.log1p(xp.exp(-xp.abs(y_pred)))
+        xp, t = self._shares(y_pred, y_true)
+        size = xp.abs(y_pred)
+        wrong = xp.where(y_pred >= 0, 1 - t, t)
+        terms = wrong * xp.where(wrong != 0, size, 0.0) + xp.log1p(xp.exp(-size))
         losses: Array = xp.mean(terms, axis=1)
         return losses
 
-    def backward(self, y_pred: Array, y_true: Array) -> Array:
-        xp = check_pair(y_pred, y_true).xp
-        y_true = xp.astype(match_outputs(y_true, y_pred.shape), y_pred.dtype, copy=False)
-        return (standard.sigmoid(xp, y_pred) - y_true) / prod(y_pred.shape)
-
-    def accuracy(self) -> Metric:
-        return BinaryAccuracy(threshold=0.0)
+    def backward(self, y_pred: Array, y_true: Array, sample_weight: Array | None = None) -> Array:
+        xp, t = self._shares(y_pred, y_true)
+        dinputs = (standard.sigmoid(xp, y_pred) - t) / prod(y_pred.shape)
+        return self.weigh(dinputs, sample_weight)
 
     def probabilities(self, y_pred: Array) -> Array:
         return standard.sigmoid(backend_of(y_pred).xp, y_pred)
-
-    def predictions(self, y_pred: Array) -> Array:
-        xp = backend_of(y_pred).xp
-        labels: Array = xp.astype(y_pred > 0, xp.int64)
-        return labels

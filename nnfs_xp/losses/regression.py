@@ -4,55 +4,12 @@ from __future__ import annotations
 
 from math import prod
 
-from nnfs_xp._typing import Array, DType
-from nnfs_xp.backend import backend_of
-from nnfs_xp.errors import DataError, DTypeError, LabelError
-from nnfs_xp.losses.base import Loss, check_pair
-from nnfs_xp.metrics import Metric, RegressionAccuracy
+from nnfs_xp import _checks
+from nnfs_xp._typing import Array
+from nnfs_xp.losses.targets import RegressionLoss
 
 
-def match_outputs(y_true: Array, shape: tuple[int, ...]) -> Array:
-    """The targets in the shape (batch, outputs) of the predictions; (batch,) will do for one.
-
-    Nothing else is broadcast: (batch,) against (batch, 1) would silently make (batch, batch).
-    """
-    if y_true.shape == shape:
-        return y_true
-    if y_true.ndim == 1 and tuple(shape) == (y_true.shape[0], 1):
-        return y_true[:, None]
-    raise LabelError(
-        f"`y_true` must have the shape of the predictions, {tuple(shape)}; "
-        f"got {tuple(y_true.shape)}."
-    )
-
-
-class _Regression(Loss):
-    """What the losses on values share: the targets."""
-
-    def _difference(self, y_pred: Array, y_true: Array) -> Array:
-        xp = check_pair(y_pred, y_true).xp
-        if y_true.dtype != y_pred.dtype and xp.isdtype(y_true.dtype, "real floating"):
-            raise DTypeError(
-                f"`y_true` must have the dtype of the predictions, {y_pred.dtype}; "
-                f"got {y_true.dtype}. Convert it first."
-            )
-        difference: Array = y_pred - xp.astype(
-            match_outputs(y_true, y_pred.shape), y_pred.dtype, copy=False
-        )
-        return difference
-
-    def prepare_targets(self, y_true: Array, n_outputs: int, dtype: DType) -> Array:
-        xp = backend_of(y_true).xp
-        y_true = xp.astype(match_outputs(y_true, (y_true.shape[0], n_outputs)), dtype, copy=False)
-        if not bool(xp.all(xp.isfinite(y_true))):
-            raise DataError("`y_true` holds NaN or infinity. Remove or fill those samples.")
-        return y_true
-
-    def accuracy(self) -> Metric:
-        return RegressionAccuracy()
-
-
-class MeanSquaredError(_Regression):
+class MeanSquaredError(RegressionLoss):
     """Mean of the squared differences over the outputs.
 
     `y_true` has the shape of `y_pred`, (batch, outputs), or (batch,) for one output.
@@ -61,6 +18,8 @@ class MeanSquaredError(_Regression):
     ------
     LabelError
         `y_true` has another shape.
+    DTypeError
+        `y_true` holds floats of another dtype than the predictions.
 
     Notes
     -----
@@ -72,23 +31,21 @@ class MeanSquaredError(_Regression):
     """
 
     def forward(self, y_pred: Array, y_true: Array) -> Array:
-        difference = self._difference(y_pred, y_true)
-        losses: Array = backend_of(y_pred).xp.mean(difference * difference, axis=1)
+        xp, y_true = _checks.match_targets(y_pred, y_true)
+        difference = y_pred - y_true
+        losses: Array = xp.mean(difference * difference, axis=1)
         return losses
 
-    def backward(self, y_pred: Array, y_true: Array) -> Array:
-        return self._difference(y_pred, y_true) * (2 / prod(y_pred.shape))
+    def backward(self, y_pred: Array, y_true: Array, sample_weight: Array | None = None) -> Array:
+        _, y_true = _checks.match_targets(y_pred, y_true)
+        dinputs = (y_pred - y_true) * (2 / prod(y_pred.shape))
+        return self.weigh(dinputs, sample_weight)
 
 
-class MeanAbsoluteError(_Regression):
+class MeanAbsoluteError(RegressionLoss):
     """Mean of the absolute differences over the outputs.
 
-    `y_true` has the shape of `y_pred`, (batch, outputs), or (batch,) for one output.
-
-    Raises
-    ------
-    LabelError
-        `y_true` has another shape.
+    `y_true` as for `MeanSquaredError`, and the same errors.
 
     Notes
     -----
@@ -101,10 +58,49 @@ class MeanAbsoluteError(_Regression):
     """
 
     def forward(self, y_pred: Array, y_true: Array) -> Array:
-        xp = backend_of(y_pred).xp
-        losses: Array = xp.mean(xp.abs(self._difference(y_pred, y_true)), axis=1)
+        xp, y_true = _checks.match_targets(y_pred, y_true)
+        losses: Array = xp.mean(xp.abs(y_pred - y_true), axis=1)
         return losses
 
-    def backward(self, y_pred: Array, y_true: Array) -> Array:
-        dinputs: Array = backend_of(y_pred).xp.sign(self._difference(y_pred, y_true))
-        return dinputs / prod(y_pred.shape)
+    def backward(self, y_pred: Array, y_true: Array, sample_weight: Array | None = None) -> Array:
+        xp, y_true = _checks.match_targets(y_pred, y_true)
+        dinputs = xp.sign(y_pred - y_true) / prod(y_pred.shape)
+        return self.weigh(dinputs, sample_weight)
+
+
+class Huber(RegressionLoss):
+    """Squared near the target and absolute far from it, so that outliers pull no harder.
+
+    `y_true` as for `MeanSquaredError`, and the same errors.
+
+    Parameters
+    ----------
+    delta : float
+        Where the two meet, in units of y.
+
+    Notes
+    -----
+    With the difference d = y_pred - y_true and c = d clipped to [-delta, delta]:
+
+    Forward: loss = mean(c (d - c / 2)) over the outputs, in squared units of y: d**2 / 2 within
+    delta of the target, delta (|d| - delta / 2) beyond.
+
+    Backward: dinputs = c / outputs / batch.
+
+    Source: Huber 1964, *Robust Estimation of a Location Parameter*.
+    """
+
+    def __init__(self, delta: float = 1.0) -> None:
+        self.delta = _checks.check_range("delta", delta, 0, open_low=True)
+
+    def forward(self, y_pred: Array, y_true: Array) -> Array:
+        xp, y_true = _checks.match_targets(y_pred, y_true)
+        d = y_pred - y_true
+        c = xp.minimum(xp.maximum(d, -self.delta), self.delta)
+        losses: Array = xp.mean(c * (d - c / 2), axis=1)
+        return losses
+
+    def backward(self, y_pred: Array, y_true: Array, sample_weight: Array | None = None) -> Array:
+        xp, y_true = _checks.match_targets(y_pred, y_true)
+        c = xp.minimum(xp.maximum(y_pred - y_true, -self.delta), self.delta)
+        return self.weigh(c / prod(y_pred.shape), sample_weight)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from math import prod
 from typing import Any
 
@@ -156,7 +157,10 @@ def _check_layer_gradients(layer: Layer, inputs: Array) -> None:
 
 
 def check_loss(loss: Loss, y_pred: Array, y_true: Array) -> None:
-    """Assert that a loss keeps the contract: shapes, dtypes, device, gradient, no waiting.
+    """Assert that a loss keeps the contract: shapes, dtypes, device, gradients, no waiting.
+
+    The gradient is held against central differences in float64, without and with weights of
+    the samples.
 
     Parameters
     ----------
@@ -170,28 +174,60 @@ def check_loss(loss: Loss, y_pred: Array, y_true: Array) -> None:
     AssertionError
         Saying what is broken.
     """
+    assert "sample_weight" in inspect.signature(loss.backward).parameters, (
+        "backward must take sample_weight; for most losses `return self.weigh(dinputs, "
+        "sample_weight)` is all that is to do with it"
+    )
+    weights = np.linspace(0.5, 1.5, y_pred.shape[0])
+    for sample_weight in (None, weights):
+        _check_loss_arrays(loss, y_pred, y_true, sample_weight)
+    for sample_weight in (None, weights):
+        _check_loss_gradient(loss, y_pred, y_true, sample_weight)
+
+
+def _check_loss_arrays(
+    loss: Loss, y_pred: Array, y_true: Array, host_weights: np.ndarray[Any, Any] | None
+) -> None:
     backend = backend_of(y_pred)
-    before = _snapshot([y_pred, y_true])
+    weights = None if host_weights is None else backend.asarray(host_weights, y_pred.dtype)
+    before = _snapshot([y_pred, y_true, weights])
     with no_synchronization():
         losses = loss.forward(y_pred, y_true)
-        mean = loss.calculate(y_pred, y_true)
-        dinputs = loss.backward(y_pred, y_true)
-    after = _snapshot([y_pred, y_true])
-    assert _same(before[0], after[0]), "the loss wrote to y_pred"
-    assert _same(before[1], after[1]), "the loss wrote to y_true"
+        mean = loss.calculate(y_pred, y_true, weights)
+        dinputs = loss.backward(y_pred, y_true, weights)
+    for name, one, other in zip(
+        ("y_pred", "y_true", "sample_weight"),
+        before,
+        _snapshot([y_pred, y_true, weights]),
+        strict=True,
+    ):
+        assert _same(one, other), f"the loss wrote to {name}"
     _check_array("forward's result", losses, backend, y_pred.dtype, (y_pred.shape[0],))
     _check_array("calculate's result", mean, backend, y_pred.dtype, ())
     _check_array("dinputs", dinputs, backend, y_pred.dtype, tuple(y_pred.shape))
-    assert np.isclose(to_numpy(mean), np.mean(to_numpy(losses)), rtol=1e-5, atol=0.0), (
-        "calculate's result must be the mean of forward's"
+    terms = to_numpy(losses) * (1.0 if host_weights is None else host_weights)
+    rounding = 1e-5 * float(np.mean(np.abs(terms)))
+    assert np.isclose(to_numpy(mean), np.mean(terms), rtol=1e-5, atol=rounding), (
+        "calculate's result must be the mean of forward's, each times its weight"
     )
 
+
+def _check_loss_gradient(
+    loss: Loss, y_pred: Array, y_true: Array, host_weights: np.ndarray[Any, Any] | None
+) -> None:
+    backend = backend_of(y_pred)
+    weights = None if host_weights is None else backend.asarray(host_weights)
     point = backend.asarray(np.array(to_numpy(y_pred), dtype=np.float64))
     if to_numpy(y_true).dtype.kind == "f":
         y_true = backend.asarray(np.array(to_numpy(y_true), dtype=np.float64))
-    numeric = numeric_gradient(lambda at: float(to_numpy(loss.calculate(at, y_true))), point)
+
+    def objective(at: Array) -> float:
+        return float(to_numpy(loss.calculate(at, y_true, weights)))
+
     magnitude = float(np.mean(np.abs(to_numpy(loss.forward(point, y_true)))))
-    assert_gradient("dinputs", loss.backward(point, y_true), numeric, magnitude)
+    what = "dinputs" if weights is None else "dinputs with weights"
+    numeric = numeric_gradient(objective, point)
+    assert_gradient(what, loss.backward(point, y_true, weights), numeric, magnitude)
 
 
 def _check_output(layer: Layer, inputs: Array, output: Array) -> None:

@@ -10,6 +10,7 @@ from nnfs_xp.training.callbacks import (
 )
 from nnfs_xp.training.checkpoints import Checkpoints
 from nnfs_xp.training.diagnosis import diagnose
+from nnfs_xp.training.gradient_flow import GradientFlow
 from nnfs_xp.training.history import History
 from nnfs_xp.training.trainer import Trainer
 
@@ -18,6 +19,7 @@ __all__ = [
     "Callback",
     "Checkpoints",
     "EarlyStopping",
+    "GradientFlow",
     "History",
     "LambdaCallback",
     "ModelCheckpoint",

@@ -22,10 +22,11 @@ class History(dict[str, list[float]]):
         """The number of epochs."""
         return len(next(iter(self.values()), []))
 
-    def append(self, row: Mapping[str, float]) -> None:
-        """Add the figures of one epoch."""
+    def append(self, row: Mapping[str, object]) -> None:
+        """Add the figures of one epoch; what is no number, a matrix say, is left out."""
         for name, value in row.items():
-            self.setdefault(name, []).append(value)
+            if isinstance(value, int | float):
+                self.setdefault(name, []).append(value)
 
     def to_csv(self, path: str | Path) -> None:
         """Write a table, as CSV, with a row for each epoch, the epoch's number first.

@@ -25,6 +25,7 @@ def prepare_inputs(X: Any, model: Layer, backend: Backend) -> Any:
     xp = backend.xp if backend.owns(X) else np
     if not bool(xp.all(xp.isfinite(X))):
         raise DataError("`X` holds NaN or infinity. Remove or fill those samples.")
+    model.check_values(X)
     return X
 
 

@@ -1,32 +1,45 @@
-"""The progress line: epoch, loss, metrics, samples a second and time left, on a terminal only."""
+"""The progress line: epoch, step, loss, metrics, samples a second and time left.
+
+On a terminal and in a Jupyter notebook; silent elsewhere.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
+from math import ceil
 from shutil import get_terminal_size
 from time import monotonic
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 _SECONDS = 0.2
 """Between two looks at the device's figures, since each look waits for the device."""
 
+_BAR = 8
+"""Cells of the bar on a terminal."""
+
 
 class Progress:
-    """A line for each epoch, on standard error where that is a terminal, else silent.
+    """A line for each epoch.
+
+    On standard error where that is a terminal; as a widget in a notebook that has ipywidgets,
+    and in one that has not as plain text, when the epoch has ended; nowhere else.
 
     Parameters
     ----------
-    epochs, n_samples : int
+    epochs, n_samples, batch_size : int
     shown : bool
         False for none at all.
     """
 
-    def __init__(self, epochs: int, n_samples: int, *, shown: bool) -> None:
+    def __init__(self, epochs: int, n_samples: int, batch_size: int, *, shown: bool) -> None:
         self._epochs = epochs
         self._n_samples = n_samples
-        self._shown = shown and sys.stderr is not None and sys.stderr.isatty()
+        self._batch_size = batch_size
+        self._place = _place() if shown else None
+        self._bar: Any = None
 
     def __enter__(self) -> Self:
         return self
@@ -37,68 +50,96 @@ class Progress:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._shown and hasattr(self, "_bar"):
+        if self._bar is not None:
             self._bar.close()
 
     def begin_epoch(self, epoch: int, done: int = 0) -> None:
         """Start a line, with so many samples done before."""
-        if self._shown:
+        self._name = f"epoch {epoch}/{self._epochs}"
+        self._epochs_left = self._epochs - epoch
+        self._before, self._pending, self._done = done, done, 0
+        self._begin = monotonic()
+        self._due = self._begin + _SECONDS
+        if self._place == "terminal":
             from tqdm import tqdm
 
-            self._name = f"epoch {epoch}/{self._epochs}"
-            self._bar = tqdm(
-                total=self._n_samples,
-                bar_format=self._name + " {percentage:3.0f}% |{bar:8}| {desc}",
-                file=sys.stderr,
-                ncols=get_terminal_size().columns,
-            )
-            self._epochs_left = self._epochs - epoch
-            self._before = done
-            self._pending, self._done = done, 0
-            self._begin = monotonic()
-            self._due = self._begin + _SECONDS
+            self._bar = tqdm(total=self._n_samples, file=sys.stderr, bar_format=self._name)
+        elif self._place == "notebook":
+            from tqdm.notebook import tqdm as tqdm_notebook
+
+            form = self._name + " {bar} {desc}"
+            self._bar = tqdm_notebook(total=self._n_samples, bar_format=form)
 
     def end_batch(self, n_samples: int, read: Callable[[], Mapping[str, float]]) -> None:
         """Count samples; when due, read the figures and draw."""
-        if self._shown:
-            self._pending += n_samples
-            self._done += n_samples
-            if monotonic() >= self._due:
-                figures = _text(read())
-                seconds = monotonic() - self._begin
-                rate = self._done / seconds
-                left = (
-                    self._n_samples * (1 + self._epochs_left) - self._before - self._done
-                ) / rate
-                self._draw(f"{figures} {_rate(rate)} {_clock(left)} left")
+        self._pending += n_samples
+        self._done += n_samples
+        if self._bar is not None and monotonic() >= self._due:
+            figures = _texts(read())
+            rate = self._done / (monotonic() - self._begin)
+            done = self._before + self._done
+            left = (self._n_samples * (1 + self._epochs_left) - done) / rate
+            step, speed = f"step {self._steps(done)}/{self._steps(self._n_samples)}", _rate(rate)
+            self._draw([step, *figures, speed, f"{_clock(left)} left"], (speed, step), bar=True)
 
     def end_epoch(self, figures: Mapping[str, float]) -> None:
         """Draw the epoch's figures and leave them standing."""
-        if self._shown:
-            rate = self._done / max(monotonic() - self._begin, 1e-9)
-            self._bar.bar_format = self._name + " {desc}"
-            self._draw(f"{_text(figures)} {_rate(rate)}")
+        if self._place is None:
+            return
+        rate = self._done / max(monotonic() - self._begin, 1e-9)
+        parts = [*_texts(figures), _rate(rate)]
+        if self._bar is not None:
+            self._draw(parts, parts[-1:], bar=False)
             self._bar.close()
+        else:
+            sys.stdout.write(" ".join([self._name, *parts]) + "\n")
 
-    def _draw(self, text: str) -> None:
-        self._bar.ncols = get_terminal_size().columns  # it may have been resized
-        self._bar.set_description_str(text, refresh=False)
+    def _steps(self, n_samples: int) -> int:
+        return ceil(n_samples / self._batch_size)
+
+    def _draw(self, parts: Sequence[str], gives_way: Sequence[str], *, bar: bool) -> None:
+        if self._place == "terminal":
+            columns = get_terminal_size().columns - 1  # each time: it may have been resized
+            form = f"{self._name} |{{bar:{_BAR}}}| " if bar else f"{self._name} "
+            taken = len(self._name) + 1 + (_BAR + 3 if bar else 0)
+            self._bar.ncols, self._bar.bar_format = columns, form + "{desc}"
+            parts = _fitted(parts, gives_way, columns - taken)
+        self._bar.set_description_str(" ".join(parts), refresh=False)
         self._bar.update(self._pending)
         self._bar.refresh()
         self._pending, self._due = 0, monotonic() + _SECONDS
 
 
-def _text(figures: Mapping[str, float]) -> str:
-    """``loss 0.1731 (val 0.1231) accuracy 0.9532 (val 0.9711)``."""
+def _place() -> str | None:
+    """Where progress can be shown: "terminal", "notebook", as "lines" there, or nowhere."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        return "terminal"
+    get_ipython = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    if get_ipython is None or getattr(get_ipython(), "kernel", None) is None:
+        return None
+    return "lines" if find_spec("ipywidgets") is None else "notebook"
+
+
+def _fitted(parts: Sequence[str], gives_way: Sequence[str], space: int) -> list[str]:
+    """The parts that fit: first those named give way, in their order, then the last ones."""
+    kept = list(parts)
+    for part in gives_way:
+        if len(" ".join(kept)) > space:
+            kept.remove(part)
+    while len(kept) > 1 and len(" ".join(kept)) > space:
+        kept.pop()
+    return kept
+
+
+def _texts(figures: Mapping[str, float]) -> list[str]:
+    """``loss 0.1731 (val 0.1231)``, ``accuracy 0.9532 (val 0.9711)``."""
     parts = []
     for name, value in figures.items():
-        if name.startswith("val_"):
-            continue
         validation = figures.get(f"val_{name}")
-        parts.append(f"{name} {value:.4g}")
-        if validation is not None:
-            parts.append(f"(val {validation:.4g})")
-    return " ".join(parts)
+        if not name.startswith("val_") and isinstance(value, float):
+            more = "" if validation is None else f" (val {validation:.4g})"
+            parts.append(f"{name} {value:.4g}{more}")
+    return parts
 
 
 def _rate(rate: float) -> str:

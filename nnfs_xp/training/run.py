@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import host_generator
 from nnfs_xp.data.batching import batches
-from nnfs_xp.errors import CheckpointError, DivergenceError, TrainingWarning
+from nnfs_xp.errors import ArgumentError, CheckpointError, DivergenceError, TrainingWarning
 from nnfs_xp.schedules import Schedule
 from nnfs_xp.training.callbacks import Callback
 from nnfs_xp.training.checkpoints import Checkpoints
@@ -70,8 +70,16 @@ class Run:
             shuffle=shuffle,
             samples=self.n_samples,
             validation_samples=None if validation is None else validation[0].shape[0],
+            weighted=len(data) > 2,
         )
         self._callback_failed = False
+        smallest = max(layer.smallest_batch for _, layer in trainer.model.walk())
+        rest = self.n_samples % batch_size or batch_size
+        if min(rest, self.n_samples) < smallest:
+            raise ArgumentError(
+                f"with {self.n_samples} samples and `batch_size` {batch_size}, a batch would have "
+                f"{min(rest, self.n_samples)}; a layer of the model needs {smallest} at least."
+            )
 
     def execute(self, epochs: int, *, resume: bool, progress: bool) -> History:
         """Train for a number of epochs, those before a resumed checkpoint included."""
@@ -80,7 +88,7 @@ class Run:
         self._begin(resume)
         last_epoch = self.first_epoch + epochs
         with (
-            Progress(last_epoch, self.n_samples, shown=progress) as bar,
+            Progress(last_epoch, self.n_samples, self.batch_size, shown=progress) as bar,
             StopSignals() if self.checkpoints else _no_signals() as signals,
         ):
             try:
@@ -137,12 +145,15 @@ class Run:
             trainer.totals.add(loss, output, *batch[1:])
             trainer.step += 1
             self._call("on_step_end")
-            bar.end_batch(batch[0].shape[0], trainer.totals.read)
+            bar.end_batch(batch[0].shape[0], self._figures_so_far)
             self._after_step(signals)
         self._end_epoch(bar)
         self._save()
         if signals.noted is not None:
             self._end(signals)
+
+    def _figures_so_far(self) -> dict[str, Any]:
+        return self.trainer.totals.read(collected=False)
 
     def _batches(self, start: int) -> Iterator[tuple[Array, ...]]:
         """The epoch's batches, the first so many left out: in the same order each time."""
@@ -169,7 +180,7 @@ class Run:
         self._check_finite()
         with self._averages():
             if self.validation is not None:
-                figures = trainer.evaluate_prepared(*self.validation)
+                figures = trainer.evaluate_prepared(self.validation)
                 row |= {f"val_{name}": value for name, value in figures.items()}
                 if not math.isfinite(row["val_loss"]):
                     self._diverge(f"the validation loss became {row['val_loss']}", "")
@@ -224,7 +235,7 @@ class Run:
         """Raise where the loss or a weight is NaN or infinite: once an epoch or checkpoint."""
         trainer = self.trainer
         xp, values = trainer.backend.xp, trainer.model.flat.values
-        loss = trainer.totals.read()["loss"]
+        loss = trainer.totals.read(collected=False)["loss"]
         if math.isfinite(loss) and bool(xp.all(xp.isfinite(values))):
             return
         bad = next(

@@ -2,43 +2,143 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, to_numpy
+from nnfs_xp.errors import ArgumentError, CheckpointError, NotReadyError, ShapeError
 from nnfs_xp.metrics import Metric
 
 
 class Totals:
-    """Adds up over the batches of an epoch."""
+    """The loss and the metrics of what was added so far.
 
-    def __init__(self, metrics: list[Metric], backend: Backend) -> None:
+    Parameters
+    ----------
+    metrics : sequence of Metric
+    backend : Backend
+
+    Raises
+    ------
+    ArgumentError
+        A metric's name is no text, or empty, or not its own.
+    """
+
+    def __init__(self, metrics: Sequence[Metric], backend: Backend) -> None:
+        _check_names(metrics)
         self._metrics = metrics
         self._backend = backend
         self._count = 0
-        self._sums: list[Array] = []
+        self._loss: Array | None = None
+        self._sums: dict[str, list[Array]] = {metric.name: [] for metric in metrics}
 
-    def add(self, loss: Array, output: Array, y: Array) -> None:
-        xp = self._backend.xp
+    def add(self, loss: Array, output: Array, y: Array, sample_weight: Array | None = None) -> None:
+        """Add a batch, without waiting for the device.
+
+        Parameters
+        ----------
+        loss : 0-d array
+            The mean over the batch, weighted as by `Loss.calculate`.
+        output : array, shape (batch, outputs)
+        y : array
+        sample_weight : array, shape (batch,), optional
+        """
         n = output.shape[0]
-        terms = [loss * n, *(xp.sum(m.forward(output, y)) for m in self._metrics)]
         self._count += n
-        if self._sums:
-            self._sums = [total + term for total, term in zip(self._sums, terms, strict=True)]
-        else:
-            self._sums = terms
+        self._loss = loss * n if self._loss is None else self._loss + loss * n
+        for metric in self._metrics:
+            self._add_to(metric, metric.accumulate(output, y, sample_weight), n)
 
-    def read(self) -> dict[str, float]:
-        names = ["loss", *(metric.name for metric in self._metrics)]
-        values = (float(total) / self._count for total in self._sums)  # type: ignore[arg-type] # 0-d
-        return dict(zip(names, values, strict=True))
+    def _add_to(self, metric: Metric, sums: Array, n: int) -> None:
+        parts = self._sums[metric.name]
+        fits = sums.ndim == 2 and sums.shape[0] == n if metric.collects else sums.ndim == 1
+        if not fits or (parts and parts[0].shape[-1] != sums.shape[-1]):
+            wanted = f"({n}, columns)" if metric.collects else "(sums,), the same for each batch"
+            raise ShapeError(
+                f"{type(metric).__name__}.accumulate must give shape {wanted}; "
+                f"got {tuple(sums.shape)}."
+            )
+        if metric.collects or not parts:
+            parts.append(sums)
+        else:
+            parts[0] = parts[0] + sums
+
+    def read(self, *, collected: bool = True) -> dict[str, Any]:
+        """The mean loss and the metrics' figures, by name. Waits for the device.
+
+        Parameters
+        ----------
+        collected : bool
+            Whether to work out the metrics that need all scores at once, which takes a while.
+
+        Raises
+        ------
+        NotReadyError
+            Nothing was added.
+        """
+        if self._loss is None:
+            raise NotReadyError("nothing was added to the figures yet.")
+        figures: dict[str, Any] = {"loss": float(to_numpy(self._loss)) / self._count}
+        for metric in self._metrics:
+            if metric.collects and not collected:
+                continue
+            figures[metric.name] = metric.result(to_numpy(self._sum(metric)).astype(np.float64))
+        return figures
 
     def state(self) -> dict[str, np.ndarray[Any, Any]]:
-        sums = {str(n): to_numpy(total) for n, total in enumerate(self._sums)}
-        return {"count": np.asarray(self._count), **sums}
+        """All that was added, as arrays of the dtypes in which it is held; for `load_state`.
 
-    def load_state(self, state: dict[str, np.ndarray[Any, Any]]) -> None:
+        Keys are ``count``, and, once anything was added, ``loss`` and ``metric.`` with each
+        metric's name behind it.
+        """
+        arrays = {"count": np.array(float(self._count))}
+        if self._loss is not None:
+            arrays["loss"] = to_numpy(self._loss)
+            arrays |= {f"metric.{each.name}": to_numpy(self._sum(each)) for each in self._metrics}
+        return {name: array.copy() for name, array in arrays.items()}
+
+    def load_state(self, state: Mapping[str, np.ndarray[Any, Any]]) -> None:
+        """Go on from what `state` gave, on any backend, bit for bit.
+
+        Raises
+        ------
+        CheckpointError
+            It is that of other metrics.
+        """
+        names = [metric.name for metric in self._metrics]
+        found = sorted(key.removeprefix("metric.") for key in state if key.startswith("metric."))
+        if "count" not in state or ("loss" in state and found != sorted(names)):
+            raise CheckpointError(
+                f"the checkpoint holds the figures of the metrics {found}; the trainer's are "
+                f"{sorted(names)}."
+            )
         self._count = int(state["count"])
-        self._sums = [self._backend.asarray(state[str(n)]) for n in range(len(state) - 1)]
+        self._loss = self._backend.asarray(state["loss"].copy()) if "loss" in state else None
+        self._sums = {
+            name: [self._backend.asarray(state[f"metric.{name}"].copy())] if found else []
+            for name in names
+        }
+
+    def _sum(self, metric: Metric) -> Array:
+        parts = self._sums[metric.name]
+        if len(parts) > 1:
+            parts[:] = [self._backend.xp.concat(parts, axis=0)]
+        return parts[0]
+
+
+def _check_names(metrics: Sequence[Metric]) -> None:
+    names: list[str] = ["loss", "learning_rate"]
+    for metric in metrics:
+        name = getattr(metric, "name", None)
+        if not isinstance(name, str) or not name:
+            raise ArgumentError(
+                f"{type(metric).__name__}.name must be a text, and not empty; got {name!r}."
+            )
+        if name in names:
+            raise ArgumentError(
+                f"two figures are called {name!r}; set another name on one of the metrics."
+            )
+        names.append(name)

@@ -23,6 +23,7 @@ from nnfs_xp.training.history import History
 from nnfs_xp.training.preparation import check_lengths, check_shape, prepare_inputs
 from nnfs_xp.training.run import Run
 from nnfs_xp.training.totals import Totals
+from nnfs_xp.training.weights import prepare_weights
 
 _EVALUATION_BATCH = 1024
 
@@ -129,13 +130,7 @@ class Trainer:
         whole = given and self.fused_loss is not self.loss
         self._closing = _chain(self.model)[-1] if whole else None
         loss = self.loss if whole else self.fused_loss
-        found = [m if isinstance(m, Metric) else loss.accuracy() for m in metrics]
-        names = [metric.name for metric in found]
-        if len({"loss", "learning_rate", *names}) < len(names) + 2:
-            raise ArgumentError(
-                f"each metric needs a name of its own, not 'loss' or 'learning_rate'; got {names}."
-            )
-        return found
+        return [m if isinstance(m, Metric) else loss.accuracy() for m in metrics]
 
     def fit(
         self,
@@ -145,6 +140,8 @@ class Trainer:
         epochs: int = 1,
         batch_size: int = 32,
         validation_data: tuple[Any, Any] | None = None,
+        sample_weight: Any = None,
+        class_weight: Any = None,
         shuffle: bool = True,
         progress: bool = True,
         callbacks: Sequence[Callback] = (),
@@ -163,10 +160,16 @@ class Trainer:
         epochs, batch_size : int
         validation_data : tuple of (X, y), optional
             Evaluated after each epoch.
+        sample_weight : array of any backend, shape (n,), optional
+            How much each sample counts, in the loss and the metrics, beside the others: scaled
+            to a mean of 1.
+        class_weight : mapping, array or "balanced", optional
+            The same for each class: a mapping from labels to weights, a weight for each class
+            in order, or ``"balanced"``, which makes all classes count the same.
         shuffle : bool
             Whether each epoch takes the samples in a new order.
         progress : bool
-            Whether to show a line, where standard error is a terminal.
+            Whether to show a line for each epoch, on a terminal or in a notebook.
         callbacks : sequence of Callback
         checkpoint : str, Path or Checkpoints, optional
             A folder: the state of the training is kept there at the end of each epoch, and more
@@ -201,13 +204,13 @@ class Trainer:
                 raise ArgumentError(f"a callback is a Callback object; got {callback!r}.")
         y = self.backend.asarray(y)
         flat_targets = y.ndim == 1
-        X, y = self._prepare(X, y)
+        data = self._prepare(X, y, sample_weight, class_weight)
         validation = None
         if validation_data is not None:
             validation = self._prepare(*_checks.pair_of("validation_data", validation_data))
         self._flat_targets = flat_targets
-        self._prepare_metrics(y)
-        run = Run(self, (X, y), validation, batch_size, shuffle, list(callbacks), checkpoints)
+        self._prepare_metrics(data[1])
+        run = Run(self, data, validation, batch_size, shuffle, list(callbacks), checkpoints)
         return run.execute(epochs, resume=resume, progress=progress)
 
     def stop(self) -> None:
@@ -237,16 +240,23 @@ class Trainer:
         _, loss = self.make_step(x, y)
         return loss
 
-    def evaluate(self, X: Any, y: Any, *, batch_size: int = _EVALUATION_BATCH) -> dict[str, float]:
+    def evaluate(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        sample_weight: Any = None,
+        batch_size: int = _EVALUATION_BATCH,
+    ) -> dict[str, Any]:
         """The loss, penalties included, and the metrics on some data, by name.
 
         Parameters and errors as for `fit`.
         """
         batch_size = _checks.check_count("batch_size", batch_size)
-        X, y = self._prepare(X, y)
+        data = self._prepare(X, y, sample_weight)
         if not self._prepared:
-            self._prepare_metrics(y)
-        return self.evaluate_prepared(X, y, batch_size)
+            self._prepare_metrics(data[1])
+        return self.evaluate_prepared(data, batch_size)
 
     def predict(self, X: Any, *, batch_size: int = _EVALUATION_BATCH) -> np.ndarray[Any, Any]:
         """What the model says of each sample. Many threads may ask at once.
@@ -278,11 +288,14 @@ class Trainer:
         """
         return self._outputs(X, batch_size, self.fused_loss.probabilities)
 
-    def make_step(self, x: Array, y: Array) -> tuple[Array, Array]:
-        """One training step; the output that metrics see, and the loss, both from before it."""
+    def make_step(self, x: Array, *targets: Array) -> tuple[Array, Array]:
+        """One training step; the output that metrics see, and the loss, both from before it.
+
+        Targets are y, and the samples' weights if there are any.
+        """
         output = self._forward(x, training=True)
-        loss = self.fused_loss.calculate(output, y)
-        dvalues = self.fused_loss.backward(output, y)
+        loss = self.fused_loss.calculate(output, *targets)
+        dvalues = self.fused_loss.backward(output, *targets)
         for layer in reversed(self.chain[1:]):
             dvalues = layer.backward(dvalues)
         self.chain[0].backward_parameters(dvalues)
@@ -292,15 +305,15 @@ class Trainer:
         return self._seen(output), loss if penalty is None else loss + penalty
 
     def evaluate_prepared(
-        self, X: Any, y: Any, batch_size: int = _EVALUATION_BATCH
-    ) -> dict[str, float]:
+        self, data: tuple[Any, ...], batch_size: int = _EVALUATION_BATCH
+    ) -> dict[str, Any]:
         """`evaluate` on data that are checked and placed."""
         penalty = self.model.regularization_loss()
         totals = Totals(self.metrics, self.backend)
-        for x_batch, y_batch in batches((X, y), self.backend, batch_size):
-            output = self._forward(x_batch)
-            loss = self.fused_loss.calculate(output, y_batch)
-            totals.add(loss if penalty is None else loss + penalty, self._seen(output), y_batch)
+        for x, *targets in batches(data, self.backend, batch_size):
+            output = self._forward(x)
+            loss = self.fused_loss.calculate(output, *targets)
+            totals.add(loss if penalty is None else loss + penalty, self._seen(output), *targets)
         return totals.read()
 
     def use_averages(self, wanted: bool) -> None:
@@ -334,12 +347,24 @@ class Trainer:
             parts.append(to_numpy(interpret(self._forward(x))))
         return np.concatenate(parts)
 
-    def _prepare(self, X: Any, y: Any) -> tuple[Any, Any]:
+    def _prepare(
+        self, X: Any, y: Any, sample_weight: Any = None, class_weight: Any = None
+    ) -> tuple[Any, ...]:
+        """The data as batches are taken from them: inputs, targets, and weights if any."""
         X = prepare_inputs(X, self.model, self.backend)
         y = self.backend.asarray(y)
         check_lengths(X, y)
         output = self._forward(self.backend.asarray(X[:1, ...]))
-        return X, self.fused_loss.prepare_targets(y, output.shape[1], output.dtype)
+        n_outputs = output.shape[1]
+        y = self.fused_loss.prepare_targets(y, n_outputs, output.dtype)
+        for metric in self.metrics:  # one that does not fit the model says so before training
+            metric.accumulate(self._seen(output), y[:1, ...])
+        weights = prepare_weights(
+            y, n_outputs, sample_weight, class_weight, has_classes=self.loss.has_classes
+        )
+        if weights is None:
+            return X, y
+        return X, y, self.backend.asarray(weights, self.model.dtype or "float32")
 
     def _prepare_metrics(self, y: Any) -> None:
         for metric in self.metrics:

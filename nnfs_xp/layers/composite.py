@@ -1,0 +1,150 @@
+"""What layers made of layers share: one buffer for the parameters of all, and layers in a row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nnfs_xp._typing import Array
+from nnfs_xp.backend import Backend, host_generator
+from nnfs_xp.errors import ArgumentError, ShapeError
+from nnfs_xp.initializers import Initializer, glorot_uniform
+from nnfs_xp.layers.base import Layer
+
+
+class Composite(Layer):
+    """Base class of the layers made of layers.
+
+    All parameters of the layers move into one buffer of the composite's own, with their values.
+
+    Parameters
+    ----------
+    *layers : Layer
+        At least one, each its own object.
+    seed : int, optional
+        Draws all parameters anew, from one generator, layer by layer. Without it the layers
+        keep those that they have.
+
+    Raises
+    ------
+    ArgumentError
+        There is no layer, or something else than layers, or a layer twice.
+    ShapeError
+        The layers do not fit together.
+    DTypeError
+        The layers differ in the data type of their parameters.
+    """
+
+    def __init__(self, *layers: Layer, seed: int | None = None) -> None:
+        super().__init__()
+        if not layers:
+            raise ArgumentError(f"{type(self).__name__} needs at least one layer.")
+        for layer in layers:
+            if not isinstance(layer, Layer):
+                raise ArgumentError(f"{type(self).__name__} takes layers; got {layer!r}.")
+        self.children = layers
+        ids = [id(layer) for _, layer in self.walk()]
+        if len(set(ids)) < len(ids):
+            raise ArgumentError(
+                "the same layer object appears twice in the model; make one for each place."
+            )
+        self.check_fit()
+        if any(layer._shapes for _, layer in self.walk()):
+            backend = self._gather().backend
+            for _, layer in self.walk():
+                layer.settle(backend)
+        if seed is not None:
+            self.suit(glorot_uniform)
+            self.initialize(host_generator(seed))
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers in order."""
+        return self.children
+
+    @property
+    def backend(self) -> Backend | None:
+        with_parameters = (layer for _, layer in self.walk() if layer._shapes)
+        first = next(with_parameters, None)
+        return self._place if first is None else first.backend
+
+    def check_fit(self) -> None:
+        """Refuse layers whose shapes do not fit together, as far as they are known."""
+        raise NotImplementedError
+
+    def initialize(self, generator: Any) -> None:
+        for layer in self.children:
+            layer.initialize(generator)
+
+    def regularization_loss(self) -> Array | None:
+        penalty: Array | None = None
+        for layer in self.children:
+            term = layer.regularization_loss()
+            if term is not None:
+                penalty = term if penalty is None else penalty + term
+        return penalty
+
+
+class Row(Composite):
+    """Base class of the layers made of layers in a row, each taking what the one before gives."""
+
+    @property
+    def input_shape(self) -> tuple[int, ...] | None:
+        for layer in self.children:
+            shape = layer.input_shape
+            if shape is not None:
+                return shape
+            if type(layer).output_shape is not Layer.output_shape:
+                return None  # what comes out of this layer tells nothing of what goes in
+        return None
+
+    def child_input_shapes(
+        self, input_shape: tuple[int, ...] | None
+    ) -> list[tuple[int, ...] | None]:
+        shapes = []
+        for layer in self.children:
+            input_shape = layer.input_shape if input_shape is None else input_shape
+            shapes.append(input_shape)
+            input_shape = None if input_shape is None else layer.output_shape(input_shape)
+        return shapes
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        for layer in self.children:
+            input_shape = layer.output_shape(input_shape)
+        return input_shape
+
+    def forward(self, inputs: Array, training: bool = False) -> Array:
+        for layer in self.children:
+            inputs = layer.forward(inputs, training)
+        return inputs
+
+    def backward(self, dvalues: Array) -> Array:
+        for layer in reversed(self.children):
+            dvalues = layer.backward(dvalues)
+        self.dinputs = dvalues
+        return dvalues
+
+    def backward_parameters(self, dvalues: Array) -> None:
+        for layer in reversed(self.children[1:]):
+            dvalues = layer.backward(dvalues)
+        self.children[0].backward_parameters(dvalues)
+
+    def suit(self, following: Initializer) -> Initializer:
+        for layer in reversed(self.children):
+            following = layer.suit(following)
+        return following
+
+    def check_values(self, inputs: Array) -> None:
+        self.children[0].check_values(inputs)
+
+    def check_fit(self) -> None:
+        shape: tuple[int, ...] | None = None
+        for index, layer in enumerate(self.children):
+            if shape is None:
+                shape = layer.input_shape
+            if shape is not None:
+                try:
+                    shape = layer.output_shape(shape)
+                except ShapeError as error:
+                    raise ShapeError(
+                        f"layer {index} does not fit the one before it: {error}"
+                    ) from None

@@ -1,0 +1,173 @@
+"""Layers side by side: a way around some of them, and branches whose outputs are joined."""
+
+from __future__ import annotations
+
+from nnfs_xp._typing import Array
+from nnfs_xp.backend import backend_of
+from nnfs_xp.errors import ShapeError
+from nnfs_xp.initializers import Initializer
+from nnfs_xp.layers.composite import Composite, Row
+
+
+class Residual(Row):
+    """Layers in a row, and a way around them: their output is added to their inputs.
+
+    Parameters
+    ----------
+    *layers : Layer
+        At least one, each its own object; together they keep the shape of a sample.
+    seed : int, optional
+        Draws all parameters anew, as in `Sequential`.
+
+    Raises
+    ------
+    ShapeError
+        The layers do not fit one after the other, or change the shape.
+
+    Notes
+    -----
+    Forward: output = inputs + f(inputs), f being the layers in a row.
+
+    Backward: dinputs = dvalues + the layers' own dinputs for dvalues.
+
+    Source: He et al. 2016, *Deep Residual Learning for Image Recognition*, equation 1.
+
+    Examples
+    --------
+    >>> import nnfs_xp as nn
+    >>> block = nn.Residual(nn.Dense(8, 16), nn.ReLU(), nn.Dense(16, 8))
+    >>> model = nn.Sequential(nn.Dense(4, 8), block, nn.Dense(8, 3), seed=0)
+    >>> model.output_shape((4,))
+    (3,)
+    """
+
+    def forward(self, inputs: Array, training: bool = False) -> Array:
+        change = super().forward(inputs, training)
+        self._check_kept(tuple(inputs.shape[1:]), tuple(change.shape[1:]))
+        return inputs + change
+
+    def backward(self, dvalues: Array) -> Array:
+        self.dinputs = dvalues + super().backward(dvalues)
+        return self.dinputs
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        self._check_kept(input_shape, super().output_shape(input_shape))
+        return input_shape
+
+    def check_fit(self) -> None:
+        super().check_fit()
+        shape = self.input_shape
+        if shape is not None:
+            self.output_shape(shape)
+
+    def _check_kept(self, before: tuple[int, ...], after: tuple[int, ...]) -> None:
+        if after != before:
+            raise ShapeError(
+                f"the layers in a Residual must keep the shape of a sample; {before} became "
+                f"{after}. Add a Dense layer that leads back to {before}."
+            )
+
+
+class Parallel(Composite):
+    """Branches that all take the same inputs; their outputs are joined side by side.
+
+    Parameters
+    ----------
+    *branches : Layer
+        At least one, each its own object. For several layers in a branch, use `Sequential`.
+    seed : int, optional
+        Draws all parameters anew, as in `Sequential`.
+
+    Raises
+    ------
+    ShapeError
+        The branches take inputs of different shapes, or their outputs cannot be joined.
+
+    Notes
+    -----
+    Forward: output = the branches' outputs, concatenated along axis 1.
+
+    Backward: each branch is given its part of dvalues; dinputs = the sum of what they return.
+
+    Source: Szegedy et al. 2015, *Going deeper with convolutions*, figure 2.
+
+    Examples
+    --------
+    >>> import nnfs_xp as nn
+    >>> wide_and_deep = nn.Parallel(
+    ...     nn.Linear(), nn.Sequential(nn.Dense(4, 8), nn.ReLU(), nn.Dense(8, 2))
+    ... )
+    >>> wide_and_deep.output_shape((4,))
+    (6,)
+    """
+
+    def forward(self, inputs: Array, training: bool = False) -> Array:
+        outputs = [branch.forward(inputs, training) for branch in self.children]
+        self._joined([tuple(output.shape[1:]) for output in outputs])
+        output: Array = backend_of(outputs[0]).xp.concat(outputs, axis=1)
+        if training:
+            self.keep(output, [part.shape[1] for part in outputs])
+        return output
+
+    def backward(self, dvalues: Array) -> Array:
+        parts = self._split(dvalues)
+        dinputs = self.children[0].backward(parts[0])
+        for branch, part in zip(self.children[1:], parts[1:], strict=True):
+            dinputs = dinputs + branch.backward(part)
+        self.dinputs = dinputs
+        return dinputs
+
+    def backward_parameters(self, dvalues: Array) -> None:
+        for branch, part in zip(self.children, self._split(dvalues), strict=True):
+            branch.backward_parameters(part)
+
+    def _split(self, dvalues: Array) -> list[Array]:
+        """The part of dvalues that belongs to each branch."""
+        _, widths = self.recall(dvalues)
+        parts, start = [], 0
+        for width in widths:
+            parts.append(dvalues[:, start : start + width, ...])
+            start += width
+        return parts
+
+    @property
+    def input_shape(self) -> tuple[int, ...] | None:
+        shapes = (branch.input_shape for branch in self.children)
+        return next((shape for shape in shapes if shape is not None), None)
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        return self._joined([branch.output_shape(input_shape) for branch in self.children])
+
+    def suit(self, following: Initializer) -> Initializer:
+        before = [branch.suit(following) for branch in self.children]
+        return before[0]
+
+    def check_values(self, inputs: Array) -> None:
+        for branch in self.children:
+            branch.check_values(inputs)
+
+    def check_fit(self) -> None:
+        shape = self.input_shape
+        if shape is None:
+            return
+        outputs = []
+        for index, branch in enumerate(self.children):
+            try:
+                outputs.append(branch.output_shape(shape))
+            except ShapeError as error:
+                raise ShapeError(f"branch {index} does not fit the others: {error}") from None
+        self._joined(outputs)
+
+    def _joined(self, shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
+        """The shape of a sample's output, given those of the branches."""
+        rest = shapes[0][1:]
+        if any(shape[1:] != rest for shape in shapes):
+            raise ShapeError(
+                "outputs joined along axis 1 must have the same shape but for that axis; the "
+                f"branches give samples of shapes {', '.join(map(str, shapes))}."
+            )
+        return (sum(shape[0] for shape in shapes), *rest)
+
+
+Concatenate = Parallel
+"""The same layer under the name of what it does with the outputs: only branches have several."""

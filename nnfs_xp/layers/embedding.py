@@ -1,0 +1,143 @@
+"""The embedding: a row of learnt numbers for each of several things."""
+
+from __future__ import annotations
+
+from math import nan
+from typing import Any
+
+from nnfs_xp import _checks
+from nnfs_xp._typing import Array, Namespace
+from nnfs_xp.backend import backend_of, host_generator
+from nnfs_xp.errors import DataError, ShapeError
+from nnfs_xp.initializers import Initializer, standard_normal
+from nnfs_xp.layers.base import Layer
+from nnfs_xp.parameters import Gradient, Parameter
+
+
+class Embedding(Layer):
+    """Looks up a row of a learnt table for each code: words, weekdays, makes of car.
+
+    Comes first in a model, mostly with `Flatten` behind it. A code out of range gives NaN,
+    without waiting for the device; `check_values` finds one before.
+
+    Parameters
+    ----------
+    n_values : int
+        How many codes there are, from 0 on.
+    n_dimensions : int
+        How many numbers stand for each.
+    initializer : callable or None
+        Draws the table: see `nnfs_xp.initializers`. None leaves it 0, to be assigned.
+    seed : int, optional
+        Of the initial table; by default it differs from run to run.
+    dtype : {"float32", "float64"}
+
+    Attributes
+    ----------
+    weights, dweights : array, shape (n_values, n_dimensions)
+    dinputs : array, shape (batch, n_columns)
+        Zeros: codes have no gradient.
+
+    Notes
+    -----
+    Forward: output = weights[inputs], shape (batch, n_columns, n_dimensions), for inputs of
+    shape (batch, n_columns): codes of an integer type, or whole numbers in the layer's own.
+
+    Backward: dweights = one_hot.T @ dvalues, where one_hot has a row for each code, 1 in that
+    code's column and 0 elsewhere: the sum of dvalues over the places where a code stood.
+
+    Source: Bengio et al. 2003, *A Neural Probabilistic Language Model*, section 2; for tables,
+    Guo and Berkhahn 2016, *Entity Embeddings of Categorical Variables*, section 3.
+
+    Examples
+    --------
+    >>> import nnfs_xp as nn
+    >>> weekdays = nn.Embedding(7, 2, seed=0)
+    >>> model = nn.Sequential(weekdays, nn.Flatten(), nn.Dense(2, 1))
+    >>> weekdays.output_shape((1,))
+    (1, 2)
+    """
+
+    weights = Parameter(decay=True)
+    dweights = Gradient()
+
+    def __init__(
+        self,
+        n_values: int,
+        n_dimensions: int,
+        *,
+        initializer: Initializer | None = standard_normal,
+        seed: int | None = None,
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__()
+        self.n_values = _checks.check_count("n_values", n_values)
+        self.n_dimensions = _checks.check_count("n_dimensions", n_dimensions)
+        self.initializer: Initializer | None = _checks.check_initializer(initializer)
+        self.create_parameters(dtype, weights=(self.n_values, self.n_dimensions))
+        self.initialize(host_generator(seed))
+
+    def initialize(self, generator: Any) -> None:
+        if self.initializer is not None:
+            self.weights = self.initializer(generator, (self.n_values, self.n_dimensions))
+
+    def forward(self, inputs: Array, training: bool = False) -> Array:
+        xp = self.check_inputs(inputs)
+        floats = inputs.dtype == self.weights.dtype
+        codes = xp.round(inputs) if floats else xp.astype(inputs, xp.int64)
+        known = (codes >= 0) & (codes < self.n_values)
+        codes = xp.astype(xp.where(known, codes, xp.zeros_like(codes)), xp.int64)
+        shape = (*inputs.shape, self.n_dimensions)
+        rows = xp.reshape(xp.take(self.weights, xp.reshape(codes, (-1,)), axis=0), shape)
+        output: Array = xp.where(known[:, :, None], rows, nan)
+        if training:
+            self.keep(output, codes)
+        return output
+
+    def backward(self, dvalues: Array) -> Array:
+        self.backward_parameters(dvalues)
+        _, codes = self.recall(dvalues)
+        self.dinputs = self.xp.zeros(
+            codes.shape, dtype=self.weights.dtype, device=self.weights.device
+        )
+        return self.dinputs
+
+    def backward_parameters(self, dvalues: Array) -> None:
+        xp, codes = self.recall(dvalues)
+        values = xp.arange(self.n_values, dtype=codes.dtype, device=codes.device)
+        one_hot = xp.astype(xp.reshape(codes, (-1, 1)) == values, dvalues.dtype)
+        self.dweights[...] = one_hot.T @ xp.reshape(dvalues, (-1, self.n_dimensions))
+
+    def check_inputs(self, inputs: Array, n_features: int | None = None) -> Namespace:
+        place = self.backend or backend_of(inputs)
+        dtype = self.weights.dtype
+        if place.owns(inputs) and place.xp.isdtype(inputs.dtype, "integral"):
+            dtype = inputs.dtype
+        _checks.check_batch("inputs", inputs, place, dtype, n_features)
+        self.output_shape(tuple(inputs.shape[1:]))
+        return place.xp
+
+    def check_values(self, inputs: Array) -> None:
+        xp = backend_of(inputs).xp
+        low, high = float(xp.min(inputs)), float(xp.max(inputs))
+        whole = bool(xp.all(inputs == xp.round(inputs)))
+        if not (whole and low >= 0 and high < self.n_values):
+            raise DataError(
+                f"the inputs of Embedding({self.n_values}, {self.n_dimensions}) must be whole "
+                f"numbers from 0 to {self.n_values - 1}; got values from {low:g} to {high:g}"
+                f"{'' if whole else ', not all of them whole'}. Encode them first."
+            )
+
+    def config(self) -> dict[str, Any]:
+        return {
+            "n_values": self.n_values,
+            "n_dimensions": self.n_dimensions,
+            "dtype": self.dtype,
+        }
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        if len(input_shape) != 1:
+            raise ShapeError(
+                f"Embedding takes inputs (batch, n_columns) of codes; got samples {input_shape}."
+            )
+        return (*input_shape, self.n_dimensions)

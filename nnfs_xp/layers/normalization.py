@@ -1,0 +1,214 @@
+"""Normalization: features, or samples, brought to mean 0 and variance 1, then scaled anew."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nnfs_xp import _checks
+from nnfs_xp._typing import Array
+from nnfs_xp.errors import ShapeError
+from nnfs_xp.layers.base import Layer
+from nnfs_xp.parameters import Buffer, Gradient, Parameter
+
+
+class _Normalization(Layer):
+    """What both share: the scale and the shift of each feature."""
+
+    gamma = Parameter()
+    beta = Parameter()
+    dgamma = Gradient()
+    dbeta = Gradient()
+
+    def __init__(self, n_features: int, epsilon: float, dtype: str) -> None:
+        super().__init__()
+        self.n_features = _checks.check_count("n_features", n_features)
+        self.epsilon = _checks.check_range("epsilon", epsilon, 0, open_low=True)
+        self.create_parameters(dtype, gamma=(1, self.n_features), beta=(1, self.n_features))
+
+    def initialize(self, generator: Any) -> None:
+        del generator  # nothing is drawn
+        self.gamma[...] = 1.0
+        self.beta[...] = 0.0
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return (self.n_features,)
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        if input_shape != (self.n_features,):
+            raise ShapeError(
+                f"{type(self).__name__}({self.n_features}) takes samples of shape "
+                f"({self.n_features},); got {input_shape}."
+            )
+        return input_shape
+
+
+class BatchNorm(_Normalization):
+    """Brings each feature to mean 0 and variance 1 over the batch, then scales and shifts it.
+
+    Outside of training it uses running averages of the means and variances of the batches, so
+    that what a sample gives does not depend on the samples beside it.
+
+    Parameters
+    ----------
+    n_features : int
+    momentum : float
+        The weight of the past in the running averages, in [0, 1). PyTorch's momentum is 1
+        minus this.
+    epsilon : float
+        Added to the variance.
+    dtype : {"float32", "float64"}
+
+    Attributes
+    ----------
+    gamma, dgamma : array, shape (1, n_features)
+        The scale, 1 at first.
+    beta, dbeta : array, shape (1, n_features)
+        The shift, 0 at first.
+    running_mean, running_variance : array, shape (1, n_features)
+        Kept and saved but not trained.
+
+    Raises
+    ------
+    ShapeError
+        From `forward`: the inputs do not fit, or training was asked for on a single sample.
+
+    Notes
+    -----
+    Forward, training: normalized = (inputs - mean) / sqrt(variance + epsilon), with mean and
+    variance over the batch; output = gamma * normalized + beta. The running averages become
+    momentum * themselves + (1 - momentum) * the batch's mean, or its variance times
+    batch / (batch - 1), an unbiased estimate. Otherwise normalized is taken with the running
+    averages.
+
+    Backward: dbeta = the sum of dvalues over the batch, dgamma = that of dvalues * normalized,
+    dinputs = gamma / sqrt(variance + epsilon) * (dvalues - dbeta / batch -
+    normalized * dgamma / batch).
+
+    Source: Ioffe and Szegedy 2015, *Batch Normalization*, algorithms 1 and 2 and the equations
+    of section 3.
+    """
+
+    smallest_batch = 2
+
+    running_mean = Buffer()
+    running_variance = Buffer()
+
+    def __init__(
+        self,
+        n_features: int,
+        *,
+        momentum: float = 0.9,
+        epsilon: float = 1e-5,
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__(n_features, epsilon, dtype)
+        self.momentum = _checks.check_range("momentum", momentum, 0, 1)
+        like = self.xp.zeros_like
+        self.create_buffers(running_mean=like(self.beta), running_variance=like(self.gamma))
+        self.initialize(None)
+
+    def initialize(self, generator: Any) -> None:
+        super().initialize(generator)
+        self.running_mean[...] = 0.0
+        self.running_variance[...] = 1.0
+
+    def forward(self, inputs: Array, training: bool = False) -> Array:
+        xp = self.check_inputs(inputs, self.n_features)
+        if not training:
+            scale = self.gamma / xp.sqrt(self.running_variance + self.epsilon)
+            output: Array = (inputs - self.running_mean) * scale + self.beta
+            return output
+        n = inputs.shape[0]
+        if n == 1:
+            raise ShapeError(
+                "BatchNorm cannot be trained on a batch of 1 sample, whose variance is 0. Choose "
+                "a batch size that leaves no single sample over."
+            )
+        mean = xp.mean(inputs, axis=0, keepdims=True)
+        normalized = inputs - mean
+        variance = xp.mean(normalized * normalized, axis=0, keepdims=True)
+        inverse = 1 / xp.sqrt(variance + self.epsilon)
+        normalized *= inverse
+        weight = 1 - self.momentum
+        self.running_mean += weight * (mean - self.running_mean)
+        self.running_variance += weight * (n / (n - 1) * variance - self.running_variance)
+        output = self.gamma * normalized + self.beta
+        self.keep(output, normalized, inverse)
+        return output
+
+    def backward(self, dvalues: Array) -> Array:
+        xp, normalized, inverse = self.recall(dvalues)
+        n = dvalues.shape[0]
+        self.dgamma[...] = xp.sum(dvalues * normalized, axis=0, keepdims=True)
+        self.dbeta[...] = xp.sum(dvalues, axis=0, keepdims=True)
+        rest = dvalues - self.dbeta / n - normalized * (self.dgamma / n)
+        self.dinputs = rest * (self.gamma * inverse)
+        return self.dinputs
+
+    def config(self) -> dict[str, Any]:
+        return {
+            "n_features": self.n_features,
+            "momentum": self.momentum,
+            "epsilon": self.epsilon,
+            "dtype": self.dtype,
+        }
+
+
+class LayerNorm(_Normalization):
+    """Brings each sample to mean 0 and variance 1 over its features, then scales and shifts.
+
+    Parameters
+    ----------
+    n_features : int
+    epsilon : float
+        Added to the variance.
+    dtype : {"float32", "float64"}
+
+    Attributes
+    ----------
+    gamma, dgamma : array, shape (1, n_features)
+        The scale, 1 at first.
+    beta, dbeta : array, shape (1, n_features)
+        The shift, 0 at first.
+
+    Notes
+    -----
+    Forward: normalized = (inputs - mean) / sqrt(variance + epsilon), with mean and variance
+    over the features of each sample; output = gamma * normalized + beta. Shapes (batch,
+    n_features).
+
+    Backward: dbeta = the sum of dvalues over the batch, dgamma = that of dvalues * normalized,
+    dinputs = (g - mean(g) - normalized * mean(g * normalized)) / sqrt(variance + epsilon),
+    with g = gamma * dvalues and the means over the features.
+
+    Source: Ba, Kiros and Hinton 2016, *Layer Normalization*, equations 3 and 4.
+    """
+
+    def __init__(self, n_features: int, *, epsilon: float = 1e-5, dtype: str = "float32") -> None:
+        super().__init__(n_features, epsilon, dtype)
+        self.initialize(None)
+
+    def forward(self, inputs: Array, training: bool = False) -> Array:
+        xp = self.check_inputs(inputs, self.n_features)
+        normalized = inputs - xp.mean(inputs, axis=1, keepdims=True)
+        variance = xp.mean(normalized * normalized, axis=1, keepdims=True)
+        inverse = 1 / xp.sqrt(variance + self.epsilon)
+        normalized *= inverse
+        output: Array = self.gamma * normalized + self.beta
+        if training:
+            self.keep(output, normalized, inverse)
+        return output
+
+    def backward(self, dvalues: Array) -> Array:
+        xp, normalized, inverse = self.recall(dvalues)
+        self.dgamma[...] = xp.sum(dvalues * normalized, axis=0, keepdims=True)
+        self.dbeta[...] = xp.sum(dvalues, axis=0, keepdims=True)
+        g = self.gamma * dvalues
+        rest = g - xp.mean(g, axis=1, keepdims=True)
+        rest -= normalized * xp.mean(g * normalized, axis=1, keepdims=True)
+        self.dinputs = rest * inverse
+        return self.dinputs
+
+    def config(self) -> dict[str, Any]:
+        return {"n_features": self.n_features, "epsilon": self.epsilon, "dtype": self.dtype}

@@ -1,0 +1,213 @@
+"""Activation functions that bend gently where ReLU breaks, or go below 0."""
+
+from __future__ import annotations
+
+from math import pi, sqrt
+from typing import Any
+
+from nnfs_xp import _checks
+from nnfs_xp._typing import Array, Namespace
+from nnfs_xp.errors import ArgumentError
+from nnfs_xp.initializers import he_normal, lecun_normal
+from nnfs_xp.kernels import standard
+from nnfs_xp.layers.base import Layer
+
+
+class GELU(Layer):
+    """Gaussian error linear unit: each input times the share of a normal population below it.
+
+    Parameters
+    ----------
+    approximate : {"none", "tanh"}
+        Whether the share, Φ, is exact or the approximation that GPT-2 and others were trained
+        with.
+
+    Notes
+    -----
+    Forward: output = inputs * Φ(inputs), shape (batch, ...), with x for the inputs and
+    Φ(x) = (1 + erf(x / sqrt(2))) / 2, or approximately (1 + tanh(u)) / 2, where
+    u = sqrt(2 / π) * (x + 0.044715 * x**3).
+
+    Backward: dinputs = dvalues * (Φ(x) + x * Φ'(x)), with Φ'(x) = exp(-x**2 / 2) / sqrt(2π),
+    or approximately 2 * Φ(x) * (1 - Φ(x)) * du/dx.
+
+    Source: Hendrycks and Gimpel 2016, *Gaussian Error Linear Units (GELUs)*, section 2.
+    """
+
+    preferred_initializer = staticmethod(he_normal)
+
+    def __init__(self, approximate: str = "none") -> None:
+        super().__init__()
+        if approximate not in ("none", "tanh"):
+            raise ArgumentError(f"`approximate` must be 'none' or 'tanh'; got {approximate!r}.")
+        self.approximate = approximate
+
+    def forward(self, inputs: Array, training: bool = False) -> Array:
+        xp = self.check_inputs(inputs)
+        share = self._share(xp, inputs)
+        output = inputs * share
+        if training:
+            self.keep(output, inputs, share)
+        return output
+
+    def backward(self, dvalues: Array) -> Array:
+        xp, x, share = self.recall(dvalues)
+        if self.approximate == "tanh":
+            density = sqrt(8 / pi) * share * (1 - share) * (1 + 3 * 0.044715 * x * x)
+        else:
+            density = 1 / sqrt(2 * pi) * xp.exp(-0.5 * x * x)
+        self.dinputs = dvalues * (share + x * density)
+        return self.dinputs
+
+    def _share(self, xp: Namespace, x: Array) -> Array:
+        if self.approximate == "tanh":
+            share = xp.tanh(sqrt(2 / pi) * x * (1 + 0.044715 * x * x))
+        else:
+            share = standard.erf(xp, x * sqrt(0.5))
+        share += 1
+        share *= 0.5
+        result: Array = share
+        return result
+
+    def config(self) -> dict[str, Any]:
+        return {"approximate": self.approximate}
+
+
+class SiLU(Layer):
+    """Sigmoid linear unit, also called swish: each input times its own sigmoid.
+
+    Notes
+    -----
+    Forward: output = inputs * s with s = 1 / (1 + exp(-inputs)), shape (batch, ...).
+
+    Backward: dinputs = dvalues * s * (1 + inputs * (1 - s)).
+
+    Source: Elfwing, Uchibe and Doya 2018, *Sigmoid-Weighted Linear Units for Neural Network
+    Function Approximation in Reinforcement Learning*, equations 2 and 4.
+    """
+
+    preferred_initializer = staticmethod(he_normal)
+
+    def forward(self, inputs: Array, training: bool = False) -> Array:
+        xp = self.check_inputs(inputs)
+        s = standard.sigmoid(xp, inputs)
+        output = inputs * s
+        if training:
+            self.keep(output, inputs, s)
+        return output
+
+    def backward(self, dvalues: Array) -> Array:
+        _, inputs, s = self.recall(dvalues)
+        self.dinputs = dvalues * s * (1 + inputs * (1 - s))
+        return self.dinputs
+
+
+class ELU(Layer):
+    """Exponential linear unit: falls towards -alpha below 0.
+
+    Parameters
+    ----------
+    alpha : float
+        At least 0.
+
+    Notes
+    -----
+    Forward: output = inputs where inputs > 0, else alpha * (exp(inputs) - 1).
+
+    Backward: dinputs = dvalues where inputs > 0, else dvalues * (output + alpha).
+
+    Source: Clevert, Unterthiner and Hochreiter 2016, *Fast and Accurate Deep Network Learning
+    by Exponential Linear Units (ELUs)*, equations 15 and 16.
+    """
+
+    preferred_initializer = staticmethod(he_normal)
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        super().__init__()
+        self.alpha = _checks.check_range("alpha", alpha, 0)
+
+    def forward(self, inputs: Array, training: bool = False) -> Array:
+        xp = self.check_inputs(inputs)
+        below = self.alpha * xp.expm1(xp.minimum(inputs, 0.0))
+        output: Array = xp.where(inputs > 0, inputs, below)
+        if training:
+            self.keep(output, output)
+        return output
+
+    def backward(self, dvalues: Array) -> Array:
+        xp, output = self.recall(dvalues)
+        self.dinputs = xp.where(output > 0, dvalues, dvalues * (output + self.alpha))
+        return self.dinputs
+
+    def config(self) -> dict[str, Any]:
+        return {"alpha": self.alpha}
+
+
+SELU_ALPHA = 1.6732632423543772
+SELU_SCALE = 1.0507009873554805
+"""With which a mean of 0 and a variance of 1 are what `SELU` draws its outputs towards."""
+
+
+class SELU(Layer):
+    """Scaled ELU: through many layers, it draws the outputs to mean 0 and variance 1.
+
+    For this the weights before it must have variance 1 / n_inputs (`lecun_normal`), and
+    `AlphaDropout` must stand in for `Dropout`.
+
+    Notes
+    -----
+    Forward: output = scale * inputs where inputs > 0, else scale * alpha * (exp(inputs) - 1),
+    with alpha = 1.67326… and scale = 1.05070….
+
+    Backward: dinputs = scale * dvalues where inputs > 0, else
+    dvalues * (output + scale * alpha).
+
+    Source: Klambauer et al. 2017, *Self-Normalizing Neural Networks*, equations 2 and 14.
+    """
+
+    preferred_initializer = staticmethod(lecun_normal)
+
+    def forward(self, inputs: Array, training: bool = False) -> Array:
+        xp = self.check_inputs(inputs)
+        below = SELU_SCALE * SELU_ALPHA * xp.expm1(xp.minimum(inputs, 0.0))
+        output: Array = xp.where(inputs > 0, SELU_SCALE * inputs, below)
+        if training:
+            self.keep(output, output)
+        return output
+
+    def backward(self, dvalues: Array) -> Array:
+        xp, output = self.recall(dvalues)
+        slope = xp.where(output > 0, SELU_SCALE, output + SELU_SCALE * SELU_ALPHA)
+        self.dinputs = dvalues * slope
+        return self.dinputs
+
+
+class Softplus(Layer):
+    """A smooth ReLU, always above 0.
+
+    Notes
+    -----
+    Forward: output = log(1 + exp(inputs)), shape (batch, ...), computed as
+    max(inputs, 0) + log(1 + exp(-abs(inputs))), which can neither overflow nor lose small
+    outputs.
+
+    Backward: dinputs = dvalues / (1 + exp(-inputs)).
+
+    Source: Dugas et al. 2001, *Incorporating Second-Order Functional Knowledge for Better
+    Option Pricing*, section 3.
+    """
+
+    preferred_initializer = staticmethod(he_normal)
+
+    def forward(self, inputs: Array, training: bool = False) -> Array:
+        xp = self.check_inputs(inputs)
+        output: Array = xp.log1p(xp.exp(-xp.abs(inputs)))
+        output += xp.maximum(inputs, 0.0)
+        if training:
+            self.keep(output, inputs)
+        return output
+
+    def backward(self, dvalues: Array) -> Array:
+        xp, inputs = self.recall(dvalues)
+        self.dinputs = dvalues * standard.sigmoid(xp, inputs)
+        return self.dinputs

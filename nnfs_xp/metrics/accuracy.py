@@ -1,0 +1,160 @@
+"""Shares of samples or outputs that are right."""
+
+from __future__ import annotations
+
+from nnfs_xp import _checks
+from nnfs_xp._typing import Array
+from nnfs_xp.backend import backend_of
+from nnfs_xp.errors import ArgumentError
+from nnfs_xp.metrics.base import Metric
+
+
+class CategoricalAccuracy(Metric):
+    """Share of samples whose highest output is that of the true class.
+
+    `y_true` holds class indices (batch,) or one-hot rows (batch, classes).
+
+    Raises
+    ------
+    LabelError
+        The labels have the wrong length, shape or type.
+
+    Notes
+    -----
+    Source: *Neural Networks from Scratch*, chapter 5.
+    """
+
+    name = "accuracy"
+
+    def forward(self, y_pred: Array, y_true: Array) -> Array:
+        backend = _checks.check_pair(y_pred, y_true)
+        xp, (n, k) = backend.xp, y_pred.shape
+        _checks.check_labels(xp, y_true, k, n)
+        if y_true.ndim == 2:
+            y_true = xp.argmax(xp.astype(y_true, y_pred.dtype, copy=False), axis=1)
+        labels = xp.astype(y_true, xp.int64, copy=False)
+        hits: Array = xp.astype(xp.argmax(y_pred, axis=1) == labels, y_pred.dtype)
+        return hits
+
+
+class TopKAccuracy(Metric):
+    """Share of samples with the true class among the k highest outputs.
+
+    `y_true` as for `CategoricalAccuracy`, and the same errors. Of equal outputs the true
+    class' counts as the highest.
+
+    Parameters
+    ----------
+    k : int
+
+    Raises
+    ------
+    ArgumentError
+        There are fewer than k outputs.
+
+    Notes
+    -----
+    A sample is right if fewer than k outputs are above that of the true class: nothing is
+    sorted. A sample with an output of NaN at the true class is wrong.
+    """
+
+    def __init__(self, k: int = 5) -> None:
+        self.k = _checks.check_count("k", k)
+        self.name = f"top_{k}_accuracy"
+
+    def forward(self, y_pred: Array, y_true: Array) -> Array:
+        backend = _checks.check_pair(y_pred, y_true)
+        xp, (n, outputs) = backend.xp, y_pred.shape
+        if self.k > outputs:
+            raise ArgumentError(f"`k` must be at most {outputs}, the outputs; got {self.k}.")
+        _checks.check_labels(xp, y_true, outputs, n)
+        if y_true.ndim == 2:
+            is_true = y_true != 0
+        else:
+            classes = xp.arange(outputs, dtype=xp.int64, device=y_pred.device)
+            is_true = xp.astype(y_true, xp.int64, copy=False)[:, None] == classes
+        of_true = xp.max(xp.where(is_true, y_pred, -float("inf")), axis=1, keepdims=True)
+        above = xp.sum(xp.astype(~(y_pred <= of_true), xp.int64), axis=1)
+        hits: Array = xp.astype(above < self.k, y_pred.dtype)
+        return hits
+
+
+class BinaryAccuracy(Metric):
+    """Share of the outputs that are on the right side of the threshold.
+
+    Parameters
+    ----------
+    threshold : float
+        0.5 for probabilities, 0 for logits.
+
+    Raises
+    ------
+    LabelError
+        `y_true` has another shape than y_pred; (batch,) will do for one output.
+
+    Notes
+    -----
+    Averaged over the outputs of each sample first, so it is at most 1 for several outputs too.
+
+    Source: *Neural Networks from Scratch*, chapter 16.
+    """
+
+    name = "accuracy"
+
+    def __init__(self, threshold: float = 0.5) -> None:
+        self.threshold = threshold
+
+    def forward(self, y_pred: Array, y_true: Array) -> Array:
+        xp = _checks.check_pair(y_pred, y_true).xp
+        truths = xp.astype(_checks.match_outputs(y_true, y_pred.shape), xp.bool, copy=False)
+        hits: Array = xp.mean(xp.astype((y_pred > self.threshold) == truths, y_pred.dtype), axis=1)
+        return hits
+
+
+class RegressionAccuracy(Metric):
+    """Share of the outputs that are closer to their target than a precision.
+
+    Parameters
+    ----------
+    precision : float, optional
+        In units of y. By default the standard deviation of the training targets over 250.
+
+    Raises
+    ------
+    LabelError
+        `y_true` has another shape than y_pred; (batch,) will do for one output.
+    DTypeError
+        `y_true` holds floats of another dtype than the predictions.
+
+    Notes
+    -----
+    Source: *Neural Networks from Scratch*, chapter 17.
+    """
+
+    name = "accuracy"
+
+    def __init__(self, precision: float | None = None) -> None:
+        self.precision = (
+            None
+            if precision is None
+            else _checks.check_range("precision", precision, 0, open_low=True)
+        )
+        self._deduced: Array | float | None = self.precision
+
+    def prepare(self, y_true: Array) -> None:
+        if self.precision is None:
+            backend = backend_of(y_true)
+            if not backend.is_floating(y_true.dtype):
+                y_true = backend.asarray(y_true, "float32")
+            self._deduced = self._deduce(y_true)
+
+    def forward(self, y_pred: Array, y_true: Array) -> Array:
+        xp, y_true = _checks.match_targets(y_pred, y_true)
+        precision = self._deduce(y_true) if self._deduced is None else self._deduced
+        hits: Array = xp.mean(xp.astype(xp.abs(y_pred - y_true) < precision, y_pred.dtype), axis=1)
+        return hits
+
+    @staticmethod
+    def _deduce(y_true: Array) -> Array:
+        deviation: Array = backend_of(y_true).xp.std(y_true)
+        return deviation / 250

@@ -1,0 +1,99 @@
+"""What every metric is: sums over batches on the device, and the figure they give in the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nnfs_xp import _checks
+from nnfs_xp._typing import Array
+from nnfs_xp.backend import backend_of
+from nnfs_xp.errors import ShapeError
+
+
+class Metric:
+    """Base class of the metrics; derive from it to write one of your own.
+
+    Where the figure is a mean over the samples, give `forward`, a number for each sample, and
+    nothing else. Where it is not, give `accumulate`, the sums over a batch that it can be
+    computed from, and `result`, which computes it from the sums over all batches.
+
+    A metric sees what the model gives out: probabilities of a model that ends in `Softmax` or
+    `Sigmoid`, else logits, scores or values.
+
+    Attributes
+    ----------
+    name : str
+        Its key in a history. Set another on the object to tell two of one class apart.
+    collects : bool
+        Whether `accumulate` gives a row for each sample, shape (batch, columns); rows are put
+        one below the other, not added. For what needs all scores at once.
+    """
+
+    name: str
+    collects: bool = False
+
+    def prepare(self, y_true: Array) -> None:
+        """Look at all targets before training, where the metric depends on them."""
+
+    def forward(self, y_pred: Array, y_true: Array) -> Array:
+        """The metric of each sample, shape (batch,). Their mean is reported."""
+        raise NotImplementedError
+
+    def accumulate(self, y_pred: Array, y_true: Array, sample_weight: Array | None = None) -> Array:
+        """The sums of a batch, on its device; no value is read.
+
+        Parameters
+        ----------
+        y_pred : array, shape (batch, outputs)
+        y_true : array
+        sample_weight : array, shape (batch,), optional
+            On y_pred's device, of its dtype.
+
+        Returns
+        -------
+        array, 1-D, always of one length
+            Those of several batches are added. By default the sum of weight times `forward`
+            and the sum of weights.
+        """
+        xp, n = backend_of(y_pred).xp, y_pred.shape[0]
+        values = self.forward(y_pred, y_true)
+        if tuple(values.shape) != (n,):
+            raise ShapeError(
+                f"{type(self).__name__}.forward must give one number for each sample, shape "
+                f"({n},); got {tuple(values.shape)}."
+            )
+        weights = weights_of(y_pred, sample_weight)
+        values = xp.astype(values, y_pred.dtype, copy=False)
+        sums: Array = xp.stack([xp.sum(weights * values), xp.sum(weights)])
+        return sums
+
+    def result(self, sums: Any) -> Any:
+        """The figure, given the sums over all batches.
+
+        Parameters
+        ----------
+        sums : ndarray of float64
+            On the host: 1-D, or 2-D with a row for each sample where the metric `collects`.
+
+        Returns
+        -------
+        float
+            Or something else that `Trainer.evaluate` hands on; a history keeps floats only.
+        """
+        return ratio(sums[0], sums[1], empty=float("nan"))
+
+
+def weights_of(y_pred: Array, sample_weight: Array | None) -> Array:
+    """The samples' weights, checked; ones if there are none."""
+    if sample_weight is None:
+        ones: Array = backend_of(y_pred).xp.ones(
+            y_pred.shape[:1], dtype=y_pred.dtype, device=y_pred.device
+        )
+        return ones
+    _checks.check_weights(sample_weight, y_pred)
+    return sample_weight
+
+
+def ratio(part: float, whole: float, empty: float = 0.0) -> float:
+    """Part / whole; `empty` where there is no whole."""
+    return float(part) / float(whole) if whole else empty

@@ -1,0 +1,80 @@
+"""How well scores put the samples of a class before the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nnfs_xp import _checks
+from nnfs_xp._typing import Array
+from nnfs_xp.backend import backend_of
+from nnfs_xp.errors import ArgumentError
+from nnfs_xp.metrics.base import Metric, ratio, weights_of
+
+
+class ROCAUC(Metric):
+    """Area under the ROC curve, by scikit-learn, from the scores of all samples.
+
+    `y_true` holds class indices (batch,) or one-hot rows (batch, classes); for a model with one
+    output, 0 and 1. Keeps all scores on the device until it is read.
+
+    Raises
+    ------
+    ArgumentError
+        scikit-learn is not installed.
+    LabelError
+        The labels have the wrong length, shape or type.
+
+    Notes
+    -----
+    The share of pairs, one sample of the class and one of the rest, in which the former has the
+    higher score; for several classes the mean over those that can be told from a rest. NaN where
+    there is none, or a score is NaN or infinite.
+
+    Source: Fawcett 2006, *An Introduction to ROC Analysis*, sections 7 and 9.
+    """
+
+    name = "roc_auc"
+    collects = True
+
+    def prepare(self, y_true: Array) -> None:
+        del y_true
+        _roc_auc_score()
+
+    def accumulate(self, y_pred: Array, y_true: Array, sample_weight: Array | None = None) -> Array:
+        xp = _checks.check_pair(y_pred, y_true).xp
+        n, outputs = y_pred.shape
+        if outputs == 1:
+            labels = _checks.match_outputs(y_true, y_pred.shape)
+        else:
+            _checks.check_labels(xp, y_true, outputs, n)
+            if y_true.ndim == 2:
+                y_true = xp.argmax(xp.astype(y_true, y_pred.dtype, copy=False), axis=1)
+            labels = y_true[:, None]
+        weights = weights_of(y_pred, sample_weight)[:, None]
+        columns = [y_pred, xp.astype(labels, y_pred.dtype, copy=False), weights]
+        rows: Array = xp.concat(columns, axis=1)
+        return rows
+
+    def result(self, sums: Any) -> float:
+        rows = sums[sums[:, -1] > 0]
+        scores, labels, weights = rows[:, :-2], rows[:, -2], rows[:, -1]
+        xp = backend_of(rows).xp
+        if not xp.all(xp.isfinite(scores)):
+            return float("nan")
+        area, k = _roc_auc_score(), scores.shape[1]
+        areas = []
+        for column, label in enumerate([1] if k == 1 else range(k)):
+            truths = labels == label
+            if xp.any(truths) and not xp.all(truths):
+                areas.append(area(truths, scores[:, column], sample_weight=weights))
+        return ratio(sum(areas), len(areas), empty=float("nan"))
+
+
+def _roc_auc_score() -> Callable[..., float]:
+    try:
+        from sklearn.metrics import roc_auc_score
+    except ImportError:
+        raise ArgumentError("ROCAUC needs scikit-learn; pip install scikit-learn") from None
+    area: Callable[..., float] = roc_auc_score
+    return area

@@ -1,0 +1,135 @@
+"""Weights of samples and of classes, made into one number for each sample before training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from nnfs_xp.backend import to_numpy
+from nnfs_xp.errors import ArgumentError, LabelError
+
+
+def prepare_weights(
+    y: Any,
+    n_outputs: int,
+    sample_weight: Any = None,
+    class_weight: Any = None,
+    *,
+    has_classes: bool = True,
+) -> np.ndarray[Any, Any] | None:
+    """The weight of each sample, with the mean 1, or None where nothing is weighted.
+
+    The mean is 1 so that a uniform weight changes nothing and the learning rate keeps its
+    meaning: only how the weights compare with each other counts.
+
+    Parameters
+    ----------
+    y : array of any backend, n samples
+        For `class_weight`: class indices (n,), one-hot rows (n, n_outputs), or for one output 0
+        and 1, shape (n,) or (n, 1).
+    n_outputs : int
+        Of the model.
+    sample_weight : array of any backend, shape (n,), optional
+    class_weight : mapping, array or "balanced", optional
+        A mapping from labels to weights, 1 for those it leaves out; or a weight for each class
+        in order, two for one output; or ``"balanced"``: n / (k * count), with the number k of
+        classes that occur and each one's count, as in scikit-learn. Multiplied with
+        `sample_weight`.
+    has_classes : bool
+        Of the loss.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,), or None
+
+    Raises
+    ------
+    ArgumentError
+        Weights have the wrong length, are negative, NaN or infinite, or are all 0; there are
+        weights for unknown classes, or for classes where there are none.
+    LabelError
+        `y` holds something else than classes.
+    DTypeError
+        Weights are no numbers.
+    """
+    if sample_weight is None and class_weight is None:
+        return None
+    n = y.shape[0] if hasattr(y, "shape") else len(y)
+    weights = np.ones(n)
+    if sample_weight is not None:
+        weights = _checked("sample_weight", sample_weight, n, "sample")
+    if class_weight is not None:
+        if not has_classes:
+            raise ArgumentError("`class_weight` needs a loss on classes, not on values.")
+        n_classes = max(n_outputs, 2)
+        labels = _labels(to_numpy(y), n_outputs, n_classes)
+        of_classes = _of_classes(class_weight, labels, n_classes)
+        weights = weights * (of_classes / (np.max(of_classes) or 1.0))[labels]
+    largest = np.max(weights, initial=0.0)
+    if largest == 0:
+        raise ArgumentError("the weights of all samples are 0; nothing would be learnt.")
+    weights = weights / largest  # so that the sum cannot overflow
+    scaled: np.ndarray[Any, Any] = weights * (n / np.sum(weights))
+    return scaled
+
+
+def _checked(name: str, values: Any, n: int, unit: str) -> np.ndarray[Any, Any]:
+    weights = to_numpy(values).astype(np.float64)
+    if weights.shape != (n,):
+        raise ArgumentError(
+            f"`{name}` must have shape ({n},), one weight for each {unit}; got {weights.shape}."
+        )
+    if not np.all(np.isfinite(weights)) or np.any(weights < 0):
+        raise ArgumentError(f"`{name}` must hold finite numbers of at least 0.")
+    return weights
+
+
+def _labels(y: np.ndarray[Any, Any], n_outputs: int, n_classes: int) -> np.ndarray[Any, Any]:
+    """The class of each sample."""
+    if y.ndim == 2 and y.shape[1] == n_outputs > 1:
+        if not np.all((y == 0) | (y == 1)) or not np.all(y.sum(axis=1) == 1):
+            raise LabelError(
+                "`class_weight` needs one class a sample; `y` has rows with none or several."
+            )
+        columns: np.ndarray[Any, Any] = np.argmax(y, axis=1)
+        return columns
+    if y.ndim == 2 and y.shape[1] == n_outputs == 1:
+        y = y[:, 0]
+    if y.ndim != 1:
+        raise LabelError(
+            f"`class_weight` needs class indices of shape (n,) or rows of {n_outputs} columns; "
+            f"got shape {y.shape}."
+        )
+    if not np.all(np.isin(y, np.arange(n_classes))):
+        raise LabelError(
+            f"`class_weight` needs labels that are classes, from 0 to {n_classes - 1}."
+        )
+    return y.astype(np.int64)
+
+
+def _of_classes(
+    class_weight: Any, labels: np.ndarray[Any, Any], n_classes: int
+) -> np.ndarray[Any, Any]:
+    """The weight of each class."""
+    if isinstance(class_weight, str):
+        if class_weight != "balanced":
+            raise ArgumentError(
+                "`class_weight` must be 'balanced', a mapping from labels to weights, or a "
+                f"weight for each class; got {class_weight!r}."
+            )
+        counts = np.bincount(labels, minlength=n_classes)
+        weights: np.ndarray[Any, Any] = labels.size / (
+            np.count_nonzero(counts) * np.maximum(counts, 1)
+        )
+        return weights
+    if isinstance(class_weight, Mapping):
+        unknown = [label for label in class_weight if label not in range(n_classes)]
+        if unknown:
+            raise ArgumentError(
+                f"`class_weight` has weights for {unknown}; classes are 0 to {n_classes - 1}."
+            )
+        by_label = {int(label): weight for label, weight in class_weight.items()}
+        class_weight = [by_label.get(label, 1.0) for label in range(n_classes)]
+    return _checked("class_weight", class_weight, n_classes, "class")
