@@ -51,7 +51,7 @@ def tests_strict(session: nox.Session) -> None:
 @nox.session(name="tests-torch")
 def tests_torch(session: nox.Session) -> None:
     """Test on PyTorch, and with PyTorch as the oracle."""
-    run_tests(session, "numpy,torch", *group("oracle"))
+    run_tests(session, "numpy,torch", *group("oracle"), *EXTRAS["tensorboard"])
 
 
 @nox.session(name="tests-cupy")
@@ -104,12 +104,12 @@ def wheel(session: nox.Session) -> None:
     session.run("python", "-m", "build", "--wheel", "--outdir", str(there / "dist"), str(here))
     (built,) = (there / "dist").glob("*.whl")
     session.install(f"{built}[plot,data,testing]", *group("test"))
-    for name in ("tests", "examples"):
+    for name in ("tests", "examples", "docs"):
         shutil.copytree(here / name, there / name, dirs_exist_ok=True)
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(here / name, there / name)
     session.chdir(there)
-    paths = ("tests", "README.md")
+    paths = ("tests", "README.md", "docs")
     session.run("pytest", "--nnfs-backends", "numpy", *FEW_KILLS, *paths, *session.posargs)
 
 
@@ -127,6 +127,16 @@ def types(session: nox.Session) -> None:
     """Check the types."""
     session.install("-e", ".", *group("types"))
     session.run("mypy")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Write the pages of the API to build/docs; a docstring that cannot be rendered fails."""
+    session.install("-e", PACKAGE, *group("docs"))
+    # Beside the names that the package lists, the modules that readers import by name.
+    modules = [f"nnfs_xp.{name}" for name in ("book", "initializers", "schedules", "testing")]
+    command = ("python", "-W", "error", "-m", "pdoc", "-d", "numpy", "-o", "build/docs")
+    session.run(*command, "nnfs_xp", *modules)
 
 
 @nox.session

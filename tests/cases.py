@@ -240,14 +240,17 @@ LAYERS = [
 
 @dataclass
 class LossCase:
-    """A loss with predictions and targets, and the losses of the samples."""
+    """A loss with predictions and targets, and the losses of the samples.
+
+    `torch` gives PyTorch's mean from its namespace and the two, or is why there is none.
+    """
 
     name: str
     loss: nn.Loss
     y_pred: np.ndarray
     y_true: np.ndarray
     expected: list[float] = field(repr=False)
-    torch: Callable[[Any, Any, Any], Any] | None = None
+    torch: Callable[[Any, Any, Any], Any] | str = ""
 
 
 _P = _softmax(rng.normal(size=(5, 3)))  # probabilities of classes
@@ -255,6 +258,7 @@ _Z = rng.normal(size=(5, 3)) * 3  # logits, or values
 _LABELS = np.array([0, 2, 1, 1, 0])
 _ONE_HOT = np.eye(3)[_LABELS]
 _YES = np.array([[0, 1, 1], [1, 0, 0], [1, 1, 1], [0, 0, 0], [1, 0, 1]])
+_RATES = np.exp(_Z / 5)  # not so near 0 that central differences lose the curvature there
 _COUNTS = np.array([[0, 1, 4], [2, 0, 0], [1, 1, 7], [3, 0, 2], [0, 0, 1]])
 _TARGETS = _Z + rng.uniform(0.1, 1.0, (5, 3)) * rng.choice([-1.0, 1.0], (5, 3))
 
@@ -307,10 +311,29 @@ _NLL = [-math.log(row[label]) for row, label in zip(_P, _LABELS, strict=True)]
 _LOGIT_NLL = [-math.log(row[label]) for row, label in zip(_softmax(_Z), _LABELS, strict=True)]
 
 LOSSES = [
-    LossCase("CategoricalCrossentropy", nn.CategoricalCrossentropy(), _P, _LABELS, _NLL),
-    LossCase("CategoricalCrossentropy", nn.CategoricalCrossentropy(), _P, _ONE_HOT, _NLL),
     LossCase(
-        "CategoricalCrossentropy", nn.CategoricalCrossentropy(), _P, _ONE_HOT.astype(int), _NLL
+        "CategoricalCrossentropy",
+        nn.CategoricalCrossentropy(),
+        _P,
+        _LABELS,
+        _NLL,
+        lambda t, p, y: t.nn.functional.nll_loss(p.log(), y),
+    ),
+    LossCase(
+        "CategoricalCrossentropy",
+        nn.CategoricalCrossentropy(),
+        _P,
+        _ONE_HOT,
+        _NLL,
+        lambda t, p, y: t.nn.functional.nll_loss(p.log(), y.argmax(1)),
+    ),
+    LossCase(
+        "CategoricalCrossentropy",
+        nn.CategoricalCrossentropy(),
+        _P,
+        _ONE_HOT.astype(int),
+        _NLL,
+        lambda t, p, y: t.nn.functional.nll_loss(p.log(), y.argmax(1)),
     ),
     LossCase(
         "SoftmaxCategoricalCrossentropy",
@@ -326,6 +349,7 @@ LOSSES = [
         _Z,
         _LABELS.astype(np.uint8),
         _LOGIT_NLL,
+        lambda t, z, y: t.nn.functional.cross_entropy(z, y.long()),
     ),
     LossCase(
         "SoftmaxCategoricalCrossentropy",
@@ -349,6 +373,7 @@ LOSSES = [
         _P[:, :1],
         _YES[:, 0].astype(bool),
         _binary(_P[:, :1], _YES[:, :1]),
+        lambda t, p, y: t.nn.functional.binary_cross_entropy(p[:, 0], y.to(p.dtype)),
     ),
     LossCase(
         "SigmoidBinaryCrossentropy",
@@ -451,9 +476,9 @@ LOSSES = [
     LossCase(
         "Poisson",
         nn.Poisson(log_input=False),
-        np.exp(_Z),
+        _RATES,
         _COUNTS,
-        _mean_of(lambda r, y: r - y * math.log(r), np.exp(_Z), _COUNTS),
+        _mean_of(lambda r, y: r - y * math.log(r), _RATES, _COUNTS),
         lambda t, r, y: t.nn.PoissonNLLLoss(log_input=False, eps=0.0)(r, y),
     ),
     LossCase(
@@ -479,6 +504,7 @@ LOSSES = [
         _Z[:, :1],
         _YES[:, 0].astype(float),
         _mean_of(lambda z, y: max(0.0, 1 - z if y else 1 + z), _Z[:, :1], _YES[:, :1]),
+        lambda t, z, y: t.relu(1 - (2 * y - 1) * z[:, 0]).mean(),
     ),
     LossCase(
         "CategoricalHinge",
@@ -539,12 +565,15 @@ LOSSES = [
 
 @dataclass
 class OptimizerCase:
-    """An optimizer and its formula for one number: (w, g, t, memory) -> new w."""
+    """An optimizer and its formula for one number: (w, g, t, memory, decays) -> new w.
+
+    `torch` builds PyTorch's for [weights, biases], or is why there is none.
+    """
 
     name: str
     build: Callable[[], nn.Optimizer]
     reference: Callable[[float, float, int, dict[str, float], bool], float]
-    torch: Callable[[Any, Any], Any] | None = None
+    torch: Callable[[Any, list[Any]], Any] | str = ""
 
 
 def _sgd(w: float, g: float, _t: int, _memory: dict[str, float], _decays: bool) -> float:
@@ -608,7 +637,12 @@ def _scheduled(w: float, g: float, t: int, _memory: dict[str, float], _decays: b
 
 OPTIMIZERS = [
     OptimizerCase("SGD", lambda: nn.SGD(0.1), _sgd, lambda t, p: t.optim.SGD(p, 0.1)),
-    OptimizerCase("SGD", lambda: nn.SGD(0.1, decay=0.5, momentum=0.9), _momentum),
+    OptimizerCase(
+        "SGD",
+        lambda: nn.SGD(0.1, decay=0.5, momentum=0.9),
+        _momentum,
+        "its velocity leaves out the learning rate, which is another where that changes",
+    ),
     OptimizerCase(
         "SGD",
         lambda: nn.SGD(0.1, momentum=0.9, nesterov=True),
@@ -630,16 +664,36 @@ OPTIMIZERS = [
     OptimizerCase(
         "Adam", lambda: nn.Adam(0.01), _adam, lambda t, p: t.optim.Adam(p, 0.01, eps=1e-7)
     ),
-    OptimizerCase("AdamW", lambda: nn.AdamW(0.01, weight_decay=0.1), _adamw),
+    OptimizerCase(
+        "AdamW",
+        lambda: nn.AdamW(0.01, weight_decay=0.1),
+        _adamw,
+        lambda t, p: t.optim.AdamW(
+            [{"params": p[:1]}, {"params": p[1:], "weight_decay": 0.0}],
+            0.01,
+            eps=1e-7,
+            weight_decay=0.1,
+        ),
+    ),
     OptimizerCase(
         "Adam",
         lambda: nn.Adam(0.01, beta_2=0.5, amsgrad=True),
         _amsgrad,
         lambda t, p: t.optim.Adam(p, 0.01, betas=(0.9, 0.5), eps=1e-7, amsgrad=True),
     ),
-    OptimizerCase("Lion", lambda: nn.Lion(0.01, weight_decay=0.1), _lion),
-    OptimizerCase("SGD", lambda: nn.SGD(0.1, clip_value=0.3), _clipped_value),
-    OptimizerCase("SGD", lambda: nn.SGD(nn.StepDecay(0.1, every=2, factor=0.5)), _scheduled),
+    OptimizerCase("Lion", lambda: nn.Lion(0.01, weight_decay=0.1), _lion, "it has no Lion"),
+    OptimizerCase(
+        "SGD",
+        lambda: nn.SGD(0.1, clip_value=0.3),
+        _clipped_value,
+        "it clips outside its optimizers",
+    ),
+    OptimizerCase(
+        "SGD",
+        lambda: nn.SGD(nn.StepDecay(0.1, every=2, factor=0.5)),
+        _scheduled,
+        "it schedules outside its optimizers: see test_schedules",
+    ),
 ]
 
 

@@ -20,7 +20,7 @@ from hypothesis.extra import numpy as hnp
 import nnfs_xp as nn
 from nnfs_xp import backend as rooms
 from nnfs_xp.errors import BackendError, DTypeError
-from nnfs_xp.testing import check_layer
+from nnfs_xp.testing import check_layer, no_synchronization
 
 
 @pytest.fixture
@@ -168,6 +168,16 @@ class TestSelection:
         assert nn.get_backend(backend) is backend
         assert pickle.loads(pickle.dumps(backend)) == backend
 
+    def test_backends_are_equal_by_library_and_device(self, backend):
+        names = ("numpy", "array_api_strict", "array_api_strict:device1")
+        for name in names:
+            for other in names:
+                equal = nn.get_backend(name) == nn.get_backend(other)
+                assert equal is (name == other)
+        assert backend == nn.get_backend(backend.name)
+        assert backend != backend.name
+        assert hash(backend) == hash(pickle.loads(pickle.dumps(backend)))
+
     def test_available_backends(self, fresh):
         install(fresh, fake_cupy())
         answers = nn.available_backends()
@@ -212,6 +222,22 @@ class TestArrays:
         array = backend.asarray([1.0, 2.0])
         assert backend.asarray(array) is array
         assert backend.asarray(array, array.dtype) is array
+
+    def test_an_array_of_its_own_is_cast_on_the_device(self, backend):
+        array = backend.asarray([1.0, 2.0], "float64")
+        with no_synchronization():
+            cast = backend.asarray(array, "float32")
+            same = backend.asarray(array)
+        assert same is array
+        assert cast.dtype == backend.xp.float32
+        assert nn.to_numpy(cast).tolist() == [1.0, 2.0]
+
+    def test_what_the_device_has_no_type_for_is_cast_before_it_is_sent(self, monkeypatch):
+        backend, sent = nn.get_backend("array_api_strict"), []
+        send = backend.from_numpy
+        monkeypatch.setattr(backend, "from_numpy", lambda a: sent.append(a.dtype) or send(a))
+        backend.asarray([1.0, 2.0], "float32")
+        assert sent == [np.float32]
 
     @pytest.mark.parametrize(
         "awkward",

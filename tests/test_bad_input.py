@@ -179,6 +179,12 @@ class TestLossesAlone:
             with pytest.raises(LabelError, match="shape of the predictions"):
                 loss.forward(backend.asarray(self.Z), backend.asarray(np.zeros(shape)))
 
+        one = backend.asarray(self.Z[:, :1])
+        for n in (1, 3, 5):
+            with pytest.raises(LabelError, match=r"predictions, \(4, 1\)"):
+                loss.forward(one, backend.asarray(np.zeros(n)))
+        assert tuple(loss.forward(one, backend.asarray(np.zeros(4))).shape) == (4,)
+
     def test_mixed_dtypes(self, backend):
         pair = backend.asarray(self.Z, "float32"), backend.asarray(self.Z, "float64")
         with pytest.raises(DTypeError, match="dtype of the predictions"):

@@ -22,7 +22,9 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 import nnfs_xp as nn
 from nnfs_xp.data import mnist
+from nnfs_xp.data.batching import place
 from nnfs_xp.data.idx import read_idx
+from nnfs_xp.data.tables import read_numbers
 from nnfs_xp.errors import ArgumentError, DataError
 
 UNSIGNED_BYTE = 8
@@ -85,6 +87,8 @@ def test_hold_out_takes_a_share_of_every_class(labels, share, seed):
     assert np.all(np.abs(taken - shares) < 1 + 1e-9), "to the next whole sample"
     again = nn.data.hold_out(samples, labels, share=share, seed=seed)
     assert np.array_equal(split.X_test, again.X_test)
+    for part in (split.X_train, split.X_test):
+        assert np.array_equal(part, np.sort(part)), "samples keep their order"
 
 
 @pytest.mark.parametrize(
@@ -198,6 +202,7 @@ def test_a_flipped_bit_in_an_idx_file_never_changes_the_array(tmp_path):
         pytest.param(idx((2**32 - 1,) * 3, SMALL), "promises the shape", id="huge"),
         pytest.param(idx((0,) + (2**32 - 1,) * 3, b""), "promises the shape", id="huge and empty"),
         pytest.param(idx((1,) * 70, b"1"), "no IDX file", id="many axes"),
+        pytest.param(idx((1,) * 9, b"1"), "no IDX file", id="one axis more than there may be"),
         pytest.param(idx((6,), SMALL) + b"more", "damaged", id="trailing"),
     ],
 )
@@ -227,6 +232,18 @@ def test_the_mnist_family_is_found_where_it_lies(name, place, folders):
     assert split.y_test.tolist() == [*range(10)] * 2
     images = np.random.default_rng(0).integers(256, size=(40, 784), dtype=np.uint8)
     np.testing.assert_array_equal(split.X_train, images.astype(np.float32) / 255)
+
+
+def test_the_folder_of_the_environment_goes_before_the_cache(folders, monkeypatch):
+    write_mnist(folders["data"] / "mnist")
+    write_mnist(folders["cache"] / "mnist")
+    write_array(folders["cache"] / "mnist" / "t10k-labels-idx1-ubyte.gz", np.zeros(20, np.uint8))
+    assert nn.data.load_mnist().y_test.tolist() == [*range(10)] * 2
+    monkeypatch.setenv(mnist.ENVIRONMENT, "")
+    assert nn.data.load_mnist().y_test.tolist() == [0] * 20
+    monkeypatch.setenv("HOME", str(folders["data"].parent))
+    monkeypatch.setenv(mnist.ENVIRONMENT, "~/data")
+    assert nn.data.load_mnist().y_test.tolist() == [*range(10)] * 2
 
 
 @pytest.mark.parametrize(
@@ -304,3 +321,83 @@ def test_a_download_with_a_wrong_checksum_is_not_kept(requests, folders, monkeyp
     assert_says_where_to_put_files(str(caught.value), folders)
     assert requests[-1] == (200, f"/good/{file}")
     assert not (folders["cache"] / "mnist" / file).exists()
+
+
+def test_the_split_of_the_digits_stays_as_it_is():
+    """Figures of releases are comparable only as long as it does."""
+    digits = nn.data.load_digits()
+    assert digits.y_test[:12].tolist() == [2, 5, 6, 0, 2, 3, 4, 9, 4, 6, 7, 6]
+    assert (
+        hashlib.sha256(digits.y_test.astype("<i8").tobytes()).hexdigest()[:16] == "72779821bddaa824"
+    )
+
+
+def test_a_header_cannot_ask_for_more_memory_than_any_file_of_the_family_takes(tmp_path):
+    (tmp_path / "forged.gz").write_bytes(idx((2**15, 2**16), SMALL))
+    with pytest.raises(DataError, match=r"promises the shape \(32768, 65536\)"):
+        read_idx(tmp_path / "forged.gz")
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("1,2\n3,4\n", [[1, 2], [3, 4]]),
+        ("\ufeffa,b\r\n1,-2.5e3\r\n", [[1, -2500]]),
+        ("\n\n a , b \n 1 , 2 \n\n", [[1, 2]]),
+        ('"1","2"\n', [[1, 2]]),
+        ("7\n", [[7]]),
+        ("\ufeff1,2\n", [[1, 2]]),
+    ],
+)
+def test_tables_give_their_numbers(text, rows, tmp_path):
+    (tmp_path / "table.csv").write_text(text, encoding="utf-8")
+    found = read_numbers(tmp_path / "table.csv")
+    assert found.dtype == np.float64
+    assert found.tolist() == rows
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"a,b\nc,d\n", "row 2, column 1: 'c' is no finite number"),
+        (b"1,2\na,b\n", "row 2, column 1: 'a' is no finite number"),
+        (b"1,2\n3,inf\n", "row 2, column 2: 'inf' is no finite number"),
+        (b"1,2\n3,nan\n", "row 2, column 2: 'nan' is no finite number"),
+        (b"1,2\n3,\n", "row 2, column 2: '' is no finite number"),
+        (b"1,2\n3\n", "row 2 has 1 columns; those before it have 2"),
+        (b"a,b\n", "no rows of numbers"),
+        (b"", "no rows of numbers"),
+        (b"\xff\xfe1\n", "is no CSV file"),
+    ],
+)
+def test_what_is_no_table_of_numbers_is_refused(content, complaint, tmp_path):
+    (tmp_path / "table.csv").write_bytes(content)
+    with pytest.raises(DataError, match=complaint) as caught:
+        read_numbers(tmp_path / "table.csv")
+    assert str(tmp_path / "table.csv") in str(caught.value)
+
+
+class SmallDevice:
+    """Like a GPU's backend, with so many bytes free."""
+
+    def __init__(self, free):
+        self.free = free
+        self.strict = nn.get_backend("array_api_strict")
+
+    def __getattr__(self, name):
+        return getattr(self.strict, name)
+
+    def free_bytes(self):
+        return self.free
+
+
+@pytest.mark.parametrize("dtype", [None, "float32"])
+def test_a_data_set_goes_to_the_device_if_it_takes_at_most_half_of_what_is_free(dtype):
+    data = np.arange(10.0)
+    size = 80 if dtype is None else 40
+    placed = place(data, SmallDevice(2 * size), dtype)
+    assert nn.get_backend("array_api_strict").owns(placed)
+    kept = place(data, SmallDevice(2 * size - 1), dtype)
+    assert isinstance(kept, np.ndarray)
+    assert kept.dtype == (dtype or "float64")
+    assert place(placed, SmallDevice(0)) is placed, "what is there already stays"

@@ -8,6 +8,7 @@ import errno
 import hashlib
 import json
 import os
+import stat
 import struct
 
 import numpy as np
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 
 import nnfs_xp as nn
 from nnfs_xp.errors import CheckpointError
+from nnfs_xp.interop.tensor_file import read_tensors, write_tensors
 
 DENSE = {"class": "Dense", "config": {"n_inputs": 2, "n_neurons": 3}}
 WEIGHTS = {
@@ -340,3 +342,56 @@ def test_a_history_becomes_a_table(tmp_path):
     with (tmp_path / "history.csv").open(newline="", encoding="utf-8") as file:
         table = [{name: float(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
     assert table == [{"epoch": 1.0} | rows[0], {"epoch": 2.0} | rows[1]]
+
+
+class Counter(nn.Layer):
+    count = nn.Buffer()
+
+    def __init__(self):
+        super().__init__()
+        self.create_buffers(count=np.zeros((1, 2), dtype=np.float32))
+
+
+def test_buffers_are_saved_with_the_parameters(backend, tmp_path):
+    model = nn.Sequential(nn.Dense(2, 2, seed=0), Counter()).to(backend)
+    model.layers[1].count = [[3.0, 4.0]]
+    nn.save(model, tmp_path / "model")
+    loaded = nn.load(tmp_path / "model", backend, custom_layers=[Counter])
+    assert nn.to_numpy(loaded.layers[1].count).tolist() == [[3.0, 4.0]]
+    assert backend.owns(loaded.layers[1].count)
+
+
+def test_an_array_that_lies_otherwise_in_memory_is_saved_as_it_reads(tmp_path):
+    table = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    arrays = {"turned": table.T, "reversed": table[::-1, :, ::-1], "number": np.float32(3.5)}
+    write_tensors(tmp_path / "tensors", "test", {}, arrays)
+    _, found = read_tensors(tmp_path / "tensors", "test")
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array)
+        assert found[name].shape == array.shape
+
+
+def test_a_model_is_loaded_to_where_auto_leads(tmp_path, monkeypatch):
+    nn.save(nn.Dense(2, 3), tmp_path / "model")
+    monkeypatch.setenv("NNFS_XP_BACKEND", "array_api_strict")
+    assert nn.load(tmp_path / "model").backend.name == "array_api_strict"
+
+
+@pytest.mark.parametrize("name", ["Layer", "StochasticLayer"])
+def test_a_base_class_is_no_layer_of_a_file(name, tmp_path):
+    forge(tmp_path / "model", {"class": name, "config": {}}, {})
+    assert_refused(tmp_path / "model", f"layer '{name}', which")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="folders are flushed on POSIX only")
+def test_content_and_name_are_on_the_disk_before_a_save_returns(tmp_path, monkeypatch):
+    flushed = []
+
+    def fsync(descriptor):
+        status = os.fstat(descriptor)
+        flushed.append("folder" if stat.S_ISDIR(status.st_mode) else status.st_size)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    nn.save(nn.Dense(2, 3, seed=0), tmp_path / "model")
+    assert flushed == [(tmp_path / "model").stat().st_size, "folder"]

@@ -67,6 +67,31 @@ def test_dropout_drops_the_share_and_keeps_the_mean(backend, rate):
     assert output.dtype == np.float32
 
 
+@pytest.mark.parametrize("rate", [0.0, 1 / 3, 0.1234567, 0.004, 0.5, 1 - 2**-24])
+def test_dropout_takes_its_rate_to_the_last_bit(rate):
+    layer, n = nn.Dropout(rate, seed=4), 2**20
+    draws = nn.get_backend("numpy").random_bits((1, n), seed=layer.seed, stream=0, step=0)
+    output = layer.forward(np.ones((1, n), dtype=np.float32), training=True)
+    np.testing.assert_array_equal(output == 0, draws < round(rate * 2**24))
+
+
+def test_layers_draw_another_seed_each_time_unless_told():
+    assert nn.Dropout(0.5).seed != nn.Dropout(0.5).seed
+    assert nn.Dropout(0.5, seed=1).seed == nn.Dropout(0.5, seed=1).seed
+    assert nn.Dropout(0.5, seed=1).seed != nn.Dropout(0.5, seed=2).seed
+    model = nn.Sequential(nn.Dropout(0.5), nn.Dropout(0.5), seed=3)
+    assert model.layers[0].seed != model.layers[1].seed
+
+
+def test_a_step_is_counted_in_training_only():
+    layer, ones = nn.Dropout(0.5, seed=0), np.ones((2, 3), dtype=np.float32)
+    for training in (True, False, True):
+        layer.forward(ones, training=training)
+    assert layer.step == 2
+    layer.reseed(7, stream=5, step=9)
+    assert (layer.seed, layer.stream, layer.step) == (7, 5, 9)
+
+
 def test_dropout_masks_differ_from_step_to_step_and_layer_to_layer():
     inputs = np.ones((8, 64), dtype=np.float32)
     trainer = nn.Trainer(

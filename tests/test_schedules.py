@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import nnfs_xp as nn
+from nnfs_xp._monitor import Monitor
 
 STEPS = 40
 
@@ -197,3 +198,85 @@ def test_decay_leaves_biases_alone(backend):
     nn.SGD(0.1, weight_decay=0.5).step(layer)
     np.testing.assert_allclose(nn.to_numpy(layer.weights), 0.95 * weights, rtol=1e-6)
     assert nn.to_numpy(layer.biases).tolist() == [[1.0, 2.0]]
+
+
+def test_gradients_are_clipped_to_the_norm_first_and_then_each(backend):
+    layer = nn.Dense(2, 1, initializer=None, dtype="float64").to(backend)
+    layer.dweights = [[3.0], [4.0]]
+    nn.SGD(1.0, clip_norm=1.0, clip_value=0.7).step(layer)
+    np.testing.assert_allclose(nn.to_numpy(layer.weights), [[-0.6], [-0.7]], rtol=1e-9)
+
+
+def test_no_gradient_is_clipped_to_none(backend):
+    layer = nn.Dense(2, 1, seed=0).to(backend)
+    before = nn.to_numpy(layer.weights).copy()
+    nn.SGD(1.0, clip_norm=1.0).step(layer)
+    np.testing.assert_array_equal(nn.to_numpy(layer.weights), before)
+
+
+def test_decay_of_weights_follows_the_learning_rate_of_the_step(backend):
+    layer = nn.Dense(1, 1, initializer=None, dtype="float64").to(backend)
+    layer.weights = [[1.0]]
+    optimizer = nn.SGD(0.1, decay=1.0, weight_decay=0.5)
+    optimizer.step(layer)
+    optimizer.step(layer)
+    assert float(nn.to_numpy(layer.weights)[0, 0]) == pytest.approx(0.95 * 0.975)
+
+
+def test_weights_are_within_the_norm_after_a_step_that_leads_out(backend):
+    layer = nn.Dense(2, 1, initializer=None, max_norm=1.0, dtype="float64").to(backend)
+    layer.dweights = [[-30.0], [-40.0]]
+    optimizer = nn.SGD(1.0, average_decay=0.0)
+    optimizer.step(layer)
+    np.testing.assert_allclose(nn.to_numpy(layer.weights), [[0.6], [0.8]], rtol=1e-9)
+    average = nn.to_numpy(optimizer.state(layer)["average"])
+    np.testing.assert_allclose(average[:2], [0.6, 0.8], rtol=1e-9)
+
+
+def test_a_plateau_never_raises_the_rate():
+    schedule = nn.ReduceOnPlateau(0.1, monitor="loss", patience=0, min_rate=0.5)
+    for _ in range(3):
+        schedule.observe({"loss": 1.0})
+    assert schedule.rate(0) == 0.1
+
+
+@pytest.mark.parametrize(
+    ("name", "less_is_better"),
+    [
+        ("loss", True),
+        ("val_loss", True),
+        ("val_mae", True),
+        ("rmse", True),
+        ("accuracy", False),
+        ("val_accuracy", False),
+    ],
+)
+def test_which_figures_are_better_when_less(name, less_is_better):
+    for mode, less in (("auto", less_is_better), ("min", True), ("max", False)):
+        monitor = Monitor(name, mode)
+        monitor.observe({name: 0.5})
+        assert monitor.observe({name: 0.4}) is less
+        assert monitor.waited == (0 if less else 1)
+
+
+def test_a_figure_counts_as_better_by_more_than_the_least_difference():
+    monitor = Monitor("loss", min_delta=0.25)
+    found = [monitor.observe({"loss": loss}) for loss in (1.0, 0.75, 0.5, 0.5)]
+    assert found == [True, False, True, False]
+
+
+def test_one_cycle_rises_for_its_share_as_in_torch():
+    mine = nn.OneCycle(0.5, STEPS, rising_share=0.6, start_divisor=10.0, final_divisor=100.0)
+    theirs = torch_rates(
+        lambda t, o: t.OneCycleLR(
+            o,
+            0.5,
+            total_steps=STEPS,
+            pct_start=0.6,
+            div_factor=10.0,
+            final_div_factor=100.0,
+            cycle_momentum=False,
+        ),
+        STEPS - 1,
+    )
+    np.testing.assert_allclose(rates(mine, STEPS - 1), theirs, rtol=1e-9)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import sys
+
 import numpy as np
 import pytest
 
 import nnfs_xp as nn
 from nnfs_xp.testing import no_synchronization
+from nnfs_xp.training import progress
 
 X, Y, X_TEST, Y_TEST = nn.data.load_digits()
 X, Y = X[:300], Y[:300]
@@ -160,6 +164,87 @@ def test_the_fused_gradient_is_that_of_the_two_layers(backend):
     np.testing.assert_allclose(nn.to_numpy(model.flat.gradients), apart, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("end", "loss", "y", "expected"),
+    [
+        (nn.Softmax, nn.CategoricalCrossentropy, np.array([1]), [[0.5, -0.5]]),
+        (nn.Sigmoid, nn.BinaryCrossentropy, np.array([[0, 1]]), [[0.25, -0.25]]),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_fused_it_learns_where_the_output_is_sure_and_wrong(backend, end, loss, y, expected, dtype):
+    """Apart, the probability's gradient is 0 there, and so is all that is behind it."""
+    dense = nn.Dense(1, 2, initializer=None, dtype=dtype)
+    trainer = nn.Trainer(nn.Sequential(dense, end()), loss(), nn.SGD(0.5), backend=backend)
+    dense.biases = [[200.0, -200.0]]
+    x = backend.asarray(np.zeros((1, 1)), dtype)
+    loss = trainer.train_step(x, backend.asarray(y))
+    assert float(nn.to_numpy(loss)) == pytest.approx(400.0 if end is nn.Softmax else 200.0)
+    moved = np.array([[200.0, -200.0]]) - nn.to_numpy(dense.biases)
+    np.testing.assert_allclose(moved, expected, rtol=1e-4)
+
+
+def test_a_subclass_of_a_final_activation_is_not_taken_for_it():
+    class Half(nn.Softmax):
+        def forward(self, inputs, training=False):
+            return super().forward(inputs, training) / 2
+
+    class HalfSigmoid(nn.Sigmoid):
+        def forward(self, inputs, training=False):
+            return super().forward(inputs, training) / 2
+
+    for end, loss, y in (
+        (Half(), nn.CategoricalCrossentropy(), np.array([0])),
+        (HalfSigmoid(), nn.BinaryCrossentropy(), np.array([[1.0, 1.0]])),
+    ):
+        model = nn.Sequential(nn.Dense(1, 2, initializer=None), end)
+        trainer = nn.Trainer(model, loss, nn.SGD(), backend="numpy")
+        figures = trainer.evaluate(np.zeros((1, 1)), y)
+        assert figures["loss"] == pytest.approx(np.log(4))
+
+
+def test_the_seed_of_the_trainer_rules_the_masks(backend):
+    def masks(seed):
+        model = nn.Sequential(nn.Dense(4, 32), nn.Dropout(0.5), nn.Dropout(0.5), seed=0)
+        nn.Trainer(model, nn.MeanSquaredError(), nn.SGD(), backend=backend, seed=seed)
+        ones = backend.asarray(np.ones((8, 32), dtype=np.float32))
+        return [nn.to_numpy(layer.forward(ones, training=True)) for layer in model.layers[1:]]
+
+    for one, other in zip(masks(1), masks(1), strict=True):
+        np.testing.assert_array_equal(one, other)
+    for one, other in zip(masks(1), masks(2), strict=True):
+        assert (one != other).any()
+
+
+def test_the_precision_of_a_regressions_accuracy_is_that_of_the_training_targets(backend):
+    x = np.zeros((8, 1))
+    y = np.array([-500.0, 500.0] * 4)  # standard deviation 500, so the precision is 2
+    model = nn.Sequential(nn.Dense(1, 1, initializer=None))
+    trainer = nn.Trainer(
+        model,
+        nn.MeanSquaredError(),
+        nn.SGD(1e-30),
+        metrics=[nn.RegressionAccuracy()],
+        backend=backend,
+    )
+    trainer.fit(x, y, batch_size=2)
+    close = np.array([1.9, -1.9, 2.1, -2.1, 0.0, 1.0, 3.0, 4.0])
+    assert trainer.evaluate(x, close)["accuracy"] == pytest.approx(0.5)
+    validation = np.linspace(-1e6, 1e6, 8)
+    history = trainer.fit(x, y, validation_data=(x, validation))
+    assert history["val_accuracy"] == [0.0]
+    assert trainer.evaluate(x, close)["accuracy"] == pytest.approx(0.5)
+
+
+def test_a_step_gives_the_loss_before_it_with_penalties(backend):
+    dense = nn.Dense(1, 1, initializer=None, weight_regularizer_l2=0.5, dtype="float64")
+    trainer = nn.Trainer(nn.Sequential(dense), nn.MeanSquaredError(), nn.SGD(0.1), backend=backend)
+    dense.weights = [[2.0]]
+    x, y = (backend.asarray(np.array(values)) for values in ([[1.0]], [[5.0]]))
+    assert float(nn.to_numpy(trainer.train_step(x, y))) == 9.0 + 0.5 * 4.0
+    assert float(nn.to_numpy(dense.weights)[0, 0]) == pytest.approx(2 - 0.1 * (-6.0 + 2.0))
+
+
 def test_history_and_evaluation(backend):
     trainer = nn.Trainer(
         classifier(dropout=0.0),
@@ -294,6 +379,44 @@ def test_divergence_is_named():
     trainer = nn.Trainer(classifier(), nn.CategoricalCrossentropy(), nn.SGD(1e30), backend="numpy")
     with np.errstate(all="ignore"), pytest.raises(nn.errors.DivergenceError, match="in epoch 1"):
         trainer.fit(X, Y, epochs=3)
+
+
+def test_a_loss_that_is_infinite_and_not_yet_nan_is_divergence(backend):
+    dense = nn.Dense(1, 1, initializer=None)
+    trainer = nn.Trainer(
+        nn.Sequential(dense), nn.MeanSquaredError(), nn.SGD(1e-30), backend=backend
+    )
+    dense.biases = [[1e25]]  # its square is beyond float32
+    with (
+        np.errstate(over="ignore"),
+        pytest.raises(nn.errors.DivergenceError, match="the loss became inf in epoch 1"),
+    ):
+        trainer.fit(np.ones((4, 1)), np.zeros(4))
+    assert np.isfinite(flat(trainer.model)).all()
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_the_progress_line_looks_at_the_figures_when_due_only(monkeypatch):
+    now, reads = [0.0], []
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr(progress, "monotonic", lambda: now[0])
+
+    def read():
+        reads.append(now[0])
+        return {"loss": 1.0}
+
+    with progress.Progress(1, 1000, 1, shown=True) as bar:
+        bar.begin_epoch(1)
+        for _ in range(900):
+            now[0] += 0.001
+            bar.end_batch(1, read)
+        assert reads == pytest.approx([0.2, 0.4, 0.6, 0.8], abs=0.0051)
+        bar.end_epoch({"loss": 0.5})
+    assert "loss 0.5" in sys.stderr.getvalue()
 
 
 def test_summary():

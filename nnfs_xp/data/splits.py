@@ -1,6 +1,6 @@
 """Splitting a data set into a part to train on and a part to test on."""
 
-from __future__ import annotations
+# Annotations are not postponed here: pdoc cannot look up those of a NamedTuple.
 
 from typing import Any, NamedTuple
 

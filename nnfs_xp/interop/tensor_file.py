@@ -53,6 +53,8 @@ def write_tensors(path: Path, kind: str, description: dict[str, Any], arrays: Ar
     from safetensors.numpy import save
 
     description = {"version": VERSION, **description}
+    # safetensors writes the memory as it lies.
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     try:
         description[_CHECKSUM] = _checksum(description, arrays)
     except TypeError as error:

@@ -1,10 +1,7 @@
 """For tests of layers and losses of one's own: checks, and a pytest plugin (see `plugin`)."""
 
-from nnfs_xp.testing.checks import (
-    check_layer,
-    check_loss,
-    no_synchronization,
-    numeric_gradient,
-)
+from nnfs_xp.testing.checks import check_layer, check_loss
+from nnfs_xp.testing.gradients import numeric_gradient
+from nnfs_xp.testing.synchronization import no_synchronization
 
 __all__ = ["check_layer", "check_loss", "no_synchronization", "numeric_gradient"]

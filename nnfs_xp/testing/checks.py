@@ -4,61 +4,34 @@ from __future__ import annotations
 
 import copy
 import inspect
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from math import prod
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 
 from nnfs_xp._typing import Array
-from nnfs_xp.backend import Backend, backend_of, get_backend, to_numpy
+from nnfs_xp.backend import Backend, backend_of, to_numpy
+from nnfs_xp.errors import NotReadyError
 from nnfs_xp.layers import Layer
 from nnfs_xp.losses import Loss
 from nnfs_xp.parameters import FlatParameters
-
-_STEP = 1e-5
-"""Of the central differences in float64, near the cube root of its eps: see `numeric_gradient`."""
-
-
-def numeric_gradient(function: Callable[[Array], float], at: Array) -> np.ndarray[Any, Any]:
-    """The gradient of a function of a float64 array by central differences.
-
-    Parameters
-    ----------
-    function : callable
-        From an array like `at` to a number.
-    at : array of float64, any backend
-
-    Returns
-    -------
-    ndarray of float64, of the same shape
-
-    Notes
-    -----
-    (f(x + h) - f(x - h)) / 2h with h = 1e-5 for each element: the formula's error grows with
-    h**2, rounding's with eps / h, and the two are about least together there.
-    """
-    backend = backend_of(at)
-    center = np.array(to_numpy(at), dtype=np.float64)
-    gradient = np.empty_like(center)
-    for index in np.ndindex(*center.shape):
-        ends = []
-        for step in (_STEP, -_STEP):
-            moved = center.copy()
-            moved[index] += step
-            ends.append(function(backend.asarray(moved)))
-        gradient[index] = (ends[0] - ends[1]) / (2 * _STEP)
-    return gradient
+from nnfs_xp.testing.gradients import assert_gradient, numeric_gradient
+from nnfs_xp.testing.synchronization import no_synchronization
 
 
 def check_layer(layer: Layer, inputs: Array) -> None:
-    """Assert that a layer keeps the contract: shapes, dtypes, device, gradients, no waiting.
+    """Assert that a layer keeps the contract.
 
-    The gradient of the inputs and of every parameter, penalties included, is held against
-    central differences in float64 on the layer's backend. The layer itself is left as it was.
+    - Shapes, data types and device are right; inputs and dvalues are not written to; nothing in
+      a training step waits for the device.
+    - A forward pass with ``training=False`` keeps nothing and changes nothing. With
+      ``training=True`` it may change buffers and what counts steps, not the parameters.
+    - `backward` without a training forward raises `NotReadyError`. Else it sets `dinputs` to what
+      it returns, sets the gradients, whatever stood there, and changes no parameter or buffer.
+    - The gradient of the inputs and of every parameter, penalties included, is that of central
+      differences in float64; `backward_parameters` sets the same.
+
+    The layer itself is left as it was.
 
     Parameters
     ----------
@@ -72,59 +45,115 @@ def check_layer(layer: Layer, inputs: Array) -> None:
     AssertionError
         Saying what is broken.
     """
-    layer = copy.deepcopy(layer)
-    backend = backend_of(inputs)
-    before = to_numpy(inputs).copy()
-
-    fresh = copy.deepcopy(layer)
-    output = fresh.forward(inputs)
-    expected = tuple(layer.output_shape(tuple(inputs.shape[1:])))
-    _check_array("output", output, backend, inputs.dtype, (inputs.shape[0], *expected))
-    assert fresh._kept is None, "a forward pass with training=False must keep nothing"
-
-    output = fresh.forward(inputs, training=True)
-    _check_array("output", output, backend, inputs.dtype, (inputs.shape[0], *expected))
-    dvalues = backend.asarray(_weights_like(output), inputs.dtype)
-    dvalues_before = to_numpy(dvalues).copy()
-    with no_synchronization():
-        fresh.forward(inputs, training=True)
-        dinputs = fresh.backward(dvalues)
-    _check_array("dinputs", dinputs, backend, inputs.dtype, tuple(inputs.shape))
-    for name, gradient in fresh.gradients().items():
-        shape = tuple(fresh.parameters()[name].shape)
-        _check_array(f"the gradient of {name}", gradient, backend, inputs.dtype, shape)
-    assert np.array_equal(to_numpy(inputs), before, equal_nan=True), "forward wrote to its inputs"
-    assert np.array_equal(to_numpy(dvalues), dvalues_before), "backward wrote to dvalues"
-
+    _check_inference(copy.deepcopy(layer), inputs)
+    _check_refusal(copy.deepcopy(layer), inputs)
+    _check_training_step(copy.deepcopy(layer), inputs)
+    _check_gradients_are_set(layer, inputs)
     _check_layer_gradients(layer, inputs)
+
+
+def _check_inference(layer: Layer, inputs: Array) -> None:
+    before, inputs_before = _memory(layer), _snapshot(inputs)
+    output = layer.forward(inputs)
+    _check_output(layer, inputs, output)
+    assert _same(_snapshot(inputs), inputs_before), "forward wrote to its inputs"
+    changed = _changes(before, _memory(layer))
+    assert not changed, (
+        "a forward pass with training=False must keep nothing and change nothing; it did in "
+        f"{changed}"
+    )
+
+
+def _check_refusal(layer: Layer, inputs: Array) -> None:
+    dvalues = _dvalues(layer.forward(inputs))
+    for name in ("backward", "backward_parameters"):
+        raised: Exception | None = None
+        try:
+            getattr(layer, name)(dvalues)
+        except Exception as error:
+            raised = error
+        assert isinstance(raised, NotReadyError), (
+            f"{name} without a forward pass with training=True must raise NotReadyError; it "
+            f"raised {raised!r}"
+        )
+
+
+def _check_training_step(layer: Layer, inputs: Array) -> None:
+    backend = backend_of(inputs)
+    parameters, inputs_before = _snapshot(layer.parameters()), _snapshot(inputs)
+    with no_synchronization():
+        output = layer.forward(inputs, training=True)
+        penalty = layer.regularization_loss()
+    _check_output(layer, inputs, output)
+    if penalty is not None:
+        _check_array("the penalty", penalty, backend, inputs.dtype, ())
+    assert _same(_snapshot(inputs), inputs_before), "forward wrote to its inputs"
+    changed = _changes(parameters, _snapshot(layer.parameters()))
+    assert not changed, f"forward changed the parameters {changed}"
+
+    dvalues = _dvalues(output)
+    arrays, dvalues_before = _snapshot(layer.parameters() | layer.buffers()), _snapshot(dvalues)
+    with no_synchronization():
+        dinputs = layer.backward(dvalues)
+    _check_array("dinputs", dinputs, backend, inputs.dtype, tuple(inputs.shape))
+    assert _same(_snapshot(getattr(layer, "dinputs", None)), _snapshot(dinputs)), (
+        "backward must set the attribute dinputs, to what it returns"
+    )
+    for name, gradient in layer.gradients().items():
+        shape = tuple(layer.parameters()[name].shape)
+        _check_array(f"the gradient of {name}", gradient, backend, inputs.dtype, shape)
+    assert _same(_snapshot(inputs), inputs_before), "backward wrote to the layer's inputs"
+    assert _same(_snapshot(dvalues), dvalues_before), "backward wrote to dvalues"
+    changed = _changes(arrays, _snapshot(layer.parameters() | layer.buffers()))
+    assert not changed, f"backward changed {changed}, and not only gradients"
+
+
+def _check_gradients_are_set(layer: Layer, inputs: Array) -> None:
+    found = []
+    for former in (0.0, 1.0):
+        candidate = copy.deepcopy(layer)
+        for gradient in candidate.gradients().values():
+            gradient[...] = former
+        candidate.backward(_dvalues(candidate.forward(inputs, training=True)))
+        found.append(_snapshot(candidate.gradients()))
+    for name, gradient in found[0].items():
+        assert np.allclose(gradient, found[1][name], rtol=1e-4, atol=1e-4, equal_nan=True), (
+            f"backward must set the gradient of {name}, and not add to what stood there"
+        )
 
 
 def _check_layer_gradients(layer: Layer, inputs: Array) -> None:
     backend = backend_of(inputs)
     double = _to_float64(layer)
     point = backend.asarray(np.array(to_numpy(inputs), dtype=np.float64))
-    trained = copy.deepcopy(double)
-    output = trained.forward(point, training=True)
-    dvalues = backend.asarray(_weights_like(output))
+    trained, alone = copy.deepcopy(double), copy.deepcopy(double)
+    dvalues = _dvalues(trained.forward(point, training=True))
     dinputs = trained.backward(dvalues)
+    alone.forward(point, training=True)
+    alone.backward_parameters(dvalues)
 
-    def objective(candidate: Layer, at: Array) -> float:
+    def terms(candidate: Layer, at: Array) -> np.ndarray[Any, Any]:
         # A copy for each pass: a layer that draws random numbers draws the same each time.
         candidate = copy.deepcopy(candidate)
-        result = float(np.sum(to_numpy(candidate.forward(at, training=True) * dvalues)))
+        weighted = to_numpy(candidate.forward(at, training=True) * dvalues).ravel()
         penalty = candidate.regularization_loss()
-        return result if penalty is None else result + float(to_numpy(penalty))
+        return weighted if penalty is None else np.append(weighted, to_numpy(penalty))
 
-    _assert_close("dinputs", dinputs, numeric_gradient(lambda at: objective(double, at), point))
+    magnitude = float(np.sum(np.abs(terms(double, point))))
+    numeric = numeric_gradient(lambda at: float(np.sum(terms(double, at))), point)
+    assert_gradient("dinputs", dinputs, numeric, magnitude)
     for name, gradient in trained.gradients().items():
 
         def of_parameter(values: Array, name: str = name) -> float:
             candidate = copy.deepcopy(double)
             candidate.parameters()[name][...] = values
-            return objective(candidate, point)
+            return float(np.sum(terms(candidate, point)))
 
         numeric = numeric_gradient(of_parameter, double.parameters()[name])
-        _assert_close(f"the gradient of {name}", gradient, numeric)
+        what = f"the gradient of {name}"
+        assert_gradient(what, gradient, numeric, magnitude)
+        what += ", as backward_parameters sets it"
+        assert_gradient(what, alone.gradients()[name], numeric, magnitude)
 
 
 def check_loss(loss: Loss, y_pred: Array, y_true: Array) -> None:
@@ -149,40 +178,62 @@ def check_loss(loss: Loss, y_pred: Array, y_true: Array) -> None:
         "backward must take sample_weight; for most losses `return self.weigh(dinputs, "
         "sample_weight)` is all that is to do with it"
     )
+    weights = np.linspace(0.5, 1.5, y_pred.shape[0])
+    for sample_weight in (None, weights):
+        _check_loss_arrays(loss, y_pred, y_true, sample_weight)
+    for sample_weight in (None, weights):
+        _check_loss_gradient(loss, y_pred, y_true, sample_weight)
+
+
+def _check_loss_arrays(
+    loss: Loss, y_pred: Array, y_true: Array, host_weights: np.ndarray[Any, Any] | None
+) -> None:
     backend = backend_of(y_pred)
-    n = y_pred.shape[0]
-    before = to_numpy(y_pred).copy(), to_numpy(y_true).copy()
-    host_weights = np.linspace(0.5, 1.5, n)
-    weights = backend.asarray(host_weights, y_pred.dtype)
+    weights = None if host_weights is None else backend.asarray(host_weights, y_pred.dtype)
+    before = _snapshot([y_pred, y_true, weights])
     with no_synchronization():
         losses = loss.forward(y_pred, y_true)
-        mean = loss.calculate(y_pred, y_true)
-        weighted_mean = loss.calculate(y_pred, y_true, weights)
-        dinputs = loss.backward(y_pred, y_true)
-        weighted = loss.backward(y_pred, y_true, weights)
-    _check_array("forward's result", losses, backend, y_pred.dtype, (n,))
+        mean = loss.calculate(y_pred, y_true, weights)
+        dinputs = loss.backward(y_pred, y_true, weights)
+    for name, one, other in zip(
+        ("y_pred", "y_true", "sample_weight"),
+        before,
+        _snapshot([y_pred, y_true, weights]),
+        strict=True,
+    ):
+        assert _same(one, other), f"the loss wrote to {name}"
+    _check_array("forward's result", losses, backend, y_pred.dtype, (y_pred.shape[0],))
     _check_array("calculate's result", mean, backend, y_pred.dtype, ())
     _check_array("dinputs", dinputs, backend, y_pred.dtype, tuple(y_pred.shape))
-    _check_array("the weighted dinputs", weighted, backend, y_pred.dtype, tuple(y_pred.shape))
-    _assert_close("calculate's result", mean, np.mean(to_numpy(losses)))
-    expected = np.mean(host_weights * to_numpy(losses))
-    _assert_close("calculate's result with weights", weighted_mean, expected)
-    assert np.array_equal(to_numpy(y_pred), before[0]), "the loss wrote to y_pred"
-    assert np.array_equal(to_numpy(y_true), before[1]), "the loss wrote to y_true"
+    terms = to_numpy(losses) * (1.0 if host_weights is None else host_weights)
+    rounding = 1e-5 * float(np.mean(np.abs(terms)))
+    assert np.isclose(to_numpy(mean), np.mean(terms), rtol=1e-5, atol=rounding), (
+        "calculate's result must be the mean of forward's, each times its weight"
+    )
 
+
+def _check_loss_gradient(
+    loss: Loss, y_pred: Array, y_true: Array, host_weights: np.ndarray[Any, Any] | None
+) -> None:
+    backend = backend_of(y_pred)
+    weights = None if host_weights is None else backend.asarray(host_weights)
     point = backend.asarray(np.array(to_numpy(y_pred), dtype=np.float64))
     if to_numpy(y_true).dtype.kind == "f":
         y_true = backend.asarray(np.array(to_numpy(y_true), dtype=np.float64))
-    for what, weights_or_none in (
-        ("dinputs", None),
-        ("dinputs with weights", backend.asarray(host_weights)),
-    ):
 
-        def objective(at: Array, weights: Array | None = weights_or_none) -> float:
-            return float(to_numpy(loss.calculate(at, y_true, weights)))
+    def objective(at: Array) -> float:
+        return float(to_numpy(loss.calculate(at, y_true, weights)))
 
-        numeric = numeric_gradient(objective, point)
-        _assert_close(what, loss.backward(point, y_true, weights_or_none), numeric)
+    magnitude = float(np.mean(np.abs(to_numpy(loss.forward(point, y_true)))))
+    what = "dinputs" if weights is None else "dinputs with weights"
+    numeric = numeric_gradient(objective, point)
+    assert_gradient(what, loss.backward(point, y_true, weights), numeric, magnitude)
+
+
+def _check_output(layer: Layer, inputs: Array, output: Array) -> None:
+    expected = tuple(layer.output_shape(tuple(inputs.shape[1:])))
+    shape = (inputs.shape[0], *expected)
+    _check_array("output", output, backend_of(inputs), inputs.dtype, shape)
 
 
 def _check_array(
@@ -193,19 +244,55 @@ def _check_array(
     assert tuple(array.shape) == shape, f"{what} must have shape {shape}; it has {array.shape}"
 
 
-def _weights_like(output: Array) -> np.ndarray[Any, Any]:
-    """Numbers that differ, to weigh the elements of an output with: its incoming gradient."""
+def _dvalues(output: Array) -> Array:
+    """An incoming gradient for an output: numbers that differ, to weigh its elements with."""
     size = prod(output.shape)
-    return np.cos(np.arange(1, size + 1, dtype=np.float64)).reshape(tuple(output.shape))
+    numbers = np.cos(np.arange(1, size + 1, dtype=np.float64)).reshape(tuple(output.shape))
+    return backend_of(output).asarray(numbers, output.dtype)
 
 
-def _assert_close(what: str, actual: Array, expected: Any) -> None:
-    dtype = str(to_numpy(actual).dtype)
-    # Central differences are good to about eps**(2/3) of the largest element; times 100.
-    tolerance = 1e-7 if dtype == "float64" else 1e-5
-    scale = max(1.0, float(np.max(np.abs(expected))))
-    np.testing.assert_allclose(
-        to_numpy(actual), expected, rtol=tolerance, atol=tolerance * scale, err_msg=what
+def _memory(layer: Layer) -> dict[str, Any]:
+    """All that the layer and those within it hold, by name."""
+    storage = ("_flat", "_values", "_gradients", "_buffers")
+    held = {
+        prefix + name: value
+        for prefix, part in layer.walk()
+        for name, value in vars(part).items()
+        if name not in storage
+    }
+    gradients = {f"the gradient of {name}": array for name, array in layer.gradients().items()}
+    memory: dict[str, Any] = _snapshot(held | layer.parameters() | gradients | layer.buffers())
+    return memory
+
+
+def _snapshot(value: Any) -> Any:
+    """The value with every array within it copied to the host."""
+    if isinstance(value, dict):
+        return {name: _snapshot(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_snapshot(part) for part in value]
+    if isinstance(value, type) or not (hasattr(value, "dtype") and hasattr(value, "shape")):
+        return value
+    return to_numpy(value).copy()
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two snapshots are equal."""
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        return np.array_equal(one, other, equal_nan=one.dtype.kind in "fc")
+    if isinstance(one, dict) and isinstance(other, dict):
+        return not _changes(one, other)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return one is other or (type(one) is type(other) and bool(one == other))
+
+
+def _changes(before: dict[str, Any], after: dict[str, Any]) -> str:
+    """The names of what was added, taken away or changed from one snapshot to another."""
+    names = before.keys() | after.keys()
+    missing = object()
+    return ", ".join(
+        sorted(n for n in names if not _same(before.get(n, missing), after.get(n, missing)))
     )
 
 
@@ -220,26 +307,3 @@ def _to_float64(layer: Layer) -> Layer:
             if backend.is_floating(array.dtype):
                 part._buffers[name] = backend.asarray(array, "float64")
     return double
-
-
-@contextmanager
-def no_synchronization() -> Iterator[None]:
-    """While it lasts, arrays of array_api_strict and PyTorch refuse to be read on the host.
-
-    ``float``, ``int``, ``bool``, ``item`` and the like raise `AssertionError`: on a GPU each
-    of them would wait for the device. NumPy's arrays and CuPy's cannot be made to refuse.
-    """
-
-    def refuse(*_args: Any, **_kwargs: Any) -> Any:
-        raise AssertionError("the value of an array was read: on a GPU this waits for the device")
-
-    conversions = ("__bool__", "__float__", "__int__", "__index__", "__complex__", "__array__")
-    reads = (*conversions, "item", "tolist", "cpu", "numpy")
-    with ExitStack() as stack:
-        for name in ("torch", "array_api_strict"):
-            if name in sys.modules:  # else no array of it exists
-                array_type = get_backend(name).array_type
-                for read in reads:
-                    if hasattr(array_type, read):
-                        stack.enter_context(patch.object(array_type, read, refuse))
-        yield

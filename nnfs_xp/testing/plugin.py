@@ -4,7 +4,8 @@ Installed with nnfs_xp, it gives every test that asks for the fixture ``backend`
 `Backend`) or ``xp`` (its namespace) a run on each backend that is usable.
 Where array_api_strict is, it runs twice: as it comes, and at its strictest (see `STRICTEST`).
 ``--nnfs-backends numpy,cupy`` selects; a backend that is asked for by name and cannot run is an
-error, not a skip.
+error, not a skip. A project with a fixture ``backend`` of its own, or with values of its own for
+the argument, goes before: its tests run as if the plugin were not there.
 """
 
 from __future__ import annotations
@@ -55,16 +56,29 @@ def pytest_configure(config: pytest.Config) -> None:
         selected_backends(config)
 
 
+@pytest.hookimpl(trylast=True)  # after the marks and hooks of the project, which go before
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each test that uses the fixture ``backend`` once for every selected backend."""
-    if "backend" in metafunc.fixturenames and not _is_parametrized(metafunc, "backend"):
+    """Run each test that uses the fixture ``backend`` of this plugin on every selected backend."""
+    if _reaches_own_backend(metafunc) and not _is_parametrized(metafunc, "backend"):
         names = selected_backends(metafunc.config)
         metafunc.parametrize("backend", names, ids=names, indirect=True)
 
 
+def _reaches_own_backend(metafunc: pytest.Metafunc) -> bool:
+    """Whether the fixture ``backend`` is this plugin's, or one of the project's built on it."""
+    if "backend" not in metafunc.fixturenames:
+        return False
+    for found in reversed(metafunc._arg2fixturedefs.get("backend", ())):
+        if found.func.__module__ == __name__:
+            return True
+        if found.params is not None or "backend" not in found.argnames:
+            return False
+    return False
+
+
 def _is_parametrized(metafunc: pytest.Metafunc, name: str) -> bool:
-    markers = metafunc.definition.iter_markers("parametrize")
-    return any(name in str(marker.args[0]).replace(" ", "").split(",") for marker in markers)
+    """Whether a mark, a fixture or a hook of the project has given it values already."""
+    return any(name in call.params for call in metafunc._calls)
 
 
 @pytest.fixture
