@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from operator import index
+from reprlib import Repr
 from typing import Any
 
 from nnfs_xp._typing import Array, DType
 from nnfs_xp.backend import Backend, backend_of
 from nnfs_xp.errors import ArgumentError, BackendError, DTypeError, ShapeError
+
+_REPR = Repr()
+_REPR.maxdict = _REPR.maxlist = _REPR.maxtuple = 16
+_REPR.maxstring = _REPR.maxlong = _REPR.maxother = 100
 
 
 def check_batch(
@@ -93,6 +98,13 @@ def check_count(name: str, value: object, *, least: int = 1) -> int:
     if count < least:
         raise ArgumentError(f"`{name}` must be a whole number of at least {least}; got {value!r}.")
     return count
+
+
+def shown(value: object, most: int = 200) -> str:
+    """What came from a file, for a message: on one line, printable, and not long."""
+    text = str(value) if isinstance(value, (str, Exception)) else _REPR.repr(value)
+    text = text if len(text) <= most else f"{text[:most]}…"
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def pair_of(name: str, value: Any) -> tuple[Any, Any]:

@@ -94,7 +94,8 @@ class Checkpoints:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_tensors(path, _KIND, description, arrays)
-            for old in self.files()[self.keep :]:
+            others = [each for each in self.files() if each != path]
+            for old in others[self.keep - 1 :]:
                 old.unlink(missing_ok=True)
         except (CheckpointError, OSError) as error:
             warnings.warn(
