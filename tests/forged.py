@@ -105,19 +105,19 @@ def forge(content: bytes, random: Random) -> bytes:
     """Another file, made of this one: mostly well-formed, with a checksum that fits."""
     try:
         kind, description, arrays = take_apart(content)
+        for _ in range(random.choice([1, 1, 1, 2, 3])):
+            if random.random() < 0.6:
+                description = _edit(description, random)
+            else:
+                arrays = _edit_arrays(arrays, random)
     except (struct.error, LookupError, ValueError, TypeError, AttributeError, RecursionError):
-        return damage(content, random)
-    for _ in range(random.choice([1, 1, 1, 2, 3])):
-        if random.random() < 0.6:
-            description = _edit(description, random)
-        else:
-            arrays = _edit_arrays(arrays, random)
+        return damage(content, random)  # it was forged before, beyond understanding
     signed = random.random() < 0.9
     if random.random() < 0.02:
         kind = random.choice(["nnfs_xp model", "nnfs_xp checkpoint", "", "\0", "x" * 1000])
     try:
         forged = put_together(kind, description, arrays, signed=signed)
-    except (ValueError, RecursionError):
+    except (ValueError, TypeError, RecursionError):
         return damage(content, random)
     return damage(forged, random) if random.random() < 0.05 else forged
 

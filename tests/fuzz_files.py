@@ -59,7 +59,7 @@ def fuzz(target: str, runs: int, folder: Path) -> None:
             print(f"{target}: {cases:,} cases, {taken:,} of them files that are read", flush=True)
 
     def mutate(content: bytes, most: int, seed: int) -> bytes:
-        random = Random(seed)  # noqa: S311 # no secret
+        random = Random(seed)
         if target in ("model", "checkpoint") and random.random() < 0.5:
             return forged.forge(content, random)[:most]
         return atheris.Mutate(content, most)

@@ -71,7 +71,8 @@ class Checkpoints:
 
     def files(self) -> list[Path]:
         """The checkpoints that are there, the newest first."""
-        return sorted(self.folder.glob(_PATTERN), reverse=True)
+        found = (path for path in self.folder.glob(_PATTERN) if not path.is_dir())
+        return sorted(found, reverse=True)
 
     def due(self, step: int) -> bool:
         """Whether a checkpoint is due after so many steps of the epoch."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -266,5 +267,6 @@ def _load_all(parts: list[tuple[_Learner, Any]]) -> None:
                 raise CheckpointError(text) from error
     except BaseException:
         for part, state in former:
-            part.load_state(state)
+            with suppress(Exception):  # the error to be told is the first
+                part.load_state(state)
         raise
