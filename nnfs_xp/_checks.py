@@ -121,7 +121,7 @@ def check_range(
     try:
         number = float(value)
         inside = (low < number if open_low else low <= number) and number < high
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         inside = False
     if not inside:
         bound = f"{'above' if open_low else 'at least'} {low:g}"

@@ -1,6 +1,6 @@
 """Fuzzes what reads files, with atheris: ``nox -s fuzz -- [RUNS]``.
 
-Usage: python tests/fuzz_files.py RUNS [model|checkpoint|idx|csv]...
+Usage: python tests/fuzz_files.py RUNS [model|book|checkpoint|idx|csv]...
 
 Each target gets so many cases, in a process of its own: guided by the coverage of the library,
 mutated half of the time by structure, with the checksum made to fit. Any exception but the
@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from random import Random
 
-TARGETS = ("model", "checkpoint", "idx", "csv")
+TARGETS = ("model", "book", "checkpoint", "idx", "csv")
 SECONDS, MEBIBYTES = 20, 1024
 CSV = b"a,b\n1,2\n-3e5,.5\n\n4, 5 \n"
 
@@ -36,12 +36,16 @@ def fuzz(target: str, runs: int, folder: Path) -> None:
     path = folder / {"idx": "file.gz", "csv": "file.csv"}.get(target, "file")
     seeds = {
         "model": lambda: [fuzzed.real_model(folder)],
+        "book": lambda: [fuzzed.real_book_model(folder)],
         "checkpoint": lambda: fuzzed.real_checkpoints(scratch),
         "idx": lambda: [b"\x00\x00\x08\x02" + bytes([0, 0, 0, 2, 0, 0, 0, 3]) + bytes(6)],
         "csv": lambda: [CSV],
     }[target]()
     for number, seed in enumerate(seeds):
         (corpus / f"{number}").write_bytes(seed)
+    read = {"model": fuzzed.load_model, "book": fuzzed.load_book_model}.get(
+        target, fuzzed.read_data
+    )
     resumer = fuzzed.Resumer(scratch) if target == "checkpoint" else None
     taken = cases = 0
 
@@ -54,13 +58,13 @@ def fuzz(target: str, runs: int, folder: Path) -> None:
             # Of an IDX file, what is in the compression is fuzzed, and at times the file as such.
             packed = target == "idx" and len(content) % 8 > 0
             path.write_bytes(gzip.compress(content, 1) if packed else content)
-            taken += fuzzed.load_model(path) if target == "model" else fuzzed.read_data(path)
+            taken += read(path)
         if cases == runs:
             print(f"{target}: {cases:,} cases, {taken:,} of them files that are read", flush=True)
 
     def mutate(content: bytes, most: int, seed: int) -> bytes:
         random = Random(seed)
-        if target in ("model", "checkpoint") and random.random() < 0.5:
+        if target not in ("idx", "csv") and random.random() < 0.5:
             return forged.forge(content, random)[:most]
         return atheris.Mutate(content, most)
 

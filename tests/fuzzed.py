@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 import nnfs_xp as nn
+from nnfs_xp import book
 from nnfs_xp.data.idx import read_idx
 from nnfs_xp.data.tables import read_numbers
 from nnfs_xp.errors import CheckpointError, DataError, DivergenceError, TrainingWarning
@@ -47,6 +48,21 @@ def real_model(folder: Path) -> bytes:
     return (folder / "model").read_bytes()
 
 
+def real_book_model(folder: Path) -> bytes:
+    """Of the book's `Model`, which keeps more."""
+    model = book.Model()
+    for layer in (book.Layer_Dense(2, 3), book.Layer_Dropout(0.1), book.Activation_Softmax()):
+        model.add(layer)
+    model.set(
+        loss=book.Loss_CategoricalCrossentropy(),
+        optimizer=book.Optimizer_Adam(decay=5e-5),
+        accuracy=book.Accuracy_Categorical(),
+    )
+    model.finalize()
+    model.save(folder / "book")
+    return (folder / "book").read_bytes()
+
+
 def real_checkpoints(folder: Path) -> list[bytes]:
     """Of the second step of the second epoch, and of the end."""
     checkpoints = nn.Checkpoints(folder, every_steps=1, keep=100)
@@ -75,6 +91,19 @@ def load_model(path: Path) -> bool:
     with np.errstate(all="ignore"):
         assert model.forward(inputs).shape == (2, *model.output_shape(inputs.shape[1:]))
     assert model.config() is not None
+    return True
+
+
+def load_book_model(path: Path) -> bool:
+    """Whether the book's `Model` is taken; one that is must work, where its layers can."""
+    try:
+        model = book.Model.load(path)
+    except CheckpointError as error:
+        check_message(error)
+        return False
+    inputs = np.ones((2, *(model._ready().input_shape or (3,))))
+    with np.errstate(all="ignore"):
+        assert len(model.predict(inputs)) == 2
     return True
 
 

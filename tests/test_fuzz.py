@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 import nnfs_xp as nn
 from nnfs_xp.errors import CheckpointError, DataError, TrainingWarning
+from nnfs_xp.runs import read_run
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -29,6 +30,11 @@ seeds = st.integers(0, 2**32 - 1)
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     return fuzzed.real_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def book_model(tmp_path_factory):
+    return fuzzed.real_book_model(tmp_path_factory.mktemp("book"))
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +66,14 @@ def test_a_forged_model_is_read_or_refused(seed, model, tmp_path):
     content = forged.forge(model, Random(seed))
     (tmp_path / "model").write_bytes(content)
     bounded(lambda: fuzzed.load_model(tmp_path / "model"), content)
+
+
+@settings(max_examples=200)
+@given(seed=seeds)
+def test_a_forged_model_of_the_books_is_read_or_refused(seed, book_model, tmp_path):
+    content = forged.forge(book_model, Random(seed))
+    (tmp_path / "book").write_bytes(content)
+    bounded(lambda: fuzzed.load_book_model(tmp_path / "book"), content)
 
 
 @settings(max_examples=300)
@@ -352,6 +366,25 @@ def test_what_is_packed_may_not_be_more_than_its_header_says(tmp_path):
     (tmp_path / "file.gz").write_bytes(gzip.compress(bomb))
     with pytest.raises(DataError, match="holds more"):
         bounded(lambda: nn.data.idx.read_idx(tmp_path / "file.gz"), b"")
+
+
+@pytest.mark.parametrize(
+    "forged_run",
+    [
+        {"dataset": 3},
+        {"hidden": 5},
+        {"hidden": ["64"]},
+        {"hidden": [[64]]},
+        {"hidden": [True]},
+        {"learning_rate": "0.1"},
+        {"seed": 1.5},
+        {"epochs": None},
+    ],
+)
+def test_a_forged_run_is_refused(forged_run, tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps({"dataset": "digits"} | forged_run))
+    with pytest.raises(DataError, match="is damaged"):
+        read_run(tmp_path)
 
 
 cells = st.sampled_from(["1", "-2.5e3", "nan", "inf", "1e999", "", " ", "x", '"', '""', "\x1b[2J"])
