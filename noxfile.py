@@ -96,6 +96,13 @@ def minimums(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Fuzz what reads files: ``nox -s fuzz -- 100000``, so many cases for each of four readers."""
+    session.install("-e", ".", *group("fuzz"))
+    session.run("python", "tests/fuzz_files.py", *(session.posargs or ["100000"]))
+
+
+@nox.session
 def wheel(session: nox.Session) -> None:
     """Build the wheel, install it, and test it away from the checkout."""
     here, there = Path.cwd(), Path(session.create_tmp()).resolve()
