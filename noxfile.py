@@ -51,7 +51,7 @@ def tests_strict(session: nox.Session) -> None:
 @nox.session(name="tests-torch")
 def tests_torch(session: nox.Session) -> None:
     """Test on PyTorch, and with PyTorch as the oracle."""
-    run_tests(session, "numpy,torch", *group("oracle"))
+    run_tests(session, "numpy,torch", *group("oracle"), *EXTRAS["tensorboard"])
 
 
 @nox.session(name="tests-cupy")
@@ -96,6 +96,13 @@ def minimums(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Fuzz what reads files: ``nox -s fuzz -- 100000``, so many cases for each of four readers."""
+    session.install("-e", ".", *group("fuzz"))
+    session.run("python", "tests/fuzz_files.py", *(session.posargs or ["100000"]))
+
+
+@nox.session
 def wheel(session: nox.Session) -> None:
     """Build the wheel, install it, and test it away from the checkout."""
     here, there = Path.cwd(), Path(session.create_tmp()).resolve()
@@ -134,7 +141,7 @@ def docs(session: nox.Session) -> None:
     """Write the pages of the API to build/docs; a docstring that cannot be rendered fails."""
     session.install("-e", PACKAGE, *group("docs"))
     # Beside the names that the package lists, the modules that readers import by name.
-    modules = [f"nnfs_xp.{name}" for name in ("book", "initializers", "schedules", "testing")]
+    modules = [f"nnfs_xp.{name}" for name in ("book", "schedules", "testing")]
     command = ("python", "-W", "error", "-m", "pdoc", "-d", "numpy", "-o", "build/docs")
     session.run(*command, "nnfs_xp", *modules)
 

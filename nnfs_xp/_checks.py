@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from operator import index
+from reprlib import Repr
 from typing import Any
 
 from nnfs_xp._typing import Array, DType, Namespace
 from nnfs_xp.backend import Backend, backend_of
 from nnfs_xp.errors import ArgumentError, BackendError, DTypeError, LabelError, ShapeError
+
+_REPR = Repr()
+_REPR.maxdict = _REPR.maxlist = _REPR.maxtuple = 16
+_REPR.maxstring = _REPR.maxlong = _REPR.maxother = 100
 
 
 def check_batch(
@@ -201,6 +206,13 @@ def check_initializer(initializer: Any) -> Any:
     return initializer
 
 
+def shown(value: object, most: int = 200) -> str:
+    """What came from a file, for a message: on one line, printable, and not long."""
+    text = str(value) if isinstance(value, (str, Exception)) else _REPR.repr(value)
+    text = text if len(text) <= most else f"{text[:most]}…"
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
 def pair_of(name: str, value: Any) -> tuple[Any, Any]:
     """Refuse what is no pair."""
     if not isinstance(value, tuple | list) or len(value) != 2:
@@ -215,7 +227,7 @@ def check_range(
     try:
         number = float(value)
         inside = (low < number if open_low else low <= number) and number < high
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         inside = False
     if not inside:
         bound = f"{'above' if open_low else 'at least'} {low:g}"

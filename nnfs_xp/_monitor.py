@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import inf
+from math import inf, isnan
 from typing import Any
 
 from nnfs_xp import _checks
@@ -74,4 +74,8 @@ class Monitor:
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take up what `state` gave."""
-        self.best, self.waited = float(state["best"]), int(state["waited"])
+        best = state["best"]
+        if isinstance(best, bool) or not isinstance(best, (int, float)) or isnan(best):
+            raise ArgumentError(f"the best {self.name} so far is no number: {best!r}.")
+        waited = _checks.check_count("waited", state["waited"], least=0)
+        self.best, self.waited = float(best), waited

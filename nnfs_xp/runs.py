@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from nnfs_xp._checks import shown
 from nnfs_xp.errors import ArgumentError, DataError
 from nnfs_xp.interop import load
 from nnfs_xp.interop.atomic import write_atomically
@@ -34,6 +35,18 @@ class Settings:
     dropout: float
 
 
+_ANY = Settings(
+    dataset="",
+    seed=0,
+    hidden=(0,),
+    epochs=0,
+    batch_size=0,
+    learning_rate=0.0,
+    decay=0.0,
+    dropout=0.0,
+)
+
+
 def choose_settings(given: dict[str, Any], resumed: Path | None) -> Settings:
     """The settings of a training: those given, else of the run that is resumed, else the recipe's.
 
@@ -47,7 +60,7 @@ def choose_settings(given: dict[str, Any], resumed: Path | None) -> Settings:
     former = {} if resumed is None or not (resumed / RUN).exists() else read_run(resumed)
     if former:
         for name, value in given.items():
-            kept = tuple(former[name]) if name == "hidden" else former.get(name)
+            kept = tuple(former.get(name, ())) if name == "hidden" else former.get(name)
             if name != "epochs" and value != kept:
                 raise ArgumentError(
                     f"{resumed} was trained with {name} {kept}, not {value}. Name another --out."
@@ -120,7 +133,18 @@ def read_run(folder: Path) -> dict[str, Any]:
         raise DataError(f"{path} is missing or damaged: {error}.") from error
     if not isinstance(run, dict) or not isinstance(run.get("dataset"), str):
         raise DataError(f"{path} is damaged: it names no data set.")
+    for name in asdict(_ANY).keys() & run.keys():
+        if not _alike(run[name], getattr(_ANY, name)):
+            raise DataError(f"{path} is damaged: its {name} is {shown(run[name])}.")
     return run
+
+
+def _alike(value: Any, example: Any) -> bool:
+    """Whether JSON made the value of one like the example."""
+    if isinstance(example, tuple):
+        return isinstance(value, list) and all(_alike(each, example[0]) for each in value)
+    kinds = (int, float) if isinstance(example, float) else type(example)
+    return isinstance(value, kinds) and not isinstance(value, bool)
 
 
 def open_run(folder: Path, dataset: str | None) -> tuple[Layer, str, Recipe]:

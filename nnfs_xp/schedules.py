@@ -37,7 +37,7 @@ class Schedule:
         return {}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state` gave."""
+        """Take up what `state` gave, or raise where it cannot have given that."""
 
 
 class InverseTimeDecay(Schedule):
@@ -277,8 +277,11 @@ class ReduceOnPlateau(Schedule):
         return {"rate": self._rate, **self.monitor.state()}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        self._rate = float(state["rate"])
+        rate = _checks.check_range("rate", state["rate"], 0)
+        if rate > self.initial_rate:
+            raise ArgumentError(f"`rate` must be at most the initial {self.initial_rate}.")
         self.monitor.load_state(state)
+        self._rate = rate
 
 
 def _rate(name: str, value: float) -> float:

@@ -49,7 +49,7 @@ def test_killed_and_resumed_is_never_killed(tmp_path, request):
     kills = int(request.config.getoption("--kills"))
     (tmp_path / "whole").mkdir()
     expected = finish(tmp_path / "whole")
-    chance = random.Random(0)  # noqa: S311 # moments, no secrets
+    chance = random.Random(0)  # moments, no secrets
     done = unfinished = trainings = 0
     while done < kills:
         folder = tmp_path / f"killed-{trainings}"

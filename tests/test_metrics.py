@@ -50,6 +50,11 @@ SCORES = np.array([[0.25, 0.5], [0.75, 0.125], [0.5, 0.0625], [0.125, 1.0]])
 LABELS = np.array([1, 0, 1, 1])
 
 
+def widths_of(state):
+    """How many sums or columns each metric has, as a trainer knows it."""
+    return {k.removeprefix("metric."): v.shape[-1] for k, v in state.items() if v.ndim}
+
+
 class TestTotals:
     def test_the_loss_and_metrics_of_ones_own(self, backend):
         totals = Totals([MeanScore(), LargestError()], backend)
@@ -92,7 +97,7 @@ class TestTotals:
         assert {str(state[name].dtype) for name in state if name != "count"} == {dtype}
         add(half, range(4, 10))  # the state is a copy: nothing that comes later is in it
         again = Totals(metrics(), backend)
-        again.load_state(state)
+        again.load_state(state, widths_of(state))
         add(again, range(4, 10))
         assert again.read() == whole.read() == half.read()
         for name, array in whole.state().items():
@@ -101,7 +106,7 @@ class TestTotals:
     def test_a_state_of_nothing(self, backend):
         totals = Totals([MeanScore()], backend)
         again = Totals([MeanScore()], backend)
-        again.load_state(totals.state())
+        again.load_state(totals.state(), {})
         with pytest.raises(NotReadyError, match="nothing was added"):
             again.read()
         arrays = backend.asarray(SCORES), backend.asarray(LABELS)
@@ -112,10 +117,31 @@ class TestTotals:
         totals = Totals([MeanScore()], nn.get_backend("numpy"))
         totals.add(np.array(1.0), SCORES, LABELS)
         for metrics in ([], [nn.F1()], [MeanScore(), nn.F1()]):
-            with pytest.raises(CheckpointError, match=r"of the metrics \['mean_score'\]"):
-                Totals(metrics, nn.get_backend("numpy")).load_state(totals.state())
+            with pytest.raises(CheckpointError, match="no sums of the loss and the metrics"):
+                Totals(metrics, nn.get_backend("numpy")).load_state(totals.state(), {})
         with pytest.raises(CheckpointError):
-            Totals([], nn.get_backend("numpy")).load_state({})
+            Totals([], nn.get_backend("numpy")).load_state({}, {})
+
+    @pytest.mark.parametrize(
+        "forged",
+        [
+            {"count": np.array(-1.0)},
+            {"count": np.array(1.5)},
+            {"count": np.array(np.inf)},
+            {"count": np.array([3.0])},
+            {"loss": np.array(np.nan)},
+            {"loss": np.array(3)},
+            {"metric.mean_score": np.zeros(3)},
+            {"metric.more": np.zeros(2)},
+        ],
+    )
+    def test_a_forged_state_changes_nothing(self, forged):
+        totals = Totals([MeanScore()], nn.get_backend("numpy"))
+        totals.add(np.array(1.0), SCORES, LABELS)
+        before = totals.read()
+        with pytest.raises(CheckpointError):
+            totals.load_state(totals.state() | forged, {"mean_score": 2})
+        assert totals.read() == before
 
     @pytest.mark.parametrize("name", ["", None, 5, ["accuracy"]])
     def test_names_that_are_no_text(self, name):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nnfs_xp._checks import check_batch, check_count, pair_of
+from nnfs_xp._checks import check_batch, check_count, pair_of, shown
 from nnfs_xp._settings import settings_of
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import backend_of
@@ -34,6 +34,7 @@ from nnfs_xp.errors import (
     NotReadyError,
 )
 from nnfs_xp.interop.model_file import read_model, read_weights, write_model
+from nnfs_xp.interop.tensor_file import MALFORMED
 from nnfs_xp.layers import Layer, Sequential
 
 _LAYERS = {
@@ -279,11 +280,13 @@ class Model:
             for key, part in description.get("book", {}).items():
                 prefix = key.capitalize() + "_"
                 if not part["class"].startswith(prefix):
-                    raise CheckpointError(f"{path} names {part['class']!r} as its {key}.")
+                    raise ArgumentError(f"it names {part['class']!r} as its {key}")
                 model.set(**{key: known[part["class"]](**part["config"])})
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise CheckpointError(f"{path} describes no model of the book's: {error}.") from error
-        model.finalize()
+            model.finalize()
+        except MALFORMED as error:
+            raise CheckpointError(
+                f"{path} describes no model of the book's: {shown(error)}."
+            ) from error
         return model
 
     def _ready(self, *needed: str) -> Sequential:

@@ -20,6 +20,7 @@ from nnfs_xp.errors import DataError
 
 _UNSIGNED_BYTE = 8
 _AXES = 8
+_PIECE = 2**20
 _LIMIT = 2**30
 """Bytes that a file may hold, so that a forged header cannot ask for all memory."""
 
@@ -40,7 +41,7 @@ def read_idx(path: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
             shape = struct.unpack(f">{n_axes}I", _exactly(file, 4 * n_axes))
             if prod(shape) > _LIMIT:
                 raise DataError(f"{path} is damaged: its header promises the shape {shape}.")
-            content = file.read(prod(shape) + 1)  # one more, to see the end and its checksum
+            content = _at_most(file, prod(shape) + 1)  # one more, to see the end and its checksum
     except FileNotFoundError:
         raise DataError(f"there is no file {path}.") from None
     except (OSError, EOFError, zlib.error) as error:
@@ -57,6 +58,15 @@ def read_idx(path: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
         return np.frombuffer(content, dtype=np.uint8).reshape(shape)
     except ValueError as error:  # an axis of 0, and others beyond any memory
         raise DataError(f"{path} is damaged: its header promises the shape {shape}.") from error
+
+
+def _at_most(file: gzip.GzipFile, count: int) -> bytes:
+    """So many bytes, or all there are: piece by piece, since `read` makes room for all at once."""
+    pieces = []
+    while count and (piece := file.read(min(count, _PIECE))):
+        pieces.append(piece)
+        count -= len(piece)
+    return b"".join(pieces)
 
 
 def _exactly(file: gzip.GzipFile, count: int) -> bytes:

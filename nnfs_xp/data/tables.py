@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from nnfs_xp._checks import shown
 from nnfs_xp.errors import DataError
 
 
@@ -45,8 +46,8 @@ def read_numbers(path: Path) -> np.ndarray[Any, Any]:
                         i for i, v in enumerate(values, 1) if v is None or not isfinite(v)
                     )
                     raise DataError(
-                        f"{path}: row {number}, column {column}: {cells[column - 1]!r} is no "
-                        "finite number."
+                        f"{path}: row {number}, column {column}: "
+                        f"{shown(repr(cells[column - 1]))} is no finite number."
                     )
                 if rows and len(row) != len(rows[0]):
                     raise DataError(

@@ -6,12 +6,19 @@ import os
 import stat
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, *parts: Any) -> None:
     """Write next to the file, flush to the disk, and put it in the place of the old one.
 
     Where the path is a link, the file that it leads to is replaced; permissions stay.
+
+    Parameters
+    ----------
+    path : Path
+    *parts : bytes, or any other buffer
+        Written one after the other, without a copy.
 
     Raises
     ------
@@ -24,7 +31,8 @@ def write_atomically(path: Path, content: bytes) -> None:
         with temporary.open("xb") as file:
             with suppress(FileNotFoundError):
                 temporary.chmod(stat.S_IMODE(path.stat().st_mode))
-            file.write(content)
+            for part in parts:
+                file.write(part)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -6,11 +6,14 @@ their arguments; nothing in a file is ever executed. See `tensor_file` for the r
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nnfs_xp import layers as _layers
+from nnfs_xp._checks import shown
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, backend_of, get_backend, to_numpy
 from nnfs_xp.errors import ArgumentError, CheckpointError
@@ -20,6 +23,8 @@ from nnfs_xp.parameters import room_for
 
 _KIND = "nnfs_xp model"
 _BASES = ("Layer", "StochasticLayer")
+_MOST_LAYERS = 10_000
+_MOST_DEEP = 100
 
 
 def save(model: Layer, path: str | Path) -> None:
@@ -96,10 +101,12 @@ def read_model(path: Path, known: dict[str, type[Layer]]) -> tuple[Layer, dict[s
     description, arrays = read_tensors(path, _KIND)
     try:
         with room_for(sum(array.size for array in arrays.values())):
-            model = _build(description["model"], known)
+            model = _Builder(known).build(description["model"])
     except MALFORMED as error:
-        raise CheckpointError(f"{path} describes no model that can be built: {error}.") from error
-    fill(model, arrays, path)
+        raise CheckpointError(
+            f"{path} describes no model that can be built: {shown(error)}."
+        ) from error
+    _fill_from(path, model, arrays)
     return model, description
 
 
@@ -112,7 +119,7 @@ def read_weights(path: Path, model: Layer) -> None:
         The file is missing, damaged, none of ours, or of another architecture.
     """
     _, arrays = read_tensors(path, _KIND)
-    fill(model, arrays, path)
+    _fill_from(path, model, arrays)
 
 
 def describe(model: Layer) -> dict[str, Any]:
@@ -123,15 +130,27 @@ def describe(model: Layer) -> dict[str, Any]:
     return description
 
 
-def _build(description: Any, known: dict[str, type[Layer]]) -> Layer:
-    name = description["class"]
-    if not isinstance(name, str) or name not in known:
-        raise ArgumentError(
-            f"it has a layer {name!r}, which this release lacks; hand over a class of your own "
-            "in custom_layers"
-        )
-    parts = [_build(part, known) for part in description.get("layers", ())]
-    return known[name](*parts, **description.get("config", {}))
+class _Builder:
+    """Builds the model that a description names, within limits that no real model reaches."""
+
+    def __init__(self, known: dict[str, type[Layer]]) -> None:
+        self._known = known
+        self._left = _MOST_LAYERS
+
+    def build(self, description: Any, depth: int = 0) -> Layer:
+        name = description["class"]
+        if not isinstance(name, str) or name not in self._known:
+            raise ArgumentError(
+                f"it has a layer {shown(repr(name))}, which this release lacks; hand over a class "
+                "of your own in custom_layers"
+            )
+        self._left -= 1
+        if self._left < 0 or depth > _MOST_DEEP:
+            raise ArgumentError(
+                f"it has more than {_MOST_LAYERS:,} layers, or more than {_MOST_DEEP} in each other"
+            )
+        parts = [self.build(part, depth + 1) for part in description.get("layers", ())]
+        return self._known[name](*parts, **description.get("config", {}))
 
 
 def _arrays(model: Layer) -> dict[str, Array]:
@@ -144,24 +163,54 @@ def host_arrays(model: Layer) -> Arrays:
     return {name: to_numpy(array) for name, array in _arrays(model).items()}
 
 
-def fill(model: Layer, values: Arrays, path: Path) -> None:
+def fill(model: Layer, values: Arrays) -> None:
     """Put values into the model, all or, where they do not fit, none.
 
     Raises
     ------
     CheckpointError
-        A name, shape or data type does not fit; the message names the path.
+        A name, shape or data type does not fit.
     """
+    check_fit(model, values)
+    put(_arrays(model), values)
+
+
+def check_fit(model: Layer, values: Arrays) -> None:
+    """Refuse values that are not those of such a model: see `fill`."""
     arrays = _arrays(model)
     if arrays.keys() != values.keys():
-        odd = ", ".join(sorted(arrays.keys() ^ values.keys()))
-        raise CheckpointError(f"{path}: weights and architecture do not match in {odd}.")
-    for name, array in arrays.items():
-        value, dtype = values[name], str(array.dtype).rpartition(".")[2]
-        if value.shape != tuple(array.shape) or str(value.dtype) != dtype:
+        odd = shown(", ".join(sorted(arrays.keys() ^ values.keys())))
+        raise CheckpointError(f"weights and architecture do not match in {odd}.")
+    check_arrays(arrays, values)
+
+
+def check_arrays(targets: Mapping[str, Array], values: Mapping[str, Any]) -> None:
+    """Refuse values without an array for each target, of its shape and data type.
+
+    Raises
+    ------
+    CheckpointError
+    """
+    for name, array in targets.items():
+        value, shape = values.get(name), tuple(array.shape)
+        dtype = str(array.dtype).rpartition(".")[2]
+        if not isinstance(value, np.ndarray):
+            raise CheckpointError(f"there is no `{name}` of shape {shape}.")
+        if value.shape != shape or str(value.dtype) != dtype:
             raise CheckpointError(
-                f"{path}: `{name}` should have shape {tuple(array.shape)} and dtype {dtype}; "
+                f"`{name}` should have shape {shape} and dtype {dtype}; "
                 f"it has {value.shape} and {value.dtype}."
             )
-    for name, array in arrays.items():
+
+
+def put(targets: Mapping[str, Array], values: Arrays) -> None:
+    """Copy the values of the same names into place."""
+    for name, array in targets.items():
         array[...] = backend_of(array).asarray(values[name])
+
+
+def _fill_from(path: Path, model: Layer, values: Arrays) -> None:
+    try:
+        fill(model, values)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None

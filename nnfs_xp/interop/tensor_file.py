@@ -6,24 +6,44 @@ than the file has bytes, some times over, whatever its header says, and executes
 
 from __future__ import annotations
 
-import hashlib
 import json
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nnfs_xp.errors import CheckpointError
+from nnfs_xp._checks import shown
+from nnfs_xp.errors import CheckpointError, NnfsError
 from nnfs_xp.interop.atomic import write_atomically
 
 VERSION = 1
-_CHECKSUM = "sha256"
+_CHECKSUM = "crc32"
+_METADATA = "__metadata__"
+
+_DTYPES = {
+    "float64": "F64",
+    "float32": "F32",
+    "float16": "F16",
+    "int64": "I64",
+    "int32": "I32",
+    "int16": "I16",
+    "int8": "I8",
+    "uint64": "U64",
+    "uint32": "U32",
+    "uint16": "U16",
+    "uint8": "U8",
+    "bool": "BOOL",
+}
+"""The names that safetensors has for them."""
 
 MALFORMED = (
     ArithmeticError,
     AttributeError,
     LookupError,
     MemoryError,
+    NnfsError,
     RecursionError,
     TypeError,
     ValueError,
@@ -48,20 +68,22 @@ def write_tensors(path: Path, kind: str, description: dict[str, Any], arrays: Ar
     Raises
     ------
     CheckpointError
-        The file cannot be written, or JSON cannot hold the description.
+        The file cannot be written, or JSON cannot hold the description, or safetensors cannot
+        hold an array.
     """
-    from safetensors.numpy import save
-
+    # The widest first, so that each lies at a multiple of its elements' size.
+    order = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
+    stored = {name: _plain(arrays[name]) for name in order}
     description = {"version": VERSION, **description}
     # safetensors writes the memory as it lies.
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     try:
-        description[_CHECKSUM] = _checksum(description, arrays)
-    except TypeError as error:
-        raise CheckpointError(f"cannot write {path}: JSON cannot hold it: {error}.") from error
-    content = save(arrays, metadata={kind: json.dumps(description)})
+        description[_CHECKSUM] = _checksum(description, stored)
+        header = _header({kind: json.dumps(description)}, stored)
+    except (TypeError, ValueError, KeyError) as error:
+        raise CheckpointError(f"cannot write {path}: no file can hold it: {error}.") from error
     try:
-        write_atomically(path, content)
+        write_atomically(path, header, *map(_bytes, stored.values()))
     except (OSError, ValueError) as error:  # ValueError: the path names no file
         raise CheckpointError(f"cannot write {path}: {error}.") from error
 
@@ -77,6 +99,8 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Any], Arrays]:
     from safetensors import SafetensorError, safe_open
 
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise CheckpointError(f"{path} is no {kind} file, but a folder or a device.")
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             if kind not in metadata:
@@ -84,27 +108,65 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Any], Arrays]:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 # no dict
     except FileNotFoundError:
         raise CheckpointError(f"there is no file {path}.") from None
-    except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path} is no {kind} file, or damaged: {error}.") from error
+    except (SafetensorError, OSError, *MALFORMED) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"{path} is no {kind} file, or damaged: {shown(error)}.") from error
     try:
         description = json.loads(metadata[kind])
         version, checksum = description["version"], description.pop(_CHECKSUM, None)
         expected = _checksum(description, arrays)
     except MALFORMED as error:
-        raise CheckpointError(f"{path} describes no {kind} that can be built: {error}.") from error
+        raise CheckpointError(
+            f"{path} describes no {kind} that can be built: {shown(error)}."
+        ) from error
     if version != VERSION:
         raise CheckpointError(
-            f"{path} is of format version {version}; this release reads {VERSION}."
+            f"{path} is of format version {shown(version)}; this release reads {VERSION}."
         )
     if checksum != expected:
         raise CheckpointError(f"{path} is damaged: its checksum does not fit its content.")
     return description, arrays
 
 
+def _plain(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The array as its bytes are stored: in one piece, row by row, little-endian."""
+    return np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
+
+
+def _bytes(array: np.ndarray[Any, Any]) -> Any:
+    return array.reshape(-1).view(np.uint8).data
+
+
+def _header(metadata: dict[str, str], arrays: Arrays) -> bytes:
+    """The length of the JSON in 8 bytes, and the JSON, filled up with blanks to a multiple of 8.
+
+    Source: the README of safetensors, section "Format".
+    """
+    entries: dict[str, Any] = {_METADATA: metadata}
+    end = 0
+    for name, array in arrays.items():
+        if name == _METADATA:
+            raise ValueError(f"no array can have the name {name}")
+        begin, end = end, end + array.nbytes
+        entries[name] = {
+            "dtype": _DTYPES[array.dtype.name],
+            "shape": array.shape,
+            "data_offsets": (begin, end),
+        }
+    text = json.dumps(entries, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text
+
+
 def _checksum(description: dict[str, Any], arrays: Arrays) -> str:
-    """SHA-256 of the description and of each array's name, data type, shape and bytes."""
-    digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
+    """CRC-32 of the description and of each array's name, data type, shape and bytes.
+
+    It finds damage, at several times the speed of a hash that would also withstand forgers;
+    these could put any hash into a file that they forge.
+    """
+    crc = zlib.crc32(json.dumps(description, sort_keys=True).encode())
     for name, array in sorted(arrays.items()):
-        digest.update(f"\n{name} {array.dtype} {array.shape}\n".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+        crc = zlib.crc32(f"\n{name} {array.dtype.name} {array.shape}\n".encode(), crc)
+        crc = zlib.crc32(_bytes(_plain(array)), crc)
+    return f"{crc:08x}"

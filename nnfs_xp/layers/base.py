@@ -219,9 +219,12 @@ class Layer:
 
     def walk(self, prefix: str = "") -> Iterator[tuple[str, Layer]]:
         """The layer and all within it, each with the prefix of its parameters' names."""
-        yield prefix, self
-        for index, child in enumerate(self.children):
-            yield from child.walk(f"{prefix}{index}.")
+        left = [(prefix, self)]  # no recursion, whose cost would grow with the depth
+        while left:
+            prefix, layer = left.pop()
+            yield prefix, layer
+            parts = [(f"{prefix}{n}.", child) for n, child in enumerate(layer.children)]
+            left += reversed(parts)
 
     def parameters(self) -> dict[str, Array]:
         """The parameters by name, views into the flat buffer, in the order of the layers."""

@@ -10,9 +10,9 @@ import numpy as np
 
 from nnfs_xp import _checks
 from nnfs_xp._monitor import Monitor
-from nnfs_xp.errors import ArgumentError, BackendError
+from nnfs_xp.errors import ArgumentError, BackendError, CheckpointError
 from nnfs_xp.interop import save
-from nnfs_xp.interop.model_file import fill, host_arrays
+from nnfs_xp.interop.model_file import check_fit, fill, host_arrays
 
 if TYPE_CHECKING:
     from nnfs_xp.training.trainer import Trainer
@@ -51,7 +51,10 @@ class Callback:
         return {}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state` gave."""
+        """Take up what `state` gave, or raise where it cannot have given that."""
+
+    def check_state(self, trainer: Trainer, state: Mapping[str, Any]) -> None:
+        """Raise where what `load_state` is to take up does not fit this training."""
 
 
 class EarlyStopping(Callback):
@@ -98,14 +101,24 @@ class EarlyStopping(Callback):
 
     def on_train_end(self, trainer: Trainer) -> None:
         if self._best:
-            fill(trainer.model, self._best, Path())
+            fill(trainer.model, self._best)
 
     def state(self) -> dict[str, Any]:
         return {**self.monitor.state(), **self._best}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         self.monitor.load_state(state)
-        self._best = {k: v for k, v in state.items() if isinstance(v, np.ndarray)}
+        self._best = _arrays(state) if self.restore_best else {}
+
+    def check_state(self, trainer: Trainer, state: Mapping[str, Any]) -> None:
+        if best := _arrays(state):
+            check_fit(trainer.model, best)
+            if not all(np.isfinite(best[name]).all() for name in trainer.model.parameters()):
+                raise CheckpointError("the best weights are not finite.")
+
+
+def _arrays(state: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
+    return {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
 
 
 class ModelCheckpoint(Callback):

@@ -71,7 +71,8 @@ class Checkpoints:
 
     def files(self) -> list[Path]:
         """The checkpoints that are there, the newest first."""
-        return sorted(self.folder.glob(_PATTERN), reverse=True)
+        found = (path for path in self.folder.glob(_PATTERN) if not path.is_dir())
+        return sorted(found, reverse=True)
 
     def due(self, step: int) -> bool:
         """Whether a checkpoint is due after so many steps of the epoch."""
@@ -94,7 +95,8 @@ class Checkpoints:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_tensors(path, _KIND, description, arrays)
-            for old in self.files()[self.keep :]:
+            others = [each for each in self.files() if each != path]
+            for old in others[self.keep - 1 :]:
                 old.unlink(missing_ok=True)
         except (CheckpointError, OSError) as error:
             warnings.warn(

@@ -20,7 +20,7 @@ from nnfs_xp.training.diagnosis import diagnose
 from nnfs_xp.training.history import History
 from nnfs_xp.training.progress import Progress
 from nnfs_xp.training.signals import StopSignals
-from nnfs_xp.training.state import Snapshot, capture, check_run, describe_run, restore
+from nnfs_xp.training.state import Bounds, Snapshot, capture, check_run, describe_run, restore
 from nnfs_xp.training.totals import Totals
 
 if TYPE_CHECKING:
@@ -84,7 +84,6 @@ class Run:
     def execute(self, epochs: int, *, resume: bool, progress: bool) -> History:
         """Train for a number of epochs, those before a resumed checkpoint included."""
         trainer = self.trainer
-        trainer.use_averages(False)
         self._begin(resume)
         last_epoch = self.first_epoch + epochs
         with (
@@ -96,7 +95,7 @@ class Run:
                 while trainer.epoch < last_epoch and not trainer.stopping:
                     self._epoch(bar, signals)
             except Exception:
-                if self._callback_failed:
+                if self._callback_failed and self._is_finite():
                     self._save()
                 raise
         trainer.use_averages(True)
@@ -107,10 +106,10 @@ class Run:
         trainer = self.trainer
         names = ["loss", *(metric.name for metric in trainer.metrics)]
         validated = [] if self.validation is None else [f"val_{name}" for name in names]
-        trainer.figure_names = [*names, *validated, "learning_rate"]
+        figure_names = [*names, *validated, "learning_rate"]
         schedule = trainer.optimizer.learning_rate
         if isinstance(schedule, Schedule):
-            schedule.check_figures(trainer.figure_names)
+            schedule.check_figures(figure_names)
         found = None
         if self.checkpoints is not None:
             self.checkpoints.open()
@@ -121,17 +120,21 @@ class Run:
                     f"{self.checkpoints.folder} holds checkpoints of an earlier run. Go on from "
                     "them with resume=True, or name another folder."
                 )
-        trainer.history, trainer.stopping, trainer.step = History(), False, 0
-        trainer.totals = Totals(trainer.metrics, trainer.backend)
-        trainer.reseed()
-        self.first_epoch = trainer.epoch
         if found is not None:
-            description, arrays, path = found
+            description, _, path = found
             check_run(description.get("run"), self.description, path)
-            self.first_epoch = restore(trainer, self.callbacks, description, arrays, path)
+            bounds = Bounds(self.n_samples, self.batch_size, self.n_steps, figure_names)
+            self.first_epoch = restore(trainer, self.callbacks, bounds, *found)
             _log.info("going on from %s: epoch %d, step %d", path, trainer.epoch + 1, trainer.step)
-        elif resume and self.checkpoints is not None:
-            _log.info("no checkpoint in %s: starting anew", self.checkpoints.folder)
+        else:
+            trainer.use_averages(False)
+            trainer.history, trainer.stopping, trainer.step = History(), False, 0
+            trainer.totals = Totals(trainer.metrics, trainer.backend)
+            trainer.reseed()
+            self.first_epoch = trainer.epoch
+            if resume and self.checkpoints is not None:
+                _log.info("no checkpoint in %s: starting anew", self.checkpoints.folder)
+        trainer.figure_names = figure_names
 
     def _epoch(self, bar: Progress, signals: StopSignals) -> None:
         trainer = self.trainer
@@ -233,11 +236,10 @@ class Run:
 
     def _check_finite(self) -> None:
         """Raise where the loss or a weight is NaN or infinite: once an epoch or checkpoint."""
-        trainer = self.trainer
-        xp, values = trainer.backend.xp, trainer.model.flat.values
-        loss = trainer.totals.read(collected=False)["loss"]
-        if math.isfinite(loss) and bool(xp.all(xp.isfinite(values))):
+        if self._is_finite():
             return
+        trainer = self.trainer
+        loss = trainer.totals.read(collected=False)["loss"]
         bad = next(
             (n for n, each in enumerate(self._losses) if not math.isfinite(float(each))),  # type: ignore[arg-type] # 0-d
             len(self._losses) - 1,
@@ -255,6 +257,14 @@ class Run:
                 found = "" if where.startswith("nothing") else f": first in {where}"
                 self._diverge(what, step + found)
             trainer.make_step(*batch)
+
+    def _is_finite(self) -> bool:
+        """Whether the weights are, and the loss of the steps of this epoch."""
+        xp, values = self.trainer.backend.xp, self.trainer.model.flat.values
+        loss = (
+            self.trainer.totals.read(collected=False)["loss"] if self.trainer.totals.count else 0.0
+        )
+        return math.isfinite(loss) and bool(xp.all(xp.isfinite(values)))
 
     def _diverge(self, what: str, where: str) -> None:
         epoch = self.trainer.epoch + 1

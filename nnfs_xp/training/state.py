@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
+from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
+from nnfs_xp import _checks
+from nnfs_xp._checks import shown
 from nnfs_xp._settings import settings_of
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import backend_of, to_numpy
 from nnfs_xp.errors import CheckpointError
-from nnfs_xp.interop.model_file import describe
+from nnfs_xp.interop.model_file import check_arrays, describe, put
 from nnfs_xp.interop.tensor_file import MALFORMED, Arrays
 from nnfs_xp.schedules import Schedule
+from nnfs_xp.training.history import History
+from nnfs_xp.training.totals import Totals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nnfs_xp.training.callbacks import Callback
     from nnfs_xp.training.trainer import Trainer
+
+_MOST = 2**53
+"""More epochs or steps than any training does, and all whole numbers up to it are floats."""
 
 
 def describe_run(trainer: Trainer, callbacks: Sequence[Callback], **run: Any) -> dict[str, Any]:
@@ -49,9 +60,9 @@ def check_run(found: Any, expected: dict[str, Any], path: Path) -> None:
     for name in expected.keys() | found.keys():
         if found.get(name) != expected.get(name):
             raise CheckpointError(
-                f"{path} is of another run: its {name.replace('_', ' ')} is {found.get(name)}, "
-                f"now it is {expected.get(name)}. Use the settings and data of that run, or "
-                "another folder."
+                f"{path} is of another run: its {shown(name.replace('_', ' '))} is "
+                f"{shown(found.get(name))}, now it is {shown(expected.get(name))}. Use the "
+                "settings and data of that run, or another folder."
             )
 
 
@@ -116,9 +127,20 @@ def capture(
     return description, arrays
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """What the counts of a checkpoint must agree with."""
+
+    n_samples: int
+    batch_size: int
+    n_steps: int
+    figure_names: list[str]
+
+
 def restore(
     trainer: Trainer,
     callbacks: Sequence[Callback],
+    bounds: Bounds,
     description: dict[str, Any],
     arrays: Arrays,
     path: Path,
@@ -131,48 +153,120 @@ def restore(
         The checkpoint does not fit, and nothing was changed.
     """
     targets = device_arrays(trainer)
-    for name, array in targets.items():
-        value = arrays.get(name)
-        if value is None or value.shape != tuple(array.shape):
-            raise CheckpointError(f"{path} holds no {name} of shape {tuple(array.shape)}.")
+    totals = Totals(trainer.metrics, trainer.backend)
     try:
-        counters = {
-            name: int(description[name])
-            for name in ("first_epoch", "epoch", "step", "steps_done", "iterations")
-        }
-        if min(counters.values()) < 0:
-            raise CheckpointError(f"{path} counts below 0: {counters}.")
-        history = {
-            str(name): [float(value) for value in values]
-            for name, values in description["history"].items()
-        }
+        state = _by_part(arrays, len(callbacks))
+        check_arrays(targets, state.own)
+        if state.own.keys() != targets.keys():
+            raise CheckpointError(f"it holds {shown(min(state.own.keys() - targets.keys()))}.")
+        for name in targets.keys() & {"weights", "optimizer.average"}:
+            if not np.isfinite(state.own[name]).all():
+                raise CheckpointError(f"its {name} are not finite.")
+        counts = _counts(description, bounds)
+        history = _history(description, counts, bounds)
+        totals.load_state(state.totals, trainer.metric_widths)
+        if totals.count != min(counts["step"] * bounds.batch_size, bounds.n_samples):
+            raise CheckpointError("its totals are not those of so many steps.")
+        if not isinstance(description["stopping"], bool):
+            raise CheckpointError("it does not say whether the training stops.")
+        learnt = _learnt(description["callbacks"], state.callbacks)
+        for callback, each in zip(callbacks, learnt, strict=True):
+            callback.check_state(trainer, each)
+        parts: list[tuple[_Learner, Any]] = list(zip(callbacks, learnt, strict=True))
         schedule = trainer.optimizer.learning_rate
         if isinstance(schedule, Schedule):
-            schedule.load_state(description["schedule"])
-        for number, callback in enumerate(callbacks):
-            prefix = f"callback.{number}."
-            own = {
-                name.removeprefix(prefix): value
-                for name, value in arrays.items()
-                if name.startswith(prefix)
-            }
-            callback.load_state({**description["callbacks"][number], **own})
-        trainer.totals.load_state(
-            {
-                name.removeprefix("totals."): value
-                for name, value in arrays.items()
-                if name.startswith("totals.")
-            }
-        )
+            parts.append((schedule, description["schedule"]))
+        _load_all(parts)
     except MALFORMED as error:
-        raise CheckpointError(f"{path} describes no state of a training: {error}.") from error
-    for name, array in targets.items():
-        array[...] = backend_of(array).asarray(arrays[name])
-    trainer.epoch, trainer.step = counters["epoch"], counters["step"]
-    trainer.steps_done = counters["steps_done"]
-    trainer.optimizer.iterations = counters["iterations"]
-    trainer.stopping = bool(description.get("stopping"))
-    trainer.history.clear()
-    trainer.history.update(history)
+        raise CheckpointError(
+            f"{path} describes no state of this training: {shown(error)}"
+        ) from error
+    trainer.use_averages(False)
+    put(targets, state.own)
+    trainer.epoch, trainer.step = counts["epoch"], counts["step"]
+    trainer.steps_done = counts["steps_done"]
+    trainer.optimizer.iterations = counts["iterations"]
+    trainer.stopping = description["stopping"]
+    trainer.history, trainer.totals = history, totals
     trainer.reseed()
-    return counters["first_epoch"]
+    return counts["first_epoch"]
+
+
+class _Learner(Protocol):
+    def state(self) -> dict[str, Any]: ...
+    def load_state(self, state: Mapping[str, Any]) -> None: ...
+
+
+class _Parts(NamedTuple):
+    own: Arrays
+    totals: Arrays
+    callbacks: list[Arrays]
+
+
+def _by_part(arrays: Arrays, n_callbacks: int) -> _Parts:
+    """The arrays by whom they belong to, under the names that these gave them."""
+    parts = _Parts({}, {}, [{} for _ in range(n_callbacks)])
+    for full_name, array in arrays.items():
+        owner, _, name = full_name.partition(".")
+        if owner == "totals":
+            parts.totals[name] = array
+        elif owner == "callback":
+            number, _, name = name.partition(".")
+            parts.callbacks[_checks.check_count("callback", int(number), least=0)][name] = array
+        else:
+            parts.own[full_name] = array
+    return parts
+
+
+def _counts(description: dict[str, Any], bounds: Bounds) -> dict[str, int]:
+    counts = {
+        name: _checks.check_count(name, description[name], least=0)
+        for name in ("first_epoch", "epoch", "step", "steps_done", "iterations")
+    }
+    epochs = counts["epoch"] - counts["first_epoch"]
+    steps = epochs * bounds.n_steps + counts["step"]
+    if (
+        epochs < 0
+        or counts["step"] > bounds.n_steps
+        or counts["steps_done"] < steps
+        or max(counts.values()) > _MOST
+    ):
+        raise CheckpointError(f"its counts do not agree: {shown(counts)}.")
+    return counts
+
+
+def _history(description: dict[str, Any], counts: dict[str, int], bounds: Bounds) -> History:
+    found = description["history"]
+    epochs = counts["epoch"] - counts["first_epoch"]
+    if not set(found) >= set(bounds.figure_names if epochs else ()) or not all(
+        isinstance(column, list)
+        and len(column) == epochs
+        and all(isinstance(each, (int, float)) and not isinstance(each, bool) for each in column)
+        for column in found.values()
+    ):
+        raise CheckpointError(f"its history is none of {epochs} epochs.")
+    return History({name: [float(each) for each in column] for name, column in found.items()})
+
+
+def _learnt(descriptions: Any, arrays: list[Arrays]) -> list[dict[str, Any]]:
+    """What each callback is to take up."""
+    if not isinstance(descriptions, list) or len(descriptions) != len(arrays):
+        raise CheckpointError(f"it holds no states of {len(arrays)} callbacks.")
+    return [{**each, **own} for each, own in zip(descriptions, arrays, strict=True)]
+
+
+def _load_all(parts: list[tuple[_Learner, Any]]) -> None:
+    """Hand each its state. Where one raises, all have their former ones."""
+    former = [(part, deepcopy(part.state())) for part, _ in parts]
+    try:
+        for part, state in parts:
+            try:
+                part.load_state(state)
+            except Exception as error:  # of a class that somebody else wrote
+                text = f"{type(part).__name__} cannot take up its state: {shown(error)}"
+                raise CheckpointError(text) from error
+    except BaseException:
+        for part, state in former:
+            with suppress(Exception):  # the error to be told is the first
+                part.load_state(state)
+        raise

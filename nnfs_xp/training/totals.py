@@ -12,6 +12,9 @@ from nnfs_xp.backend import Backend, to_numpy
 from nnfs_xp.errors import ArgumentError, CheckpointError, NotReadyError, ShapeError
 from nnfs_xp.metrics import Metric
 
+_MOST = 2**53
+"""More samples than anybody has, and all whole numbers up to it are floats."""
+
 
 class Totals:
     """The loss and the metrics of what was added so far.
@@ -20,6 +23,11 @@ class Totals:
     ----------
     metrics : sequence of Metric
     backend : Backend
+
+    Attributes
+    ----------
+    count : int
+        The samples so far.
 
     Raises
     ------
@@ -31,7 +39,7 @@ class Totals:
         _check_names(metrics)
         self._metrics = metrics
         self._backend = backend
-        self._count = 0
+        self.count = 0
         self._loss: Array | None = None
         self._sums: dict[str, list[Array]] = {metric.name: [] for metric in metrics}
 
@@ -47,7 +55,7 @@ class Totals:
         sample_weight : array, shape (batch,), optional
         """
         n = output.shape[0]
-        self._count += n
+        self.count += n
         self._loss = loss * n if self._loss is None else self._loss + loss * n
         for metric in self._metrics:
             self._add_to(metric, metric.accumulate(output, y, sample_weight), n)
@@ -81,7 +89,7 @@ class Totals:
         """
         if self._loss is None:
             raise NotReadyError("nothing was added to the figures yet.")
-        figures: dict[str, Any] = {"loss": float(to_numpy(self._loss)) / self._count}
+        figures: dict[str, Any] = {"loss": float(to_numpy(self._loss)) / self.count}
         for metric in self._metrics:
             if metric.collects and not collected:
                 continue
@@ -94,32 +102,48 @@ class Totals:
         Keys are ``count``, and, once anything was added, ``loss`` and ``metric.`` with each
         metric's name behind it.
         """
-        arrays = {"count": np.array(float(self._count))}
+        arrays = {"count": np.array(float(self.count))}
         if self._loss is not None:
             arrays["loss"] = to_numpy(self._loss)
             arrays |= {f"metric.{each.name}": to_numpy(self._sum(each)) for each in self._metrics}
         return {name: array.copy() for name, array in arrays.items()}
 
-    def load_state(self, state: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    def load_state(
+        self, state: Mapping[str, np.ndarray[Any, Any]], widths: Mapping[str, int]
+    ) -> None:
         """Go on from what `state` gave, on any backend, bit for bit.
+
+        Parameters
+        ----------
+        state : mapping of str to ndarray
+        widths : mapping of str to int
+            How many sums, or columns, each metric accumulates, by its name.
 
         Raises
         ------
         CheckpointError
-            It is that of other metrics.
+            It cannot have given that, and nothing was changed.
         """
-        names = [metric.name for metric in self._metrics]
-        found = sorted(key.removeprefix("metric.") for key in state if key.startswith("metric."))
-        if "count" not in state or ("loss" in state and found != sorted(names)):
-            raise CheckpointError(
-                f"the checkpoint holds the figures of the metrics {found}; the trainer's are "
-                f"{sorted(names)}."
-            )
-        self._count = int(state["count"])
-        self._loss = self._backend.asarray(state["loss"].copy()) if "loss" in state else None
+        count = state.get("count")
+        if count is None or count.shape != () or not 0 <= float(count) < _MOST or count % 1:
+            raise CheckpointError("its totals count no samples.")
+        expected = {"count": ()}
+        if count:
+            expected["loss"] = ()
+            for metric in self._metrics:
+                rows = (int(count),) if metric.collects else ()
+                expected[f"metric.{metric.name}"] = (*rows, widths.get(metric.name, -1))
+        if {name: array.shape for name, array in state.items()} != expected or any(
+            array.dtype.kind != "f" for array in state.values()
+        ):
+            raise CheckpointError("its totals are no sums of the loss and the metrics.")
+        if count and not np.isfinite(state["loss"]):
+            raise CheckpointError("the loss in its totals is not finite.")
+        self.count = int(count)
+        self._loss = self._backend.asarray(state["loss"].copy()) if count else None
         self._sums = {
-            name: [self._backend.asarray(state[f"metric.{name}"].copy())] if found else []
-            for name in names
+            each.name: [self._backend.asarray(state[f"metric.{each.name}"].copy())] if count else []
+            for each in self._metrics
         }
 
     def _sum(self, metric: Metric) -> Array:

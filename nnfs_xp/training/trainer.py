@@ -114,6 +114,7 @@ class Trainer:
         self.fused_loss = loss if fused is None else fused
         self.metrics = self._metrics(metrics)
         self.totals = Totals(self.metrics, self.backend)
+        self.metric_widths: dict[str, int] = {}
         self._prepared = False
         self._averaged = False
         self._flat_targets = False
@@ -358,7 +359,8 @@ class Trainer:
         n_outputs = output.shape[1]
         y = self.fused_loss.prepare_targets(y, n_outputs, output.dtype)
         for metric in self.metrics:  # one that does not fit the model says so before training
-            metric.accumulate(self._seen(output), y[:1, ...])
+            sums = metric.accumulate(self._seen(output), y[:1, ...])
+            self.metric_widths[metric.name] = sums.shape[-1]
         weights = prepare_weights(
             y, n_outputs, sample_weight, class_weight, has_classes=self.loss.has_classes
         )
