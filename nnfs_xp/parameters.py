@@ -207,8 +207,8 @@ class FlatParameters:
 
     def to(self, backend: Backend) -> None:
         """Move both arrays, and the layers' views with them."""
-        self.values = _owned(backend, self.values)
-        self.gradients = _owned(backend, self.gradients)
+        self.values = owned(backend, self.values)
+        self.gradients = owned(backend, self.gradients)
         self.backend = backend
         self._view()
 
@@ -228,7 +228,7 @@ def _decays(layer: Holder, name: str) -> bool:
     return parameter.decay
 
 
-def _owned(backend: Backend, array: Array) -> Array:
+def owned(backend: Backend, array: Any) -> Array:
     """The array on that backend, in memory that nothing else shares."""
     moved: Array = backend.xp.asarray(backend.asarray(array), copy=True)
     return moved

@@ -305,3 +305,21 @@ def test_buffers_move_copy_and_check_like_parameters(backend):
     assert nn.to_numpy(twin.layers[1].mean).tolist() == [[3.0, 4.0]]
     with pytest.raises(nn.errors.ShapeError, match=r"`mean` must have shape \(1, 2\)"):
         model.layers[1].mean = [[1.0], [2.0]]
+
+
+def test_buffers_share_memory_with_nobody(backend):
+    class Keeps(nn.Layer):
+        mean = nn.Buffer()
+
+        def __init__(self, start):
+            super().__init__()
+            self.create_buffers(mean=start)
+
+    start = np.zeros((1, 2))
+    layer, other = Keeps(start), Keeps(start)
+    former = layer.mean
+    layer.to(backend)
+    layer.mean = [[1.0, 2.0]]
+    assert not start.any()
+    assert not nn.to_numpy(other.mean).any()
+    assert not former.any()

@@ -11,7 +11,7 @@ from nnfs_xp._typing import Array, DType, Namespace
 from nnfs_xp.backend import Backend, get_backend
 from nnfs_xp.errors import ArgumentError, DTypeError, NotReadyError, ShapeError
 from nnfs_xp.initializers import Initializer
-from nnfs_xp.parameters import Buffer, FlatParameters, Gradient, Parameter, check_room
+from nnfs_xp.parameters import Buffer, FlatParameters, Gradient, Parameter, check_room, owned
 
 
 class Layer:
@@ -171,7 +171,7 @@ class Layer:
                     f"{type(self).__name__} must declare `{name} = Buffer()` in its class body."
                 )
         host = get_backend("numpy")
-        self._buffers = {name: host.asarray(value) for name, value in values.items()}
+        self._buffers = {name: owned(host, value) for name, value in values.items()}
 
     @property
     def backend(self) -> Backend | None:
@@ -257,7 +257,7 @@ class Layer:
     def settle(self, backend: Backend) -> None:
         """Take a place beside the parameters, which the flat buffers move."""
         self._place = backend
-        self._buffers = {name: backend.asarray(array) for name, array in self._buffers.items()}
+        self._buffers = {name: owned(backend, array) for name, array in self._buffers.items()}
         self._kept = None
 
     # Copying and pickling leave the views out and build new ones over buffers of the copy's own.
