@@ -122,6 +122,14 @@ def forge(content: bytes, random: Random) -> bytes:
     return damage(forged, random) if random.random() < 0.05 else forged
 
 
+def sign_again(content: bytes) -> bytes:
+    """The same file with a checksum that fits, if it can be understood."""
+    try:
+        return put_together(*take_apart(content))
+    except Exception:
+        return content
+
+
 def damage(content: bytes, random: Random) -> bytes:
     """Cut, flipped, spliced, or with another length of the header."""
     if not content:

@@ -63,10 +63,15 @@ def fuzz(target: str, runs: int, folder: Path) -> None:
             print(f"{target}: {cases:,} cases, {taken:,} of them files that are read", flush=True)
 
     def mutate(content: bytes, most: int, seed: int) -> bytes:
+        if target in ("idx", "csv"):
+            return atheris.Mutate(content, most)
         random = Random(seed)
-        if target not in ("idx", "csv") and random.random() < 0.5:
-            return forged.forge(content, random)[:most]
-        return atheris.Mutate(content, most)
+        # What was kept for the new ways that it took is mostly refused early: begin anew at times.
+        source = random.choice(seeds) if random.random() < 0.5 else content
+        if random.random() < 0.5:
+            return forged.forge(source, random)[:most]
+        mutated = atheris.Mutate(source, most)
+        return forged.sign_again(mutated) if random.random() < 0.5 else mutated
 
     options = [f"-runs={runs}", f"-timeout={SECONDS}", f"-rss_limit_mb={MEBIBYTES}"]
     options += ["-max_len=20000", "-len_control=0", "-print_final_stats=1", "-verbosity=0"]
