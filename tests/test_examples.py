@@ -81,6 +81,33 @@ def test_a_layer_of_ones_own(tmp_path):
     assert "loaded again: Scale and 5 more layers" in output
 
 
+def test_the_dropout_paper(tmp_path, small_mnist):
+    output = run(
+        "dropout_paper.py",
+        *("--epochs", "1", "--samples", "60", "--batch-size", "30", "--out", "curves"),
+        cwd=tmp_path,
+        NNFS_XP_DATA=str(small_mnist),
+        NNFS_XP_BACKEND="numpy",
+    )
+    lines = output.splitlines()
+    assert [line.partition(" ")[0] for line in lines] == [
+        "dropout",
+        "dropout:",
+        "max-norm",
+        "max-norm:",
+    ]
+    assert lines[1].endswith("after 1 epochs; the paper: 1.25 %")
+    for row in ("dropout", "max-norm"):
+        table = (tmp_path / "curves" / f"{row}-seed0.csv").read_text().splitlines()
+        assert table[0] == "epoch,loss,error,seconds"
+        assert len(table) == 2
+
+
 def test_every_example_is_run_here():
-    tested = {"chapter09_backpropagation.py", "train_mnist.py", "custom_layer.py"}
+    tested = {
+        "chapter09_backpropagation.py",
+        "train_mnist.py",
+        "custom_layer.py",
+        "dropout_paper.py",
+    }
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested
