@@ -24,6 +24,7 @@ from nnfs_xp.data import Split, hold_out
 from nnfs_xp.data.tables import read_numbers
 from nnfs_xp.errors import (
     ArgumentError,
+    CheckpointError,
     DataError,
     DivergenceError,
     NnfsError,
@@ -157,7 +158,8 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--resume",
         action="store_true",
-        help="go on with the training in --out, with its settings, where it was cut",
+        help="go on with the training in --out, with its settings, where it was cut; where there "
+        "is none, start it",
     )
 
     evaluate = commands.add_parser("evaluate", help="test a kept model")
@@ -254,7 +256,9 @@ def _train(options: argparse.Namespace) -> int:
     widths = "-".join(str(n) for n in (X.shape[1], *settings.hidden, n_classes))
     print(f"{settings.dataset}: {len(X)} samples, network {widths}, on {backend.name}")
     run = {**asdict(settings), "nnfs_xp": nn.__version__, "backend": backend.name}
-    write_run(folder, run)
+    first = not (folder / RUN).exists()
+    if first:  # so that it can be resumed, whatever ends it
+        write_run(folder, run)
 
     start = time.perf_counter()
     try:
@@ -267,6 +271,10 @@ def _train(options: argparse.Namespace) -> int:
             checkpoint=nn.Checkpoints(folder / CHECKPOINTS, every_seconds=_CHECKPOINT_SECONDS),
             resume=options.resume,
         )
+    except CheckpointError:
+        if first:
+            (folder / RUN).unlink(missing_ok=True)
+        raise
     except (KeyboardInterrupt, SystemExit) as stop:
         if isinstance(stop, KeyboardInterrupt) and not stop.args:
             raise  # a second Ctrl-C, which leaves at once
@@ -276,6 +284,7 @@ def _train(options: argparse.Namespace) -> int:
         return _INTERRUPTED if isinstance(stop, KeyboardInterrupt) else int(stop.code or 0)
     seconds = time.perf_counter() - start
     run |= {"epochs_done": trainer.epoch, "seconds": round(seconds, 3)}
+    run["epochs"] = max(settings.epochs, trainer.epoch)
     _keep(folder, trainer, run)
     test = trainer.evaluate(X_test, y_test)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import json
 import threading
@@ -314,3 +315,123 @@ def test_inputs_larger_than_memory_are_predicted_in_pieces(tmp_path):
     tracemalloc.stop()
     assert labels.shape == (rows,)
     assert peak < as_floats / 4
+
+
+def test_a_callback_serves_one_training_after_another(tmp_path):
+    stopping = nn.EarlyStopping("val_loss", patience=2)
+    keeping = nn.ModelCheckpoint(tmp_path / "best", "val_loss")
+    found = []
+    for _ in range(2):
+        trainer = build()
+        (tmp_path / "best").unlink(missing_ok=True)
+        fit(trainer, 6, validation_data=VALIDATION, callbacks=[stopping, keeping])
+        found.append((dict(trainer.history), weights(trainer).tolist(), stopping.monitor.state()))
+        assert (tmp_path / "best").exists()
+    assert found[0] == found[1]
+
+
+def test_matrices_have_no_history_and_cannot_be_monitored(tmp_path):
+    class Narrow(nn.Metric):
+        name = "narrow"
+
+        def forward(self, y_pred, y_true):
+            del y_true
+            return y_pred[:, 0]
+
+        def result(self, sums):
+            return np.float32(sums[0] / sums[1])
+
+    def run(epochs):
+        trainer = build(metrics=["accuracy", nn.ConfusionMatrix(10), Narrow()])
+        seen = Recorder()
+        history = fit(trainer, epochs, checkpoint=tmp_path, resume=True, callbacks=[seen])
+        assert set(history) == set(seen.names) == {"loss", "accuracy", "narrow", "learning_rate"}
+        assert seen.figures.keys() == set(history)
+        return history
+
+    run(1)
+    assert run(3).epochs == 3
+    trainer = build(metrics=[nn.ConfusionMatrix(10)])
+    with pytest.raises(nn.errors.ArgumentError, match="no figure 'confusion_matrix'"):
+        fit(trainer, callbacks=[nn.EarlyStopping("confusion_matrix")])
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_validation_that_diverges_leaves_weights_and_averages_in_their_places():
+    optimizer = nn.SGD(1e-4, average_decay=0.9)
+    model = nn.Sequential(nn.Dense(4, 1), seed=0)
+    trainer = nn.Trainer(model, nn.MeanSquaredError(), optimizer, backend="numpy")
+    data = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    trainer.fit(data, data[:, 0], epochs=2, progress=False)
+    trainer.use_averages(False)
+    raw = weights(trainer)
+    trainer.use_averages(True)
+    with pytest.raises(nn.errors.DivergenceError):
+        trainer.fit(data, data[:, 0], validation_data=(data * 1e38, data[:, 0]), progress=False)
+    assert np.array_equal(weights(trainer), raw)
+    assert not optimizer.is_exchanged(model)
+
+
+def test_a_new_trainer_goes_on_with_the_weights_and_not_their_averages():
+    first = build(optimizer=nn.SGD(0.1, average_decay=0.9))
+    fit(first, 1)
+    twin = copy.deepcopy(first)
+    assert twin.optimizer.is_exchanged(twin.model)
+    again = nn.Trainer(twin.model, twin.loss, twin.optimizer, backend="numpy")
+    again.use_averages(False)
+    first.use_averages(False)
+    assert np.array_equal(weights(again), weights(first))
+
+
+def test_what_is_refused_at_first_touches_nothing(tmp_path):
+    trainer = build(optimizer=nn.SGD(0.1, average_decay=0.9))
+    fit(trainer, 1)
+    before, history = weights(trainer), dict(trainer.history)
+    with pytest.raises(nn.errors.ArgumentError, match="no figure 'val_los'"):
+        fit(trainer, checkpoint=tmp_path / "new", callbacks=[nn.EarlyStopping("val_los")])
+    assert np.array_equal(weights(trainer), before)
+    assert trainer.history == history
+    assert not (tmp_path / "new").exists()
+
+
+def test_other_callbacks_see_the_epoch_in_which_one_raises():
+    recorder = Recorder()
+
+    def fail(trainer, figures):
+        del trainer, figures
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fit(build(), callbacks=[nn.LambdaCallback(on_epoch_end=fail), recorder])
+    assert recorder.calls[-1] == ("epoch_end", 1)
+
+
+def test_an_optimizer_serves_one_model():
+    optimizer = nn.Adam(0.01)
+    first = build(optimizer=optimizer)
+    fit(first, 1)
+    fit(nn.Trainer(first.model, first.loss, optimizer, backend="numpy"), 1)
+    with pytest.raises(nn.errors.ArgumentError, match="stepped another model"):
+        fit(build(optimizer=optimizer), 1)
+
+
+def test_numbers_of_numpy_will_do_in_a_checkpoint(tmp_path):
+    trainer = build(seed=np.int64(3))
+    fit(trainer, np.int64(1), shuffle=np.bool_(True), checkpoint=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("callbacks", [nn.EarlyStopping(), (c for c in ())])
+def test_callbacks_are_a_list(callbacks):
+    with pytest.raises(nn.errors.ArgumentError, match="must be a list or a tuple"):
+        fit(build(), callbacks=callbacks)
+
+
+def test_gradients_too_large_to_square_are_clipped_all_the_same(backend):
+    layer = nn.Dense(1, 2, initializer=None).to(backend)
+    layer.dweights = [[3e25, 4e25]]
+    nn.SGD(1.0, clip_norm=1.0).step(layer)
+    np.testing.assert_allclose(nn.to_numpy(layer.weights), [[-0.6, -0.8]], rtol=1e-5)
+    layer.dweights = [[0.0, 0.0]]
+    nn.SGD(1.0, clip_norm=1.0).step(layer)
+    np.testing.assert_allclose(nn.to_numpy(layer.weights), [[-0.6, -0.8]], rtol=1e-5)

@@ -229,7 +229,7 @@ def test_callbacks_have_their_former_states_back_where_one_refuses(tmp_path):
 
     trainer, callbacks = fuzzed.build_trainer(), [nn.EarlyStopping("loss"), Learner(), Learner()]
     fuzzed.fit(trainer, callbacks)
-    assert trainer._averaged
+    assert trainer.optimizer.is_exchanged(trainer.model)
     before = fuzzed.state_of(trainer, callbacks)
     with pytest.raises(CheckpointError, match="Learner cannot take up its state: not as many"):
         fuzzed.fit(trainer, callbacks, checkpoint=tmp_path, resume=True)

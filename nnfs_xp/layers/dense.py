@@ -144,7 +144,7 @@ class Dense(Layer):
         if self.max_norm is not None:
             xp, w = self.xp, self.weights
             norms = xp.sqrt(xp.sum(w * w, axis=0, keepdims=True))
-            w *= xp.minimum(self.max_norm / (norms + 1e-12), 1.0)
+            w *= self.max_norm / xp.maximum(norms, self.max_norm)
 
     def _penalties(self) -> list[tuple[Array, Array, float, float]]:
         """The penalized parameters: values, gradient, strengths of L1 and L2."""

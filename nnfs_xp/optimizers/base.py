@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, TypedDict
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from nnfs_xp import _checks
 from nnfs_xp._typing import Array, Namespace
@@ -31,7 +31,8 @@ class Optimizer:
 
     An optimizer names its state in `state_names` and gives `apply`. The state belongs to the
     optimizer, not to the layers: arrays like the flat buffer, zeros before the first step, for
-    each model that it has stepped.
+    each model that it has stepped. The count of steps is one for all of these; a `Trainer` asks
+    for an optimizer of its model's own.
 
     Parameters
     ----------
@@ -53,7 +54,7 @@ class Optimizer:
     average_decay : float, optional
         Keep a running average of the weights, average = average_decay * average +
         (1 - average_decay) * weights after each step, that starts at the first step's weights.
-        A `Trainer` evaluates with the averages, and leaves them in the model after `fit`
+        A `Trainer` validates with the averages, and leaves them in the model when `fit` ends
         (Polyak and Juditsky 1992, *Acceleration of Stochastic Approximation by Averaging*).
 
     Attributes
@@ -91,6 +92,7 @@ class Optimizer:
         self.average_decay = average_decay
         self.iterations = 0
         self._states: WeakKeyDictionary[Layer, State] = WeakKeyDictionary()
+        self._exchanged: WeakSet[Layer] = WeakSet()
 
     @property
     def current_learning_rate(self) -> float:
@@ -129,8 +131,10 @@ class Optimizer:
     def _clip(self, xp: Namespace, flat: FlatParameters) -> None:
         g = flat.gradients
         if self.clip_norm is not None:
-            norm = xp.sqrt(xp.sum(g * g))
-            g *= xp.minimum(self.clip_norm / (norm + 1e-12), 1.0)
+            largest = xp.maximum(xp.max(xp.abs(g)), 1e-30)
+            scaled = g / largest  # whose squares cannot overflow
+            norm = largest * xp.sqrt(xp.sum(scaled * scaled))
+            g *= self.clip_norm / xp.maximum(norm, self.clip_norm)
         if self.clip_value is not None:
             g[...] = xp.minimum(xp.maximum(g, -self.clip_value), self.clip_value)
 
@@ -166,13 +170,27 @@ class Optimizer:
         weights = flat.backend.xp.asarray(flat.values, copy=True)
         flat.values[...] = average
         average[...] = weights
+        if layer in self._exchanged:
+            self._exchanged.remove(layer)
+        else:
+            self._exchanged.add(layer)
+
+    def is_exchanged(self, layer: Layer) -> bool:
+        """Whether the model has the averages, and not the weights that are trained."""
+        return layer in self._exchanged
+
+    def serves(self, layer: Layer) -> bool:
+        """Whether the steps so far, if any, were this model's too."""
+        return not self.iterations or layer in self._states
 
     def __getstate__(self) -> dict[str, Any]:
         # Copied together with its models, as a trainer does, it keeps the state for the copies.
-        return {**self.__dict__, "_states": list(self._states.items())}
+        states, exchanged = list(self._states.items()), list(self._exchanged)
+        return {**self.__dict__, "_states": states, "_exchanged": exchanged}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _states=WeakKeyDictionary(state["_states"]))
+        states, exchanged = WeakKeyDictionary(state["_states"]), WeakSet(state["_exchanged"])
+        self.__dict__.update(state, _states=states, _exchanged=exchanged)
 
 
 def _above_0(name: str, value: float | None) -> float | None:

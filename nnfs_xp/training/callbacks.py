@@ -23,12 +23,12 @@ Figures = Mapping[str, float]
 class Callback:
     """Base class of the callbacks; derive from it to write one of your own.
 
-    Each hook does nothing by itself. One that raises ends the training, with a checkpoint
-    saved if there are any. A callback must not read arrays in `on_step_end` if a GPU is not to
-    wait for it.
+    Each hook does nothing by itself. One that raises ends the training when the other callbacks
+    have been called, with a checkpoint saved if there are any. A callback must not read arrays in
+    `on_step_end` if a GPU is not to wait for it.
 
     A callback that learns while it is called gives `state` and `load_state`, so that a training
-    that goes on from a checkpoint goes on with it.
+    that goes on from a checkpoint goes on with it, and `reset`.
     """
 
     def on_train_begin(self, trainer: Trainer) -> None:
@@ -45,6 +45,12 @@ class Callback:
 
     def on_train_end(self, trainer: Trainer) -> None:
         """After the last epoch; not after an error."""
+
+    def check_figures(self, names: list[str]) -> None:
+        """Refuse, before anything is touched, where a figure that is needed is not among these."""
+
+    def reset(self) -> None:
+        """Forget what an earlier training taught: a new one begins, and none is resumed."""
 
     def state(self) -> dict[str, Any]:
         """What has been learnt: numbers, strings, lists and NumPy arrays by name."""
@@ -89,8 +95,12 @@ class EarlyStopping(Callback):
         self.restore_best = bool(restore_best)
         self._best: dict[str, np.ndarray[Any, Any]] = {}
 
-    def on_train_begin(self, trainer: Trainer) -> None:
-        self.monitor.check(trainer.figure_names)
+    def check_figures(self, names: list[str]) -> None:
+        self.monitor.check(names)
+
+    def reset(self) -> None:
+        self.monitor.reset()
+        self._best = {}
 
     def on_epoch_end(self, trainer: Trainer, figures: Figures) -> None:
         if self.monitor.observe(figures):
@@ -148,9 +158,12 @@ class ModelCheckpoint(Callback):
         self.monitor = Monitor(monitor, mode)
         self.save_best_only = bool(save_best_only)
 
-    def on_train_begin(self, trainer: Trainer) -> None:
+    def check_figures(self, names: list[str]) -> None:
         if self.save_best_only:
-            self.monitor.check(trainer.figure_names)
+            self.monitor.check(names)
+
+    def reset(self) -> None:
+        self.monitor.reset()
 
     def on_epoch_end(self, trainer: Trainer, figures: Figures) -> None:
         if not self.save_best_only or self.monitor.observe(figures):

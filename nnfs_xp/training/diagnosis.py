@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from nnfs_xp.training.trainer import Trainer
 
 
-def diagnose(trainer: Trainer, X: Any, y: Any) -> str:
+def diagnose(trainer: Trainer, X: Any, y: Any, sample_weight: Any = None) -> str:
     """Where a training step on these samples first meets NaN or infinity.
 
     A step is made on a copy of the model, and looked at array by array: the inputs, then each
@@ -25,6 +25,8 @@ def diagnose(trainer: Trainer, X: Any, y: Any) -> str:
     X : array, shape (n, ...)
     y : array
         As `Trainer.fit` takes them, but not checked for NaN.
+    sample_weight : array, shape (n,), optional
+        As `Loss.calculate` takes it.
 
     Returns
     -------
@@ -45,10 +47,12 @@ def diagnose(trainer: Trainer, X: Any, y: Any) -> str:
         x = layer.forward(x, training=True)
         if not _finite(x):
             return f"the output of {name}"
-    y = backend.asarray(y)
-    if not _finite(loss.calculate(x, y)):
+    targets = [backend.asarray(y)]
+    if sample_weight is not None:
+        targets.append(backend.asarray(sample_weight, x.dtype))
+    if not _finite(loss.calculate(x, *targets)):
         return "the loss"
-    dvalues = loss.backward(x, y)
+    dvalues = loss.backward(x, *targets)
     if not _finite(dvalues):
         return "the gradient of the loss"
     for index, layer in reversed(list(enumerate(layers))):

@@ -5,9 +5,15 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping
+from numbers import Real
 from pathlib import Path
 
 from nnfs_xp.interop.atomic import write_atomically
+
+
+def numbers_in(row: Mapping[str, object]) -> dict[str, float]:
+    """The figures that are numbers: those that have a history."""
+    return {name: float(value) for name, value in row.items() if isinstance(value, Real)}
 
 
 class History(dict[str, list[float]]):
@@ -24,9 +30,8 @@ class History(dict[str, list[float]]):
 
     def append(self, row: Mapping[str, object]) -> None:
         """Add the figures of one epoch; what is no number, a matrix say, is left out."""
-        for name, value in row.items():
-            if isinstance(value, int | float):
-                self.setdefault(name, []).append(value)
+        for name, value in numbers_in(row).items():
+            self.setdefault(name, []).append(value)
 
     def to_csv(self, path: str | Path) -> None:
         """Write a table, as CSV, with a row for each epoch, the epoch's number first.

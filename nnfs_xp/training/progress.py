@@ -103,8 +103,10 @@ class Progress:
             form = f"{self._name} |{{bar:{_BAR}}}| " if bar else f"{self._name} "
             taken = len(self._name) + 1 + (_BAR + 3 if bar else 0)
             self._bar.ncols, self._bar.bar_format = columns, form + "{desc}"
-            parts = _fitted(parts, gives_way, columns - taken)
-        self._bar.set_description_str(" ".join(parts), refresh=False)
+            text = " ".join(_fitted(parts, gives_way, columns - taken))[: columns - taken]
+        else:
+            text = " ".join(parts)
+        self._bar.set_description_str(text, refresh=False)
         self._bar.update(self._pending)
         self._bar.refresh()
         self._pending, self._due = 0, monotonic() + _SECONDS

@@ -17,7 +17,7 @@ from nnfs_xp.schedules import Schedule
 from nnfs_xp.training.callbacks import Callback
 from nnfs_xp.training.checkpoints import Checkpoints
 from nnfs_xp.training.diagnosis import diagnose
-from nnfs_xp.training.history import History
+from nnfs_xp.training.history import History, numbers_in
 from nnfs_xp.training.progress import Progress
 from nnfs_xp.training.signals import StopSignals
 from nnfs_xp.training.state import Bounds, Snapshot, capture, check_run, describe_run, restore
@@ -95,7 +95,8 @@ class Run:
                 while trainer.epoch < last_epoch and not trainer.stopping:
                     self._epoch(bar, signals)
             except Exception:
-                if self._callback_failed and self._is_finite():
+                begun = trainer.step or trainer.epoch > self.first_epoch
+                if self._callback_failed and begun and self._is_finite():
                     self._save()
                 raise
         trainer.use_averages(True)
@@ -104,12 +105,19 @@ class Run:
 
     def _begin(self, resume: bool) -> None:
         trainer = self.trainer
-        names = ["loss", *(metric.name for metric in trainer.metrics)]
+        names = ["loss", *(m.name for m in trainer.metrics if trainer.metric_kinds[m.name].number)]
         validated = [] if self.validation is None else [f"val_{name}" for name in names]
         figure_names = [*names, *validated, "learning_rate"]
         schedule = trainer.optimizer.learning_rate
         if isinstance(schedule, Schedule):
             schedule.check_figures(figure_names)
+        for callback in self.callbacks:
+            callback.check_figures(figure_names)
+        if not trainer.optimizer.serves(trainer.model):
+            raise ArgumentError(
+                "the optimizer has stepped another model: its count of steps, and the learning "
+                "rate that follows from it, are that model's. Make one for each model."
+            )
         found = None
         if self.checkpoints is not None:
             self.checkpoints.open()
@@ -132,6 +140,8 @@ class Run:
             trainer.totals = Totals(trainer.metrics, trainer.backend)
             trainer.reseed()
             self.first_epoch = trainer.epoch
+            for callback in self.callbacks:
+                callback.reset()
             if resume and self.checkpoints is not None:
                 _log.info("no checkpoint in %s: starting anew", self.checkpoints.folder)
         trainer.figure_names = figure_names
@@ -183,20 +193,21 @@ class Run:
         self._check_finite()
         with self._averages():
             if self.validation is not None:
-                figures = trainer.evaluate_prepared(self.validation)
-                row |= {f"val_{name}": value for name, value in figures.items()}
+                validated = trainer.evaluate_prepared(self.validation)
+                row |= {f"val_{name}": value for name, value in validated.items()}
                 if not math.isfinite(row["val_loss"]):
                     self._diverge(f"the validation loss became {row['val_loss']}", "")
             bar.end_epoch(row)
-            row["learning_rate"] = trainer.optimizer.current_learning_rate
+            figures = numbers_in(row)
+            figures["learning_rate"] = trainer.optimizer.current_learning_rate
             schedule = trainer.optimizer.learning_rate
             if isinstance(schedule, Schedule):
-                schedule.observe(row)
-            trainer.history.append(row)
+                schedule.observe(figures)
+            trainer.history.append(figures)
             trainer.epoch += 1
             trainer.step = 0
             trainer.totals = Totals(trainer.metrics, trainer.backend)
-            self._call("on_epoch_end", row)
+            self._call("on_epoch_end", figures)
 
     @contextmanager
     def _averages(self) -> Iterator[None]:
@@ -207,12 +218,15 @@ class Run:
             self.trainer.use_averages(False)
 
     def _call(self, hook: str, *arguments: Any) -> None:
+        first: Exception | None = None
         for callback in self.callbacks:
             try:
                 getattr(callback, hook)(self.trainer, *arguments)
-            except Exception:
-                self._callback_failed = True
-                raise
+            except Exception as error:  # the others still see what they are to see
+                first = first or error
+        if first is not None:
+            self._callback_failed = True
+            raise first
 
     def _save(self) -> str:
         """Write a checkpoint, if any are kept; say where."""
@@ -251,7 +265,7 @@ class Run:
         first = trainer.step
         for number, batch in enumerate(self._batches(first)):
             if number == bad:
-                where = diagnose(trainer, batch[0], batch[1])
+                where = diagnose(trainer, *batch)
                 step = f", step {first + bad + 1}"
                 # Replayed without the callbacks, a step that these had spoilt is sound.
                 found = "" if where.startswith("nothing") else f": first in {where}"

@@ -88,7 +88,8 @@ class Snapshot:
         self._counters = trainer.optimizer.iterations, trainer.steps_done, trainer.step
 
     def restore(self, trainer: Trainer) -> None:
-        """Put the trainer back to where it was."""
+        """Put the trainer back to where it was, with the weights and not their averages."""
+        trainer.use_averages(False)
         for name, array in device_arrays(trainer).items():
             array[...] = self._arrays[name]
         trainer.optimizer.iterations, trainer.steps_done, trainer.step = self._counters
@@ -164,7 +165,8 @@ def restore(
                 raise CheckpointError(f"its {name} are not finite.")
         counts = _counts(description, bounds)
         history = _history(description, counts, bounds)
-        totals.load_state(state.totals, trainer.metric_widths)
+        widths = {name: kind.width for name, kind in trainer.metric_kinds.items()}
+        totals.load_state(state.totals, widths)
         if totals.count != min(counts["step"] * bounds.batch_size, bounds.n_samples):
             raise CheckpointError("its totals are not those of so many steps.")
         if not isinstance(description["stopping"], bool):
@@ -238,7 +240,8 @@ def _counts(description: dict[str, Any], bounds: Bounds) -> dict[str, int]:
 def _history(description: dict[str, Any], counts: dict[str, int], bounds: Bounds) -> History:
     found = description["history"]
     epochs = counts["epoch"] - counts["first_epoch"]
-    if not set(found) >= set(bounds.figure_names if epochs else ()) or not all(
+    names = set(bounds.figure_names if epochs else ())
+    if set(found) != names or not all(
         isinstance(column, list)
         and len(column) == epochs
         and all(isinstance(each, (int, float)) and not isinstance(each, bool) for each in column)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
+from operator import index
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,6 +28,21 @@ from nnfs_xp.training.totals import Totals
 from nnfs_xp.training.weights import prepare_weights
 
 _EVALUATION_BATCH = 1024
+
+
+class MetricKind(NamedTuple):
+    """What is known of a metric once it has seen a sample.
+
+    Attributes
+    ----------
+    width : int
+        How many sums, or columns, it accumulates.
+    number : bool
+        Whether its figure is one, and so has a history.
+    """
+
+    width: int
+    number: bool
 
 
 class Trainer:
@@ -101,7 +118,7 @@ class Trainer:
         self.optimizer = optimizer
         self.backend = get_backend(backend)
         host_generator(seed)  # refuses what is no seed
-        self.seed = seed
+        self.seed = index(seed)
         self.epoch = self.step = self.steps_done = 0
         self.stopping = False
         self.history = History()
@@ -114,9 +131,8 @@ class Trainer:
         self.fused_loss = loss if fused is None else fused
         self.metrics = self._metrics(metrics)
         self.totals = Totals(self.metrics, self.backend)
-        self.metric_widths: dict[str, int] = {}
+        self.metric_kinds: dict[str, MetricKind] = {}
         self._prepared = False
-        self._averaged = False
         self._flat_targets = False
         self.reseed()
 
@@ -200,6 +216,8 @@ class Trainer:
         epochs = _checks.check_count("epochs", epochs)
         batch_size = _checks.check_count("batch_size", batch_size)
         checkpoints = _checkpoints(checkpoint, resume)
+        if not isinstance(callbacks, (list, tuple)):
+            raise ArgumentError(f"`callbacks` must be a list or a tuple; got {callbacks!r}.")
         for callback in callbacks:
             if not isinstance(callback, Callback):
                 raise ArgumentError(f"a callback is a Callback object; got {callback!r}.")
@@ -211,7 +229,7 @@ class Trainer:
             validation = self._prepare(*_checks.pair_of("validation_data", validation_data))
         self._flat_targets = flat_targets
         self._prepare_metrics(data[1])
-        run = Run(self, data, validation, batch_size, shuffle, list(callbacks), checkpoints)
+        run = Run(self, data, validation, batch_size, bool(shuffle), list(callbacks), checkpoints)
         return run.execute(epochs, resume=resume, progress=progress)
 
     def stop(self) -> None:
@@ -236,8 +254,7 @@ class Trainer:
         0-d array
             The loss before the step, penalties included.
         """
-        if self._averaged:
-            self.use_averages(False)
+        self.use_averages(False)
         _, loss = self.make_step(x, y)
         return loss
 
@@ -319,9 +336,9 @@ class Trainer:
 
     def use_averages(self, wanted: bool) -> None:
         """Have the averages of the weights in the model, if the optimizer keeps any, or not."""
-        if self.optimizer.average_decay is not None and wanted != self._averaged:
-            self.optimizer.exchange_average(self.model)
-            self._averaged = wanted
+        optimizer = self.optimizer
+        if optimizer.average_decay is not None and wanted != optimizer.is_exchanged(self.model):
+            optimizer.exchange_average(self.model)
 
     def reseed(self) -> None:
         """Have the layers draw, from the next step on, what they draw at that step."""
@@ -360,7 +377,8 @@ class Trainer:
         y = self.fused_loss.prepare_targets(y, n_outputs, output.dtype)
         for metric in self.metrics:  # one that does not fit the model says so before training
             sums = metric.accumulate(self._seen(output), y[:1, ...])
-            self.metric_widths[metric.name] = sums.shape[-1]
+            figure = metric.result(to_numpy(sums).astype(np.float64))
+            self.metric_kinds[metric.name] = MetricKind(sums.shape[-1], isinstance(figure, Real))
         weights = prepare_weights(
             y, n_outputs, sample_weight, class_weight, has_classes=self.loss.has_classes
         )
