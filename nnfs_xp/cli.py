@@ -268,7 +268,9 @@ def _train(options: argparse.Namespace) -> int:
             epochs=settings.epochs,
             batch_size=settings.batch_size,
             validation_data=(X_val, y_val),
-            checkpoint=nn.Checkpoints(folder / CHECKPOINTS, every_seconds=_CHECKPOINT_SECONDS),
+            checkpoint=nn.Checkpoints(
+                folder / CHECKPOINTS, every_seconds=_CHECKPOINT_SECONDS, least_seconds=1
+            ),
             resume=options.resume,
         )
     except CheckpointError:

@@ -319,3 +319,13 @@ def test_time_makes_checkpoints_too(tmp_path):
     checkpoints = nn.Checkpoints(tmp_path, every_seconds=1e-6, keep=100)
     fit(build(), 1, checkpoint=checkpoints)
     assert len(checkpoints.files()) == 6  # five within the epoch, one at its end
+
+
+def test_quick_epochs_make_one_at_the_end_only(tmp_path):
+    checkpoints = nn.Checkpoints(tmp_path, least_seconds=1000, keep=100)
+    history = fit(build(), 5, checkpoint=checkpoints)
+    (path,) = tmp_path.iterdir()
+    assert path.name == "checkpoint-000005-000000000.safetensors"
+    before = path.stat().st_mtime_ns
+    assert fit(build(), 5, checkpoint=checkpoints, resume=True) == history
+    assert path.stat().st_mtime_ns == before, "nothing new, nothing written"

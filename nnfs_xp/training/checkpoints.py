@@ -29,6 +29,9 @@ class Checkpoints:
         Steps from one checkpoint within an epoch to the next.
     every_seconds : float, optional
         The same in seconds.
+    least_seconds : float
+        An epoch that ends sooner than this after the last checkpoint makes none: for epochs
+        that take less time than a checkpoint. The last epoch always makes one.
     keep : int
         How many are kept. With 2 or more, a damaged one does not cost the training.
     """
@@ -39,6 +42,7 @@ class Checkpoints:
         *,
         every_steps: int | None = None,
         every_seconds: float | None = None,
+        least_seconds: float = 0.0,
         keep: int = 2,
     ) -> None:
         self.folder = Path(folder)
@@ -50,6 +54,7 @@ class Checkpoints:
             if every_seconds is None
             else _checks.check_range("every_seconds", every_seconds, 0, open_low=True)
         )
+        self.least_seconds = _checks.check_range("least_seconds", least_seconds, 0)
         self.keep = _checks.check_count("keep", keep)
         self._saved_at = monotonic()
 
@@ -79,6 +84,10 @@ class Checkpoints:
         if self.every_steps is not None and step % self.every_steps == 0:
             return True
         return self.every_seconds is not None and monotonic() - self._saved_at >= self.every_seconds
+
+    def due_at_epoch_end(self) -> bool:
+        """Whether a checkpoint is due at the end of an epoch that is not the last."""
+        return monotonic() - self._saved_at >= self.least_seconds
 
     def save(
         self, epoch: int, step: int, description: dict[str, Any], arrays: Arrays

@@ -72,7 +72,7 @@ class Run:
             validation_samples=None if validation is None else validation[0].shape[0],
             weighted=len(data) > 2,
         )
-        self._callback_failed = False
+        self._callback_failed = self._unsaved = False
         smallest = max(layer.smallest_batch for _, layer in trainer.model.walk())
         rest = self.n_samples % batch_size or batch_size
         if min(rest, self.n_samples) < smallest:
@@ -94,6 +94,8 @@ class Run:
                 self._call("on_train_begin")
                 while trainer.epoch < last_epoch and not trainer.stopping:
                     self._epoch(bar, signals)
+                if self._unsaved:
+                    self._save()
             except Exception:
                 begun = trainer.step or trainer.epoch > self.first_epoch
                 if self._callback_failed and begun and self._is_finite():
@@ -161,9 +163,12 @@ class Run:
             bar.end_batch(batch[0].shape[0], self._figures_so_far)
             self._after_step(signals)
         self._end_epoch(bar)
-        self._save()
+        self._unsaved = True
         if signals.noted is not None:
+            self._save()
             self._end(signals)
+        elif self.checkpoints is not None and self.checkpoints.due_at_epoch_end():
+            self._save()
 
     def _figures_so_far(self) -> dict[str, Any]:
         return self.trainer.totals.read(collected=False)
@@ -228,15 +233,15 @@ class Run:
             self._callback_failed = True
             raise first
 
-    def _save(self) -> str:
-        """Write a checkpoint, if any are kept; say where."""
+    def _save(self) -> None:
+        """Write a checkpoint, if any are kept."""
         if self.checkpoints is None:
-            return "nowhere"
+            return
         trainer = self.trainer
         content = capture(trainer, self.callbacks, self.description, self.first_epoch)
         path = self.checkpoints.save(trainer.epoch, trainer.step, *content)
         self._saved = "no new checkpoint could be kept" if path is None else f"checkpoint in {path}"
-        return self._saved
+        self._unsaved = False
 
     def _end(self, signals: StopSignals) -> None:
         """End the program as the signal would have, now that the checkpoint is there."""
