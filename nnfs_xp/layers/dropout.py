@@ -11,7 +11,24 @@ from nnfs_xp.layers.smooth_activations import SELU_ALPHA, SELU_SCALE
 from nnfs_xp.layers.stochastic import StochasticLayer
 
 
-class Dropout(StochasticLayer):
+class _Dropping(StochasticLayer):
+    """What both share: a rate, and a draw of what is kept."""
+
+    def __init__(self, rate: float, *, seed: int | None = None) -> None:
+        super().__init__(seed=seed)
+        self.rate = _checks.check_range("rate", rate, 0, 1)
+
+    def draw_kept(self, inputs: Array) -> Array:
+        """Booleans of the inputs' shape, each False with probability rate."""
+        bits = self.draw_bits(inputs, tuple(inputs.shape))
+        kept: Array = bits >= round(self.rate * 2**BITS)
+        return kept
+
+    def config(self) -> dict[str, Any]:
+        return {"rate": self.rate}
+
+
+class Dropout(_Dropping):
     """Sets a share of its inputs to 0 in training and scales the rest up to make good for it.
 
     Parameters
@@ -32,15 +49,11 @@ class Dropout(StochasticLayer):
     Scratch*, chapter 15.
     """
 
-    def __init__(self, rate: float, *, seed: int | None = None) -> None:
-        super().__init__(seed=seed)
-        self.rate = _checks.check_range("rate", rate, 0, 1)
-
     def forward(self, inputs: Array, training: bool = False) -> Array:
         xp = self.check_inputs(inputs)
         if not training:
             return inputs
-        kept = self.draw_bits(inputs, tuple(inputs.shape)) >= round(self.rate * 2**BITS)
+        kept = self.draw_kept(inputs)
         scale = 1 / (1 - self.rate)
         output: Array = xp.where(kept, inputs * scale, 0.0)
         self.keep(output, kept, scale)
@@ -51,11 +64,8 @@ class Dropout(StochasticLayer):
         self.dinputs = xp.where(kept, dvalues * scale, 0.0)
         return self.dinputs
 
-    def config(self) -> dict[str, Any]:
-        return {"rate": self.rate}
 
-
-class AlphaDropout(StochasticLayer):
+class AlphaDropout(_Dropping):
     """Dropout for networks of `SELU`: what it drops, it drops to where SELU saturates.
 
     Then it scales and shifts, so that inputs of mean 0 and variance 1 keep both.
@@ -79,15 +89,11 @@ class AlphaDropout(StochasticLayer):
     Technique".
     """
 
-    def __init__(self, rate: float, *, seed: int | None = None) -> None:
-        super().__init__(seed=seed)
-        self.rate = _checks.check_range("rate", rate, 0, 1)
-
     def forward(self, inputs: Array, training: bool = False) -> Array:
         xp = self.check_inputs(inputs)
         if not training:
             return inputs
-        kept = self.draw_bits(inputs, tuple(inputs.shape)) >= round(self.rate * 2**BITS)
+        kept = self.draw_kept(inputs)
         low, q = -SELU_SCALE * SELU_ALPHA, 1 - self.rate
         a = (q + low**2 * q * (1 - q)) ** -0.5
         b = -a * (1 - q) * low
@@ -99,6 +105,3 @@ class AlphaDropout(StochasticLayer):
         xp, kept, a = self.recall(dvalues)
         self.dinputs = xp.where(kept, a * dvalues, 0.0)
         return self.dinputs
-
-    def config(self) -> dict[str, Any]:
-        return {"rate": self.rate}
