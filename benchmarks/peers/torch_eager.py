@@ -1,0 +1,42 @@
+"""PyTorch, eager, with its fused Adam."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from benchmarks.work import BETA_1, BETA_2, EPSILON, LEARNING_RATE, Contestant, Work
+
+
+def build(work: Work, batch: int, compiled: Callable[[Any], Any] = lambda f: f) -> Contestant:
+    """The work for one batch size."""
+    layers: list[Any] = []
+    for weights in work.weights():
+        dense = torch.nn.Linear(*weights.shape)
+        with torch.no_grad():
+            dense.weight.copy_(torch.from_numpy(weights.T))
+            dense.bias.zero_()
+        layers += [dense, torch.nn.ReLU()]
+    model = torch.nn.Sequential(*layers[:-1])
+    criterion = torch.nn.CrossEntropyLoss() if work.classes else torch.nn.MSELoss()
+    optimizer = torch.optim.Adam(
+        model.parameters(), LEARNING_RATE, (BETA_1, BETA_2), EPSILON, fused=True
+    )
+    forward = compiled(model)
+    loss_of = compiled(lambda x, y: criterion(model(x), y))
+
+    def step(x: Any, y: Any) -> Any:
+        optimizer.zero_grad()
+        loss = loss_of(x, y)
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    def infer(x: Any) -> Any:
+        with torch.inference_mode():
+            return forward(x)
+
+    data = [(torch.from_numpy(x), torch.from_numpy(y)) for x, y in work.data(batch)]
+    return Contestant(step, infer, data)
