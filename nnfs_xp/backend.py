@@ -18,7 +18,7 @@ import numpy as np
 
 from nnfs_xp._typing import Array, Device, DType, Namespace
 from nnfs_xp.errors import ArgumentError, BackendError, DTypeError
-from nnfs_xp.kernels import standard
+from nnfs_xp.kernels import for_numpy, standard
 
 _log = logging.getLogger("nnfs_xp")
 _log.addHandler(logging.NullHandler())
@@ -63,6 +63,14 @@ class Backend:
 
     def __reduce__(self) -> tuple[Callable[[str], Backend], tuple[str]]:
         return get_backend, (self.name,)
+
+    @property
+    def kernels(self) -> Any:
+        """The numeric parts that layers, losses and optimizers are made of: see `nnfs_xp.kernels`.
+
+        A module with the functions of `nnfs_xp.kernels.standard`, which is the default.
+        """
+        return standard
 
     def owns(self, array: object) -> bool:
         """Whether this is an array of the library, on this device."""
@@ -155,10 +163,15 @@ class Backend:
         array of int64, of the given shape
         """
         keys = standard.stream_keys(seed, stream, step)
-        return standard.random_bits(self.xp, shape, keys, self.device)
+        bits: Array = self.kernels.random_bits(self.xp, shape, keys, self.device)
+        return bits
 
 
 class _NumpyBackend(Backend):
+    @functools.cached_property
+    def kernels(self) -> Any:
+        return for_numpy()
+
     def to_numpy(self, array: Any) -> np.ndarray[Any, Any]:
         return np.asarray(array)
 

@@ -1,1 +1,58 @@
-"""The numeric inner parts that layers and losses share, in plain standard array code."""
+"""The numeric parts: their specification, and faster ones for some backends.
+
+`nnfs_xp.kernels.standard` has them in the array API standard alone. A backend chooses its set
+once: see `for_numpy`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from types import ModuleType
+
+from nnfs_xp.errors import BackendError
+
+_log = logging.getLogger("nnfs_xp")
+
+ENVIRONMENT = "NNFS_XP_KERNELS"
+
+
+def for_numpy() -> ModuleType:
+    """The kernels for NumPy's arrays.
+
+    Those compiled by Numba where it is installed, else those that are written with NumPy. The
+    environment variable ``NNFS_XP_KERNELS`` says otherwise: ``numba``, ``numpy`` or ``standard``.
+
+    Raises
+    ------
+    BackendError
+        The variable names no set of kernels, or Numba, asked for by name, cannot be used.
+    """
+    wanted = os.environ.get(ENVIRONMENT, "").strip()
+    if wanted not in ("", "numba", "numpy", "standard"):
+        raise BackendError(
+            f"{ENVIRONMENT} must be 'numba', 'numpy', 'standard' or empty; got {wanted!r}."
+        )
+    if wanted in ("", "numba"):
+        try:
+            from nnfs_xp.kernels import numba
+
+            numba.prepare("float32")
+            return numba
+        except Exception as error:  # Numba that does not fit NumPy raises ImportError and others
+            missing = isinstance(error, ModuleNotFoundError) and error.name == "numba"
+            reason = "it is not installed" if missing else f"{type(error).__name__}: {error}"
+            if wanted:
+                raise BackendError(
+                    f"{ENVIRONMENT}=numba: {reason}. pip install 'nnfs-xp[numba]'"
+                ) from error
+            _log.log(
+                logging.DEBUG if missing else logging.WARNING, "kernels of Numba: no, %s", reason
+            )
+    if wanted == "standard":
+        from nnfs_xp.kernels import standard
+
+        return standard
+    from nnfs_xp.kernels import numpy
+
+    return numpy

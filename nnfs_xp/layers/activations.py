@@ -35,7 +35,7 @@ class ReLU(Layer):
 
     def backward(self, dvalues: Array) -> Array:
         xp, output = self.recall(dvalues)
-        self.dinputs = xp.where(output > 0, dvalues, 0.0)
+        self.dinputs = self.kernels_for(dvalues).relu_backward(xp, dvalues, output)
         return self.dinputs
 
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from nnfs_xp import _checks
 from nnfs_xp._typing import Array, DType, Namespace
-from nnfs_xp.backend import Backend, get_backend
+from nnfs_xp.backend import Backend, backend_of, get_backend
 from nnfs_xp.errors import ArgumentError, DTypeError, NotReadyError, ShapeError
 from nnfs_xp.initializers import Initializer
 from nnfs_xp.parameters import Buffer, FlatParameters, Gradient, Parameter, check_room, owned
@@ -124,6 +124,10 @@ class Layer:
         """Refuse inputs that the layer cannot take; return their namespace."""
         dtype = None if self._flat is None else self._flat.values.dtype
         return _checks.check_batch("inputs", inputs, self.backend, dtype, n_features).xp
+
+    def kernels_for(self, array: Array) -> Any:
+        """The numeric parts for the layer's backend, or the array's: see `Backend.kernels`."""
+        return (self.backend or backend_of(array)).kernels
 
     def keep(self, output: Array, *values: Any) -> None:
         """Keep the values for `recall` in backward."""

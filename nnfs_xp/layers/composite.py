@@ -9,6 +9,7 @@ from nnfs_xp.backend import Backend, host_generator
 from nnfs_xp.errors import ArgumentError, ShapeError
 from nnfs_xp.initializers import Initializer, glorot_uniform
 from nnfs_xp.layers.base import Layer
+from nnfs_xp.layers.fusion import fused
 
 
 class Composite(Layer):
@@ -87,6 +88,10 @@ class Composite(Layer):
 class Row(Composite):
     """Base class of the layers made of layers in a row, each taking what the one before gives."""
 
+    def __init__(self, *layers: Layer, seed: int | None = None) -> None:
+        super().__init__(*layers, seed=seed)
+        self._stages = fused(layers)
+
     @property
     def input_shape(self) -> tuple[int, ...] | None:
         for layer in self.children:
@@ -113,20 +118,20 @@ class Row(Composite):
         return input_shape
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
-        for layer in self.children:
-            inputs = layer.forward(inputs, training)
+        for stage in self._stages:
+            inputs = stage.forward(inputs, training)
         return inputs
 
     def backward(self, dvalues: Array) -> Array:
-        for layer in reversed(self.children):
-            dvalues = layer.backward(dvalues)
+        for stage in reversed(self._stages):
+            dvalues = stage.backward(dvalues)
         self.dinputs = dvalues
         return dvalues
 
     def backward_parameters(self, dvalues: Array) -> None:
-        for layer in reversed(self.children[1:]):
-            dvalues = layer.backward(dvalues)
-        self.children[0].backward_parameters(dvalues)
+        for stage in reversed(self._stages[1:]):
+            dvalues = stage.backward(dvalues)
+        self._stages[0].backward_parameters(dvalues)
 
     def suit(self, following: Initializer) -> Initializer:
         for layer in reversed(self.children):

@@ -127,8 +127,13 @@ class Dense(Layer):
 
     def backward_parameters(self, dvalues: Array) -> None:
         xp, inputs = self.recall(dvalues)
-        self.dweights[...] = inputs.T @ dvalues
+        matmul_into = self.kernels_for(dvalues).matmul_into
+        matmul_into(xp, inputs.T, dvalues, self.dweights)
         self.dbiases[...] = xp.sum(dvalues, axis=0, keepdims=True)
+        self.add_penalties()
+
+    def add_penalties(self) -> None:
+        """Add the gradients of the penalties to those of the parameters."""
         for values, gradient, l1, l2 in self._penalties():
             gradient += l1 * xp.sign(values)
             gradient += 2 * l2 * values

@@ -12,17 +12,16 @@ from nnfs_xp.layers.stochastic import StochasticLayer
 
 
 class _Dropping(StochasticLayer):
-    """What both share: a rate, and a draw of what is kept."""
+    """What both share: the rate."""
 
     def __init__(self, rate: float, *, seed: int | None = None) -> None:
         super().__init__(seed=seed)
         self.rate = _checks.check_range("rate", rate, 0, 1)
 
-    def draw_kept(self, inputs: Array) -> Array:
-        """Booleans of the inputs' shape, each False with probability rate."""
-        bits = self.draw_bits(inputs, tuple(inputs.shape))
-        kept: Array = bits >= round(self.rate * 2**BITS)
-        return kept
+    @property
+    def threshold(self) -> int:
+        """What random bits are below with probability rate: those elements are dropped."""
+        return round(self.rate * 2**BITS)
 
     def config(self) -> dict[str, Any]:
         return {"rate": self.rate}
@@ -53,15 +52,17 @@ class Dropout(_Dropping):
         xp = self.check_inputs(inputs)
         if not training:
             return inputs
-        kept = self.draw_kept(inputs)
         scale = 1 / (1 - self.rate)
-        output: Array = xp.where(kept, inputs * scale, 0.0)
+        output: Array
+        output, kept = self.kernels_for(inputs).dropout(
+            xp, inputs, self.threshold, scale, self.draw_keys(), inputs.device
+        )
         self.keep(output, kept, scale)
         return output
 
     def backward(self, dvalues: Array) -> Array:
         xp, kept, scale = self.recall(dvalues)
-        self.dinputs = xp.where(kept, dvalues * scale, 0.0)
+        self.dinputs = self.kernels_for(dvalues).dropout_backward(xp, dvalues, kept, scale)
         return self.dinputs
 
 
@@ -93,7 +94,7 @@ class AlphaDropout(_Dropping):
         xp = self.check_inputs(inputs)
         if not training:
             return inputs
-        kept = self.draw_kept(inputs)
+        kept = self.draw_bits(inputs, tuple(inputs.shape)) >= self.threshold
         low, q = -SELU_SCALE * SELU_ALPHA, 1 - self.rate
         a = (q + low**2 * q * (1 - q)) ** -0.5
         b = -a * (1 - q) * low

@@ -125,25 +125,20 @@ class BatchNorm(_Normalization):
                 "BatchNorm cannot be trained on a batch of 1 sample, whose variance is 0. Choose "
                 "a batch size that leaves no single sample over."
             )
-        mean = xp.mean(inputs, axis=0, keepdims=True)
-        normalized = inputs - mean
-        variance = xp.mean(normalized * normalized, axis=0, keepdims=True)
-        inverse = 1 / xp.sqrt(variance + self.epsilon)
-        normalized *= inverse
+        output, normalized, inverse, mean, variance = self.kernels_for(inputs).batch_norm(
+            xp, inputs, self.gamma, self.beta, self.epsilon
+        )
         weight = 1 - self.momentum
         self.running_mean += weight * (mean - self.running_mean)
         self.running_variance += weight * (n / (n - 1) * variance - self.running_variance)
-        output = self.gamma * normalized + self.beta
         self.keep(output, normalized, inverse)
         return output
 
     def backward(self, dvalues: Array) -> Array:
         xp, normalized, inverse = self.recall(dvalues)
-        n = dvalues.shape[0]
-        self.dgamma[...] = xp.sum(dvalues * normalized, axis=0, keepdims=True)
-        self.dbeta[...] = xp.sum(dvalues, axis=0, keepdims=True)
-        rest = dvalues - self.dbeta / n - normalized * (self.dgamma / n)
-        self.dinputs = rest * (self.gamma * inverse)
+        self.dinputs = self.kernels_for(dvalues).batch_norm_backward(
+            xp, dvalues, normalized, self.gamma * inverse, self.dgamma, self.dbeta
+        )
         return self.dinputs
 
     def config(self) -> dict[str, Any]:
@@ -191,23 +186,19 @@ class LayerNorm(_Normalization):
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         xp = self.check_inputs(inputs, self.n_features)
-        normalized = inputs - xp.mean(inputs, axis=1, keepdims=True)
-        variance = xp.mean(normalized * normalized, axis=1, keepdims=True)
-        inverse = 1 / xp.sqrt(variance + self.epsilon)
-        normalized *= inverse
-        output: Array = self.gamma * normalized + self.beta
+        output: Array
+        output, normalized, inverse = self.kernels_for(inputs).layer_norm(
+            xp, inputs, self.gamma, self.beta, self.epsilon
+        )
         if training:
             self.keep(output, normalized, inverse)
         return output
 
     def backward(self, dvalues: Array) -> Array:
         xp, normalized, inverse = self.recall(dvalues)
-        self.dgamma[...] = xp.sum(dvalues * normalized, axis=0, keepdims=True)
-        self.dbeta[...] = xp.sum(dvalues, axis=0, keepdims=True)
-        g = self.gamma * dvalues
-        rest = g - xp.mean(g, axis=1, keepdims=True)
-        rest -= normalized * xp.mean(g * normalized, axis=1, keepdims=True)
-        self.dinputs = rest * inverse
+        self.dinputs = self.kernels_for(dvalues).layer_norm_backward(
+            xp, dvalues, normalized, inverse, self.gamma, self.dgamma, self.dbeta
+        )
         return self.dinputs
 
     def config(self) -> dict[str, Any]:

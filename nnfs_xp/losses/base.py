@@ -60,12 +60,24 @@ class Loss:
         mean = sum(sample_weight * losses) / batch: a weighted average where the weights have the
         mean 1, as `Trainer.fit` makes them over the whole data set.
         """
-        losses = self.forward(y_pred, y_true)
+        return self._mean(self.forward(y_pred, y_true), sample_weight)
+
+    @staticmethod
+    def _mean(losses: Array, sample_weight: Array | None) -> Array:
         if sample_weight is not None:
             _checks.check_weights(sample_weight, losses)
             losses = losses * sample_weight
         mean: Array = backend_of(losses).xp.mean(losses)
         return mean
+
+    def calculate_and_backward(
+        self, y_pred: Array, y_true: Array, sample_weight: Array | None = None
+    ) -> tuple[Array, Array]:
+        """What `calculate` and `backward` give, for losses that have both in one pass."""
+        return (
+            self.calculate(y_pred, y_true, sample_weight),
+            self.backward(y_pred, y_true, sample_weight),
+        )
 
     @staticmethod
     def weigh(dinputs: Array, sample_weight: Array | None) -> Array:

@@ -10,7 +10,7 @@ from nnfs_xp.backend import backend_of
 from nnfs_xp.kernels import standard
 from nnfs_xp.layers import Layer, Sigmoid, Softmax
 from nnfs_xp.losses.base import Loss
-from nnfs_xp.losses.targets import BinaryLoss, CategoricalLoss, dot_rows, one_hot
+from nnfs_xp.losses.targets import BinaryLoss, CategoricalLoss, check_classes, dot_rows, shares_of
 
 EPSILON = 1e-7
 """Probabilities are kept this far from 0 and 1, so that no logarithm is infinite."""
@@ -29,10 +29,7 @@ class _Categorical(CategoricalLoss):
 
     def _shares(self, y_pred: Array, y_true: Array) -> tuple[Namespace, Array]:
         backend = _checks.check_pair(y_pred, y_true)
-        shares = one_hot(backend, y_pred, y_true)
-        if self.label_smoothing:
-            shares = shares * (1 - self.label_smoothing) + self.label_smoothing / y_pred.shape[1]
-        return backend.xp, shares
+        return backend.xp, shares_of(backend, y_pred, y_true, self.label_smoothing)
 
 
 class CategoricalCrossentropy(_Categorical):
@@ -109,6 +106,16 @@ class SoftmaxCategoricalCrossentropy(_Categorical):
         xp = _checks.check_pair(y_pred, y_true).xp
         dinputs = self.backward_from_probabilities(standard.softmax(xp, y_pred), y_true)
         return self.weigh(dinputs, sample_weight)
+
+    def calculate_and_backward(
+        self, y_pred: Array, y_true: Array, sample_weight: Array | None = None
+    ) -> tuple[Array, Array]:
+        backend = _checks.check_pair(y_pred, y_true)
+        check_classes(backend, y_pred, y_true)
+        losses, dinputs = backend.kernels.softmax_cross_entropy(
+            backend.xp, y_pred, y_true, self.label_smoothing
+        )
+        return self._mean(losses, sample_weight), self.weigh(dinputs, sample_weight)
 
     def backward_from_probabilities(self, probabilities: Array, y_true: Array) -> Array:
         """The same gradient, given softmax(y_pred) instead of y_pred."""

@@ -9,7 +9,7 @@ from nnfs_xp._typing import Array, DType
 from nnfs_xp.backend import Backend, backend_of
 from nnfs_xp.errors import ArgumentError
 from nnfs_xp.kernels import standard
-from nnfs_xp.losses.targets import CategoricalLoss, dot_rows, one_hot
+from nnfs_xp.losses.targets import CategoricalLoss, dot_rows, shares_of
 
 _LOWEST = -1e4
 """Of a logarithm that multiplies its own exponential, which is 0 there in every float type."""
@@ -58,14 +58,14 @@ class FocalLoss(CategoricalLoss):
 
     def forward(self, y_pred: Array, y_true: Array) -> Array:
         backend = _checks.check_pair(y_pred, y_true)
-        xp, truths = backend.xp, one_hot(backend, y_pred, y_true)
+        xp, truths = backend.xp, shares_of(backend, y_pred, y_true)
         log_p = dot_rows(xp, truths, standard.log_softmax(xp, y_pred))
         losses: Array = -((-xp.expm1(log_p)) ** self.gamma) * log_p
         return losses if self.alpha is None else losses * self._of_labels(backend, truths)
 
     def backward(self, y_pred: Array, y_true: Array, sample_weight: Array | None = None) -> Array:
         backend = _checks.check_pair(y_pred, y_true)
-        xp, truths = backend.xp, one_hot(backend, y_pred, y_true)
+        xp, truths = backend.xp, shares_of(backend, y_pred, y_true)
         log_p = dot_rows(xp, truths, standard.log_softmax(xp, y_pred))
         p, rest = xp.exp(log_p), -xp.expm1(log_p)
         log_p = xp.maximum(log_p, _LOWEST)

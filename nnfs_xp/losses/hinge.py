@@ -6,7 +6,7 @@ from math import prod
 
 from nnfs_xp import _checks
 from nnfs_xp._typing import Array, Namespace
-from nnfs_xp.losses.targets import BinaryLoss, CategoricalLoss, dot_rows, one_hot
+from nnfs_xp.losses.targets import BinaryLoss, CategoricalLoss, dot_rows, shares_of
 
 
 class Hinge(BinaryLoss):
@@ -84,6 +84,6 @@ class CategoricalHinge(CategoricalLoss):
     def _rivals(y_pred: Array, y_true: Array) -> tuple[Namespace, Array, Array]:
         """The labels as one-hot rows, and the scores with the true ones out of the running."""
         backend = _checks.check_pair(y_pred, y_true)
-        truths = one_hot(backend, y_pred, y_true)
+        truths = shares_of(backend, y_pred, y_true)
         rivals: Array = backend.xp.where(truths != 0, -float("inf"), y_pred)
         return backend.xp, truths, rivals

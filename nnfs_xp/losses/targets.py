@@ -6,6 +6,7 @@ from nnfs_xp import _checks
 from nnfs_xp._typing import Array, DType, Namespace
 from nnfs_xp.backend import Backend, backend_of
 from nnfs_xp.errors import DataError, LabelError
+from nnfs_xp.kernels.standard.losses import shares
 from nnfs_xp.losses.base import Loss
 from nnfs_xp.metrics import BinaryAccuracy, CategoricalAccuracy, Metric, RegressionAccuracy
 
@@ -42,23 +43,20 @@ class CategoricalLoss(Loss):
         return labels
 
 
-def one_hot(backend: Backend, y_pred: Array, y_true: Array) -> Array:
-    """The labels as one-hot rows like y_pred. A label that is no class becomes a row of NaN.
-
-    To look for such labels and raise would have to wait for the device. So the loss and the
-    gradient of that sample are NaN, which cannot pass unseen.
-    """
-    xp = backend.xp
+def check_classes(backend: Backend, y_pred: Array, y_true: Array) -> None:
+    """Refuse labels that are not one for each row of y_pred, or of another dtype than its rows."""
     n, k = y_pred.shape
-    _checks.check_labels(xp, y_true, k, n)
+    _checks.check_labels(backend.xp, y_true, k, n)
     if y_true.ndim == 2:
         _checks.check_target_dtype(y_pred, y_true, backend)
-        rows: Array = xp.astype(y_true, y_pred.dtype, copy=False)
-        return rows
-    labels = xp.astype(y_true, xp.int64, copy=False)[:, None]
-    rows = xp.astype(labels == xp.arange(k, dtype=xp.int64, device=y_pred.device), y_pred.dtype)
-    marked: Array = xp.where((labels >= 0) & (labels < k), rows, float("nan"))
-    return marked
+
+
+def shares_of(
+    backend: Backend, y_pred: Array, y_true: Array, label_smoothing: float = 0.0
+) -> Array:
+    """The labels, checked, as rows like y_pred: one-hot ones, unless smoothed."""
+    check_classes(backend, y_pred, y_true)
+    return shares(backend.xp, y_true, y_pred, label_smoothing)
 
 
 def dot_rows(xp: Namespace, shares: Array, values: Array) -> Array:

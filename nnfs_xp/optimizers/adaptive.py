@@ -42,9 +42,10 @@ class Adagrad(Optimizer):
         self.epsilon = _checks.check_range("epsilon", epsilon, 0, open_low=True)
 
     def apply(self, xp: Namespace, flat: FlatParameters, state: State) -> None:
-        g, c = flat.gradients, state["cache"]
-        c += g * g
-        flat.values -= self.current_learning_rate * g / (xp.sqrt(c) + self.epsilon)
+        rate = self.current_learning_rate
+        flat.backend.kernels.adagrad(
+            xp, flat.values, flat.gradients, state["cache"], rate, self.epsilon
+        )
 
 
 class RMSprop(Optimizer):
@@ -83,10 +84,10 @@ class RMSprop(Optimizer):
         self.rho = _checks.check_range("rho", rho, 0, 1)
 
     def apply(self, xp: Namespace, flat: FlatParameters, state: State) -> None:
-        g, c = flat.gradients, state["cache"]
-        c *= self.rho
-        c += (1 - self.rho) * g * g
-        flat.values -= self.current_learning_rate * g / (xp.sqrt(c) + self.epsilon)
+        rate = self.current_learning_rate
+        flat.backend.kernels.rmsprop(
+            xp, flat.values, flat.gradients, state["cache"], rate, self.rho, self.epsilon
+        )
 
 
 class Adam(Optimizer):
@@ -133,21 +134,19 @@ class Adam(Optimizer):
         self.state_names = ("momentum", "cache", *(("largest_cache",) if amsgrad else ()))
 
     def apply(self, xp: Namespace, flat: FlatParameters, state: State) -> None:
-        g, m, c = flat.gradients, state["momentum"], state["cache"]
-        t = self.iterations + 1
-        m *= self.beta_1
-        m += (1 - self.beta_1) * g
-        c *= self.beta_2
-        c += (1 - self.beta_2) * g * g
-        if self.amsgrad:
-            largest = state["largest_cache"]
-            largest[...] = xp.maximum(largest, c)
-            c = largest
-        denominator = xp.sqrt(c / (1 - self.beta_2**t))
-        denominator += self.epsilon
-        update = m * (self.current_learning_rate / (1 - self.beta_1**t))
-        update /= denominator
-        flat.values -= update
+        kernels = flat.backend.kernels
+        step = kernels.amsgrad if self.amsgrad else kernels.adam
+        step(
+            xp,
+            flat.values,
+            flat.gradients,
+            *(state[name] for name in self.state_names),
+            self.iterations + 1,
+            self.current_learning_rate,
+            self.beta_1,
+            self.beta_2,
+            self.epsilon,
+        )
 
 
 class AdamW(Adam):
@@ -220,8 +219,7 @@ class Lion(Optimizer):
         self.beta_2 = _checks.check_range("beta_2", beta_2, 0, 1)
 
     def apply(self, xp: Namespace, flat: FlatParameters, state: State) -> None:
-        g, m = flat.gradients, state["momentum"]
-        direction = xp.sign(self.beta_1 * m + (1 - self.beta_1) * g)
-        m *= self.beta_2
-        m += (1 - self.beta_2) * g
-        flat.values -= self.current_learning_rate * direction
+        rate = self.current_learning_rate
+        flat.backend.kernels.lion(
+            xp, flat.values, flat.gradients, state["momentum"], rate, self.beta_1, self.beta_2
+        )

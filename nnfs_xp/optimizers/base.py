@@ -117,9 +117,7 @@ class Optimizer:
         self.apply(xp, flat, state)
         layer.constrain()
         if self.average_decay is not None:
-            average = state[_AVERAGE]
-            average *= self.average_decay
-            average += (1 - self.average_decay) * flat.values
+            flat.backend.kernels.average(xp, state[_AVERAGE], flat.values, self.average_decay)
 
     def apply(self, xp: Namespace, flat: FlatParameters, state: State) -> None:
         """Change `flat.values`, in place, by `flat.gradients` and the state.

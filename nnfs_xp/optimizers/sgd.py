@@ -50,12 +50,9 @@ class SGD(Optimizer):
         self.state_names = ("velocity",) if self.momentum else ()
 
     def apply(self, xp: Namespace, flat: FlatParameters, state: State) -> None:
-        del xp
-        step = flat.gradients * -self.current_learning_rate
-        if not self.momentum:
-            flat.values += step
-            return
-        v = state["velocity"]
-        v *= self.momentum
-        v += step
-        flat.values += step + self.momentum * v if self.nesterov else v
+        kernels, rate = flat.backend.kernels, self.current_learning_rate
+        values, g = flat.values, flat.gradients
+        if self.momentum:
+            kernels.momentum(xp, values, g, state["velocity"], rate, self.momentum, self.nesterov)
+        else:
+            kernels.sgd(xp, values, g, rate)

@@ -16,6 +16,7 @@ from nnfs_xp.backend import Backend, get_backend, host_generator, is_array, to_n
 from nnfs_xp.data.batching import batches
 from nnfs_xp.errors import ArgumentError
 from nnfs_xp.layers import Layer, Sequential
+from nnfs_xp.layers.fusion import fused
 from nnfs_xp.losses import Loss
 from nnfs_xp.metrics import Metric
 from nnfs_xp.optimizers import Optimizer
@@ -124,11 +125,13 @@ class Trainer:
         self.history = History()
         self.figure_names: list[str] = []
         model.to(self.backend)
+        self.backend.kernels.prepare(model.dtype or "float32")
 
         layers = _chain(model)
-        fused = loss.fused_with(layers[-1]) if len(layers) > 1 else None
-        self.chain = layers if fused is None else layers[:-1]
-        self.fused_loss = loss if fused is None else fused
+        closed = loss.fused_with(layers[-1]) if len(layers) > 1 else None
+        self.chain = layers if closed is None else layers[:-1]
+        self.fused_loss = loss if closed is None else closed
+        self._stages = fused(self.chain)
         self.metrics = self._metrics(metrics)
         self.totals = Totals(self.metrics, self.backend)
         self.metric_kinds: dict[str, MetricKind] = {}
@@ -312,11 +315,10 @@ class Trainer:
         Targets are y, and the samples' weights if there are any.
         """
         output = self._forward(x, training=True)
-        loss = self.fused_loss.calculate(output, *targets)
-        dvalues = self.fused_loss.backward(output, *targets)
-        for layer in reversed(self.chain[1:]):
-            dvalues = layer.backward(dvalues)
-        self.chain[0].backward_parameters(dvalues)
+        loss, dvalues = self.fused_loss.calculate_and_backward(output, *targets)
+        for stage in reversed(self._stages[1:]):
+            dvalues = stage.backward(dvalues)
+        self._stages[0].backward_parameters(dvalues)
         penalty = self.model.regularization_loss()
         self.optimizer.step(self.model)
         self.steps_done += 1
@@ -346,8 +348,8 @@ class Trainer:
             layer.reseed(self.seed, stream, self.steps_done)
 
     def _forward(self, x: Array, training: bool = False) -> Array:
-        for layer in self.chain:
-            x = layer.forward(x, training)
+        for stage in self._stages:
+            x = stage.forward(x, training)
         return x
 
     def _seen(self, output: Array) -> Array:

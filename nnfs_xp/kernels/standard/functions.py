@@ -1,22 +1,11 @@
-"""The specification: each shared numeric part, written with the array API standard alone.
-
-Every function takes the namespace ``xp`` of its arrays first, writes to no argument, and
-never reads a value back to the host.
-"""
+"""Functions of one array that layers and losses share."""
 
 from __future__ import annotations
 
-from math import prod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nnfs_xp._typing import Array, Device, Namespace
-
-_MASK_32 = 0xFFFFFFFF
-_MASK_64 = 0xFFFFFFFFFFFFFFFF
-
-BITS = 24
-"""How many random bits `random_bits` gives an element: as many as a float32 holds exactly."""
+    from nnfs_xp._typing import Array, Namespace
 
 
 def softmax(xp: Namespace, logits: Array) -> Array:
@@ -109,57 +98,3 @@ def _polynomial(t: Array, coefficients: tuple[float, ...]) -> Array:
         value *= t
     value += coefficients[0]
     return value
-
-
-def stream_keys(seed: int, stream: int, step: int) -> tuple[int, int]:
-    """Two 32-bit keys that differ, as if drawn at random, for each (seed, stream, step).
-
-    Computed on the host from Python integers with SplitMix64's output function (Steele, Lea
-    and Flood 2014, *Fast Splittable Pseudorandom Number Generators*).
-    """
-    state = 0
-    for word in (seed, stream, step):
-        state = (state + word + 0x9E3779B97F4A7C15) & _MASK_64
-        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK_64
-        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK_64
-        state ^= state >> 31
-    return state & _MASK_32, state >> 32
-
-
-def random_bits(
-    xp: Namespace, shape: tuple[int, ...], keys: tuple[int, int], device: Device
-) -> Array:
-    """Random integers in [0, 2**24), one an element: a hash of the keys and the element's index.
-
-    The same keys give the same integers on every backend. The hash is two rounds of
-    xor-shift-multiply, the second key entering between them. It is 32-bit arithmetic held in
-    int64, with multipliers below 2**31, so that no operation overflows anywhere: the
-    standard leaves signed overflow undefined, and not every library shifts unsigned
-    integers. The sequence repeats after 2**32 elements.
-
-    Parameters
-    ----------
-    xp : namespace
-    shape : tuple of int
-    keys : tuple of two int
-        From `stream_keys`.
-    device : device of the namespace
-
-    Returns
-    -------
-    array of int64, of the given shape
-    """
-    bits: Array = xp.arange(prod(shape), dtype=xp.int64, device=device)
-    bits &= _MASK_32
-    bits ^= keys[0]
-    bits ^= bits >> 16
-    bits *= 0x21F0AAAD
-    bits &= _MASK_32
-    bits ^= keys[1]
-    bits ^= bits >> 15
-    bits *= 0x735A2D97
-    bits &= _MASK_32
-    bits ^= bits >> 15
-    bits >>= 32 - BITS
-    reshaped: Array = xp.reshape(bits, shape)
-    return reshaped

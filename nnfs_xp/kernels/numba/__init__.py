@@ -1,0 +1,29 @@
+"""Kernels compiled by Numba: the functions of `nnfs_xp.kernels.standard`, each in one pass.
+
+Arguments that they are not compiled for, such as arrays that are not contiguous, are handed to
+`nnfs_xp.kernels.numpy`. They run on one thread: beside BLAS, whose threads go on waiting for
+work on all cores for a while, a second thread came late wherever it was measured.
+"""
+
+from nnfs_xp.kernels.numpy import *  # isort: skip # noqa: F403 # the rest replaces these
+
+from nnfs_xp.kernels.numba.compilation import prepare
+from nnfs_xp.kernels.numba.layers import bias_relu, relu_backward, relu_backward_biases
+from nnfs_xp.kernels.numba.losses import softmax_cross_entropy
+from nnfs_xp.kernels.numba.norms import (
+    batch_norm,
+    batch_norm_backward,
+    layer_norm,
+    layer_norm_backward,
+)
+from nnfs_xp.kernels.numba.random import dropout, dropout_backward, random_bits
+from nnfs_xp.kernels.numba.updates import (
+    adagrad,
+    adam,
+    amsgrad,
+    average,
+    lion,
+    momentum,
+    rmsprop,
+    sgd,
+)

@@ -1,0 +1,101 @@
+"""Compiling: once for each data type, kept on the disk, never in the midst of a training step."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from numba import njit, types
+
+from nnfs_xp.kernels import numpy
+
+_log = logging.getLogger("nnfs_xp")
+
+_TYPES: dict[str, Callable[[Any], Any]] = {
+    "F": lambda F: F,
+    "F1": lambda F: types.Array(F, 1, "C"),
+    "F2": lambda F: types.Array(F, 2, "C"),
+    "labels": lambda _: types.Array(types.int64, 1, "C"),
+    "mask": lambda _: types.Array(types.boolean, 2, "C"),
+    "int": lambda _: types.int64,
+}
+"""What the arguments of kernels are. F is a floating type, F1 and F2 contiguous arrays of it."""
+
+_FLOATING = {"float32": types.float32, "float64": types.float64}
+
+_kernels: list[tuple[Any, tuple[str, ...]]] = []
+_prepared: set[str] = set()
+_lock = threading.Lock()
+
+
+def compiled(*signature: str, reorder: bool = False) -> Callable[[Callable[..., None]], Any]:
+    """Make the function a kernel, to be compiled by `prepare`; it returns nothing.
+
+    Called with other arguments than it was compiled for, arrays that are not contiguous for
+    example, it raises TypeError and has written nothing: see `or_numpy`.
+
+    Parameters
+    ----------
+    *signature : str
+        Of the arguments, names in `_TYPES`.
+    reorder : bool
+        Whether sums may be taken in another order than written, several terms at a time, which
+        makes them faster and more exact.
+    """
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+    options["fastmath"] = {"contract", "reassoc"} if reorder else {"contract"}
+
+    def decorate(function: Callable[..., None]) -> Any:
+        try:
+            kernel = njit(cache=True, **options)(function)
+        except RuntimeError:  # there is no folder that it may write to
+            kernel = njit(**options)(function)
+        _kernels.append((kernel, signature))
+        return kernel
+
+    return decorate
+
+
+def prepare(dtype: str) -> None:
+    """Compile all kernels for ``"float32"`` or ``"float64"``, or load them from the disk."""
+    if dtype in _prepared or dtype not in _FLOATING:
+        return
+    with _lock:
+        if dtype in _prepared:
+            return
+        begin = time.perf_counter()
+        for kernel, signature in _kernels:
+            kernel.disable_compile(False)
+            kernel.compile(tuple(_TYPES[each](_FLOATING[dtype]) for each in signature))
+            kernel.disable_compile()
+        _prepared.add(dtype)
+    hits = sum(sum(kernel.stats.cache_hits.values()) > 0 for kernel, _ in _kernels)
+    _log.info(
+        "kernels of Numba for %s: %d, %d of them from the disk, ready in %.1f s",
+        dtype,
+        len(_kernels),
+        hits,
+        time.perf_counter() - begin,
+    )
+
+
+def or_numpy(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let the twin in `kernels.numpy` do what the kernel in the function is not compiled for."""
+    twin = getattr(numpy, function.__name__)
+
+    @wraps(function)
+    def call(xp: Any, array: Any, *arguments: Any) -> Any:
+        try:
+            return function(xp, array, *arguments)
+        except TypeError:
+            dtype = str(array.dtype)
+            if dtype in _prepared or dtype not in _FLOATING:
+                return twin(xp, array, *arguments)
+        prepare(dtype)
+        return call(xp, array, *arguments)
+
+    return call

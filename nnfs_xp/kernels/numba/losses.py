@@ -1,0 +1,59 @@
+"""Softmax and cross-entropy in one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nnfs_xp.kernels import numpy
+from nnfs_xp.kernels.numba.compilation import compiled, or_numpy
+
+Array = np.ndarray[Any, Any]
+
+
+@compiled("F2", "F2")
+def _shift(logits: Array, shifted: Array) -> None:
+    n, k = logits.shape
+    for i in range(n):
+        largest = logits[i, 0]
+        for j in range(1, k):
+            if logits[i, j] > largest:
+                largest = logits[i, j]
+        for j in range(k):
+            shifted[i, j] = logits[i, j] - largest
+
+
+@compiled("F2", "F2", "labels", "F1", reorder=True)
+def _cross_entropy(shifted: Array, exponentials: Array, labels: Array, losses: Array) -> None:
+    """Turns the exponentials into the gradient."""
+    kind = shifted.dtype.type
+    n, k = shifted.shape
+    for i in range(n):
+        total = kind(0)
+        for j in range(k):
+            total += exponentials[i, j]
+        label = labels[i]
+        if 0 <= label < k:
+            losses[i] = np.log(total) - shifted[i, label]
+            scale = kind(1) / (total * kind(n))
+            for j in range(k):
+                exponentials[i, j] *= scale
+            exponentials[i, label] -= kind(1) / kind(n)
+        else:
+            losses[i] = kind(np.nan)
+            exponentials[i, :] = kind(np.nan)
+
+
+@or_numpy
+def softmax_cross_entropy(
+    xp: Any, logits: Array, y_true: Array, label_smoothing: float
+) -> tuple[Array, Array]:
+    shifted = np.empty(logits.shape, logits.dtype)
+    losses = np.empty(logits.shape[0], logits.dtype)
+    if label_smoothing:
+        return numpy.softmax_cross_entropy(xp, logits, y_true, label_smoothing)
+    _shift(logits, shifted)
+    exponentials = np.exp(shifted)
+    _cross_entropy(shifted, exponentials, y_true, losses)
+    return losses, exponentials

@@ -1,0 +1,239 @@
+"""Kernels for NumPy: the functions of `nnfs_xp.kernels.standard` with what NumPy adds to it.
+
+Results go into arrays that are there already, integer views stand in for slow selections, and
+the optimizers go through their arrays in blocks that stay in the processor's cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from nnfs_xp.kernels import standard
+from nnfs_xp.kernels.standard import *  # noqa: F403 # what follows replaces a part of them
+from nnfs_xp.kernels.standard.random import BITS, Keys
+
+Array = np.ndarray[Any, Any]
+
+_INTEGERS = {np.dtype(np.float32): np.int32, np.dtype(np.float64): np.int64}
+
+_BLOCK = 16384
+"""Elements of a block: with the state of an optimizer some 300 kB in float32."""
+
+
+def matmul_into(xp: Any, a: Array, b: Array, out: Array) -> None:
+    del xp
+    # NumPy hands no product of a column and a row to the BLAS, and its own loop is slow.
+    (np.multiply if a.shape[1] == 1 else np.matmul)(a, b, out=out)
+
+
+def bias_relu(xp: Any, products: Array, biases: Array) -> Array:
+    del xp
+    products += biases
+    return np.maximum(products, 0.0, out=products)
+
+
+def relu_backward(xp: Any, dvalues: Array, output: Array) -> Array:
+    del xp
+    return _selected(output > 0, dvalues)
+
+
+def relu_backward_biases(xp: Any, dvalues: Array, output: Array, dbiases: Array) -> Array:
+    dinputs = relu_backward(xp, dvalues, output)
+    np.add.reduce(dinputs, axis=0, keepdims=True, out=dbiases)
+    return dinputs
+
+
+def _selected(mask: Array, values: Array) -> Array:
+    """Values where the mask is True, else 0: `numpy.where` takes ten times as long."""
+    integer = _INTEGERS.get(values.dtype)
+    if integer is None:
+        return np.where(mask, values, values.dtype.type(0))
+    bits = np.multiply(mask, integer(-1))  # all bits set, or none
+    bits &= values.view(integer)
+    return bits.view(values.dtype)
+
+
+def softmax_cross_entropy(
+    xp: Any, logits: Array, y_true: Array, label_smoothing: float
+) -> tuple[Array, Array]:
+    n, k = logits.shape
+    if label_smoothing or y_true.dtype != np.int64 or y_true.ndim != 1:
+        return standard.softmax_cross_entropy(xp, logits, y_true, label_smoothing)
+    if y_true.view(np.uint64).max() >= k:  # negative ones are large there
+        return standard.softmax_cross_entropy(xp, logits, y_true, label_smoothing)
+    rows = np.arange(n)
+    shifted = logits - np.maximum.reduce(logits, axis=1, keepdims=True)
+    dinputs = np.exp(shifted)
+    sums = np.add.reduce(dinputs, axis=1, keepdims=True)
+    losses = np.log(sums[:, 0]) - shifted[rows, y_true]
+    dinputs /= sums
+    dinputs[rows, y_true] -= 1
+    dinputs /= n
+    return losses, dinputs
+
+
+def random_bits(xp: Any, shape: tuple[int, ...], keys: Keys, device: Any) -> Array:
+    del xp, device
+    return _hash(shape, keys).astype(np.int64)
+
+
+def _hash(shape: tuple[int, ...], keys: Keys) -> Array:
+    """`standard.random_bits` in uint32, where products overflow as they are meant to."""
+    bits = np.arange(np.prod(shape), dtype=np.uint32)
+    bits ^= np.uint32(keys[0])
+    bits ^= bits >> 16
+    bits *= np.uint32(0x21F0AAAD)
+    bits ^= np.uint32(keys[1])
+    bits ^= bits >> 15
+    bits *= np.uint32(0x735A2D97)
+    bits ^= bits >> 15
+    bits >>= 32 - BITS
+    return bits.reshape(shape)
+
+
+def dropout(
+    xp: Any, inputs: Array, threshold: int, scale: float, keys: Keys, device: Any
+) -> tuple[Array, Array]:
+    del device
+    kept = _hash(inputs.shape, keys) >= threshold
+    return dropout_backward(xp, inputs, kept, scale), kept
+
+
+def dropout_backward(xp: Any, dvalues: Array, kept: Array, scale: float) -> Array:
+    del xp
+    dinputs = _selected(kept, dvalues)
+    dinputs *= scale
+    return dinputs
+
+
+def _blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
+    """Parts of the flat arrays, and behind them room of the same size to work in."""
+    size = arrays[0].size
+    room = np.empty(min(size, _BLOCK), arrays[0].dtype)
+    for start in range(0, size, _BLOCK):
+        parts = [array[start : start + _BLOCK] for array in arrays]
+        yield *parts, room[: parts[0].size]
+
+
+def sgd(xp: Any, values: Array, g: Array, rate: float) -> None:
+    del xp
+    for w, dw, step in _blocks(values, g):
+        np.multiply(dw, rate, out=step)
+        w -= step
+
+
+def momentum(
+    xp: Any, values: Array, g: Array, v: Array, rate: float, momentum: float, nesterov: bool
+) -> None:
+    for w, dw, u, _ in _blocks(values, g, v):
+        standard.momentum(xp, w, dw, u, rate, momentum, nesterov)
+
+
+def adagrad(xp: Any, values: Array, g: Array, c: Array, rate: float, epsilon: float) -> None:
+    del xp
+    for w, dw, a, step in _blocks(values, g, c):
+        np.multiply(dw, dw, out=step)
+        a += step
+        _divided(w, dw, a, rate, epsilon, step)
+
+
+def rmsprop(
+    xp: Any, values: Array, g: Array, c: Array, rate: float, rho: float, epsilon: float
+) -> None:
+    del xp
+    for w, dw, a, step in _blocks(values, g, c):
+        _add_squares(a, dw, rho, step)
+        _divided(w, dw, a, rate, epsilon, step)
+
+
+def adam(
+    xp: Any,
+    values: Array,
+    g: Array,
+    m: Array,
+    c: Array,
+    t: int,
+    rate: float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+) -> None:
+    del xp
+    rate, epsilon = corrected(t, rate, beta_1, beta_2, epsilon)
+    for w, dw, p, a, step in _blocks(values, g, m, c):
+        _add_gradients(p, dw, beta_1, step)
+        _add_squares(a, dw, beta_2, step)
+        _divided(w, p, a, rate, epsilon, step)
+
+
+def amsgrad(
+    xp: Any,
+    values: Array,
+    g: Array,
+    m: Array,
+    c: Array,
+    largest: Array,
+    t: int,
+    rate: float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+) -> None:
+    del xp
+    rate, epsilon = corrected(t, rate, beta_1, beta_2, epsilon)
+    for w, dw, p, a, most, step in _blocks(values, g, m, c, largest):
+        _add_gradients(p, dw, beta_1, step)
+        _add_squares(a, dw, beta_2, step)
+        np.maximum(most, a, out=most)
+        _divided(w, p, most, rate, epsilon, step)
+
+
+def corrected(
+    t: int, rate: float, beta_1: float, beta_2: float, epsilon: float
+) -> tuple[float, float]:
+    """Rate and epsilon that stand for the corrections of m and c, so that arrays need none.
+
+    a * m / (sqrt(c / b) + epsilon) = a * sqrt(b) * m / (sqrt(c) + epsilon * sqrt(b)).
+    """
+    root = float((1 - beta_2**t) ** 0.5)
+    return rate / (1 - beta_1**t) * root, epsilon * root
+
+
+def _add_gradients(m: Array, g: Array, beta: float, room: Array) -> None:
+    m *= beta
+    np.multiply(g, 1 - beta, out=room)
+    m += room
+
+
+def _add_squares(c: Array, g: Array, beta: float, room: Array) -> None:
+    c *= beta
+    np.multiply(g, g, out=room)
+    room *= 1 - beta
+    c += room
+
+
+def _divided(
+    values: Array, direction: Array, c: Array, rate: float, epsilon: float, room: Array
+) -> None:
+    """Values -= rate * direction / (sqrt(c) + epsilon)."""
+    np.sqrt(c, out=room)
+    room += epsilon
+    np.divide(direction, room, out=room)
+    room *= rate
+    values -= room
+
+
+def lion(
+    xp: Any, values: Array, g: Array, m: Array, rate: float, beta_1: float, beta_2: float
+) -> None:
+    for w, dw, p, _ in _blocks(values, g, m):
+        standard.lion(xp, w, dw, p, rate, beta_1, beta_2)
+
+
+def average(xp: Any, averages: Array, values: Array, decay: float) -> None:
+    del xp
+    for a, w, room in _blocks(averages, values):
+        _add_gradients(a, w, decay, room)

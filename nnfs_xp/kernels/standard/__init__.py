@@ -1,0 +1,75 @@
+"""The specification: each shared numeric part, written with the array API standard alone.
+
+Every function takes the namespace ``xp`` of its arrays first, and never reads a value back to
+the host. It writes to no argument but those that its docstring names.
+
+The sets of faster kernels beside it, `nnfs_xp.kernels.numpy` and `nnfs_xp.kernels.numba`, have
+the same functions, with the same arguments.
+"""
+
+from nnfs_xp.kernels.standard.functions import erf, log_softmax, sigmoid, softmax
+from nnfs_xp.kernels.standard.layers import (
+    bias_relu,
+    matmul_into,
+    relu_backward,
+    relu_backward_biases,
+)
+from nnfs_xp.kernels.standard.losses import softmax_cross_entropy
+from nnfs_xp.kernels.standard.norms import (
+    batch_norm,
+    batch_norm_backward,
+    layer_norm,
+    layer_norm_backward,
+)
+from nnfs_xp.kernels.standard.random import (
+    BITS,
+    dropout,
+    dropout_backward,
+    random_bits,
+    stream_keys,
+)
+from nnfs_xp.kernels.standard.updates import (
+    adagrad,
+    adam,
+    amsgrad,
+    average,
+    lion,
+    momentum,
+    rmsprop,
+    sgd,
+)
+
+__all__ = [
+    "BITS",
+    "adagrad",
+    "adam",
+    "amsgrad",
+    "average",
+    "batch_norm",
+    "batch_norm_backward",
+    "bias_relu",
+    "dropout",
+    "dropout_backward",
+    "erf",
+    "layer_norm",
+    "layer_norm_backward",
+    "lion",
+    "log_softmax",
+    "matmul_into",
+    "momentum",
+    "prepare",
+    "random_bits",
+    "relu_backward",
+    "relu_backward_biases",
+    "rmsprop",
+    "sgd",
+    "sigmoid",
+    "softmax",
+    "softmax_cross_entropy",
+    "stream_keys",
+]
+
+
+def prepare(dtype: str) -> None:
+    """Do beforehand what the kernels for a data type need done once: nothing, here."""
+    del dtype

@@ -1,0 +1,117 @@
+"""The optimizers' formulas, over flat arrays of one shape.
+
+Each writes to the values and to the optimizer's state, and reads the gradients g. What the names
+mean and where the formulas are from is said in `nnfs_xp.optimizers`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nnfs_xp._typing import Array, Namespace
+
+
+def sgd(xp: Namespace, values: Array, g: Array, rate: float) -> None:
+    """Values -= rate * g."""
+    del xp
+    values -= rate * g
+
+
+def momentum(
+    xp: Namespace, values: Array, g: Array, v: Array, rate: float, momentum: float, nesterov: bool
+) -> None:
+    """V = momentum * v - rate * g; values += v, or momentum * v - rate * g with nesterov."""
+    del xp
+    step = g * -rate
+    v *= momentum
+    v += step
+    values += step + momentum * v if nesterov else v
+
+
+def adagrad(xp: Namespace, values: Array, g: Array, c: Array, rate: float, epsilon: float) -> None:
+    """C += g**2; values -= rate * g / (sqrt(c) + epsilon)."""
+    c += g * g
+    values -= rate * g / (xp.sqrt(c) + epsilon)
+
+
+def rmsprop(
+    xp: Namespace, values: Array, g: Array, c: Array, rate: float, rho: float, epsilon: float
+) -> None:
+    """C = rho * c + (1 - rho) * g**2; values -= rate * g / (sqrt(c) + epsilon)."""
+    c *= rho
+    c += (1 - rho) * g * g
+    values -= rate * g / (xp.sqrt(c) + epsilon)
+
+
+def adam(
+    xp: Namespace,
+    values: Array,
+    g: Array,
+    m: Array,
+    c: Array,
+    t: int,
+    rate: float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+) -> None:
+    """Adam's step number t = 1, 2, …
+
+    m = beta_1 * m + (1 - beta_1) * g; c = beta_2 * c + (1 - beta_2) * g**2;
+    values -= rate / (1 - beta_1**t) * m / (sqrt(c / (1 - beta_2**t)) + epsilon).
+    """
+    m *= beta_1
+    m += (1 - beta_1) * g
+    c *= beta_2
+    c += (1 - beta_2) * g * g
+    _descend(xp, values, m, c, rate / (1 - beta_1**t), 1 - beta_2**t, epsilon)
+
+
+def amsgrad(
+    xp: Namespace,
+    values: Array,
+    g: Array,
+    m: Array,
+    c: Array,
+    largest: Array,
+    t: int,
+    rate: float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+) -> None:
+    """The same, divided by the largest c so far, which `largest` keeps."""
+    m *= beta_1
+    m += (1 - beta_1) * g
+    c *= beta_2
+    c += (1 - beta_2) * g * g
+    largest[...] = xp.maximum(largest, c)
+    _descend(xp, values, m, largest, rate / (1 - beta_1**t), 1 - beta_2**t, epsilon)
+
+
+def _descend(
+    xp: Namespace, values: Array, m: Array, c: Array, rate: float, correction: float, epsilon: float
+) -> None:
+    denominator = xp.sqrt(c / correction)
+    denominator += epsilon
+    update = m * rate
+    update /= denominator
+    values -= update
+
+
+def lion(
+    xp: Namespace, values: Array, g: Array, m: Array, rate: float, beta_1: float, beta_2: float
+) -> None:
+    """Values -= rate * sign(beta_1 * m + (1 - beta_1) * g), then m = beta_2 * m + (1 - beta_2) * g."""
+    direction = xp.sign(beta_1 * m + (1 - beta_1) * g)
+    m *= beta_2
+    m += (1 - beta_2) * g
+    values -= rate * direction
+
+
+def average(xp: Namespace, averages: Array, values: Array, decay: float) -> None:
+    """Averages = decay * averages + (1 - decay) * values."""
+    del xp
+    averages *= decay
+    averages += (1 - decay) * values
