@@ -11,6 +11,7 @@ import os
 from types import ModuleType
 
 from nnfs_xp.errors import BackendError
+from nnfs_xp.kernels import numpy, standard
 
 _log = logging.getLogger("nnfs_xp")
 
@@ -33,6 +34,7 @@ def for_numpy() -> ModuleType:
         raise BackendError(
             f"{ENVIRONMENT} must be 'numba', 'numpy', 'standard' or empty; got {wanted!r}."
         )
+    numpy.keep_memory()
     if wanted in ("", "numba"):
         try:
             from nnfs_xp.kernels import numba
@@ -50,9 +52,5 @@ def for_numpy() -> ModuleType:
                 logging.DEBUG if missing else logging.WARNING, "kernels of Numba: no, %s", reason
             )
     if wanted == "standard":
-        from nnfs_xp.kernels import standard
-
         return standard
-    from nnfs_xp.kernels import numpy
-
     return numpy

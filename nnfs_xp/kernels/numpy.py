@@ -23,6 +23,17 @@ _BLOCK = 16384
 """Elements of a block: with the state of an optimizer some 300 kB in float32."""
 
 
+def keep_memory() -> None:
+    """Have the C library keep freed memory for the next step, not hand it back and fetch it anew.
+
+    glibc gives the top of its heap back when more is free there than twice the largest block that
+    was ever mapped and freed, up to blocks of 32 MB: so one such block, never written to, is
+    allocated and freed here. Without it every step of a large batch has its pages mapped and
+    zeroed again.
+    """
+    np.empty(2**25 - 2**16, np.uint8)
+
+
 def matmul_into(xp: Any, a: Array, b: Array, out: Array) -> None:
     del xp
     # NumPy hands no product of a column and a row to the BLAS, and its own loop is slow.
