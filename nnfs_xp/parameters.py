@@ -188,10 +188,8 @@ class FlatParameters:
         )
         self.n_decayed = sum(prod(la._shapes[n]) for la, n in self._slots if _decays(la, n))
         self.size = sum(prod(layer._shapes[name]) for layer, name in self._slots)
-        zeros = backend.xp.zeros
-        native = backend.dtype(dtype)
-        self.values: Array = zeros(self.size, dtype=native, device=backend.device)
-        self.gradients: Array = zeros(self.size, dtype=native, device=backend.device)
+        self.values: Array = self.zeros(0)
+        self.gradients: Array = self.zeros(1)
 
         former = [(la._values.get(name), la._gradients.get(name)) for la, name in self._slots]
         self._view()
@@ -205,11 +203,21 @@ class FlatParameters:
                 layer._flat = self
         owner._flat = self
 
+    def zeros(self, place: int) -> Array:
+        """A new array like the two: an optimizer asks for places from 2 on, one for each."""
+        backend = self.backend
+        zeros: Array = backend.kernels.flat_zeros(
+            backend.xp, self.size, backend.dtype(self.dtype), backend.device, place
+        )
+        return zeros
+
     def to(self, backend: Backend) -> None:
         """Move both arrays, and the layers' views with them."""
-        self.values = owned(backend, self.values)
-        self.gradients = owned(backend, self.gradients)
+        former = self.values, self.gradients
         self.backend = backend
+        self.values, self.gradients = self.zeros(0), self.zeros(1)
+        for array, value in zip((self.values, self.gradients), former, strict=True):
+            array[...] = backend.asarray(value)
         self._view()
 
     def _view(self) -> None:

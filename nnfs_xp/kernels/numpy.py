@@ -22,6 +22,10 @@ _INTEGERS = {np.dtype(np.float32): np.int32, np.dtype(np.float64): np.int64}
 _BLOCK = 16384
 """Elements of a block: with the state of an optimizer some 300 kB in float32."""
 
+_PAGE, _STAGGER = 4096, 1088
+"""Bytes. Arrays in different places start at different offsets within a page: a load waits for a
+store to the same offset of another page, which a pass over several arrays would make the rule."""
+
 
 def keep_memory() -> None:
     """Have the C library keep freed memory for the next step, not hand it back and fetch it anew.
@@ -32,6 +36,15 @@ def keep_memory() -> None:
     zeroed again.
     """
     np.empty(2**25 - 2**16, np.uint8)
+
+
+def flat_zeros(xp: Any, size: int, dtype: Any, device: Any, place: int) -> Array:
+    del xp, device
+    n_bytes = size * np.dtype(dtype).itemsize
+    room = np.zeros(n_bytes + 2 * _PAGE, np.uint8)
+    start = -room.ctypes.data % _PAGE + place * _STAGGER % _PAGE
+    array: Array = room[start : start + n_bytes].view(dtype)
+    return array
 
 
 def matmul_into(xp: Any, a: Array, b: Array, out: Array) -> None:

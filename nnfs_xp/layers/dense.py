@@ -153,19 +153,14 @@ class Dense(Layer):
 
     def _penalties(self) -> list[tuple[Array, Array, float, float]]:
         """The penalized parameters: values, gradient, strengths of L1 and L2."""
-        return [
-            (values, gradient, l1, l2)
-            for values, gradient, l1, l2 in (
-                (
-                    self.weights,
-                    self.dweights,
-                    self.weight_regularizer_l1,
-                    self.weight_regularizer_l2,
-                ),
-                (self.biases, self.dbiases, self.bias_regularizer_l1, self.bias_regularizer_l2),
-            )
-            if l1 or l2
-        ]
+        penalties = []
+        l1, l2 = self.weight_regularizer_l1, self.weight_regularizer_l2
+        if l1 or l2:
+            penalties.append((self.weights, self.dweights, l1, l2))
+        l1, l2 = self.bias_regularizer_l1, self.bias_regularizer_l2
+        if l1 or l2:
+            penalties.append((self.biases, self.dbiases, l1, l2))
+        return penalties
 
     def config(self) -> dict[str, Any]:
         return {

@@ -67,8 +67,8 @@ class Loss:
         if sample_weight is not None:
             _checks.check_weights(sample_weight, losses)
             losses = losses * sample_weight
-        mean: Array = backend_of(losses).xp.mean(losses)
-        return mean
+        total: Array = backend_of(losses).xp.sum(losses)
+        return total / losses.shape[0]
 
     def calculate_and_backward(
         self, y_pred: Array, y_true: Array, sample_weight: Array | None = None

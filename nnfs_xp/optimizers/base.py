@@ -141,10 +141,9 @@ class Optimizer:
         flat = layer.flat
         kept = self._states.get(layer)
         if kept is None:
-            xp = flat.backend.xp
-            kept = {name: xp.zeros_like(flat.values) for name in self.state_names}
+            kept = {name: flat.zeros(place) for place, name in enumerate(self.state_names, 2)}
             if self.average_decay is not None:
-                kept[_AVERAGE] = xp.asarray(flat.values, copy=True)
+                kept[_AVERAGE] = flat.backend.xp.asarray(flat.values, copy=True)
         elif any(not flat.backend.owns(array) for array in kept.values()):
             kept = {name: flat.backend.asarray(array) for name, array in kept.items()}
         else:

@@ -9,7 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nnfs_xp._typing import Array, Namespace
+    from nnfs_xp._typing import Array, Device, DType, Namespace
+
+
+def flat_zeros(xp: Namespace, size: int, dtype: DType, device: Device, place: int) -> Array:
+    """Zeros for the values (place 0), their gradients (1) or a part of the state (2, 3, …)."""
+    del place
+    zeros: Array = xp.zeros(size, dtype=dtype, device=device)
+    return zeros
 
 
 def sgd(xp: Namespace, values: Array, g: Array, rate: float) -> None:
