@@ -1,6 +1,6 @@
 """Test accuracy that ``nnfs-xp train`` reaches with its defaults, over several seeds.
 
-Usage: python -m benchmarks.accuracy [digits|spiral|mnist|fashion-mnist] [SEEDS]
+Usage: python -m benchmarks accuracy [digits|spiral|mnist|fashion-mnist] [SEEDS]
 """
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ import json
 import statistics
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-from benchmarks.machine import describe_machine
+from benchmarks.machine import describe_run
 from nnfs_xp.cli import main as nnfs_xp
 
 
@@ -28,7 +27,7 @@ def main() -> None:
                 raise SystemExit(status)
             runs.append(json.loads((Path(folder) / "run.json").read_text()))
     accuracies = [run["test"]["accuracy"] for run in runs]
-    print(f"{describe_machine()}; {time.strftime('%Y-%m-%d')}")
+    print(f"{describe_run()}")
     print(
         f"{dataset}, {runs[0]['epochs']} epochs, {seeds} seeds: test accuracy "
         f"median {statistics.median(accuracies):.4f}, lowest {min(accuracies):.4f}, highest "

@@ -3,7 +3,7 @@
 In pairs, in the same folder, each in turn first: capturing the training and writing it, and
 writing one buffer of as many bytes, flushed to the disk and renamed, the folder flushed too.
 
-Usage: python -m benchmarks.checkpoint [ROUNDS] [FOLDER]
+Usage: python -m benchmarks checkpoint [ROUNDS] [FOLDER]
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import nnfs_xp as nn
-from benchmarks.machine import describe_machine
+from benchmarks.machine import describe_run
 from nnfs_xp.training.state import capture
 
 
@@ -66,7 +66,7 @@ def main() -> None:
             pairs.append((taken[0], taken[1]))
     pairs = pairs[1:]
     ratios = sorted(ours / plain for ours, plain in pairs)
-    print(f"{describe_machine()}; {time.strftime('%Y-%m-%d')}; {rounds} rounds")
+    print(f"{describe_run()}; {rounds} rounds")
     print(f"{model.flat.size:,} parameters with Adam's state: {size / 1e6:.0f} MB")
     for what, column in zip(("checkpoint", "plain write"), zip(*pairs, strict=True), strict=True):
         median = statistics.median(column)

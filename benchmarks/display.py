@@ -6,57 +6,25 @@ validation samples. The time of a pair is compared, then the median is taken. A 
 does other things makes the pairs differ by more than what is looked for; so the time spent in
 the progress line and the callbacks is also added up, and compared with the rest of the epoch.
 
-Usage: python -m benchmarks.display [ROUNDS]
+Usage: python -m benchmarks display [ROUNDS]
 """
 
 from __future__ import annotations
 
-import os
-import pty
 import statistics
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import nnfs_xp as nn
-from benchmarks.machine import describe_machine
+from benchmarks.machine import describe_run
+from benchmarks.terminal import terminal
 from nnfs_xp.recipes import RECIPES, build_classifier
 from nnfs_xp.training.progress import Progress
 from nnfs_xp.training.run import Run
-
-
-@contextmanager
-def terminal() -> Iterator[list[int]]:
-    """While it lasts, standard error is a pseudo-terminal; what it shows is counted."""
-    master, slave = pty.openpty()
-    shown = [0]
-
-    def drain() -> None:
-        while True:
-            try:
-                content = os.read(master, 2**16)
-            except OSError:  # the other side is closed
-                return
-            if not content:
-                return
-            shown[0] += len(content)
-
-    reader = threading.Thread(target=drain)
-    reader.start()
-    former = sys.stderr
-    with open(slave, "w", encoding="utf-8") as sys.stderr:
-        try:
-            yield shown
-        finally:
-            sys.stderr.flush()
-    sys.stderr = former
-    reader.join()
-    os.close(master)
 
 
 class Inside:
@@ -129,7 +97,7 @@ def main() -> None:
             pairs.append((taken[1], taken[0]))
     if not shown[0]:
         raise SystemExit("the progress line was not shown")
-    print(f"{describe_machine()}; {time.strftime('%Y-%m-%d')}; {rounds} rounds")
+    print(f"{describe_run()}; {rounds} rounds")
     for which, what in enumerate(("wall clock", "processor time")):
         ratios = sorted(full[which] / bare[which] for full, bare in pairs[1:])
         bare = statistics.median(each[which] for _, each in pairs[1:])

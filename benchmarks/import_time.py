@@ -3,7 +3,7 @@
 The package imports its parts when they are first used; so the time to import all of them is
 measured too.
 
-Usage: python -m benchmarks.import_time [ROUNDS]
+Usage: python -m benchmarks import_time [ROUNDS]
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ from __future__ import annotations
 import statistics
 import subprocess
 import sys
-import time
 
-from benchmarks.machine import describe_machine
+from benchmarks.machine import describe_run
 
 STATEMENTS = ("import numpy", "import nnfs_xp", "from nnfs_xp import *")
 
@@ -31,7 +30,7 @@ def main() -> None:
     for statement in STATEMENTS:  # fill the disk cache
         seconds(statement)
     times = [[seconds(statement) for statement in STATEMENTS] for _ in range(rounds)]
-    print(f"{describe_machine()}; {time.strftime('%Y-%m-%d')}; {rounds} rounds")
+    print(f"{describe_run()}; {rounds} rounds")
     for statement, column in zip(STATEMENTS, zip(*times, strict=True), strict=True):
         ratios = [each / row[0] for each, row in zip(column, times, strict=True)]
         print(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib.metadata import version
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 
-def describe_machine() -> str:
-    """Processor, cores, Python and NumPy, in one line."""
+def describe_run() -> str:
+    """Processor, cores, versions and the date, in one line."""
     processor = platform.processor() or platform.machine()
     information = Path("/proc/cpuinfo")
     if information.exists():
@@ -19,5 +22,11 @@ def describe_machine() -> str:
                 break
     return (
         f"{processor}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"NumPy {version('numpy')}, nnfs_xp {version('nnfs-xp')}"
+        f"{', '.join(_versions())}; {time.strftime('%Y-%m-%d')}"
     )
+
+
+def _versions() -> Iterator[str]:
+    for name in ("nnfs-xp", "numpy", "numba", "torch", "jax", "scikit-learn", "thinc"):
+        with suppress(PackageNotFoundError):
+            yield f"{name} {version(name)}"

@@ -1,12 +1,14 @@
 """One peer in a process of its own: it does what it is told on standard input, and times it.
 
-A line asks, ``build a 128``, ``losses 5``, ``step 40`` or ``infer 40``; a line of JSON answers.
+A line asks: ``build a 128``, then ``losses 5``, ``step 40`` or ``infer 40``; ``train 0``, then
+``epoch`` or ``accuracy``; ``memory``. A line of JSON answers.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
+import resource
 import sys
 import time
 from collections.abc import Callable
@@ -18,21 +20,49 @@ from benchmarks.work import WORKS, Contestant
 class Worker:
     """Holds what the peer has built."""
 
-    def __init__(self, peer: str) -> None:
-        self.module = importlib.import_module(f"benchmarks.peers.{peer}")
+    def __init__(self, module: Any) -> None:
+        self.module = module
         self.contestant: Contestant
+        self.training: Any
         self.done = 0
 
-    def answer(self, command: str, *arguments: str) -> Any:
-        """What the command asks for: seconds, or losses."""
-        if command == "build":
-            self.contestant = self.module.build(WORKS[arguments[0]], int(arguments[1]))
-            self.done = 0
-            return None
-        count = int(arguments[0])
-        if command == "losses":
-            return [float(loss) for loss in self._run(count, self._step)]
-        call = self._step if command == "step" else self._infer
+    def build(self, work: str, batch: str) -> None:
+        """Make ready for steps of a work."""
+        self.contestant = self.module.build(WORKS[work], int(batch))
+        self.done = 0
+
+    def losses(self, count: str) -> list[float]:
+        """The losses of the next steps."""
+        return [float(loss) for loss in self._run(int(count), self.contestant.step)]
+
+    def step(self, count: str) -> float:
+        """The seconds that so many steps take."""
+        return self._time(int(count), self.contestant.step)
+
+    def infer(self, count: str) -> float:
+        """The seconds that so many forward passes take."""
+        infer = self.contestant.infer
+        return self._time(int(count), lambda x, _: infer(x))
+
+    def train(self, seed: str) -> None:
+        """Make ready for epochs on MNIST."""
+        self.training = self.module.Training(int(seed))
+
+    def epoch(self) -> float:
+        """The seconds that an epoch on MNIST takes."""
+        begin = time.perf_counter()
+        self.training.epoch()
+        return time.perf_counter() - begin
+
+    def accuracy(self) -> float:
+        """The accuracy on the test images."""
+        return float(self.training.accuracy())
+
+    def memory(self) -> float:
+        """The most memory so far, in MB."""
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+
+    def _time(self, count: int, call: Callable[[Any, Any], Any]) -> float:
         begin = time.perf_counter()
         results = self._run(count, call)
         self.contestant.wait(results[-1])
@@ -48,20 +78,19 @@ class Worker:
                 del results[0]
         return results
 
-    def _step(self, x: Any, y: Any) -> Any:
-        return self.contestant.step(x, y)
-
-    def _infer(self, x: Any, y: Any) -> Any:
-        del y
-        return self.contestant.infer(x)
-
 
 def main() -> None:
     """Answer until the input ends."""
-    worker = Worker(sys.argv[1])
-    print(json.dumps("ready"), flush=True)
+    answers, sys.stdout = sys.stdout, sys.stderr  # so that no peer's own lines come between
+    try:
+        worker = Worker(importlib.import_module(f"benchmarks.peers.{sys.argv[1]}"))
+    except ImportError as error:
+        print(json.dumps(str(error)), file=answers, flush=True)
+        return
+    print(json.dumps("ready"), file=answers, flush=True)
     for line in sys.stdin:
-        print(json.dumps(worker.answer(*line.split())), flush=True)
+        command, *arguments = line.split()
+        print(json.dumps(getattr(worker, command)(*arguments)), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,12 @@ through the layers one by one. In float32, which the book's helper package sets.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from benchmarks import mnist
 from benchmarks.work import BETA_1, BETA_2, EPSILON, LEARNING_RATE, Contestant, Work
 
 
@@ -82,7 +84,8 @@ class SquaredLoss:
 class Adam:
     """Updates a layer at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, learning_rate: float) -> None:
+        self.learning_rate = learning_rate
         self.iterations = 0
 
     def update(self, layer: Dense) -> None:
@@ -96,20 +99,22 @@ class Adam:
             cache_corrected = cache / (1 - BETA_2 ** (self.iterations + 1))
             values = layer.weights if name == "weight" else layer.biases
             values += (
-                -LEARNING_RATE * momentums_corrected / (np.sqrt(cache_corrected) + EPSILON)
+                -self.learning_rate * momentums_corrected / (np.sqrt(cache_corrected) + EPSILON)
             )
 
 
 class Model:
     """Layers in a row, a loss and an optimizer."""
 
-    def __init__(self, weights: list[Any], *, classes: bool) -> None:
+    def __init__(
+        self, weights: list[Any], *, classes: bool, learning_rate: float = LEARNING_RATE
+    ) -> None:
         self.layers: list[Any] = []
         for each in weights:
             self.layers += [Dense(each), ReLU()]
         self.layers.pop()
         self.loss: Any = SoftmaxLoss() if classes else SquaredLoss()
-        self.optimizer = Adam()
+        self.optimizer = Adam(learning_rate)
 
     def forward(self, x: Any) -> Any:
         """The last layer's output."""
@@ -134,3 +139,31 @@ def build(work: Work, batch: int) -> Contestant:
     """The work for one batch size."""
     model = Model(work.weights(), classes=work.classes)
     return Contestant(model.step, model.forward, work.data(batch))
+
+
+class Training:
+    """MNIST in the book's loop: loss and accuracy of each batch, shuffled before each epoch."""
+
+    def __init__(self, seed: int) -> None:
+        self.X, self.y, *self.test = mnist.read()
+        self.generator = np.random.default_rng(seed)
+        weights = [
+            (self.generator.standard_normal((n, m)) * (2 / n) ** 0.5).astype(np.float32)
+            for n, m in pairwise(mnist.SIZES)
+        ]
+        self.model = Model(weights, classes=True, learning_rate=mnist.LEARNING_RATE)
+
+    def epoch(self) -> None:
+        """Train on all images once."""
+        keys = self.generator.permutation(len(self.X))
+        self.X, self.y = self.X[keys], self.y[keys]
+        total, right = 0.0, 0
+        for start in range(0, len(self.X), mnist.BATCH):
+            x, y = self.X[start : start + mnist.BATCH], self.y[start : start + mnist.BATCH]
+            total += self.model.step(x, y) * len(x)
+            right += np.sum(np.argmax(self.model.loss.output, axis=1) == y)
+
+    def accuracy(self) -> float:
+        """On the test images."""
+        X, y = self.test
+        return float(np.mean(np.argmax(self.model.forward(X), axis=1) == y))

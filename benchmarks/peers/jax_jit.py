@@ -43,9 +43,7 @@ def build(work: Work, batch: int) -> Contestant:
         )
         return parameters, (m, c, t), loss
 
-    parameters = [
-        (jnp.asarray(w), jnp.zeros(w.shape[1], jnp.float32)) for w in work.weights()
-    ]
+    parameters = [(jnp.asarray(w), jnp.zeros(w.shape[1], jnp.float32)) for w in work.weights()]
     zeros = jax.tree.map(jnp.zeros_like, parameters)
     state = zeros, jax.tree.map(jnp.zeros_like, parameters), jnp.float32(0)
     outputs = jax.jit(forward)

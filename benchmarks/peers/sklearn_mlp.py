@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
+from benchmarks import mnist
 from benchmarks.work import BETA_1, BETA_2, EPSILON, LEARNING_RATE, Contestant, Work
 
 
@@ -23,7 +24,9 @@ def build(work: Work, batch: int) -> Contestant:
         epsilon=EPSILON,
         shuffle=False,
     )
-    data = [(x, y if work.classes else y[:, 0] if y.shape[1] == 1 else y) for x, y in work.data(batch)]
+    data = [
+        (x, y if work.classes else y[:, 0] if y.shape[1] == 1 else y) for x, y in work.data(batch)
+    ]
     options = {"classes": np.arange(work.sizes[-1])} if work.classes else {}
     # It draws weights with the first step: then those that all have take their places.
     model.partial_fit(*data[0], **options)
@@ -42,3 +45,25 @@ def build(work: Work, batch: int) -> Contestant:
 
     infer = model.predict_proba if work.classes else model.predict
     return Contestant(step, infer, data)
+
+
+class Training:
+    """MNIST with `partial_fit` over all images, which makes an epoch of batches."""
+
+    def __init__(self, seed: int) -> None:
+        self.X, self.y, *self.test = mnist.read()
+        self.model = MLPClassifier(
+            mnist.SIZES[1:-1],
+            alpha=0.0,
+            batch_size=mnist.BATCH,
+            learning_rate_init=mnist.LEARNING_RATE,
+            random_state=seed,
+        )
+
+    def epoch(self) -> None:
+        """Train on all images once."""
+        self.model.partial_fit(self.X, self.y, classes=np.arange(10))
+
+    def accuracy(self) -> float:
+        """On the test images."""
+        return float(self.model.score(*self.test))

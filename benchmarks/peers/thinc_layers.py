@@ -22,9 +22,7 @@ def build(work: Work, batch: int) -> Contestant:
     for layer, weights in zip(model.layers, work.weights(), strict=True):
         layer.set_param("W", np.ascontiguousarray(weights.T))
         layer.set_param("b", np.zeros(weights.shape[1], np.float32))
-    optimizer = Adam(
-        LEARNING_RATE, beta1=BETA_1, beta2=BETA_2, eps=EPSILON, L2=0.0, grad_clip=0.0
-    )
+    optimizer = Adam(LEARNING_RATE, beta1=BETA_1, beta2=BETA_2, eps=EPSILON, L2=0.0, grad_clip=0.0)
     ops = NumpyOps()
 
     def step(x: Any, y: Any) -> Any:

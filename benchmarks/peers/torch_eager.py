@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import torch
 
+from benchmarks import mnist
 from benchmarks.work import BETA_1, BETA_2, EPSILON, LEARNING_RATE, Contestant, Work
 
 
@@ -40,3 +42,38 @@ def build(work: Work, batch: int, compiled: Callable[[Any], Any] = lambda f: f) 
 
     data = [(torch.from_numpy(x), torch.from_numpy(y)) for x, y in work.data(batch)]
     return Contestant(step, infer, data)
+
+
+class Training:
+    """MNIST in PyTorch's usual loop, with a `DataLoader`."""
+
+    def __init__(self, seed: int) -> None:
+        torch.manual_seed(seed)
+        X, y, *test = map(torch.from_numpy, mnist.read())
+        self.test = test
+        data = torch.utils.data.TensorDataset(X, y)
+        self.loader = torch.utils.data.DataLoader(data, batch_size=mnist.BATCH, shuffle=True)
+        layers: list[Any] = []
+        for n, m in pairwise(mnist.SIZES):
+            layers += [torch.nn.Linear(n, m), torch.nn.ReLU()]
+        self.model = torch.nn.Sequential(*layers[:-1])
+        self.criterion = torch.nn.CrossEntropyLoss()
+        self.optimizer = torch.optim.Adam(self.model.parameters(), mnist.LEARNING_RATE, fused=True)
+
+    def epoch(self) -> None:
+        """Train on all images once."""
+        self.model.train()
+        total = torch.zeros(())
+        for x, y in self.loader:
+            self.optimizer.zero_grad()
+            loss = self.criterion(self.model(x), y)
+            loss.backward()
+            self.optimizer.step()
+            total += loss.detach() * len(x)
+
+    def accuracy(self) -> float:
+        """On the test images."""
+        X, y = self.test
+        self.model.eval()
+        with torch.inference_mode():
+            return (self.model(X).argmax(dim=1) == y).float().mean().item()

@@ -39,7 +39,6 @@ def for_numpy() -> ModuleType:
         try:
             from nnfs_xp.kernels import numba
 
-            numba.prepare("float32")
             return numba
         except Exception as error:  # Numba that does not fit NumPy raises ImportError and others
             missing = isinstance(error, ModuleNotFoundError) and error.name == "numba"

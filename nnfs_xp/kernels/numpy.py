@@ -7,17 +7,51 @@ the optimizers go through their arrays in blocks that stay in the processor's ca
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from nnfs_xp.kernels import standard
-from nnfs_xp.kernels.standard import *  # noqa: F403 # what follows replaces a part of them
+from nnfs_xp.kernels.standard import (
+    batch_norm,
+    batch_norm_backward,
+    layer_norm,
+    layer_norm_backward,
+    prepare,
+)
 from nnfs_xp.kernels.standard.random import BITS, Keys
 
-Array = np.ndarray[Any, Any]
+__all__ = [
+    "adagrad",
+    "adam",
+    "amsgrad",
+    "average",
+    "batch_norm",
+    "batch_norm_backward",
+    "bias_relu",
+    "corrected",
+    "dropout",
+    "dropout_backward",
+    "flat_zeros",
+    "keep_memory",
+    "layer_norm",
+    "layer_norm_backward",
+    "lion",
+    "matmul_into",
+    "momentum",
+    "prepare",
+    "random_bits",
+    "relu_backward",
+    "relu_backward_biases",
+    "rmsprop",
+    "sgd",
+    "softmax_cross_entropy",
+]
 
-_INTEGERS = {np.dtype(np.float32): np.int32, np.dtype(np.float64): np.int64}
+Array: TypeAlias = Any
+"""A NumPy array."""
+
+_INTEGERS: dict[Any, Any] = {np.dtype(np.float32): np.int32, np.dtype(np.float64): np.int64}
 
 _BLOCK = 16384
 """Elements of a block: with the state of an optimizer some 300 kB in float32."""
@@ -39,28 +73,23 @@ def keep_memory() -> None:
 
 
 def flat_zeros(xp: Any, size: int, dtype: Any, device: Any, place: int) -> Array:
-    del xp, device
     n_bytes = size * np.dtype(dtype).itemsize
     room = np.zeros(n_bytes + 2 * _PAGE, np.uint8)
     start = -room.ctypes.data % _PAGE + place * _STAGGER % _PAGE
-    array: Array = room[start : start + n_bytes].view(dtype)
-    return array
+    return room[start : start + n_bytes].view(dtype)
 
 
 def matmul_into(xp: Any, a: Array, b: Array, out: Array) -> None:
-    del xp
     # NumPy hands no product of a column and a row to the BLAS, and its own loop is slow.
     (np.multiply if a.shape[1] == 1 else np.matmul)(a, b, out=out)
 
 
 def bias_relu(xp: Any, products: Array, biases: Array) -> Array:
-    del xp
     products += biases
     return np.maximum(products, 0.0, out=products)
 
 
 def relu_backward(xp: Any, dvalues: Array, output: Array) -> Array:
-    del xp
     return _selected(output > 0, dvalues)
 
 
@@ -100,7 +129,6 @@ def softmax_cross_entropy(
 
 
 def random_bits(xp: Any, shape: tuple[int, ...], keys: Keys, device: Any) -> Array:
-    del xp, device
     return _hash(shape, keys).astype(np.int64)
 
 
@@ -121,13 +149,11 @@ def _hash(shape: tuple[int, ...], keys: Keys) -> Array:
 def dropout(
     xp: Any, inputs: Array, threshold: int, scale: float, keys: Keys, device: Any
 ) -> tuple[Array, Array]:
-    del device
     kept = _hash(inputs.shape, keys) >= threshold
     return dropout_backward(xp, inputs, kept, scale), kept
 
 
 def dropout_backward(xp: Any, dvalues: Array, kept: Array, scale: float) -> Array:
-    del xp
     dinputs = _selected(kept, dvalues)
     dinputs *= scale
     return dinputs
@@ -143,7 +169,6 @@ def _blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
 
 
 def sgd(xp: Any, values: Array, g: Array, rate: float) -> None:
-    del xp
     for w, dw, step in _blocks(values, g):
         np.multiply(dw, rate, out=step)
         w -= step
@@ -157,7 +182,6 @@ def momentum(
 
 
 def adagrad(xp: Any, values: Array, g: Array, c: Array, rate: float, epsilon: float) -> None:
-    del xp
     for w, dw, a, step in _blocks(values, g, c):
         np.multiply(dw, dw, out=step)
         a += step
@@ -167,7 +191,6 @@ def adagrad(xp: Any, values: Array, g: Array, c: Array, rate: float, epsilon: fl
 def rmsprop(
     xp: Any, values: Array, g: Array, c: Array, rate: float, rho: float, epsilon: float
 ) -> None:
-    del xp
     for w, dw, a, step in _blocks(values, g, c):
         _add_squares(a, dw, rho, step)
         _divided(w, dw, a, rate, epsilon, step)
@@ -185,7 +208,6 @@ def adam(
     beta_2: float,
     epsilon: float,
 ) -> None:
-    del xp
     rate, epsilon = corrected(t, rate, beta_1, beta_2, epsilon)
     for w, dw, p, a, step in _blocks(values, g, m, c):
         _add_gradients(p, dw, beta_1, step)
@@ -206,7 +228,6 @@ def amsgrad(
     beta_2: float,
     epsilon: float,
 ) -> None:
-    del xp
     rate, epsilon = corrected(t, rate, beta_1, beta_2, epsilon)
     for w, dw, p, a, most, step in _blocks(values, g, m, c, largest):
         _add_gradients(p, dw, beta_1, step)
@@ -258,6 +279,5 @@ def lion(
 
 
 def average(xp: Any, averages: Array, values: Array, decay: float) -> None:
-    del xp
     for a, w, room in _blocks(averages, values):
         _add_gradients(a, w, decay, room)

@@ -135,7 +135,7 @@ class Dense(Layer):
     def add_penalties(self) -> None:
         """Add the gradients of the penalties to those of the parameters."""
         for values, gradient, l1, l2 in self._penalties():
-            gradient += l1 * xp.sign(values)
+            gradient += l1 * self.xp.sign(values)
             gradient += 2 * l2 * values
 
     def regularization_loss(self) -> Array | None:

@@ -21,7 +21,7 @@ class _Dropping(StochasticLayer):
     @property
     def threshold(self) -> int:
         """What random bits are below with probability rate: those elements are dropped."""
-        return round(self.rate * 2**BITS)
+        return round(self.rate * 2.0**BITS)
 
     def config(self) -> dict[str, Any]:
         return {"rate": self.rate}

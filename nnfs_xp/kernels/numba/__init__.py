@@ -5,8 +5,6 @@ Arguments that they are not compiled for, such as arrays that are not contiguous
 work on all cores for a while, a second thread came late wherever it was measured.
 """
 
-from nnfs_xp.kernels.numpy import *  # isort: skip # noqa: F403 # the rest replaces these
-
 from nnfs_xp.kernels.numba.compilation import prepare
 from nnfs_xp.kernels.numba.layers import bias_relu, relu_backward, relu_backward_biases
 from nnfs_xp.kernels.numba.losses import softmax_cross_entropy
@@ -27,3 +25,31 @@ from nnfs_xp.kernels.numba.updates import (
     rmsprop,
     sgd,
 )
+from nnfs_xp.kernels.numpy import flat_zeros, matmul_into
+
+__all__ = [
+    "adagrad",
+    "adam",
+    "amsgrad",
+    "average",
+    "batch_norm",
+    "batch_norm_backward",
+    "bias_relu",
+    "dropout",
+    "dropout_backward",
+    "flat_zeros",
+    "layer_norm",
+    "layer_norm_backward",
+    "lion",
+    "matmul_into",
+    "momentum",
+    "prepare",
+    "random_bits",
+    "relu_backward",
+    "relu_backward_biases",
+    "rmsprop",
+    "sgd",
+    "softmax_cross_entropy",
+]
+
+prepare("float32")  # until then a kernel would be compiled for whatever it is called with

@@ -67,20 +67,26 @@ def prepare(dtype: str) -> None:
     with _lock:
         if dtype in _prepared:
             return
-        begin = time.perf_counter()
+        begin, misses = time.perf_counter(), sum(map(_misses, _kernels))
         for kernel, signature in _kernels:
             kernel.disable_compile(False)
             kernel.compile(tuple(_TYPES[each](_FLOATING[dtype]) for each in signature))
             kernel.disable_compile()
         _prepared.add(dtype)
-    hits = sum(sum(kernel.stats.cache_hits.values()) > 0 for kernel, _ in _kernels)
-    _log.info(
-        "kernels of Numba for %s: %d, %d of them from the disk, ready in %.1f s",
+        new = sum(map(_misses, _kernels)) - misses
+    _log.log(
+        logging.INFO if new else logging.DEBUG,
+        "kernels for %s ready in %.1f s, %d of %d newly compiled",
         dtype,
-        len(_kernels),
-        hits,
         time.perf_counter() - begin,
+        new,
+        len(_kernels),
     )
+
+
+def _misses(kernel: tuple[Any, tuple[str, ...]]) -> int:
+    """How often it was not found on the disk."""
+    return sum(kernel[0].stats.cache_misses.values())
 
 
 def or_numpy(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from nnfs_xp.kernels.numba.compilation import compiled, or_numpy
-
-Array = np.ndarray[Any, Any]
+from nnfs_xp.kernels.numpy import Array
 
 
 @compiled("F2", "F2")

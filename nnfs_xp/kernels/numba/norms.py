@@ -8,8 +8,7 @@ import numpy as np
 from numba import njit
 
 from nnfs_xp.kernels.numba.compilation import compiled, or_numpy
-
-Array = np.ndarray[Any, Any]
+from nnfs_xp.kernels.numpy import Array
 
 
 @njit(inline="always")

@@ -9,9 +9,8 @@ import numpy as np
 from numba import njit
 
 from nnfs_xp.kernels.numba.compilation import compiled, or_numpy
+from nnfs_xp.kernels.numpy import Array
 from nnfs_xp.kernels.standard.random import BITS, Keys
-
-Array = np.ndarray[Any, Any]
 
 
 @njit(inline="always")
@@ -35,7 +34,6 @@ def _random_bits(bits: Array, key_0: int, key_1: int) -> None:
 
 
 def random_bits(xp: Any, shape: tuple[int, ...], keys: Keys, device: Any) -> Array:
-    del xp, device
     bits = np.empty(prod(shape), np.int64)
     _random_bits(bits, *keys)
     return bits.reshape(shape)

@@ -8,8 +8,7 @@ import numpy as np
 
 from nnfs_xp.kernels import numpy
 from nnfs_xp.kernels.numba.compilation import compiled, or_numpy
-
-Array = np.ndarray[Any, Any]
+from nnfs_xp.kernels.numpy import Array
 
 # The numbers that a kernel takes are worked out in float64 before: 1 - 0.999 in float32 would be
 # off by a hundred eps.

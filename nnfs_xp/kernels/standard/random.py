@@ -32,9 +32,7 @@ def stream_keys(seed: int, stream: int, step: int) -> Keys:
     return state & _MASK_32, state >> 32
 
 
-def random_bits(
-    xp: Namespace, shape: tuple[int, ...], keys: Keys, device: Device
-) -> Array:
+def random_bits(xp: Namespace, shape: tuple[int, ...], keys: Keys, device: Device) -> Array:
     """Random integers in [0, 2**24), one an element: a hash of the keys and the element's index.
 
     The same keys give the same integers on every backend. The hash is two rounds of

@@ -63,7 +63,7 @@ def adam(
     beta_2: float,
     epsilon: float,
 ) -> None:
-    """Adam's step number t = 1, 2, …
+    """Adam's step of number t, from 1 on.
 
     m = beta_1 * m + (1 - beta_1) * g; c = beta_2 * c + (1 - beta_2) * g**2;
     values -= rate / (1 - beta_1**t) * m / (sqrt(c / (1 - beta_2**t)) + epsilon).
@@ -110,7 +110,7 @@ def _descend(
 def lion(
     xp: Namespace, values: Array, g: Array, m: Array, rate: float, beta_1: float, beta_2: float
 ) -> None:
-    """Values -= rate * sign(beta_1 * m + (1 - beta_1) * g), then m = beta_2 * m + (1 - beta_2) * g."""
+    """Values -= rate * sign(beta_1 * m + (1 - beta_1) * g); m = beta_2 * m + (1 - beta_2) * g."""
     direction = xp.sign(beta_1 * m + (1 - beta_1) * g)
     m *= beta_2
     m += (1 - beta_2) * g

@@ -1,0 +1,68 @@
+"""Time from the start of the process to a test accuracy of 98 % on MNIST.
+
+Usage: python -m benchmarks goal [--rounds 5] [--peers torch_eager]
+
+The network, batch size and optimizer of the benchmark `epoch`; the test images are looked at after
+each epoch. Imports, reading the files and compiling count. Each round has another seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import subprocess
+import sys
+import time
+from statistics import median
+
+from benchmarks.contest import OURS
+from benchmarks.machine import describe_run
+
+GOAL, MOST = 0.98, 30
+
+
+def reach(peer: str, seed: int) -> int:
+    """The epochs that it takes."""
+    training = importlib.import_module(f"benchmarks.peers.{peer}").Training(seed)
+    for epoch in range(1, MOST + 1):
+        training.epoch()
+        if training.accuracy() >= GOAL:
+            return epoch
+    raise SystemExit(f"{peer} has not reached {GOAL} after {MOST} epochs")
+
+
+def main() -> None:
+    """Measure in turn and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks goal")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--peers", default="torch_eager")
+    parser.add_argument("--reach", help=argparse.SUPPRESS)
+    parser.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.reach:
+        print(reach(options.reach, options.seed))
+        return
+    peers = [OURS, *options.peers.split(",")]
+    times: dict[str, list[float]] = {peer: [] for peer in peers}
+    epochs: dict[str, list[int]] = {peer: [] for peer in peers}
+    for number in range(options.rounds):
+        for peer in peers if number % 2 else reversed(peers):
+            command = [sys.executable, "-m", "benchmarks.goal", "--reach", peer]
+            begin = time.perf_counter()
+            run = subprocess.run(
+                [*command, "--seed", str(number)],
+                stdout=subprocess.PIPE,
+                text=True,
+                check=True,
+            )
+            times[peer].append(time.perf_counter() - begin)
+            epochs[peer].append(int(run.stdout))
+    print(f"{describe_run()}; {options.rounds} rounds\n")
+    print("| peer | s to 98 % | epochs | nnfs_xp takes of it |\n|---|---|---|---|")
+    for peer in peers:
+        ratio = median(a / b for a, b in zip(times[OURS], times[peer], strict=True))
+        print(f"| {peer} | {median(times[peer]):.1f} | {epochs[peer]} | {ratio:.2f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""Time of training steps and forward passes, here and in the peers that are installed.
+
+Usage: python -m benchmarks steps [--works a,b] [--batches 1,128] [--peers nnfs_xp,torch_eager]
+[--kinds step,infer] [--rounds 15] [--seconds 0.1] [--out build/benchmarks]
+
+Works: (a) 784-512-512-10, (b) 64-32-10, (c) eight layers of 1024, (d) 32-64-64-1, a regression;
+ReLU, Adam, float32. Each peer runs in its own process; in every round each takes a turn of so many
+seconds, a quarter as long for warming up before it. The losses of the first steps are compared. A
+ratio is that of our time to the peer's in one round; the median over the rounds is reported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from benchmarks.contest import OURS, PEERS, Peer, compare, installed, take_turns
+from benchmarks.machine import describe_run
+from benchmarks.work import BATCHES, WORKS
+
+
+def main() -> None:
+    """Measure, print a table, and leave the figures and a picture."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks steps")
+    parser.add_argument("--works", default=",".join(WORKS))
+    parser.add_argument("--batches", default=",".join(map(str, BATCHES)))
+    parser.add_argument("--peers", default=",".join(PEERS))
+    parser.add_argument("--kinds", default="step,infer")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--seconds", type=float, default=0.1)
+    parser.add_argument("--out", type=Path, default=Path("build/benchmarks"))
+    options = parser.parse_args()
+    names = list(dict.fromkeys([OURS, *options.peers.split(",")]))
+    rows: list[dict[str, Any]] = []
+    title = describe_run()
+    print(f"{title}; {options.rounds} rounds\n")
+    with ExitStack() as stack:
+        peers = installed(names, stack)
+        print(heading(kept := [peer.name for peer in peers]))
+        for work in options.works.split(","):
+            for batch in map(int, options.batches.split(",")):
+                begin(peers, work, batch)
+                for kind in options.kinds.split(","):
+                    found = compare(measure(peers, kind, options.rounds, options.seconds))
+                    rows.append({"work": work, "batch": batch, "kind": kind, "peers": found})
+                    print(line(rows[-1], kept), flush=True)
+    options.out.mkdir(parents=True, exist_ok=True)
+    content = {"machine": title, "rounds": options.rounds, "rows": rows}
+    (options.out / "steps.json").write_text(json.dumps(content, indent=1))
+    draw(rows, options.out / "steps.png")
+
+
+def begin(peers: list[Peer], work: str, batch: int) -> None:
+    """Have all build the work, and see that all compute the same."""
+    losses = {}
+    for peer in peers:
+        peer.ask("build", work, batch)
+        losses[peer.name] = peer.ask("losses", 3)
+    expected = losses[OURS]
+    for name, found in losses.items():
+        same = all(math.isclose(a, b, rel_tol=1e-3) for a, b in zip(found, expected, strict=True))
+        if name != "floor" and not same:
+            raise SystemExit(f"{name} computes something else: {found}, not {expected}")
+
+
+def measure(peers: list[Peer], kind: str, rounds: int, seconds: float) -> dict[str, list[float]]:
+    """Seconds for one call, by peer and round."""
+    counts = {}
+    for peer in peers:
+        peer.ask(kind, 3)
+        counts[peer.name] = max(2, math.ceil(seconds / (peer.ask(kind, 3) / 3)))
+
+    def turn(peer: Peer) -> float:
+        count = counts[peer.name]
+        peer.ask(kind, max(1, count // 4))
+        taken: float = peer.ask(kind, count)
+        return taken / count
+
+    return take_turns(peers, rounds, turn)
+
+
+def heading(names: list[str]) -> str:
+    """The first lines of the table."""
+    columns = ["work", "batch", "", "ms", *(f"of {name}" for name in names if name != OURS)]
+    return f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}"
+
+
+def line(row: dict[str, Any], names: list[str]) -> str:
+    """A line of the table."""
+    found = row["peers"]
+    own = 1000 * found[OURS]["median"]
+    cells = [row["work"], str(row["batch"]), row["kind"], f"{own:.3g}"]
+    cells += [f"{found[name]['ratio']:.2f}" for name in names if name != OURS]
+    return f"| {' | '.join(cells)} |"
+
+
+def draw(rows: list[dict[str, Any]], path: Path) -> None:
+    """A picture of the ratios of the training steps, a panel for each work."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    steps = [row for row in rows if row["kind"] == "step"]
+    works = list(dict.fromkeys(row["work"] for row in steps))
+    if not works:
+        return
+    figure, axes = plt.subplots(
+        1, len(works), figsize=(3.4 * len(works), 3.6), sharey=True, squeeze=False
+    )
+    for axis, work in zip(axes[0], works, strict=True):
+        of_work = [row for row in steps if row["work"] == work]
+        batches = [str(row["batch"]) for row in of_work]
+        for number, name in enumerate(PEERS):
+            if name == OURS or any(name not in row["peers"] for row in of_work):
+                continue
+            ratios = [1 / row["peers"][name]["ratio"] for row in of_work]
+            axis.plot(batches, ratios, "o-", label=name, color=f"C{number}", markersize=4)
+        axis.axhline(1, color="black", linewidth=1)
+        axis.set(title="-".join(map(str, WORKS[work].sizes)), xlabel="batch", yscale="log")
+        axis.title.set_fontsize(9)
+    axes[0, 0].set_ylabel("time of a step, nnfs_xp = 1")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    figure.set_layout_engine("constrained")
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    main()

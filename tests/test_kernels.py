@@ -1,0 +1,452 @@
+"""Each faster kernel does what its twin in `nnfs_xp.kernels.standard` does."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import array_api_compat.numpy as xp
+import numpy as np
+import pytest
+
+import nnfs_xp as nn
+from nnfs_xp import kernels
+from nnfs_xp.errors import BackendError
+from nnfs_xp.kernels import numba, numpy, standard
+
+SETS = {"numpy": numpy, "numba": numba}
+
+SHAPES = [(1, 1), (1, 7), (7, 1), (3, 16), (64, 5), (65, 130), (200, 33)]
+"""One row, one column, and sizes that fill neither blocks nor vectors."""
+
+KEYS = standard.stream_keys(3, 1, 4)
+FLAT = [1, 15, 1000, 16384, 40000]
+
+
+def normal(*shape, seed=0):
+    return np.random.default_rng([seed, *shape]).standard_normal(shape)
+
+
+# For each kernel: arguments behind xp, as a function of (rows, columns), arrays in float64.
+LAYERS = {
+    "bias_relu": lambda n, k: (normal(n, k), normal(1, k)),
+    "relu_backward": lambda n, k: (normal(n, k), np.maximum(normal(n, k, seed=1), 0)),
+    "relu_backward_biases": lambda n, k: (
+        normal(n, k),
+        np.maximum(normal(n, k, seed=1), 0),
+        normal(1, k),
+    ),
+    "matmul_into": lambda n, k: (normal(n, 3).T, normal(n, k, seed=1), normal(3, k)),
+    "softmax_cross_entropy": lambda n, k: (normal(n, k) * 3, np.arange(n) % k, 0.0),
+    "batch_norm": lambda n, k: (normal(n, k) + 3, normal(1, k), normal(1, k, seed=1), 1e-3),
+    "batch_norm_backward": lambda n, k: (
+        normal(n, k),
+        normal(n, k, seed=1),
+        normal(1, k),
+        normal(1, k, seed=1),
+        normal(1, k, seed=2),
+    ),
+    "layer_norm": lambda n, k: (normal(n, k) + 3, normal(1, k), normal(1, k, seed=1), 1e-3),
+    "layer_norm_backward": lambda n, k: (
+        normal(n, k),
+        normal(n, k, seed=1),
+        normal(n, 1),
+        normal(1, k),
+        normal(1, k, seed=1),
+        normal(1, k, seed=2),
+    ),
+    "dropout": lambda n, k: (normal(n, k), 2**23, 2.0, KEYS, "cpu"),
+    "dropout_backward": lambda n, k: (normal(n, k), normal(n, k, seed=1) > 0, 2.0),
+}
+
+
+def state(size, n=1):
+    """Values, gradients, and what a state of squares holds."""
+    return normal(size), normal(size, seed=1), *(normal(size, seed=2 + i) ** 2 for i in range(n))
+
+
+UPDATES = {
+    "sgd": lambda size: (*state(size, 0), 0.1),
+    "momentum": lambda size: (*state(size), 0.1, 0.9, False),
+    "momentum, nesterov": lambda size: (*state(size), 0.1, 0.9, True),
+    "adagrad": lambda size: (*state(size), 0.1, 1e-7),
+    "rmsprop": lambda size: (*state(size), 0.1, 0.9, 1e-7),
+    "adam": lambda size: (*state(size, 2), 1, 0.1, 0.9, 0.999, 1e-7),
+    "adam, later": lambda size: (*state(size, 2), 1000, 0.1, 0.9, 0.999, 1e-7),
+    "amsgrad": lambda size: (*state(size, 3), 5, 0.1, 0.9, 0.999, 1e-7),
+    "lion": lambda size: (*state(size), 0.1, 0.9, 0.99),
+    "average": lambda size: (normal(size), normal(size, seed=1), 0.9),
+}
+
+SHARED = {"erf", "log_softmax", "sigmoid", "softmax", "stream_keys", "BITS"}
+"""Of these there is one for all backends."""
+
+
+def cast(arguments, dtype, change=lambda a: a):
+    """Copies of the arguments, floating arrays in the dtype."""
+    return [
+        change(np.array(a, dtype if a.dtype.kind == "f" else None))
+        if isinstance(a, np.ndarray)
+        else a
+        for a in arguments
+    ]
+
+
+def arrays(result):
+    return [] if result is None else list(result) if isinstance(result, tuple) else [result]
+
+
+def outcome(function, arguments):
+    """What it returns, and then its arguments as it leaves them."""
+    results = arrays(function(xp, *arguments))
+    kept = [a for a in arguments if isinstance(a, np.ndarray)]
+    if function.__name__ == "bias_relu":
+        kept = kept[1:]  # it may do with the products what it likes
+    return results + kept
+
+
+def agree(found, expected, dtype, factor=32):
+    assert len(found) == len(expected) > 0
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == other.dtype
+        assert one.shape == other.shape
+        scale = np.nanmax(np.abs(np.where(np.isfinite(other), other, 0)), initial=1e-30)
+        np.testing.assert_allclose(
+            one, other, rtol=factor * np.finfo(dtype).eps, atol=factor * np.finfo(dtype).eps * scale
+        )
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request):
+    return request.param
+
+
+@pytest.fixture(params=SETS)
+def kernel_set(request):
+    return SETS[request.param]
+
+
+def test_every_kernel_has_a_row():
+    names = {name.partition(",")[0] for name in (*LAYERS, *UPDATES)}
+    assert names | {"random_bits", "flat_zeros", "prepare"} == set(numba.__all__)
+    assert set(numba.__all__) | SHARED == set(standard.__all__)
+    for kernel_set in SETS.values():
+        for name in numba.__all__:
+            mine = list(inspect.signature(getattr(kernel_set, name)).parameters)
+            assert mine == list(inspect.signature(getattr(standard, name)).parameters)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers(kernel_set, name, shape, dtype):
+    function = getattr(kernel_set, name)
+    arguments = LAYERS[name](*shape)
+    expected = outcome(getattr(standard, name), cast(arguments, dtype))
+    agree(outcome(function, cast(arguments, dtype)), expected, dtype)
+
+
+@pytest.mark.parametrize("size", FLAT)
+@pytest.mark.parametrize("case", UPDATES)
+def test_updates(kernel_set, case, size, dtype):
+    name, arguments = case.partition(",")[0], UPDATES[case](size)
+    expected = outcome(getattr(standard, name), cast(arguments, dtype))
+    agree(outcome(getattr(kernel_set, name), cast(arguments, dtype)), expected, dtype)
+
+
+@pytest.mark.parametrize("name", [*LAYERS, *UPDATES])
+def test_numba_compiles_what_training_needs(name, dtype):
+    function = getattr(numba, name.partition(",")[0])
+    if function.__name__ == "matmul_into":
+        assert function is numpy.matmul_into
+        return
+    numba.prepare(dtype)
+    arguments = LAYERS[name](8, 5) if name in LAYERS else UPDATES[name](40)
+    function.__wrapped__(xp, *cast(arguments, dtype))  # without a twin to help
+
+
+def strided(a):
+    wide = np.empty((*a.shape[:-1], 2 * a.shape[-1]), a.dtype)
+    wide[..., ::2] = a
+    return wide[..., ::2]
+
+
+def read_only(a):
+    a.flags.writeable = False
+    return a
+
+
+@pytest.mark.parametrize("layout", [np.asfortranarray, strided], ids=["Fortran", "strided"])
+@pytest.mark.parametrize("name", [*LAYERS, *UPDATES])
+def test_arrays_that_are_not_contiguous(kernel_set, name, layout, dtype):
+    arguments = LAYERS[name](13, 6) if name in LAYERS else UPDATES[name](40)
+    name = name.partition(",")[0]
+    expected = outcome(getattr(standard, name), cast(arguments, dtype))
+    found = outcome(getattr(kernel_set, name), cast(arguments, dtype, layout))
+    agree(found, expected, dtype)
+
+
+@pytest.mark.parametrize("name", ["relu_backward", "dropout", "softmax_cross_entropy"])
+def test_arrays_that_cannot_be_written_to(kernel_set, name, dtype):
+    arguments = LAYERS[name](13, 6)
+    expected = outcome(getattr(standard, name), cast(arguments, dtype))
+    agree(outcome(getattr(kernel_set, name), cast(arguments, dtype, read_only)), expected, dtype)
+
+
+FLOATS = [
+    (name, which)
+    for name, make in [*LAYERS.items(), *UPDATES.items()]
+    for which, a in enumerate((make(9, 6) if name in LAYERS else make(40))[:2])
+    if isinstance(a, np.ndarray) and a.dtype.kind == "f"
+]
+"""The floating arrays among the first two arguments of each kernel."""
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(("name", "which"), FLOATS)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_nan_and_infinity(kernel_set, name, which, bad, dtype):
+    arguments = LAYERS[name](9, 6) if name in LAYERS else UPDATES[name](40)
+    arguments[which].reshape(-1)[2] = bad
+    if arguments[which].size > 30:
+        arguments[which].reshape(-1)[30] = bad
+    name = name.partition(",")[0]
+    expected = outcome(getattr(standard, name), cast(arguments, dtype))
+    agree(outcome(getattr(kernel_set, name), cast(arguments, dtype)), expected, dtype)
+
+
+@pytest.mark.parametrize("label", [-1, 3, 2**40, -(2**40)])
+def test_a_label_that_is_no_class(kernel_set, label, dtype):
+    logits = normal(4, 3).astype(dtype)
+    labels = np.array([0, label, 2, 1])
+    losses, dinputs = kernel_set.softmax_cross_entropy(xp, logits, labels, 0.0)
+    np.testing.assert_array_equal(np.isnan(losses), [False, True, False, False])
+    np.testing.assert_array_equal(np.isnan(dinputs).all(axis=1), [False, True, False, False])
+
+
+@pytest.mark.parametrize("targets", ["rows", "int32", "smoothed"])
+def test_other_targets(kernel_set, targets, dtype):
+    logits, labels = normal(7, 5).astype(dtype), np.arange(7) % 5
+    y = {"rows": np.eye(5, dtype=dtype)[labels], "int32": labels.astype(np.int32)}
+    arguments = logits, y.get(targets, labels), 0.1 if targets == "smoothed" else 0.0
+    expected = outcome(standard.softmax_cross_entropy, cast(arguments, dtype))
+    agree(outcome(kernel_set.softmax_cross_entropy, cast(arguments, dtype)), expected, dtype)
+
+
+def test_a_class_that_is_ruled_out(kernel_set, dtype):
+    logits = np.array([[0.0, -np.inf, 1.0], [-np.inf, 2.0, -np.inf]], dtype)
+    losses, dinputs = kernel_set.softmax_cross_entropy(xp, logits, np.array([2, 1]), 0.0)
+    np.testing.assert_allclose(losses, [np.log1p(np.exp(-1)), 0], rtol=1e-6)
+    assert dinputs[0, 1] == dinputs[1, 0] == dinputs[1, 2] == 0
+
+
+@pytest.mark.parametrize("size", [1, 2**16 + 3])
+def test_random_bits_are_the_same_bits(kernel_set, size):
+    expected = standard.random_bits(xp, (size,), KEYS, "cpu")
+    found = kernel_set.random_bits(xp, (size,), KEYS, "cpu")
+    np.testing.assert_array_equal(found, expected)
+    assert found.dtype == np.int64
+
+
+def test_masks_are_the_same_masks(kernel_set, dtype):
+    inputs = np.ones((37, 53), dtype)
+    for shape in ((37, 53), (37 * 53,), (1, 37, 53)):
+        _, expected = standard.dropout(xp, inputs.reshape(shape), 2**22, 2.0, KEYS, "cpu")
+        _, kept = kernel_set.dropout(xp, inputs.reshape(shape), 2**22, 2.0, KEYS, "cpu")
+        np.testing.assert_array_equal(kept, expected)
+
+
+SUMS = {  # for each kernel with sums over a long batch: arguments, and the sums among what it gives
+    "relu_backward_biases": (
+        lambda n: (normal(n, 4) + 1, np.ones((n, 4)), np.zeros((1, 4))),
+        lambda given: given[-1],
+    ),
+    "batch_norm": (
+        lambda n: (normal(n, 4) + 100, np.ones((1, 4)), np.zeros((1, 4)), 1e-5),
+        lambda given: given[4],
+    ),
+    "batch_norm_backward": (
+        lambda n: (normal(n, 4) + 1, normal(n, 4, seed=1), *(np.ones((1, 4)),) * 3),
+        lambda given: np.concatenate(given[-2:]),
+    ),
+    "layer_norm": (
+        lambda n: (normal(2, n) + 100, np.ones((1, n)), np.zeros((1, n)), 1e-5),
+        lambda given: given[2],
+    ),
+    "softmax_cross_entropy": (
+        lambda n: (normal(2, n), np.array([0, 1]), 0.0),
+        lambda given: given[0],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SUMS)
+def test_sums_are_as_exact_as_the_standards(kernel_set, name):
+    arguments, sums = SUMS[name]
+    given = arguments(30_000)
+    exact = sums(outcome(getattr(standard, name), cast(given, "float64")))
+
+    def error(functions):
+        found = sums(outcome(getattr(functions, name), cast(given, "float32")))
+        return np.max(np.abs(found - exact) / np.abs(exact))
+
+    eps = np.finfo("float32").eps
+    assert error(kernel_set) <= max(1.5 * error(standard), 2 * eps)
+
+
+@pytest.mark.parametrize("size", [1, 5000])
+def test_flat_arrays_start_where_vectors_do(kernel_set, size, dtype):
+    places = [kernel_set.flat_zeros(xp, size, dtype, "cpu", place) for place in range(4)]
+    for array in places:
+        assert array.shape == (size,)
+        assert array.dtype == dtype
+        assert array.flags.c_contiguous
+        assert array.flags.writeable
+        assert not array.any()
+        assert array.ctypes.data % 64 == 0
+    assert len({array.ctypes.data % 4096 for array in places}) == 4
+
+
+def train(**settings):
+    """A little of everything that has kernels; the weights and losses of some steps."""
+    X, y = nn.data.spiral_data(samples=50, classes=3, seed=0)
+    model = nn.Sequential(
+        nn.Dense(2, 32),
+        nn.ReLU(),
+        nn.BatchNorm(32),
+        nn.Dropout(0.1),
+        nn.Dense(32, 16),
+        nn.LayerNorm(16),
+        nn.ReLU(),
+        nn.Dense(16, 3),
+        seed=0,
+    )
+    optimizer = nn.Adam(0.01, average_decay=0.9, **settings)
+    loss = nn.SoftmaxCategoricalCrossentropy()
+    trainer = nn.Trainer(model, loss, optimizer, backend="numpy")
+    history = trainer.fit(X, y, epochs=3, batch_size=20, progress=False)
+    return history["loss"], nn.to_numpy(model.flat.values)
+
+
+@pytest.mark.parametrize("functions", [standard, numpy, numba], ids=["standard", "numpy", "numba"])
+def test_training_takes_the_same_course(monkeypatch, functions):
+    backend = nn.get_backend("numpy")
+    monkeypatch.setitem(vars(backend), "kernels", standard)
+    expected, weights = train()
+    monkeypatch.setitem(vars(backend), "kernels", functions)
+    losses, found = train()
+    np.testing.assert_allclose(losses, expected, rtol=1e-4)
+    np.testing.assert_allclose(found, weights, rtol=1e-2, atol=1e-3)
+    again = train()
+    assert again[0] == losses
+    np.testing.assert_array_equal(again[1], found)
+
+
+def test_a_fused_pair_leaves_on_its_layers_what_they_would_have():
+    layers = nn.Dense(5, 4, seed=0), nn.ReLU()
+    x, dvalues = normal(7, 5).astype("float32"), normal(7, 4, seed=1).astype("float32")
+    outputs = layers[1].forward(layers[0].forward(x, training=True), training=True)
+    dinputs = layers[0].backward(layers[1].backward(dvalues))
+    expected = [outputs, dinputs, layers[1].dinputs, layers[0].dweights, layers[0].dbiases]
+    expected = [array.copy() for array in expected]
+    model = nn.Sequential(*layers)
+    found = [model.forward(x, training=True), model.backward(dvalues)]
+    found += [layers[1].dinputs, layers[0].dweights, layers[0].dbiases]
+    agree(found, expected, "float32")
+    with pytest.raises(nn.errors.ShapeError, match="`dvalues` must have the shape"):
+        model.backward(dvalues[:3])
+
+
+def test_a_shape_is_named_by_the_fused_pair_too():
+    model = nn.Sequential(nn.Dense(5, 4, seed=0), nn.ReLU())
+    with pytest.raises(nn.errors.ShapeError, match=r"\(batch, 5\); got \(5, 3\)"):
+        model.forward(np.zeros((5, 3), "float32"))
+    with pytest.raises(nn.errors.NotReadyError):
+        model.backward(np.zeros((5, 4), "float32"))
+
+
+@pytest.mark.parametrize(
+    ("name", "functions"),
+    [("", numba), ("numba", numba), ("numpy", numpy), ("standard", standard)],
+)
+def test_the_environment_chooses(monkeypatch, name, functions):
+    monkeypatch.setenv(kernels.ENVIRONMENT, name)
+    assert kernels.for_numpy() is functions
+
+
+def test_an_unknown_set_is_refused(monkeypatch):
+    monkeypatch.setenv(kernels.ENVIRONMENT, "fortran")
+    with pytest.raises(BackendError, match="'numba', 'numpy', 'standard' or empty; got 'fortran'"):
+        kernels.for_numpy()
+
+
+def test_without_numba(monkeypatch, caplog):
+    monkeypatch.delenv(kernels.ENVIRONMENT, raising=False)
+    monkeypatch.delitem(sys.modules, "nnfs_xp.kernels.numba")
+    monkeypatch.delattr(kernels, "numba")
+    monkeypatch.setitem(sys.modules, "numba", None)
+    for name in [name for name in sys.modules if name.startswith("nnfs_xp.kernels.numba.")]:
+        monkeypatch.delitem(sys.modules, name)
+    assert kernels.for_numpy() is numpy
+    assert not caplog.records
+    monkeypatch.setenv(kernels.ENVIRONMENT, "numba")
+    with pytest.raises(BackendError, match="pip install 'nnfs-xp\\[numba\\]'"):
+        kernels.for_numpy()
+
+
+def run(code, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, **environment},
+    )
+
+
+STEP = """
+import logging, sys
+logging.basicConfig(level=logging.INFO, stream=sys.stdout)
+logging.getLogger("nnfs_xp").setLevel(logging.DEBUG)
+import numpy as np
+import nnfs_xp as nn
+model = nn.Sequential(nn.Dense(3, 4), nn.ReLU(), nn.Dense(4, 2), seed=0)
+loss = nn.SoftmaxCategoricalCrossentropy()
+trainer = nn.Trainer(model, loss, nn.Adam(), backend="numpy")
+print("built")
+print(trainer.train_step(np.ones((5, 3), "float32"), np.zeros(5, "int64")))
+"""
+
+
+def test_kernels_are_compiled_before_the_first_step_and_then_kept(tmp_path):
+    first, second = (run(STEP, NUMBA_CACHE_DIR=str(tmp_path), NNFS_XP_KERNELS="") for _ in "12")
+    count = len(numba.compilation._kernels)
+    before, _, after = first.stdout.partition("built")
+    assert "INFO:nnfs_xp:kernels for float32 ready in" in before
+    assert f" s, {count} of {count} newly compiled" in before
+    assert "kernels" not in after
+    assert "DEBUG:nnfs_xp:kernels for float32 ready in" in second.stdout
+    assert f" s, 0 of {count} newly compiled" in second.stdout
+    assert second.stdout.splitlines()[-1] == first.stdout.splitlines()[-1]
+
+
+def test_kernels_need_no_place_to_be_kept():
+    cached = "import numba.core.caching as c; c.CacheImpl._locator_classes = []\n"
+    assert "kernels for float32 ready" in run(cached + STEP, NNFS_XP_KERNELS="").stdout
+
+
+def test_numba_starts_no_threads_of_its_own():
+    code = STEP + "import numba\ntry:\n    print(numba.threading_layer())\nexcept ValueError:\n"
+    assert run(code + "    print('none')\n").stdout.endswith("none\n")
+
+
+def test_many_threads_may_run_kernels_at_once():
+    x, biases = normal(300, 40).astype("float32"), normal(1, 40).astype("float32")
+    expected = numba.bias_relu(xp, x.copy(), biases)
+    with ThreadPoolExecutor(4) as pool:
+        call = partial(numba.bias_relu, xp)
+        for found in pool.map(lambda _: call(x.copy(), biases), range(200)):
+            np.testing.assert_array_equal(found, expected)
