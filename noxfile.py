@@ -13,7 +13,7 @@ nox.options.default_venv_backend = "virtualenv"
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
-PACKAGE = ".[plot,data,testing]"
+PACKAGE = ".[plot,data,testing,numba]"
 FEW_KILLS = ("--kills", "2")  # they are no matter of the backend
 STRICT = "array_api_strict,array_api_strict:device1"
 
@@ -32,6 +32,22 @@ def tests_numpy(session: nox.Session) -> None:
     """Test on NumPy, with twenty trainings killed and resumed."""
     session.install("-e", PACKAGE, *group("test"))
     session.run("pytest", "--nnfs-backends", "numpy", *session.posargs)
+
+
+@nox.session(name="tests-kernels")
+@nox.parametrize("kernels", ["numpy", "standard"])
+def tests_kernels(session: nox.Session, kernels: str) -> None:
+    """Test the numbers on NumPy with the kernels that are chosen without Numba, or by name."""
+    session.install("-e", PACKAGE, *group("test"))
+    names = ("chapter", "checkpoints", "contract", "losses", "normalization", "random", "training")
+    session.run(
+        "pytest",
+        "--nnfs-backends",
+        "numpy",
+        *(f"tests/test_{name}.py" for name in names),
+        *session.posargs,
+        env={"NNFS_XP_KERNELS": kernels},
+    )
 
 
 @nox.session
@@ -85,7 +101,7 @@ def tests_pythons(session: nox.Session) -> None:
 def minimums(session: nox.Session) -> None:
     """Test with the lowest versions that pyproject.toml allows."""
     wanted = [*PYPROJECT["project"]["dependencies"], *group("test")]
-    for extra in ("plot", "data", "testing"):
+    for extra in ("plot", "data", "testing", "numba"):
         wanted += EXTRAS[extra]
     session.install("-e", ".", *(requirement.replace(">=", "==") for requirement in wanted))
     # Old releases use what new releases of their own dependencies have deprecated.
@@ -104,20 +120,23 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session
 def wheel(session: nox.Session) -> None:
-    """Build the wheel, install it, and test it away from the checkout."""
+    """Build the wheel, install it, and test it away from the checkout, and without Numba."""
     here, there = Path.cwd(), Path(session.create_tmp()).resolve()
     shutil.rmtree(there / "dist", ignore_errors=True)
     session.install("build")
     session.run("python", "-m", "build", "--wheel", "--outdir", str(there / "dist"), str(here))
     (built,) = (there / "dist").glob("*.whl")
     session.install(f"{built}[plot,data,testing]", *group("test"))
-    for name in ("tests", "examples", "docs"):
+    for name in ("tests", "examples", "docs", "benchmarks"):
         shutil.copytree(here / name, there / name, dirs_exist_ok=True)
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(here / name, there / name)
     session.chdir(there)
     paths = ("tests", "README.md", "docs")
-    session.run("pytest", "--nnfs-backends", "numpy", *FEW_KILLS, *paths, *session.posargs)
+    without = ("--ignore", "tests/test_kernels.py")
+    session.run(
+        "pytest", "--nnfs-backends", "numpy", *FEW_KILLS, *without, *paths, *session.posargs
+    )
 
 
 @nox.session
@@ -148,7 +167,6 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Run a benchmark: ``nox -s bench -- import_time`` or ``nox -s bench -- accuracy mnist``."""
-    session.install("-e", PACKAGE)
-    name, *arguments = session.posargs or ["import_time"]
-    session.run("python", "-m", f"benchmarks.{name}", *arguments)
+    """Run a benchmark beside its peers: ``nox -s bench -- steps``; without a name, list them."""
+    session.install("-e", PACKAGE, *group("bench"))
+    session.run("python", "-m", "benchmarks", *session.posargs)

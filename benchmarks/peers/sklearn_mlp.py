@@ -15,7 +15,7 @@ def build(work: Work, batch: int) -> Contestant:
     """The work for one batch size."""
     kind = MLPClassifier if work.classes else MLPRegressor
     model = kind(
-        work.sizes[1:-1],
+        hidden_layer_sizes=work.sizes[1:-1],
         alpha=0.0,
         batch_size=batch,
         learning_rate_init=LEARNING_RATE,
@@ -53,7 +53,7 @@ class Training:
     def __init__(self, seed: int) -> None:
         self.X, self.y, *self.test = mnist.read()
         self.model = MLPClassifier(
-            mnist.SIZES[1:-1],
+            hidden_layer_sizes=mnist.SIZES[1:-1],
             alpha=0.0,
             batch_size=mnist.BATCH,
             learning_rate_init=mnist.LEARNING_RATE,

@@ -53,8 +53,8 @@ Array: TypeAlias = Any
 
 _INTEGERS: dict[Any, Any] = {np.dtype(np.float32): np.int32, np.dtype(np.float64): np.int64}
 
-_BLOCK = 16384
-"""Elements of a block: with the state of an optimizer some 300 kB in float32."""
+_BLOCK = 2**18
+"""Elements of a block, an array's part of which takes 1 MB in float32."""
 
 _PAGE, _STAGGER = 4096, 1088
 """Bytes. Arrays in different places start at different offsets within a page: a load waits for a

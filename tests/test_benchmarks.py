@@ -1,0 +1,106 @@
+"""The benchmarks run, compare what computes the same, and leave their figures."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PEERS = ["nnfs_xp", "nnfs_xp@standard", "floor", "plain", "book"]
+FEW = ["--rounds", "2", "--seconds", "0.001"]
+
+
+def run(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
+
+
+@pytest.mark.parametrize("work", ["b", "d"])
+def test_steps(tmp_path, work):
+    peers = ["--peers", ",".join([*PEERS, "of_nobody"]), "--out", tmp_path]
+    done = run("steps", "--works", work, "--batches", "1,7", *FEW, *peers)
+    assert done.returncode == 0, done.stderr
+    assert "without of_nobody" in done.stderr
+    rows = json.loads((tmp_path / "steps.json").read_text())["rows"]
+    assert [(row["batch"], row["kind"]) for row in rows] == [
+        (1, "step"),
+        (1, "infer"),
+        (7, "step"),
+        (7, "infer"),
+    ]
+    for row in rows:
+        assert list(row["peers"]) == PEERS
+        assert row["peers"]["nnfs_xp"]["ratio"] == 1
+        assert all(each["median"] > 0 for each in row["peers"].values())
+        assert f"| {work} | {row['batch']} | {row['kind']} |" in done.stdout
+    assert (tmp_path / "steps.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_peer_that_computes_something_else_is_told():
+    from benchmarks.steps import begin
+
+    class Peer:
+        def __init__(self, name, losses):
+            self.name, self.losses = name, losses
+
+        def ask(self, command, *_):
+            return self.losses if command == "losses" else None
+
+    begin([Peer("nnfs_xp", [1.0, 0.5]), Peer("other", [1.0, 0.5004])], "a", 1)
+    with pytest.raises(SystemExit, match="other computes something else"):
+        begin([Peer("nnfs_xp", [1.0, 0.5]), Peer("other", [1.0, 0.502])], "a", 1)
+
+
+def test_without_a_name_they_are_listed():
+    done = run()
+    assert done.returncode == 0
+    for name in ("steps", "epoch", "goal", "footprint"):
+        assert f"\n{name} " in f"\n{done.stdout}"
+    assert run("nonsense").returncode == 2
+
+
+@pytest.fixture
+def small_mnist(tmp_path):
+    """A data set of MNIST's form, a bright row for each class, and learnt at once."""
+    import gzip
+
+    import numpy as np
+
+    folder = tmp_path / "mnist"
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    for part, n in (("train", 12_000), ("t10k", 1_000)):
+        labels = generator.integers(10, size=n, dtype=np.uint8)
+        images = generator.integers(60, size=(n, 28, 28), dtype=np.uint8)
+        images[np.arange(n), labels * 2] = 255
+        for kind, array in (("images-idx3", images), ("labels-idx1", labels)):
+            sizes = b"".join(size.to_bytes(4, "big") for size in array.shape)
+            header = bytes([0, 0, 8, array.ndim]) + sizes
+            with gzip.open(folder / f"{part}-{kind}-ubyte.gz", "wb", compresslevel=1) as file:
+                file.write(header + array.tobytes())
+    return str(tmp_path)
+
+
+def test_goal_and_epoch(small_mnist):
+    done = run("goal", "--rounds", 1, "--peers", "book", NNFS_XP_DATA=small_mnist)
+    assert done.returncode == 0, done.stderr
+    assert "| nnfs_xp |" in done.stdout
+    assert "| book |" in done.stdout
+    assert "[1]" in done.stdout
+    done = run("epoch", "--rounds", 1, "--peers", "book", NNFS_XP_DATA=small_mnist)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("| 1.0000 |") == 2
+    done = run("footprint", "--peers", "book", NNFS_XP_DATA=small_mnist)
+    assert done.returncode == 0, done.stderr
+    assert "| nnfs-xp |" in done.stdout
