@@ -14,6 +14,7 @@ from contextlib import ExitStack
 
 from benchmarks.contest import OURS, compare, installed, take_turns
 from benchmarks.machine import describe_run
+from benchmarks.mnist import need
 
 
 def main() -> None:
@@ -22,6 +23,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--peers", default="nnfs_xp@numpy,torch_eager,sklearn_mlp,book")
     options = parser.parse_args()
+    need()
     print(f"{describe_run()}; {options.rounds} rounds\n")
     print("| peer | s an epoch | nnfs_xp takes of it | test accuracy |\n|---|---|---|---|")
     with ExitStack() as stack:

@@ -19,6 +19,7 @@ from packaging.utils import canonicalize_name
 import nnfs_xp
 from benchmarks.contest import OURS, AbsentError, Peer
 from benchmarks.machine import describe_run
+from benchmarks.mnist import need
 
 DISTRIBUTIONS = ("nnfs-xp", "numba", "torch", "jax", "scikit-learn", "thinc")
 
@@ -55,6 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks footprint")
     parser.add_argument("--peers", default="nnfs_xp@numpy,torch_eager,sklearn_mlp,book")
     options = parser.parse_args()
+    need()
     print(f"{describe_run()}\n")
     print("| process | peak memory, MB | nnfs_xp takes of it |\n|---|---|---|")
     own = 0.0
