@@ -10,6 +10,7 @@ WHAT = (
     "epoch",
     "goal",
     "footprint",
+    "threads",
     "import_time",
     "accuracy",
     "checkpoint",
