@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import random
 import subprocess
 import sys
 import time
@@ -11,6 +13,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from statistics import median
 from typing import Any, Self
+
+from benchmarks.worker import Worker
 
 OURS = "nnfs_xp"
 
@@ -28,8 +32,9 @@ PEERS = (
 )
 """Modules of `benchmarks.peers`; behind an @ the kernels, for ``NNFS_XP_KERNELS``."""
 
-_REST = 0.06
-"""Seconds before each turn: threads of the BLAS before keep their core for some 20 ms."""
+_REST = 0.15
+"""Seconds before each turn: the threads of an OpenBLAS that has just been used keep their cores busy
+for some 0.1 s, at the cost of whoever comes next."""
 
 
 class AbsentError(Exception):
@@ -76,22 +81,49 @@ class Peer:
         return json.loads(line)
 
 
-def installed(names: Sequence[str], stack: ExitStack) -> list[Peer]:
+class Neighbour:
+    """A peer in the same process as the others: their threads meet."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        module, _, kernels = name.partition("@")
+        if kernels:
+            raise AbsentError("one process has one set of kernels")
+        try:
+            self._worker = Worker(importlib.import_module(f"benchmarks.peers.{module}"))
+        except ImportError as error:
+            raise AbsentError(error) from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def ask(self, command: str, *words: object) -> Any:
+        """What it answers."""
+        return getattr(self._worker, command)(*map(str, words))
+
+
+def installed(
+    names: Sequence[str], stack: ExitStack, *, together: bool = False
+) -> list[Peer | Neighbour]:
     """Those that can be imported, started; the others are named on standard error."""
-    peers = []
+    peers: list[Peer | Neighbour] = []
     for name in names:
         try:
-            peers.append(stack.enter_context(Peer(name)))
+            peers.append(stack.enter_context((Neighbour if together else Peer)(name)))
         except AbsentError as error:
             print(f"without {name}: {error}", file=sys.stderr)
     return peers
 
 
-def take_turns(peers: Sequence[Peer], rounds: int, turn: Any) -> dict[str, list[float]]:
-    """What ``turn(peer)`` gives for each, by name; every second round goes backwards."""
+def take_turns(peers: Sequence[Peer | Neighbour], rounds: int, turn: Any) -> dict[str, list[float]]:
+    """What ``turn(peer)`` gives for each, by name; each round has another order."""
     times: dict[str, list[float]] = {peer.name: [] for peer in peers}
-    for number in range(rounds):
-        for peer in peers if number % 2 else reversed(peers):
+    generator = random.Random(0)  # noqa: S311 # of orders
+    for _ in range(rounds):
+        for peer in generator.sample(peers, len(peers)):
             time.sleep(_REST)
             times[peer.name].append(turn(peer))
     return times

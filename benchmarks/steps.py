@@ -1,12 +1,13 @@
 """Time of training steps and forward passes, here and in the peers that are installed.
 
 Usage: python -m benchmarks steps [--works a,b] [--batches 1,128] [--peers nnfs_xp,torch_eager]
-[--kinds step,infer] [--rounds 15] [--seconds 0.1] [--out build/benchmarks]
+[--kinds step,infer] [--rounds 15] [--seconds 0.1] [--together] [--out build/benchmarks]
 
 Works: (a) 784-512-512-10, (b) 64-32-10, (c) eight layers of 1024, (d) 32-64-64-1, a regression;
-ReLU, Adam, float32. Each peer runs in its own process; in every round each takes a turn of so many
-seconds, a quarter as long for warming up before it. The losses of the first steps are compared. A
-ratio is that of our time to the peer's in one round; the median over the rounds is reported.
+ReLU, Adam, float32. Each peer runs in its own process, or with --together all in one; in every
+round each takes a turn of so many seconds, a quarter as long for warming up before it. The losses
+of the first steps are compared. A ratio is that of our time to the peer's in one round; the median
+over the rounds is reported.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contest import OURS, PEERS, Peer, compare, installed, take_turns
+from benchmarks.contest import OURS, PEERS, Neighbour, Peer, compare, installed, take_turns
 from benchmarks.machine import describe_run
 from benchmarks.work import BATCHES, WORKS
 
@@ -32,6 +33,7 @@ def main() -> None:
     parser.add_argument("--kinds", default="step,infer")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--seconds", type=float, default=0.1)
+    parser.add_argument("--together", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks"))
     options = parser.parse_args()
     names = list(dict.fromkeys([OURS, *options.peers.split(",")]))
@@ -39,7 +41,7 @@ def main() -> None:
     title = describe_run()
     print(f"{title}; {options.rounds} rounds\n")
     with ExitStack() as stack:
-        peers = installed(names, stack)
+        peers = installed(names, stack, together=options.together)
         print(heading(kept := [peer.name for peer in peers]))
         for work in options.works.split(","):
             for batch in map(int, options.batches.split(",")):
@@ -54,7 +56,7 @@ def main() -> None:
     draw(rows, options.out / "steps.png")
 
 
-def begin(peers: list[Peer], work: str, batch: int) -> None:
+def begin(peers: list[Peer | Neighbour], work: str, batch: int) -> None:
     """Have all build the work, and see that all compute the same."""
     losses = {}
     for peer in peers:
@@ -67,14 +69,16 @@ def begin(peers: list[Peer], work: str, batch: int) -> None:
             raise SystemExit(f"{name} computes something else: {found}, not {expected}")
 
 
-def measure(peers: list[Peer], kind: str, rounds: int, seconds: float) -> dict[str, list[float]]:
+def measure(
+    peers: list[Peer | Neighbour], kind: str, rounds: int, seconds: float
+) -> dict[str, list[float]]:
     """Seconds for one call, by peer and round."""
     counts = {}
     for peer in peers:
         peer.ask(kind, 3)
         counts[peer.name] = max(2, math.ceil(seconds / (peer.ask(kind, 3) / 3)))
 
-    def turn(peer: Peer) -> float:
+    def turn(peer: Peer | Neighbour) -> float:
         count = counts[peer.name]
         peer.ask(kind, max(1, count // 4))
         taken: float = peer.ask(kind, count)

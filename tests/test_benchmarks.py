@@ -47,6 +47,14 @@ def test_steps(tmp_path, work):
     assert (tmp_path / "steps.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_steps_in_one_process(tmp_path):
+    peers = ["--peers", "plain,of_nobody,nnfs_xp@numpy", "--out", tmp_path, "--together"]
+    done = run("steps", "--works", "b", "--batches", "3", "--kinds", "step", *FEW, *peers)
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads((tmp_path / "steps.json").read_text())["rows"]
+    assert list(row["peers"]) == ["nnfs_xp", "plain"]
+
+
 def test_a_peer_that_computes_something_else_is_told():
     from benchmarks.steps import begin
 

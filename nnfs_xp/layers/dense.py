@@ -128,7 +128,7 @@ class Dense(Layer):
     def backward_parameters(self, dvalues: Array) -> None:
         xp, inputs = self.recall(dvalues)
         matmul_into = self.kernels_for(dvalues).matmul_into
-        matmul_into(xp, inputs.T, dvalues, self.dweights)
+        matmul_into(xp, inputs.T, dvalues, self.dweights)  # dweights = inputs.T @ dvalues
         self.dbiases[...] = xp.sum(dvalues, axis=0, keepdims=True)
         self.add_penalties()
 
