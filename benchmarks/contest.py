@@ -33,8 +33,8 @@ PEERS = (
 """Modules of `benchmarks.peers`; behind an @ the kernels, for ``NNFS_XP_KERNELS``."""
 
 _REST = 0.15
-"""Seconds before each turn: the threads of an OpenBLAS that has just been used keep their cores busy
-for some 0.1 s, at the cost of whoever comes next."""
+"""Seconds before each turn: the threads of an OpenBLAS that has just been used keep their cores
+busy for some 0.1 s, at the cost of whoever comes next."""
 
 
 class AbsentError(Exception):

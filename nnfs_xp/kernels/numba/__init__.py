@@ -1,8 +1,9 @@
 """Kernels compiled by Numba: the functions of `nnfs_xp.kernels.standard`, each in one pass.
 
 Arguments that they are not compiled for, such as arrays that are not contiguous, are handed to
-`nnfs_xp.kernels.numpy`. They run on one thread: beside BLAS, whose threads go on waiting for
-work on all cores for a while, a second thread came late wherever it was measured.
+`nnfs_xp.kernels.numpy`. They run on one thread: beside a BLAS whose threads go on waiting for work
+on all cores for a while, a second one costs networks of usual sizes more than it gives, as
+``python -m benchmarks threads`` shows.
 """
 
 from nnfs_xp.kernels.numba.compilation import prepare

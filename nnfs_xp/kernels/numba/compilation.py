@@ -36,7 +36,8 @@ def compiled(*signature: str, reorder: bool = False) -> Callable[[Callable[..., 
     """Make the function a kernel, to be compiled by `prepare`; it returns nothing.
 
     Called with other arguments than it was compiled for, arrays that are not contiguous for
-    example, it raises TypeError and has written nothing: see `or_numpy`.
+    example, it raises TypeError and has written nothing: see `or_numpy`. It checks no index: its
+    callers see that the shapes fit, as layers and losses do.
 
     Parameters
     ----------
