@@ -3,7 +3,8 @@
 Usage: python -m benchmarks goal [--rounds 5] [--peers torch_eager]
 
 The network, batch size and optimizer of the benchmark `epoch`; the test images are looked at after
-each epoch. Imports, reading the files and compiling count. Each round has another seed.
+each epoch. Imports, reading the files and compiling count. Each round has another seed. Then the
+same with a running average of the weights, ``average_decay=0.99`` here and ``AveragedModel`` there.
 """
 
 from __future__ import annotations
@@ -19,12 +20,16 @@ from benchmarks.contest import OURS
 from benchmarks.machine import describe_run
 from benchmarks.mnist import need
 
-GOAL, MOST = 0.98, 30
+GOAL, MOST, DECAY = 0.98, 30, 0.99
+
+AVERAGED = f"{OURS}+average"
 
 
 def reach(peer: str, seed: int) -> int:
     """The epochs that it takes."""
-    training = importlib.import_module(f"benchmarks.peers.{peer}").Training(seed)
+    name, _, averaged = peer.partition("+")
+    make = importlib.import_module(f"benchmarks.peers.{name}").Training
+    training = make(seed, DECAY) if averaged else make(seed)
     for epoch in range(1, MOST + 1):
         training.epoch()
         if training.accuracy() >= GOAL:
@@ -36,7 +41,7 @@ def main() -> None:
     """Measure in turn and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks goal")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--peers", default="torch_eager")
+    parser.add_argument("--peers", default=f"torch_eager,{AVERAGED},torch_eager+average")
     parser.add_argument("--reach", help=argparse.SUPPRESS)
     parser.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -60,10 +65,15 @@ def main() -> None:
             times[peer].append(time.perf_counter() - begin)
             epochs[peer].append(int(run.stdout))
     print(f"{describe_run()}; {options.rounds} rounds\n")
-    print("| peer | s to 98 % | epochs | nnfs_xp takes of it |\n|---|---|---|---|")
+    mine = [name for name in (OURS, AVERAGED) if name in peers]
+    columns = ["peer", "s to 98 %", "epochs", *(f"{name} takes of it" for name in mine)]
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for peer in peers:
-        ratio = median(a / b for a, b in zip(times[OURS], times[peer], strict=True))
-        print(f"| {peer} | {median(times[peer]):.1f} | {epochs[peer]} | {ratio:.2f} |")
+        cells = [peer, f"{median(times[peer]):.1f}", ", ".join(map(str, epochs[peer]))]
+        for name in mine:
+            ratio = median(a / b for a, b in zip(times[name], times[peer], strict=True))
+            cells.append(f"{ratio:.2f}")
+        print(f"| {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

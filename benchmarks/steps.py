@@ -132,7 +132,11 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
             ratios = [1 / row["peers"][name]["ratio"] for row in of_work]
             axis.plot(batches, ratios, "o-", label=name, color=f"C{number}", markersize=4)
         axis.axhline(1, color="black", linewidth=1)
-        axis.set(title="-".join(map(str, WORKS[work].sizes)), xlabel="batch", yscale="log")
+        sizes = WORKS[work].sizes
+        text = "-".join(map(str, sizes))
+        if len(set(sizes)) == 1:
+            text = f"{len(sizes) - 1} layers of {sizes[0]}"
+        axis.set(title=text, xlabel="batch", yscale="log")
         axis.title.set_fontsize(9)
     axes[0, 0].set_ylabel("time of a step, nnfs_xp = 1")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5)

@@ -101,11 +101,11 @@ def small_mnist(tmp_path):
 
 
 def test_goal_and_epoch(small_mnist):
-    done = run("goal", "--rounds", 1, "--peers", "book", NNFS_XP_DATA=small_mnist)
+    done = run("goal", "--rounds", 1, "--peers", "book,nnfs_xp+average", NNFS_XP_DATA=small_mnist)
     assert done.returncode == 0, done.stderr
-    assert "| nnfs_xp |" in done.stdout
-    assert "| book |" in done.stdout
-    assert "[1]" in done.stdout
+    for name in ("nnfs_xp", "book", "nnfs_xp+average"):
+        (line,) = [line for line in done.stdout.splitlines() if line.startswith(f"| {name} |")]
+        assert int(line.split(" | ")[2]) <= 3
     done = run("epoch", "--rounds", 1, "--peers", "book", NNFS_XP_DATA=small_mnist)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("| 1.0000 |") == 2

@@ -360,6 +360,37 @@ def test_a_fused_pair_leaves_on_its_layers_what_they_would_have():
         model.backward(dvalues[:3])
 
 
+def test_a_loss_that_overrides_a_pass_is_asked_for_it():
+    class Doubled(nn.SoftmaxCategoricalCrossentropy):
+        def forward(self, y_pred, y_true):
+            return 2 * super().forward(y_pred, y_true)
+
+        def backward(self, y_pred, y_true, sample_weight=None):
+            return 2 * super().backward(y_pred, y_true, sample_weight)
+
+    logits, labels = normal(7, 3).astype("float32"), np.arange(7) % 3
+    once = nn.SoftmaxCategoricalCrossentropy().calculate_and_backward(logits, labels)
+    twice = Doubled().calculate_and_backward(logits, labels)
+    agree(list(twice), [2 * array for array in once], "float32")
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+def test_both_passes_of_a_loss_at_once(backend, label_smoothing, weighted):
+    loss = nn.SoftmaxCategoricalCrossentropy(label_smoothing)
+    logits = backend.asarray(normal(7, 3), "float32")
+    labels = backend.asarray(np.arange(7) % 3)
+    weight = [backend.asarray(np.linspace(0.5, 1.5, 7), "float32")] if weighted else []
+    mean, dinputs = loss.calculate_and_backward(logits, labels, *weight)
+    found = [nn.to_numpy(mean).reshape(1), nn.to_numpy(dinputs)]
+    expected = loss.calculate(logits, labels, *weight), loss.backward(logits, labels, *weight)
+    agree(
+        found,
+        [nn.to_numpy(each).reshape(f.shape) for each, f in zip(expected, found, strict=True)],
+        "float32",
+    )
+
+
 def test_a_shape_is_named_by_the_fused_pair_too():
     model = nn.Sequential(nn.Dense(5, 4, seed=0), nn.ReLU())
     with pytest.raises(nn.errors.ShapeError, match=r"\(batch, 5\); got \(5, 3\)"):

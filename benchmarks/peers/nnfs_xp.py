@@ -27,14 +27,14 @@ def build(work: Work, batch: int) -> Contestant:
 class Training:
     """MNIST through `Trainer.fit`, its progress displayed."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, average_decay: float | None = None) -> None:
         self.X, self.y, *self.test = nn.data.load_mnist()
         layers: list[nn.Layer] = []
         for n, m in pairwise(mnist.SIZES):
             layers += [nn.Dense(n, m), nn.ReLU()]
         model = nn.Sequential(*layers[:-1], seed=seed)
         loss = nn.SoftmaxCategoricalCrossentropy()
-        optimizer = nn.Adam(mnist.LEARNING_RATE)
+        optimizer = nn.Adam(mnist.LEARNING_RATE, average_decay=average_decay)
         self.trainer = nn.Trainer(model, loss, optimizer, backend="numpy", seed=seed)
 
     def epoch(self) -> None:

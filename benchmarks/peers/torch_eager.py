@@ -47,7 +47,7 @@ def build(work: Work, batch: int, compiled: Callable[[Any], Any] = lambda f: f) 
 class Training:
     """MNIST in PyTorch's usual loop, with a `DataLoader`."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, average_decay: float | None = None) -> None:
         torch.manual_seed(seed)
         X, y, *test = map(torch.from_numpy, mnist.read())
         self.test = test
@@ -59,6 +59,10 @@ class Training:
         self.model = torch.nn.Sequential(*layers[:-1])
         self.criterion = torch.nn.CrossEntropyLoss()
         self.optimizer = torch.optim.Adam(self.model.parameters(), mnist.LEARNING_RATE, fused=True)
+        self.averaged = None
+        if average_decay is not None:
+            averages = torch.optim.swa_utils.get_ema_multi_avg_fn(average_decay)
+            self.averaged = torch.optim.swa_utils.AveragedModel(self.model, multi_avg_fn=averages)
 
     def epoch(self) -> None:
         """Train on all images once."""
@@ -69,11 +73,13 @@ class Training:
             loss = self.criterion(self.model(x), y)
             loss.backward()
             self.optimizer.step()
+            if self.averaged is not None:
+                self.averaged.update_parameters(self.model)
             total += loss.detach() * len(x)
 
     def accuracy(self) -> float:
         """On the test images."""
         X, y = self.test
-        self.model.eval()
+        model = (self.averaged or self.model).eval()
         with torch.inference_mode():
-            return (self.model(X).argmax(dim=1) == y).float().mean().item()
+            return (model(X).argmax(dim=1) == y).float().mean().item()
