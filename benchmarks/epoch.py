@@ -25,18 +25,25 @@ def main() -> None:
     options = parser.parse_args()
     need()
     print(f"{describe_run()}; {options.rounds} rounds\n")
-    print("| peer | s an epoch | nnfs_xp takes of it | test accuracy |\n|---|---|---|---|")
+    columns = "peer", "s an epoch", "from", "to", "nnfs_xp takes of it", "test accuracy"
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
+        + "|---" * 6
+        + "|"
+    )
     with ExitStack() as stack:
         peers = installed([OURS, *options.peers.split(",")], stack)
         for peer in peers:
             peer.ask("train", 0)
             peer.ask("epoch")  # warms up
-        found = compare(take_turns(peers, options.rounds, lambda peer: peer.ask("epoch")))
+        times = take_turns(peers, options.rounds, lambda peer: peer.ask("epoch"))
+        found = compare(times)
         for peer in peers:
             cells = found[peer.name]
             accuracy = peer.ask("accuracy")
+            low, high = min(times[peer.name]), max(times[peer.name])
             print(
-                f"| {peer.name} | {cells['median']:.2f} | {cells['ratio']:.2f} | {accuracy:.4f} |"
+                f"| {peer.name} | {cells['median']:.2f} | {low:.2f} | {high:.2f} | "
+                f"{cells['ratio']:.2f} | {accuracy:.4f} |"
             )
 
 

@@ -65,15 +65,11 @@ def main() -> None:
             times[peer].append(time.perf_counter() - begin)
             epochs[peer].append(int(run.stdout))
     print(f"{describe_run()}; {options.rounds} rounds\n")
-    mine = [name for name in (OURS, AVERAGED) if name in peers]
-    columns = ["peer", "s to 98 %", "epochs", *(f"{name} takes of it" for name in mine)]
-    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
+    print("| script | s to 98 %, median | from | to | epochs |\n|---|---|---|---|---|")
     for peer in peers:
-        cells = [peer, f"{median(times[peer]):.1f}", ", ".join(map(str, epochs[peer]))]
-        for name in mine:
-            ratio = median(a / b for a, b in zip(times[name], times[peer], strict=True))
-            cells.append(f"{ratio:.2f}")
-        print(f"| {' | '.join(cells)} |")
+        column = times[peer]
+        cells = [peer, *(f"{each:.1f}" for each in (median(column), min(column), max(column)))]
+        print(f"| {' | '.join(cells)} | {', '.join(map(str, epochs[peer]))} |")
 
 
 if __name__ == "__main__":

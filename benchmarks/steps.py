@@ -51,11 +51,18 @@ def main() -> None:
                 begin(peers, work, batch)
                 for kind in options.kinds.split(","):
                     found = compare(measure(peers, kind, options.rounds, options.seconds))
-                    row = {"work": work, "batch": batch, "kind": kind, "peers": found}
+                    row = {
+                        "work": work,
+                        "batch": batch,
+                        "kind": kind,
+                        "peers": found,
+                        "rounds": options.rounds,
+                        "together": options.together,
+                        "machine": title,
+                    }
                     rows[work, batch, kind] = row
                     print(line(row, kept), flush=True)
-                    content = {"machine": title, "rounds": options.rounds}
-                    content["rows"] = [rows[key] for key in sorted(rows)]
+                    content = {"rows": [rows[key] for key in sorted(rows)]}
                     path.write_text(json.dumps(content, indent=1))
     draw([rows[key] for key in sorted(rows)], options.out / "steps.png")
 

@@ -55,7 +55,8 @@ def test_steps_in_one_process(tmp_path):
     assert list(row["peers"]) == ["nnfs_xp", "plain"]
 
 
-def test_a_peer_that_computes_something_else_is_told():
+def test_a_peer_that_computes_something_else_is_told(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
     from benchmarks.steps import begin
 
     class Peer:
@@ -105,7 +106,7 @@ def test_goal_and_epoch(small_mnist):
     assert done.returncode == 0, done.stderr
     for name in ("nnfs_xp", "book", "nnfs_xp+average"):
         (line,) = [line for line in done.stdout.splitlines() if line.startswith(f"| {name} |")]
-        assert int(line.split(" | ")[2]) <= 3
+        assert int(line.strip("| ").split(" | ")[-1]) <= 3
     done = run("epoch", "--rounds", 1, "--peers", "book", NNFS_XP_DATA=small_mnist)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("| 1.0000 |") == 2

@@ -42,11 +42,11 @@ def for_numpy() -> ModuleType:
             return numba
         except Exception as error:  # Numba that does not fit NumPy raises ImportError and others
             missing = isinstance(error, ModuleNotFoundError) and error.name == "numba"
-            reason = "it is not installed" if missing else f"{type(error).__name__}: {error}"
+            reason = f"{type(error).__name__}: {error}"
+            if missing:
+                reason = "it is not installed; pip install 'nnfs-xp[numba]'"
             if wanted:
-                raise BackendError(
-                    f"{ENVIRONMENT}=numba: {reason}. pip install 'nnfs-xp[numba]'"
-                ) from error
+                raise BackendError(f"{ENVIRONMENT}=numba: {reason}") from error
             _log.log(
                 logging.DEBUG if missing else logging.WARNING, "kernels of Numba: no, %s", reason
             )

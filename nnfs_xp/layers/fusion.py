@@ -56,9 +56,9 @@ class DenseReLU:
     def backward_parameters(self, dvalues: Array) -> None:
         dense, relu = self.dense, self.relu
         xp, output = relu.recall(dvalues)
+        _, inputs = dense.recall(dvalues)  # the ReLU may have been called for others since
         kernels = dense.kernels_for(dvalues)
         dz = relu.dinputs = kernels.relu_backward_biases(xp, dvalues, output, dense.dbiases)
-        _, inputs = dense.recall(dz)
         kernels.matmul_into(xp, inputs.T, dz, dense.dweights)
         dense.add_penalties()
 

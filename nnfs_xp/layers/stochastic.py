@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nnfs_xp._typing import Array
-from nnfs_xp.backend import host_generator
+from nnfs_xp.backend import backend_of, host_generator
 from nnfs_xp.kernels.standard.random import Keys, stream_keys
 from nnfs_xp.layers.base import Layer
 
@@ -41,9 +41,9 @@ class StochasticLayer(Layer):
 
     def draw_bits(self, inputs: Array, shape: tuple[int, ...]) -> Array:
         """Random integers in [0, 2**24) on the device of the inputs, and the step counted."""
-        bits: Array = self.kernels_for(inputs).random_bits(
-            self.check_inputs(inputs), shape, self.draw_keys(), inputs.device
-        )
+        backend = self.backend or backend_of(inputs)
+        bits = backend.random_bits(shape, seed=self.seed, stream=self.stream, step=self.step)
+        self.step += 1
         return bits
 
     def draw_keys(self) -> Keys:

@@ -74,10 +74,8 @@ class Loss:
         self, y_pred: Array, y_true: Array, sample_weight: Array | None = None
     ) -> tuple[Array, Array]:
         """What `calculate` and `backward` give, for losses that have both in one pass."""
-        return (
-            self.calculate(y_pred, y_true, sample_weight),
-            self.backward(y_pred, y_true, sample_weight),
-        )
+        weights = () if sample_weight is None else (sample_weight,)
+        return self.calculate(y_pred, y_true, *weights), self.backward(y_pred, y_true, *weights)
 
     @staticmethod
     def weigh(dinputs: Array, sample_weight: Array | None) -> Array:

@@ -146,6 +146,11 @@ class Optimizer:
                 kept[_AVERAGE] = flat.backend.xp.asarray(flat.values, copy=True)
         elif any(not flat.backend.owns(array) for array in kept.values()):
             kept = {name: flat.backend.asarray(array) for name, array in kept.items()}
+        elif any(array.shape != flat.values.shape for array in kept.values()):
+            raise ArgumentError(
+                "the model has other parameters than when the optimizer first stepped it. Make a "
+                "new optimizer."
+            )
         else:
             return kept
         self._states[layer] = kept

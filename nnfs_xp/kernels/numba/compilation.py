@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
+import numpy as np
 from numba import njit, types
 
 from nnfs_xp.kernels import numpy
@@ -27,67 +28,103 @@ _TYPES: dict[str, Callable[[Any], Any]] = {
 
 _FLOATING = {"float32": types.float32, "float64": types.float64}
 
-_kernels: list[tuple[Any, tuple[str, ...]]] = []
+_lock = threading.RLock()
 _prepared: set[str] = set()
-_lock = threading.Lock()
 
 
-def compiled(*signature: str, reorder: bool = False) -> Callable[[Callable[..., None]], Any]:
-    """Make the function a kernel, to be compiled by `prepare`; it returns nothing.
+class Kernel:
+    """A function of arrays that returns nothing, compiled for each data type by `prepare`.
 
     Called with other arguments than it was compiled for, arrays that are not contiguous for
     example, it raises TypeError and has written nothing: see `or_numpy`. It checks no index: its
-    callers see that the shapes fit, as layers and losses do.
+    callers see that the shapes fit.
+    """
+
+    def __init__(self, function: Callable[..., None], signature: Sequence[str], fastmath: set[str]):
+        self._function = function
+        self._signature = signature
+        self._options: dict[str, Any] = {
+            "nogil": True,
+            "error_model": "numpy",
+            "fastmath": fastmath,
+        }
+        self._ready: dict[Any, Any] = {}
+        kernels.append(self)
+
+    def __call__(self, first: Any, *rest: Any) -> None:
+        try:
+            compiled_one = self._ready[first.dtype]
+        except KeyError:
+            raise TypeError(f"not compiled for {first.dtype}") from None
+        compiled_one(first, *rest)
+
+    def compile(self, dtype: str) -> bool:
+        """Make it ready for a data type; return whether it was found on the disk."""
+        types_of = tuple(_TYPES[each](_FLOATING[dtype]) for each in self._signature)
+        try:
+            found = njit(cache=True, **self._options)(self._function)
+            found.compile(types_of)
+        except Exception as error:  # the folder is not to be written to, full, or its files damaged
+            _log.debug("%s is not kept on the disk: %s", self._function.__name__, error)
+            found = njit(**self._options)(self._function)
+            found.compile(types_of)
+        found.disable_compile()
+        self._ready[np.dtype(str(types_of[0].dtype))] = found
+        return bool(found.stats.cache_hits)
+
+
+kernels: list[Kernel] = []
+
+
+def compiled(*signature: str, reorder: bool = False) -> Callable[[Callable[..., None]], Kernel]:
+    """Make the function a `Kernel`.
 
     Parameters
     ----------
     *signature : str
-        Of the arguments, names in `_TYPES`.
+        Of the arguments, names in `_TYPES`; first an array.
     reorder : bool
         Whether sums may be taken in another order than written, several terms at a time, which
         makes them faster and more exact.
     """
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-    options["fastmath"] = {"contract", "reassoc"} if reorder else {"contract"}
-
-    def decorate(function: Callable[..., None]) -> Any:
-        try:
-            kernel = njit(cache=True, **options)(function)
-        except RuntimeError:  # there is no folder that it may write to
-            kernel = njit(**options)(function)
-        _kernels.append((kernel, signature))
-        return kernel
-
-    return decorate
+    fastmath = {"contract", "reassoc"} if reorder else {"contract"}
+    return lambda function: Kernel(function, signature, fastmath)
 
 
 def prepare(dtype: str) -> None:
-    """Compile all kernels for ``"float32"`` or ``"float64"``, or load them from the disk."""
+    """Compile all kernels for ``"float32"`` or ``"float64"``, or load them from the disk.
+
+    Where that fails there is a warning in the log, and their twins for NumPy are used.
+    """
     if dtype in _prepared or dtype not in _FLOATING:
         return
     with _lock:
         if dtype in _prepared:
             return
-        begin, misses = time.perf_counter(), sum(map(_misses, _kernels))
-        for kernel, signature in _kernels:
-            kernel.disable_compile(False)
-            kernel.compile(tuple(_TYPES[each](_FLOATING[dtype]) for each in signature))
-            kernel.disable_compile()
-        _prepared.add(dtype)
-        new = sum(map(_misses, _kernels)) - misses
+        begin = time.perf_counter()
+        try:
+            new = sum(not kernel.compile(dtype) for kernel in kernels)
+        except Exception as error:
+            _log.warning("no kernels of Numba for %s: %s: %s", dtype, type(error).__name__, error)
+            return
+        finally:
+            _prepared.add(dtype)
     _log.log(
         logging.INFO if new else logging.DEBUG,
         "kernels for %s ready in %.1f s, %d of %d newly compiled",
         dtype,
         time.perf_counter() - begin,
         new,
-        len(_kernels),
+        len(kernels),
     )
 
 
-def _misses(kernel: tuple[Any, tuple[str, ...]]) -> int:
-    """How often it was not found on the disk."""
-    return sum(kernel[0].stats.cache_misses.values())
+def check_shapes(*arrays: Any) -> None:
+    """Refuse arrays of several shapes; the twin then raises what is to be raised."""
+    shape = arrays[0].shape
+    for array in arrays:
+        if array.shape != shape:
+            raise TypeError("the shapes differ")
 
 
 def or_numpy(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nnfs_xp.kernels.numba.compilation import compiled, or_numpy
+from nnfs_xp.kernels.numba.compilation import check_shapes, compiled, or_numpy
 from nnfs_xp.kernels.numpy import Array
 
 
@@ -21,6 +21,7 @@ def _bias_relu(products: Array, biases: Array) -> None:
 
 @or_numpy
 def bias_relu(xp: Any, products: Array, biases: Array) -> Array:
+    check_shapes(products[:1], biases)
     _bias_relu(products, biases)
     return products
 
@@ -35,6 +36,7 @@ def _relu_backward(dvalues: Array, output: Array, dinputs: Array) -> None:
 
 @or_numpy
 def relu_backward(xp: Any, dvalues: Array, output: Array) -> Array:
+    check_shapes(dvalues, output)
     dinputs = np.empty(dvalues.shape, dvalues.dtype)
     _relu_backward(dvalues, output, dinputs)
     return dinputs
@@ -59,6 +61,8 @@ def _relu_backward_biases(dvalues: Array, output: Array, dinputs: Array, dbiases
 
 @or_numpy
 def relu_backward_biases(xp: Any, dvalues: Array, output: Array, dbiases: Array) -> Array:
+    check_shapes(dvalues, output)
+    check_shapes(dvalues[:1], dbiases)
     dinputs = np.empty(dvalues.shape, dvalues.dtype)
     _relu_backward_biases(dvalues, output, dinputs, dbiases)
     return dinputs

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from nnfs_xp.kernels.numba.compilation import compiled, or_numpy
+from nnfs_xp.kernels.numba.compilation import check_shapes, compiled, or_numpy
 from nnfs_xp.kernels.numpy import Array
 
 
@@ -63,6 +63,7 @@ def _batch_norm(
 def batch_norm(
     xp: Any, inputs: Array, gamma: Array, beta: Array, epsilon: float
 ) -> tuple[Array, Array, Array, Array, Array]:
+    check_shapes(inputs[:1], gamma, beta)
     wide = [np.empty(inputs.shape, inputs.dtype) for _ in range(2)]
     rows = [np.empty(gamma.shape, inputs.dtype) for _ in range(3)]
     _batch_norm(inputs, gamma, beta, epsilon, *wide, *rows)
@@ -101,6 +102,8 @@ def _batch_norm_backward(
 def batch_norm_backward(
     xp: Any, dvalues: Array, normalized: Array, scale: Array, dgamma: Array, dbeta: Array
 ) -> Array:
+    check_shapes(dvalues, normalized)
+    check_shapes(dvalues[:1], scale, dgamma, dbeta)
     dinputs = np.empty(dvalues.shape, dvalues.dtype)
     _batch_norm_backward(dvalues, normalized, scale, dgamma, dbeta, dinputs)
     return dinputs
@@ -140,6 +143,7 @@ def _layer_norm(
 def layer_norm(
     xp: Any, inputs: Array, gamma: Array, beta: Array, epsilon: float
 ) -> tuple[Array, Array, Array]:
+    check_shapes(inputs[:1], gamma, beta)
     output, normalized = (np.empty(inputs.shape, inputs.dtype) for _ in range(2))
     inverse = np.empty((inputs.shape[0], 1), inputs.dtype)
     _layer_norm(inputs, gamma, beta, epsilon, output, normalized, inverse)
@@ -190,6 +194,9 @@ def layer_norm_backward(
     dgamma: Array,
     dbeta: Array,
 ) -> Array:
+    check_shapes(dvalues, normalized)
+    check_shapes(dvalues[:, :1], inverse)
+    check_shapes(dvalues[:1], gamma, dgamma, dbeta)
     dinputs = np.empty(dvalues.shape, dvalues.dtype)
     _layer_norm_backward(dvalues, normalized, inverse, gamma, dgamma, dbeta, dinputs)
     return dinputs

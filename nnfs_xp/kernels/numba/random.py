@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from nnfs_xp.kernels.numba.compilation import compiled, or_numpy
+from nnfs_xp.kernels.numba.compilation import check_shapes, compiled, or_numpy
 from nnfs_xp.kernels.numpy import Array
 from nnfs_xp.kernels.standard.random import BITS, Keys
 
@@ -79,6 +79,7 @@ def _dropout_backward(dvalues: Array, kept: Array, scale: float, dinputs: Array)
 
 @or_numpy
 def dropout_backward(xp: Any, dvalues: Array, kept: Array, scale: float) -> Array:
+    check_shapes(dvalues, kept)
     dinputs = np.empty(dvalues.shape, dvalues.dtype)
     _dropout_backward(dvalues, kept, scale, dinputs)
     return dinputs

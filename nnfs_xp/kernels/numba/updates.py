@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nnfs_xp.kernels import numpy
-from nnfs_xp.kernels.numba.compilation import compiled, or_numpy
+from nnfs_xp.kernels.numba.compilation import check_shapes, compiled, or_numpy
 from nnfs_xp.kernels.numpy import Array
 
 # The numbers that a kernel takes are worked out in float64 before: 1 - 0.999 in float32 would be
@@ -22,6 +22,7 @@ def _sgd(values: Array, g: Array, rate: float) -> None:
 
 @or_numpy
 def sgd(xp: Any, values: Array, g: Array, rate: float) -> None:
+    check_shapes(values, g)
     _sgd(values, g, rate)
 
 
@@ -41,6 +42,7 @@ def _momentum(
 def momentum(
     xp: Any, values: Array, g: Array, v: Array, rate: float, momentum: float, nesterov: bool
 ) -> None:
+    check_shapes(values, g, v)
     _momentum(values, g, v, rate, momentum, momentum if nesterov else 0.0)
 
 
@@ -56,6 +58,7 @@ def _scaled(
 
 @or_numpy
 def adagrad(xp: Any, values: Array, g: Array, c: Array, rate: float, epsilon: float) -> None:
+    check_shapes(values, g, c)
     _scaled(values, g, c, rate, 1.0, 1.0, epsilon)
 
 
@@ -63,6 +66,7 @@ def adagrad(xp: Any, values: Array, g: Array, c: Array, rate: float, epsilon: fl
 def rmsprop(
     xp: Any, values: Array, g: Array, c: Array, rate: float, rho: float, epsilon: float
 ) -> None:
+    check_shapes(values, g, c)
     _scaled(values, g, c, rate, rho, 1 - rho, epsilon)
 
 
@@ -101,6 +105,7 @@ def adam(
     epsilon: float,
 ) -> None:
     scaled, least = numpy.corrected(t, rate, beta_1, beta_2, epsilon)
+    check_shapes(values, g, m, c)
     _adam(values, g, m, c, scaled, beta_1, 1 - beta_1, beta_2, 1 - beta_2, least)
 
 
@@ -143,6 +148,7 @@ def amsgrad(
     epsilon: float,
 ) -> None:
     scaled, least = numpy.corrected(t, rate, beta_1, beta_2, epsilon)
+    check_shapes(values, g, m, c, largest)
     _amsgrad(values, g, m, c, largest, scaled, beta_1, 1 - beta_1, beta_2, 1 - beta_2, least)
 
 
@@ -167,6 +173,7 @@ def _lion(
 def lion(
     xp: Any, values: Array, g: Array, m: Array, rate: float, beta_1: float, beta_2: float
 ) -> None:
+    check_shapes(values, g, m)
     _lion(values, g, m, rate, beta_1, 1 - beta_1, beta_2, 1 - beta_2)
 
 
@@ -178,4 +185,5 @@ def _average(averages: Array, values: Array, past: float, present: float) -> Non
 
 @or_numpy
 def average(xp: Any, averages: Array, values: Array, decay: float) -> None:
+    check_shapes(averages, values)
     _average(averages, values, decay, 1 - decay)
