@@ -27,9 +27,6 @@ def main() -> None:
     print(f"{describe_run()}; {options.rounds} rounds\n")
     columns = "peer", "s an epoch", "from", "to", "nnfs_xp takes of it", "test accuracy"
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
-        + "|---" * 6
-        + "|"
-    )
     with ExitStack() as stack:
         peers = installed([OURS, *options.peers.split(",")], stack)
         for peer in peers:
