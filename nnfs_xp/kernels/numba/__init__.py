@@ -53,4 +53,4 @@ __all__ = [
     "softmax_cross_entropy",
 ]
 
-prepare("float32")  # until then a kernel would be compiled for whatever it is called with
+prepare("float32")  # here, so that no first step waits for it
