@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import nnfs_xp as nn
-from nnfs_xp import backend as rooms
+from nnfs_xp.backend import discovery as rooms
 from nnfs_xp.errors import BackendError, DTypeError
 from nnfs_xp.testing import check_layer, no_synchronization
 

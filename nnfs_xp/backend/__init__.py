@@ -1,0 +1,29 @@
+"""Where arrays live: the array libraries behind one small class, their discovery and selection.
+
+This room and the host-side rooms are the only ones that name array libraries; each library is
+imported when it is asked for.
+"""
+
+from nnfs_xp.backend.base import Backend
+from nnfs_xp.backend.discovery import (
+    available_backends,
+    backend_of,
+    get_backend,
+    is_array,
+    register_backend,
+    to_numpy,
+    usable_backends,
+)
+from nnfs_xp.backend.generator import host_generator
+
+__all__ = [
+    "Backend",
+    "available_backends",
+    "backend_of",
+    "get_backend",
+    "host_generator",
+    "is_array",
+    "register_backend",
+    "to_numpy",
+    "usable_backends",
+]

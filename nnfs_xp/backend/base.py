@@ -1,0 +1,157 @@
+"""What every backend is: an array library and one of its devices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from nnfs_xp._typing import Array, Device, DType, Namespace
+from nnfs_xp.errors import DTypeError
+from nnfs_xp.kernels import standard
+
+
+class Backend:
+    """An array library and one of its devices.
+
+    Get one from `get_backend`. To add a library of your own, subclass, override `from_numpy`
+    and `to_numpy`, and hand an instance to `register_backend`.
+
+    Parameters
+    ----------
+    name : str
+        For example ``"numpy"``, ``"cupy:1"`` or ``"torch:cuda"``.
+    xp : namespace
+        The library's functions under the array API standard's names.
+    device : device of that library
+    array_type : type
+        The library's array class.
+    """
+
+    def __init__(self, name: str, xp: Namespace, device: Device, array_type: type) -> None:
+        self.name = name
+        self.xp = xp
+        self.device = device
+        self.array_type = array_type
+        self._floating: dict[DType, bool] = {}
+
+    def __repr__(self) -> str:
+        return f"<Backend {self.name}>"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Backend):
+            return NotImplemented
+        return self.xp is other.xp and bool(self.device == other.device)
+
+    def __hash__(self) -> int:
+        return hash(self.xp)
+
+    def __reduce__(self) -> tuple[Callable[[str], Backend], tuple[str]]:
+        from nnfs_xp.backend.discovery import get_backend
+
+        return get_backend, (self.name,)
+
+    @property
+    def kernels(self) -> Any:
+        """The numeric parts that layers, losses and optimizers are made of: see `nnfs_xp.kernels`.
+
+        A module with the functions of `nnfs_xp.kernels.standard`, which is the default.
+        """
+        return standard
+
+    def owns(self, array: object) -> bool:
+        """Whether this is an array of the library, on this device."""
+        return isinstance(array, self.array_type) and array.device == self.device  # type: ignore[attr-defined] # array_type has it
+
+    def dtype(self, name: str | DType) -> DType:
+        """The library's data type of that name; one of its own is given back as it is.
+
+        Raises
+        ------
+        DTypeError
+            The library has no such data type.
+        """
+        if isinstance(name, (type, np.dtype)):  # NumPy's np.float32 and np.dtype("float32")
+            name = np.dtype(name).name
+        if not isinstance(name, str):
+            return name
+        try:
+            self.xp.isdtype(found := getattr(self.xp, name), "numeric")
+        except (AttributeError, TypeError, ValueError):
+            raise DTypeError(f"{self.name} has no data type {name!r}.") from None
+        return found
+
+    def is_floating(self, dtype: DType) -> bool:
+        """Whether it is a real floating data type of the library."""
+        known = self._floating.get(dtype)
+        if known is None:
+            known = self._floating[dtype] = bool(self.xp.isdtype(dtype, "real floating"))
+        return known
+
+    def asarray(self, a: Any, dtype: str | DType | None = None) -> Array:
+        """An array of this backend with the values of `a`, which may be of any backend.
+
+        Parameters
+        ----------
+        a : array of any backend, or anything that `numpy.asarray` takes
+        dtype : str or data type, optional
+            By default that of `a`.
+
+        Returns
+        -------
+        array
+            `a` itself, or sharing its memory, where nothing has to change.
+
+        Raises
+        ------
+        DTypeError
+            `a` holds no numbers, or the library has no such data type.
+        """
+        from nnfs_xp.backend.discovery import to_numpy
+
+        if isinstance(a, np.ndarray) or not self.owns(a):
+            host = to_numpy(a)
+            if isinstance(dtype, str):  # Cast first: some devices have no float64.
+                self.dtype(dtype)
+                host = host.astype(dtype, copy=False)
+            try:
+                a = self.from_numpy(host)
+            except TypeError as error:
+                raise DTypeError(f"{self.name} has no data type {host.dtype}.") from error
+        elif self.xp.isdtype(a.dtype, "complex floating"):
+            raise DTypeError(f"expected real numbers; got {a.dtype}.")
+        if dtype is not None:
+            a = self.xp.astype(a, self.dtype(dtype), copy=False)
+        array: Array = a
+        return array
+
+    def from_numpy(self, a: np.ndarray[Any, Any]) -> Array:
+        """The NumPy array on this backend's device."""
+        array: Array = self.xp.asarray(a, device=self.device)
+        return array
+
+    def to_numpy(self, array: Any) -> np.ndarray[Any, Any]:
+        """An array of this backend as a NumPy array, sharing memory where both can."""
+        raise NotImplementedError
+
+    def synchronize(self) -> None:
+        """Wait until the device has finished all that was asked of it."""
+
+    def free_bytes(self) -> int | None:
+        """Free memory of the device in bytes, or None where arrays share the host's memory."""
+        return None
+
+    def random_bits(self, shape: tuple[int, ...], *, seed: int, stream: int, step: int) -> Array:
+        """Random integers in [0, 2**24), the same on every backend: see `kernels.standard`.
+
+        Drawn on the device by hashing (seed, stream, step, index of the element): no state,
+        so a run that continues at a step draws what it would have drawn.
+
+        Returns
+        -------
+        array of int64, of the given shape
+        """
+        keys = standard.stream_keys(seed, stream, step)
+        bits: Array = self.kernels.random_bits(self.xp, shape, keys, self.device)
+        return bits
