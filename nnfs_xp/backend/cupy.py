@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from typing import Any
 
@@ -11,10 +12,15 @@ from nnfs_xp._typing import Array
 from nnfs_xp.backend.base import Backend
 from nnfs_xp.backend.importing import first_line, import_library
 from nnfs_xp.errors import BackendError
+from nnfs_xp.kernels import for_cupy
 
 
 class CupyBackend(Backend):
     """CuPy, on one CUDA device."""
+
+    @functools.cached_property
+    def kernels(self) -> Any:
+        return for_cupy()
 
     def from_numpy(self, a: np.ndarray[Any, Any]) -> Array:
         with self.device:

@@ -1,7 +1,7 @@
 """The numeric parts: their specification, and faster ones for some backends.
 
 `nnfs_xp.kernels.standard` has them in the array API standard alone. A backend chooses its set
-once: see `for_numpy`.
+once: see `for_numpy` and `for_cupy`.
 """
 
 from __future__ import annotations
@@ -29,11 +29,7 @@ def for_numpy() -> ModuleType:
     BackendError
         The variable names no set of kernels, or Numba, asked for by name, cannot be used.
     """
-    wanted = os.environ.get(ENVIRONMENT, "").strip()
-    if wanted not in ("", "numba", "numpy", "standard"):
-        raise BackendError(
-            f"{ENVIRONMENT} must be 'numba', 'numpy', 'standard' or empty; got {wanted!r}."
-        )
+    wanted = _wanted()
     numpy.keep_memory()
     if wanted in ("", "numba"):
         try:
@@ -53,3 +49,24 @@ def for_numpy() -> ModuleType:
     if wanted == "standard":
         return standard
     return numpy
+
+
+def for_cupy() -> ModuleType:
+    """The kernels for CuPy's arrays: in CUDA C++ and cuBLASLt.
+
+    Those of the specification where ``NNFS_XP_KERNELS`` is ``standard``.
+    """
+    if _wanted() == "standard":
+        return standard
+    from nnfs_xp.kernels import cupy
+
+    return cupy
+
+
+def _wanted() -> str:
+    wanted = os.environ.get(ENVIRONMENT, "").strip()
+    if wanted not in ("", "numba", "numpy", "standard"):
+        raise BackendError(
+            f"{ENVIRONMENT} must be 'numba', 'numpy', 'standard' or empty; got {wanted!r}."
+        )
+    return wanted

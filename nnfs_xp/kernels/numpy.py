@@ -15,9 +15,13 @@ from nnfs_xp.kernels import standard
 from nnfs_xp.kernels.standard import (
     batch_norm,
     batch_norm_backward,
+    dense_backward,
+    gather_rows,
     layer_norm,
     layer_norm_backward,
     prepare,
+    put,
+    shrink,
 )
 from nnfs_xp.kernels.standard.random import BITS, Keys
 
@@ -30,9 +34,15 @@ __all__ = [
     "batch_norm_backward",
     "bias_relu",
     "corrected",
+    "dense",
+    "dense_backward",
+    "dense_backward_relu",
+    "dense_gradients",
+    "dense_relu",
     "dropout",
     "dropout_backward",
     "flat_zeros",
+    "gather_rows",
     "keep_memory",
     "layer_norm",
     "layer_norm_backward",
@@ -40,11 +50,13 @@ __all__ = [
     "matmul_into",
     "momentum",
     "prepare",
+    "put",
     "random_bits",
     "relu_backward",
     "relu_backward_biases",
     "rmsprop",
     "sgd",
+    "shrink",
     "softmax_cross_entropy",
 ]
 
@@ -77,6 +89,30 @@ def flat_zeros(xp: Any, size: int, dtype: Any, device: Any, place: int) -> Array
     room = np.zeros(n_bytes + 2 * _PAGE, np.uint8)
     start = -room.ctypes.data % _PAGE + place * _STAGGER % _PAGE
     return room[start : start + n_bytes].view(dtype)
+
+
+def dense(xp: Any, inputs: Array, weights: Array, biases: Array) -> Array:
+    output = inputs @ weights
+    output += biases
+    return output
+
+
+def dense_relu(xp: Any, inputs: Array, weights: Array, biases: Array) -> tuple[Array, Array]:
+    output = bias_relu(xp, inputs @ weights, biases)
+    return output, output
+
+
+def dense_backward_relu(
+    xp: Any, dvalues: Array, weights: Array, active: Array, dbiases: Array
+) -> Array:
+    return relu_backward_biases(xp, dvalues @ weights.T, active, dbiases)
+
+
+def dense_gradients(
+    xp: Any, inputs: Array, dvalues: Array, dweights: Array, dbiases: Array
+) -> None:
+    matmul_into(xp, inputs.T, dvalues, dweights)
+    np.add.reduce(dvalues, axis=0, keepdims=True, out=dbiases)
 
 
 def matmul_into(xp: Any, a: Array, b: Array, out: Array) -> None:

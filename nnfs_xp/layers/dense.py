@@ -113,23 +113,21 @@ class Dense(Layer):
         return glorot_uniform
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
-        self.check_inputs(inputs, self.n_inputs)
-        output = inputs @ self.weights
-        output += self.biases
+        xp = self.check_inputs(inputs, self.n_inputs)
+        output: Array = self.kernels_for(inputs).dense(xp, inputs, self.weights, self.biases)
         if training:
             self.keep(output, inputs)
         return output
 
     def backward(self, dvalues: Array) -> Array:
         self.backward_parameters(dvalues)
-        self.dinputs = dvalues @ self.weights.T
+        self.dinputs = self.kernels_for(dvalues).dense_backward(self.xp, dvalues, self.weights)
         return self.dinputs
 
     def backward_parameters(self, dvalues: Array) -> None:
         xp, inputs = self.recall(dvalues)
-        matmul_into = self.kernels_for(dvalues).matmul_into
-        matmul_into(xp, inputs.T, dvalues, self.dweights)  # dweights = inputs.T @ dvalues
-        self.dbiases[...] = xp.sum(dvalues, axis=0, keepdims=True)
+        # dweights = inputs.T @ dvalues, dbiases = the sum of dvalues over the batch
+        self.kernels_for(dvalues).dense_gradients(xp, inputs, dvalues, self.dweights, self.dbiases)
         self.add_penalties()
 
     def add_penalties(self) -> None:

@@ -106,7 +106,8 @@ class Embedding(Layer):
         xp, codes = self.recall(dvalues)
         values = xp.arange(self.n_values, dtype=codes.dtype, device=codes.device)
         one_hot = xp.astype(xp.reshape(codes, (-1, 1)) == values, dvalues.dtype)
-        self.dweights[...] = one_hot.T @ xp.reshape(dvalues, (-1, self.n_dimensions))
+        rows = xp.reshape(dvalues, (-1, self.n_dimensions))
+        self.kernels_for(dvalues).matmul_into(xp, one_hot.T, rows, self.dweights)
 
     def check_inputs(self, inputs: Array, n_features: int | None = None) -> Namespace:
         place = self.backend or backend_of(inputs)

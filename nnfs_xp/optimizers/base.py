@@ -113,7 +113,8 @@ class Optimizer:
         self._clip(xp, flat)
         if self.weight_decay:
             decayed = flat.values[: flat.n_decayed]
-            decayed *= 1 - self.current_learning_rate * self.weight_decay
+            rate, decay = self.current_learning_rate, self.weight_decay
+            flat.backend.kernels.shrink(xp, decayed, rate, decay)
         self.apply(xp, flat, state)
         layer.constrain()
         if self.average_decay is not None:

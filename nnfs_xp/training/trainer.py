@@ -131,7 +131,7 @@ class Trainer:
         closed = loss.fused_with(layers[-1]) if len(layers) > 1 else None
         self.chain = layers if closed is None else layers[:-1]
         self.fused_loss = loss if closed is None else closed
-        self._stages = fused(self.chain)
+        self._stages = fused(self.chain, keep_dinputs=False)
         self.metrics = self._metrics(metrics)
         self.totals = Totals(self.metrics, self.backend)
         self.metric_kinds: dict[str, MetricKind] = {}

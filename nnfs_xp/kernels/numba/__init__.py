@@ -7,7 +7,13 @@ on all cores for a while, a second one costs networks of usual sizes more than i
 """
 
 from nnfs_xp.kernels.numba.compilation import prepare
-from nnfs_xp.kernels.numba.layers import bias_relu, relu_backward, relu_backward_biases
+from nnfs_xp.kernels.numba.layers import (
+    bias_relu,
+    dense_backward_relu,
+    dense_relu,
+    relu_backward,
+    relu_backward_biases,
+)
 from nnfs_xp.kernels.numba.losses import softmax_cross_entropy
 from nnfs_xp.kernels.numba.norms import (
     batch_norm,
@@ -26,7 +32,16 @@ from nnfs_xp.kernels.numba.updates import (
     rmsprop,
     sgd,
 )
-from nnfs_xp.kernels.numpy import flat_zeros, matmul_into
+from nnfs_xp.kernels.numpy import (
+    dense,
+    dense_backward,
+    dense_gradients,
+    flat_zeros,
+    gather_rows,
+    matmul_into,
+    put,
+    shrink,
+)
 
 __all__ = [
     "adagrad",
@@ -36,20 +51,28 @@ __all__ = [
     "batch_norm",
     "batch_norm_backward",
     "bias_relu",
+    "dense",
+    "dense_backward",
+    "dense_backward_relu",
+    "dense_gradients",
+    "dense_relu",
     "dropout",
     "dropout_backward",
     "flat_zeros",
+    "gather_rows",
     "layer_norm",
     "layer_norm_backward",
     "lion",
     "matmul_into",
     "momentum",
     "prepare",
+    "put",
     "random_bits",
     "relu_backward",
     "relu_backward_biases",
     "rmsprop",
     "sgd",
+    "shrink",
     "softmax_cross_entropy",
 ]
 

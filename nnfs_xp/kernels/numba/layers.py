@@ -66,3 +66,14 @@ def relu_backward_biases(xp: Any, dvalues: Array, output: Array, dbiases: Array)
     dinputs = np.empty(dvalues.shape, dvalues.dtype)
     _relu_backward_biases(dvalues, output, dinputs, dbiases)
     return dinputs
+
+
+def dense_relu(xp: Any, inputs: Array, weights: Array, biases: Array) -> tuple[Array, Array]:
+    output = bias_relu(xp, inputs @ weights, biases)
+    return output, output
+
+
+def dense_backward_relu(
+    xp: Any, dvalues: Array, weights: Array, active: Array, dbiases: Array
+) -> Array:
+    return relu_backward_biases(xp, dvalues @ weights.T, active, dbiases)

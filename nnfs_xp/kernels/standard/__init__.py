@@ -7,9 +7,15 @@ The sets of faster kernels beside it, `nnfs_xp.kernels.numpy` and `nnfs_xp.kerne
 the same functions, with the same arguments.
 """
 
+from nnfs_xp.kernels.standard.counts import DeviceCount
 from nnfs_xp.kernels.standard.functions import erf, log_softmax, sigmoid, softmax
 from nnfs_xp.kernels.standard.layers import (
     bias_relu,
+    dense,
+    dense_backward,
+    dense_backward_relu,
+    dense_gradients,
+    dense_relu,
     matmul_into,
     relu_backward,
     relu_backward_biases,
@@ -28,6 +34,7 @@ from nnfs_xp.kernels.standard.random import (
     random_bits,
     stream_keys,
 )
+from nnfs_xp.kernels.standard.steps import gather_rows, put
 from nnfs_xp.kernels.standard.updates import (
     adagrad,
     adam,
@@ -38,10 +45,12 @@ from nnfs_xp.kernels.standard.updates import (
     momentum,
     rmsprop,
     sgd,
+    shrink,
 )
 
 __all__ = [
     "BITS",
+    "DeviceCount",
     "adagrad",
     "adam",
     "amsgrad",
@@ -49,10 +58,16 @@ __all__ = [
     "batch_norm",
     "batch_norm_backward",
     "bias_relu",
+    "dense",
+    "dense_backward",
+    "dense_backward_relu",
+    "dense_gradients",
+    "dense_relu",
     "dropout",
     "dropout_backward",
     "erf",
     "flat_zeros",
+    "gather_rows",
     "layer_norm",
     "layer_norm_backward",
     "lion",
@@ -60,11 +75,13 @@ __all__ = [
     "matmul_into",
     "momentum",
     "prepare",
+    "put",
     "random_bits",
     "relu_backward",
     "relu_backward_biases",
     "rmsprop",
     "sgd",
+    "shrink",
     "sigmoid",
     "softmax",
     "softmax_cross_entropy",

@@ -8,6 +8,46 @@ if TYPE_CHECKING:
     from nnfs_xp._typing import Array, Namespace
 
 
+def dense(xp: Namespace, inputs: Array, weights: Array, biases: Array) -> Array:
+    """Inputs @ weights + biases, shape (batch, neurons)."""
+    del xp
+    output: Array = inputs @ weights
+    output += biases
+    return output
+
+
+def dense_relu(xp: Namespace, inputs: Array, weights: Array, biases: Array) -> tuple[Array, Array]:
+    """max(inputs @ weights + biases, 0), and what `dense_backward_relu` needs to know of it."""
+    output = bias_relu(xp, inputs @ weights, biases)
+    return output, output
+
+
+def dense_backward(xp: Namespace, dvalues: Array, weights: Array) -> Array:
+    """Dvalues @ weights.T, the gradient of a dense layer's inputs."""
+    del xp
+    dinputs: Array = dvalues @ weights.T
+    return dinputs
+
+
+def dense_backward_relu(
+    xp: Namespace, dvalues: Array, weights: Array, active: Array, dbiases: Array
+) -> Array:
+    """Back through a dense layer and then through the `dense_relu` before it.
+
+    Returns dz = (dvalues @ weights.T where the ReLU's output was above 0, else 0), and writes its
+    sum over the batch to that layer's `dbiases`. Active is from `dense_relu`.
+    """
+    return relu_backward_biases(xp, dvalues @ weights.T, active, dbiases)
+
+
+def dense_gradients(
+    xp: Namespace, inputs: Array, dvalues: Array, dweights: Array, dbiases: Array
+) -> None:
+    """Write inputs.T @ dvalues to `dweights`, and the sum of dvalues to `dbiases`."""
+    matmul_into(xp, inputs.T, dvalues, dweights)
+    dbiases[...] = xp.sum(dvalues, axis=0, keepdims=True)
+
+
 def matmul_into(xp: Namespace, a: Array, b: Array, out: Array) -> None:
     """Write a @ b to `out`."""
     del xp

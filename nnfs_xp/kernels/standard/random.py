@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
+
+from nnfs_xp.kernels.standard.counts import DeviceCount, DeviceKeys
 
 if TYPE_CHECKING:
     from nnfs_xp._typing import Array, Device, Namespace
 
-Keys = tuple[int, int]
+Keys: TypeAlias = "tuple[int, int] | DeviceKeys"
 
 BITS = 24
 """How many random bits `random_bits` gives an element: as many as a float32 holds exactly."""
@@ -17,12 +19,14 @@ _MASK_32 = 0xFFFFFFFF
 _MASK_64 = 0xFFFFFFFFFFFFFFFF
 
 
-def stream_keys(seed: int, stream: int, step: int) -> Keys:
+def stream_keys(seed: int, stream: int, step: int | DeviceCount) -> Keys:
     """Two 32-bit keys that differ, as if drawn at random, for each (seed, stream, step).
 
     Computed on the host from Python integers with SplitMix64's output function (Steele, Lea
     and Flood 2014, *Fast Splittable Pseudorandom Number Generators*).
     """
+    if isinstance(step, DeviceCount):
+        return DeviceKeys(seed & _MASK_64, stream, step)
     state = 0
     for word in (seed, stream, step):
         state = (state + word + 0x9E3779B97F4A7C15) & _MASK_64
@@ -45,7 +49,7 @@ def random_bits(xp: Namespace, shape: tuple[int, ...], keys: Keys, device: Devic
     ----------
     xp : namespace
     shape : tuple of int
-    keys : tuple of two int
+    keys : tuple of two int, or DeviceKeys
         From `stream_keys`.
     device : device of the namespace
 
@@ -54,12 +58,13 @@ def random_bits(xp: Namespace, shape: tuple[int, ...], keys: Keys, device: Devic
     array of int64, of the given shape
     """
     bits: Array = xp.arange(prod(shape), dtype=xp.int64, device=device)
+    first, second = keys
     bits &= _MASK_32
-    bits ^= keys[0]
+    bits ^= first
     bits ^= bits >> 16
     bits *= 0x21F0AAAD
     bits &= _MASK_32
-    bits ^= keys[1]
+    bits ^= second
     bits ^= bits >> 15
     bits *= 0x735A2D97
     bits &= _MASK_32

@@ -1,5 +1,8 @@
 """The optimizers' formulas, over flat arrays of one shape.
 
+In a step that is recorded once and run many times, ``rate`` is a 0-d array and ``t`` a
+`DeviceCount`.
+
 Each writes to the values and to the optimizer's state, and reads the gradients g. What the names
 mean and where the formulas are from is said in `nnfs_xp.optimizers`.
 """
@@ -115,6 +118,12 @@ def lion(
     m *= beta_2
     m += (1 - beta_2) * g
     values -= rate * direction
+
+
+def shrink(xp: Namespace, values: Array, rate: float, decay: float) -> None:
+    """Values *= 1 - rate * decay: weight decay apart from the gradient."""
+    del xp
+    values *= 1 - rate * decay
 
 
 def average(xp: Namespace, averages: Array, values: Array, decay: float) -> None:

@@ -1,0 +1,85 @@
+"""Kernels for CuPy: the functions of `nnfs_xp.kernels.standard` in CUDA C++ and cuBLASLt.
+
+Each is one pass, or a product with what follows it. They never wait for the device, so that a
+whole training step can be recorded as a CUDA graph. Arguments that there is no kernel for, such as
+arrays that are not contiguous, are handed to the twins in `nnfs_xp.kernels.standard`.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from nnfs_xp.kernels.cupy.layers import bias_relu, relu_backward, relu_backward_biases
+from nnfs_xp.kernels.cupy.losses import softmax_cross_entropy
+from nnfs_xp.kernels.cupy.norms import (
+    batch_norm,
+    batch_norm_backward,
+    layer_norm,
+    layer_norm_backward,
+)
+from nnfs_xp.kernels.cupy.products import Products
+from nnfs_xp.kernels.cupy.random import dropout, dropout_backward, random_bits
+from nnfs_xp.kernels.cupy.steps import gather_rows, put
+from nnfs_xp.kernels.cupy.updates import (
+    adagrad,
+    adam,
+    amsgrad,
+    average,
+    flat_zeros,
+    lion,
+    momentum,
+    rmsprop,
+    sgd,
+    shrink,
+)
+from nnfs_xp.kernels.standard import prepare
+
+_products = Products(tf32=False)
+dense = _products.dense
+dense_backward = _products.dense_backward
+dense_backward_relu = _products.dense_backward_relu
+dense_gradients = _products.dense_gradients
+dense_relu = _products.dense_relu
+matmul_into = _products.matmul_into
+
+__all__ = [
+    "adagrad",
+    "adam",
+    "amsgrad",
+    "average",
+    "batch_norm",
+    "batch_norm_backward",
+    "bias_relu",
+    "dense",
+    "dense_backward",
+    "dense_backward_relu",
+    "dense_gradients",
+    "dense_relu",
+    "dropout",
+    "dropout_backward",
+    "flat_zeros",
+    "gather_rows",
+    "layer_norm",
+    "layer_norm_backward",
+    "lion",
+    "matmul_into",
+    "momentum",
+    "prepare",
+    "put",
+    "random_bits",
+    "relu_backward",
+    "relu_backward_biases",
+    "rmsprop",
+    "sgd",
+    "shrink",
+    "softmax_cross_entropy",
+]
+
+
+def with_tf32() -> Any:
+    """The same kernels, whose products of float32 may be rounded to TF32."""
+    products = Products(tf32=True)
+    names = [name for name in __all__ if hasattr(products, name)]
+    kernels = {name: globals()[name] for name in __all__}
+    return SimpleNamespace(**kernels | {name: getattr(products, name) for name in names})

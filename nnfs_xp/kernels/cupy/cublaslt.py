@@ -1,0 +1,314 @@
+"""Matrix products through cuBLASLt, with biases, ReLUs and sums of biases' gradients in them.
+
+cuBLASLt takes matrices column by column. An array of rows (n, k) is, without a copy, its transpose
+(k, n) column by column, so a product out = a @ b is asked for as out.T = b.T @ a.T: what cuBLASLt
+calls A is our b, its B our a, and a vector along its D's rows, such as the biases, runs along our
+columns. CuPy refuses its own cuBLAS while a stream records a graph; cuBLASLt is told the stream.
+
+Source: NVIDIA, *cuBLAS documentation*, "Using the cuBLASLt API".
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import cupy
+import numpy as np
+
+from nnfs_xp.kernels.cupy.compilation import Array
+
+_log = logging.getLogger("nnfs_xp")
+
+_TYPES = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 14}
+"""CUDA's numbers for the data types, cudaDataType_t."""
+
+_COMPUTE_32F, _COMPUTE_TF32, _COMPUTE_64F = 68, 77, 70
+"""cublasComputeType_t."""
+
+_WORKSPACE = 32 * 2**20
+"""Bytes that a product may work in: what NVIDIA recommends for Hopper."""
+
+_MASK_UNIT = 128
+"""Columns that a ReLU's mask, a bit for each output, is padded to a multiple of."""
+
+_VECTOR = 16
+"""Bytes at a multiple of which vectors have to start to be part of a product."""
+
+
+class Layout(NamedTuple):
+    """A matrix in memory, rows one after the other or columns.
+
+    Attributes
+    ----------
+    by_columns : bool
+        Whether it is the transpose of an array that lies row by row.
+    leading : int
+        Elements from one row, or column, to the next.
+    """
+
+    by_columns: bool
+    leading: int
+
+
+def layout_of(array: Array) -> Layout | None:
+    """How a 2-D array lies in memory, if its rows or its columns are contiguous."""
+    n, k = array.shape
+    down, across = (stride // array.itemsize for stride in array.strides)
+    if (across == 1 or k == 1) and (n == 1 or down >= k):
+        return Layout(False, max(down if n > 1 else k, 1))
+    if (down == 1 or n == 1) and (k == 1 or across >= n):
+        return Layout(True, max(across if k > 1 else n, 1))
+    return None
+
+
+def alignment(array: Array) -> int:
+    """The largest power of two, up to 256, that the array's address is a multiple of."""
+    address = int(array.data.ptr) | 256
+    return address & -address
+
+
+def mask_for(output: Array) -> Array:
+    """Room for the bits that say which outputs of a ReLU are above 0."""
+    n, k = output.shape
+    return cupy.empty(n * mask_leading(k) // 8, np.uint8)
+
+
+def mask_leading(k: int) -> int:
+    """The bits of a row of such a mask."""
+    return -(-k // _MASK_UNIT) * _MASK_UNIT
+
+
+@functools.cache
+def library() -> ModuleType | None:
+    """nvmath's cuBLASLt, or None, with one line in the log that says why."""
+    try:
+        from nvmath.bindings import cublasLt
+
+        cublasLt.get_version()
+    except Exception as error:  # absent, of another version, or without the library itself
+        text = str(error).strip().splitlines() or [""]
+        _log.warning(
+            "matrix products by CuPy, not by cuBLASLt (%s: %s), so training steps are not recorded "
+            "as CUDA graphs; pip install 'nnfs-xp[cuda13]' (or [cuda12])",
+            type(error).__name__,
+            text[0][:200],
+        )
+        return None
+    return cublasLt
+
+
+@functools.cache
+def _handle(lt: ModuleType, device: int) -> int:
+    del device  # a handle belongs to one
+    return int(lt.create())
+
+
+_workspaces: dict[tuple[int, int], Any] = {}
+
+
+def _workspace(device: int, stream: int) -> Any:
+    """Memory for the products of one stream, which no other stream's then work in meanwhile.
+
+    From the pool that lasts, since recorded graphs go on using it.
+    """
+    key = device, stream
+    if key not in _workspaces:
+        _workspaces[key] = cupy.get_default_memory_pool().malloc(_WORKSPACE)
+    return _workspaces[key]
+
+
+class Plan:
+    """How one kind of product is computed: descriptors, and the algorithm found for them.
+
+    Parameters
+    ----------
+    lt : module
+        nvmath.bindings.cublasLt.
+    dtype : str
+    tf32 : bool
+        Whether float32 may be rounded to TF32 for the tensor cores.
+    epilogue : str
+        A name in cuBLASLt's Epilogue.
+    shape : tuple of int
+        (n, k, m) of out (n, m) = a (n, k) @ b (k, m).
+    a, b, out : Layout
+    alignments : tuple of int
+        In bytes, of a, b and out.
+    """
+
+    def __init__(
+        self,
+        lt: ModuleType,
+        dtype: str,
+        tf32: bool,
+        epilogue: str,
+        shape: tuple[int, int, int],
+        a: Layout,
+        b: Layout,
+        out: Layout,
+        alignments: tuple[int, int, int],
+    ) -> None:
+        n, k, m = shape
+        kind = _TYPES[dtype]
+        self._lt = lt
+        self.scale = np.float64 if dtype == "float64" else np.float32
+        compute = _COMPUTE_64F if dtype == "float64" else _COMPUTE_TF32 if tf32 else _COMPUTE_32F
+        self.descriptor = lt.matmul_desc_create(compute, _TYPES[np.dtype(self.scale).name])
+        names = lt.MatmulDescAttribute
+        self.set(names.TRANSA, int(b.by_columns))
+        self.set(names.TRANSB, int(a.by_columns))
+        self.set(names.EPILOGUE, int(lt.Epilogue[epilogue]))
+        self._create = lt.matrix_layout_create
+        # As cuBLASLt sees them, column by column: A is b transposed, B is a transposed.
+        self.layout_a = self._layout(kind, (m, k), b)
+        self.layout_b = self._layout(kind, (k, n), a)
+        self.layout_d = self._layout(kind, (m, n), out)
+        self.mask_leading = mask_leading(m)
+        if "RELU" in epilogue:
+            self.set(names.EPILOGUE_AUX_LD, self.mask_leading)
+        self._one, self._zero = np.ones(1, self.scale), np.zeros(1, self.scale)
+        self._results = np.zeros(1, lt.matmul_heuristic_result_dtype)
+        self._alignments = alignments
+        self.found = False
+
+    def _layout(self, kind: int, shape: tuple[int, int], layout: Layout) -> int:
+        rows, columns = shape[::-1] if layout.by_columns else shape
+        return int(self._create(kind, rows, columns, layout.leading))
+
+    def set(self, attribute: int, value: int) -> None:
+        """Set an attribute of the product's descriptor."""
+        number = np.array([value], self._lt.get_matmul_desc_attribute_dtype(attribute))
+        self._lt.matmul_desc_set_attribute(
+            self.descriptor, int(attribute), number.ctypes.data, number.nbytes
+        )
+
+    def find(self, handle: int) -> bool:
+        """Ask for the fastest algorithm; whether there is one."""
+        lt, names = self._lt, self._lt.MatmulPreferenceAttribute
+        preference = lt.matmul_preference_create()
+        try:
+            a, b, out = self._alignments
+            for attribute, value, kind in (
+                (names.MAX_WORKSPACE_BYTES, _WORKSPACE, np.uint64),
+                (names.MIN_ALIGNMENT_A_BYTES, b, np.uint32),
+                (names.MIN_ALIGNMENT_B_BYTES, a, np.uint32),
+                (names.MIN_ALIGNMENT_C_BYTES, out, np.uint32),
+                (names.MIN_ALIGNMENT_D_BYTES, out, np.uint32),
+            ):
+                number = np.array([value], kind)
+                lt.matmul_preference_set_attribute(
+                    preference, int(attribute), number.ctypes.data, number.nbytes
+                )
+            count = np.zeros(1, np.int32)
+            lt.matmul_algo_get_heuristic(
+                handle,
+                self.descriptor,
+                self.layout_a,
+                self.layout_b,
+                self.layout_d,
+                self.layout_d,
+                preference,
+                1,
+                self._results.ctypes.data,
+                count.ctypes.data,
+            )
+        except lt.cuBLASLtError as error:
+            _log.debug("cuBLASLt has no such product: %s", error)
+            return False
+        finally:
+            lt.matmul_preference_destroy(preference)
+        self.found = bool(count[0])
+        return self.found
+
+    def run(self, handle: int, a: Array, b: Array, out: Array) -> None:
+        """Write a @ b, with what the epilogue does to it, to out."""
+        device, stream = cupy.cuda.runtime.getDevice(), cupy.cuda.get_current_stream().ptr
+        self._lt.matmul(
+            handle,
+            self.descriptor,
+            self._one.ctypes.data,
+            b.data.ptr,
+            self.layout_a,
+            a.data.ptr,
+            self.layout_b,
+            self._zero.ctypes.data,
+            out.data.ptr,
+            self.layout_d,
+            out.data.ptr,
+            self.layout_d,
+            self._results["algo"].ctypes.data,
+            _workspace(device, stream).ptr,
+            _WORKSPACE,
+            stream,
+        )
+
+
+_plans: dict[Any, Plan | None] = {}
+_lock = threading.Lock()
+"""A plan's pointers are set, and then used: by one thread at a time."""
+
+
+def product(
+    a: Array,
+    b: Array,
+    out: Array,
+    *,
+    tf32: bool,
+    epilogue: str = "DEFAULT",
+    vector: Array | None = None,
+    mask: Array | None = None,
+) -> bool:
+    """Write a @ b to `out`, with what the epilogue does; False, nothing done, where it cannot.
+
+    Parameters
+    ----------
+    a, b, out : array, shapes (n, k), (k, m) and (n, m)
+    tf32 : bool
+    epilogue : str
+        ``"BIAS"`` and ``"RELU_AUX_BIAS"`` add the vector, the latter takes max(…, 0) and writes the
+        mask; ``"DRELU_BGRAD"`` sets to 0 where the mask is not set, and writes the columns' sums to
+        the vector; ``"BGRADA"`` writes the sums of b's columns to the vector.
+    vector : array of m elements
+    mask : array
+        From `mask_for`.
+    """
+    lt = library()
+    if lt is None or out.dtype.name not in _TYPES or not a.dtype == b.dtype == out.dtype:
+        return False
+    layouts = layout_of(a), layout_of(b), layout_of(out)
+    if None in layouts or layouts[2].by_columns or not out.size or not a.size:  # type: ignore[union-attr] # no None
+        return False
+    if a.shape[1] != b.shape[0] or out.shape != (a.shape[0], b.shape[1]):
+        raise ValueError(f"{a.shape} @ {b.shape} does not give {out.shape}")
+    if vector is not None and vector.size != out.shape[1]:
+        raise ValueError(f"{out.shape[1]} columns do not fit a vector of {vector.size}")
+    if vector is not None and (alignment(vector) < _VECTOR or vector.dtype != out.dtype):
+        return False
+    device = cupy.cuda.runtime.getDevice()
+    alignments = alignment(a), alignment(b), alignment(out)
+    shape = a.shape[0], a.shape[1], b.shape[1]
+    key = device, out.dtype.name, tf32, epilogue, shape, layouts, alignments
+    handle = _handle(lt, device)
+    with _lock:
+        if key not in _plans:
+            new = Plan(lt, out.dtype.name, tf32, epilogue, shape, *layouts, alignments)  # type: ignore[arg-type] # no None
+            _point(new, vector, mask)
+            _plans[key] = new if new.find(handle) else None
+        plan = _plans[key]
+        if plan is None:
+            return False
+        _point(plan, vector, mask)
+        plan.run(handle, a, b, out)
+    return True
+
+
+def _point(plan: Plan, vector: Array | None, mask: Array | None) -> None:
+    names = plan._lt.MatmulDescAttribute
+    if vector is not None:
+        plan.set(names.BIAS_POINTER, vector.data.ptr)
+    if mask is not None:
+        plan.set(names.EPILOGUE_AUX_POINTER, mask.data.ptr)

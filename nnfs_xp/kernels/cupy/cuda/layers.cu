@@ -1,0 +1,78 @@
+// What dense layers and the activations behind them do besides multiplying matrices.
+
+// max(x, 0), NaN where x is.
+__device__ __forceinline__ A relu(A x) {
+    return x <= A(0) ? A(0) : x;
+}
+
+extern "C" __global__ void add_biases(
+    Int n, Int k, int with_relu, const T *products, const T *biases, T *output
+) {
+    const Int size = n * k;
+    if (k % PACK == 0) {  // every row starts at a pack's beginning
+        const Int columns = k / PACK;
+        for (Int p = first_index(); p < size / PACK; p += stride()) {
+            Pack part = ((const Pack *)products)[p];
+            const Pack bias = ((const Pack *)biases)[p % columns];
+#pragma unroll
+            for (int j = 0; j < PACK; ++j) {
+                const A x = A(part.at[j]) + A(bias.at[j]);
+                part.at[j] = T(with_relu ? relu(x) : x);
+            }
+            ((Pack *)output)[p] = part;
+        }
+        return;
+    }
+    for (Int i = first_index(); i < size; i += stride()) {
+        const A x = A(products[i]) + A(biases[i % k]);
+        output[i] = T(with_relu ? relu(x) : x);
+    }
+}
+
+extern "C" __global__ void relu_backward(
+    Int size, Int packs, T *dvalues, T *output, T *dinputs
+) {
+    T *const arrays[3] = {dvalues, output, dinputs};
+    sweep<3, 4u>(size, packs, arrays, [](A(&x)[3], Int) { x[2] = x[1] > A(0) ? x[0] : A(0); });
+}
+
+// Each block has 32 columns and the rows from blockIdx.y * rows on; its sums go to one row of
+// `sums`, which has gridDim.y of them.
+extern "C" __global__ void relu_backward_biases(
+    Int n, Int k, Int rows, const T *dvalues, const T *output, T *dinputs, A *sums
+) {
+    const Int column = (Int)blockIdx.x * 32 + threadIdx.x;
+    const Int begin = (Int)blockIdx.y * rows;
+    const Int end = begin + rows < n ? begin + rows : n;
+    A sum = 0;
+    if (column < k)
+        for (Int row = begin + threadIdx.y; row < end; row += blockDim.y) {
+            const Int i = row * k + column;
+            const A d = A(output[i]) > A(0) ? A(dvalues[i]) : A(0);
+            dinputs[i] = T(d);
+            sum += d;
+        }
+    sum = over_column(sum);
+    if (threadIdx.y == 0 && column < k) sums[(Int)blockIdx.y * k + column] = sum;
+}
+
+extern "C" __global__ void column_sums(Int n, Int k, Int rows, const T *values, A *sums) {
+    const Int column = (Int)blockIdx.x * 32 + threadIdx.x;
+    const Int begin = (Int)blockIdx.y * rows;
+    const Int end = begin + rows < n ? begin + rows : n;
+    A sum = 0;
+    if (column < k)
+        for (Int row = begin + threadIdx.y; row < end; row += blockDim.y)
+            sum += A(values[row * k + column]);
+    sum = over_column(sum);
+    if (threadIdx.y == 0 && column < k) sums[(Int)blockIdx.y * k + column] = sum;
+}
+
+// The sums of the parts that the two above leave behind.
+extern "C" __global__ void add_parts(Int parts, Int k, const A *sums, T *total) {
+    const Int column = first_index();
+    if (column >= k) return;
+    A sum = 0;
+    for (Int part = 0; part < parts; ++part) sum += sums[part * k + column];
+    total[column] = T(sum);
+}

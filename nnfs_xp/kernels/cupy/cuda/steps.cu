@@ -1,0 +1,46 @@
+// What a step that is recorded once and run many times reads anew each time, and leaves behind.
+
+// The numbers of the next step, which come as arguments: so none is overwritten before its step
+// has read it.
+extern "C" __global__ void set_numbers(
+    Int *counts, Int iterations, Int steps_done, Int start, Int index, T *rate, double value
+) {
+    counts[0] = iterations;
+    counts[1] = steps_done;
+    counts[2] = start;
+    counts[3] = index;
+    *rate = T(value);
+}
+
+// Rows order[start], order[start + 1], … of an array, in units of 16, 4 or 1 bytes.
+template <class Unit>
+__device__ __forceinline__ void gather(
+    Int n, Int width, const Int *order, Address start_at, Int start, const Unit *rows, Unit *batch
+) {
+    const Int *chosen = order + (start_at ? *(const Int *)start_at + start : start);
+    for (Int i = first_index(); i < n * width; i += stride())
+        batch[i] = rows[chosen[i / width] * width + i % width];
+}
+
+extern "C" __global__ void gather_16(
+    Int n, Int width, const Int *order, Address start_at, Int start, const uint4 *rows, uint4 *batch
+) {
+    gather(n, width, order, start_at, start, rows, batch);
+}
+
+extern "C" __global__ void gather_4(
+    Int n, Int width, const Int *order, Address start_at, Int start, const Word *rows, Word *batch
+) {
+    gather(n, width, order, start_at, start, rows, batch);
+}
+
+extern "C" __global__ void gather_1(
+    Int n, Int width, const Int *order, Address start_at, Int start, const unsigned char *rows,
+    unsigned char *batch
+) {
+    gather(n, width, order, start_at, start, rows, batch);
+}
+
+extern "C" __global__ void put(Address index_at, Int index, const T *value, T *values) {
+    values[index_at ? *(const Int *)index_at + index : index] = *value;
+}

@@ -1,0 +1,88 @@
+"""What dense layers and the activations behind them do besides multiplying matrices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cupy
+import numpy as np
+
+from nnfs_xp.kernels import standard
+from nnfs_xp.kernels.cupy.compilation import (
+    THREADS,
+    Array,
+    alike,
+    blocks_for,
+    launch,
+    multiprocessors,
+    same_shape,
+    sweep,
+    wide,
+)
+
+_TILE = (32, 32)
+"""Threads of a block for 32 columns."""
+
+
+def bias_relu(xp: Any, products: Array, biases: Array) -> Array:
+    if not alike(products, biases) or products.shape[1:] != biases.shape[1:]:
+        return standard.bias_relu(xp, products, biases)
+    return add_biases(products, biases, with_relu=True)
+
+
+def add_biases(products: Array, biases: Array, *, with_relu: bool) -> Array:
+    """Add the biases in place, perhaps with a ReLU behind; returns the products."""
+    n, k = products.shape
+    aligned = not (products.data.ptr | biases.data.ptr) % 16
+    if not aligned and not k * products.itemsize % 16:  # rows of whole packs, in the wrong place
+        products += biases
+        return cupy.maximum(products, 0.0) if with_relu else products
+    sizes = np.int64(n), np.int64(k), np.int32(with_relu)
+    grid = (blocks_for(products.size),)
+    launch(
+        "layers", "add_biases", products.dtype, grid, (THREADS,), *sizes, products, biases, products
+    )
+    return products
+
+
+def relu_backward(xp: Any, dvalues: Array, output: Array) -> Array:
+    if not same_shape(dvalues, output):
+        return standard.relu_backward(xp, dvalues, output)
+    dinputs = cupy.empty(dvalues.shape, dvalues.dtype)
+    sweep("layers", "relu_backward", (dvalues, output, dinputs))
+    return dinputs
+
+
+def relu_backward_biases(xp: Any, dvalues: Array, output: Array, dbiases: Array) -> Array:
+    fits = same_shape(dvalues, output) and alike(dvalues, dbiases)
+    if not fits or dbiases.shape != (1, dvalues.shape[1]):
+        return standard.relu_backward_biases(xp, dvalues, output, dbiases)
+    dinputs = cupy.empty(dvalues.shape, dvalues.dtype)
+    _summed("relu_backward_biases", dvalues, dbiases, dvalues, output, dinputs)
+    return dinputs
+
+
+def column_sums(xp: Any, values: Array, sums: Array) -> None:
+    """Write the sum of each column to `sums`, shape (1, columns)."""
+    if alike(values, sums) and sums.shape == (1, values.shape[1]):
+        _summed("column_sums", values, sums, values)
+    else:
+        sums[...] = xp.sum(values, axis=0, keepdims=True)
+
+
+def _summed(kernel: str, like: Array, total: Array, *arrays: Array) -> None:
+    """Run a kernel that leaves sums of columns behind, in parts where the batch is long."""
+    n, k = like.shape
+    device = cupy.cuda.runtime.getDevice()
+    columns = -(-k // _TILE[0])
+    wanted = max(1, 2 * multiprocessors(device) // columns)
+    rows = max(8 * _TILE[1], -(-n // wanted))  # of a part
+    parts = -(-n // rows)
+    whole = parts == 1 and like.dtype == wide(like.dtype)
+    sums = total if whole else cupy.empty((parts, k), wide(like.dtype))
+    sizes = np.int64(n), np.int64(k), np.int64(rows)
+    launch("layers", kernel, like.dtype, (columns, parts), _TILE, *sizes, *arrays, sums)
+    if whole:
+        return
+    sizes = np.int64(parts), np.int64(k)
+    launch("layers", "add_parts", like.dtype, (-(-k // 128),), (128,), *sizes, sums, total)

@@ -1,0 +1,44 @@
+"""Softmax and cross-entropy in one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cupy
+import numpy as np
+
+from nnfs_xp.kernels import standard
+from nnfs_xp.kernels.cupy.compilation import Array, alike, launch, wide
+
+_NARROW = 1024
+"""Elements of a row up to which one warp goes through it, beside others; else a block does."""
+
+
+def row_blocks(n: int, k: int) -> tuple[tuple[int], tuple[int, int]]:
+    """Grid and block for kernels of which one or more warps have a row each."""
+    if k <= _NARROW:
+        return (-(-n // 8),), (32, 8)
+    return (n,), (256, 1)
+
+
+def softmax_cross_entropy(
+    xp: Any, logits: Array, y_true: Array, label_smoothing: float
+) -> tuple[Array, Array]:
+    n, k = logits.shape
+    fits = y_true.dtype == np.int64 and y_true.shape == (n,) and y_true.flags.c_contiguous
+    if not (fits and alike(logits)):
+        return standard.softmax_cross_entropy(xp, logits, y_true, label_smoothing)
+    losses, dinputs = cupy.empty(n, logits.dtype), cupy.empty((n, k), logits.dtype)
+    numbers = np.int64(n), np.int64(k), wide(logits.dtype)(label_smoothing)
+    launch(
+        "losses",
+        "softmax_cross_entropy",
+        logits.dtype,
+        *row_blocks(n, k),
+        *numbers,
+        logits,
+        y_true,
+        losses,
+        dinputs,
+    )
+    return losses, dinputs

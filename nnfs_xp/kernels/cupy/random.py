@@ -1,0 +1,71 @@
+"""Random numbers without a state, and masks that are made again instead of kept."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any, NamedTuple
+
+import cupy
+import numpy as np
+
+from nnfs_xp.kernels import standard
+from nnfs_xp.kernels.cupy.compilation import (
+    THREADS,
+    Array,
+    alike,
+    blocks_for,
+    count,
+    launch,
+    sweep,
+    wide,
+)
+from nnfs_xp.kernels.standard.counts import DeviceKeys
+from nnfs_xp.kernels.standard.random import Keys
+
+
+class Mask(NamedTuple):
+    """What a mask is made of."""
+
+    threshold: int
+    keys: Keys
+
+
+def _arguments(keys: Keys) -> tuple[Any, ...]:
+    if isinstance(keys, DeviceKeys):
+        words = np.uint64(keys.seed), np.uint64(keys.stream)
+        return *count(keys.step), *words, np.uint32(0), np.uint32(0)
+    first, second = keys
+    return *count(0), np.uint64(0), np.uint64(0), np.uint32(first), np.uint32(second)
+
+
+def random_bits(xp: Any, shape: tuple[int, ...], keys: Keys, device: Any) -> Array:
+    bits = cupy.empty(shape, np.int64)
+    size = prod(shape)
+    numbers = np.int64(size), *_arguments(keys)
+    if size:
+        kind = np.dtype(np.float32)  # of no importance
+        launch("random", "random_bits", kind, (blocks_for(size),), (THREADS,), *numbers, bits)
+    return bits
+
+
+def _dropout(values: Array, mask: Mask, scale: float) -> Array:
+    output = cupy.empty(values.shape, values.dtype)
+    numbers = wide(values.dtype)(scale), np.uint32(mask.threshold), *_arguments(mask.keys)
+    sweep("random", "dropout", (values, output), *numbers)
+    return output
+
+
+def dropout(
+    xp: Any, inputs: Array, threshold: int, scale: float, keys: Keys, device: Any
+) -> tuple[Array, Any]:
+    mask = Mask(threshold, keys)
+    return dropout_backward(xp, inputs, mask, scale), mask
+
+
+def dropout_backward(xp: Any, dvalues: Array, kept: Any, scale: float) -> Array:
+    """Kept is a `Mask`, from `dropout`, or an array as for the twin."""
+    if isinstance(kept, Mask):
+        if alike(dvalues):
+            return _dropout(dvalues, kept, scale)
+        kept = random_bits(xp, dvalues.shape, kept.keys, None) >= kept.threshold
+    return standard.dropout_backward(xp, dvalues, kept, scale)

@@ -1,0 +1,38 @@
+"""Where a step's batch comes from, and where its loss goes, so that a step can be recorded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cupy
+import numpy as np
+
+from nnfs_xp.kernels import standard
+from nnfs_xp.kernels.cupy.compilation import THREADS, Array, alike, blocks_for, count, launch
+
+_ANY = np.dtype(np.float32)
+"""What a kernel is compiled for where the type is of no importance."""
+
+
+def gather_rows(xp: Any, array: Array, order: Array, start: Any, n: int) -> Array:
+    fits = array.flags.c_contiguous and order.flags.c_contiguous and order.dtype == np.int64
+    if not fits or not array.size:
+        return standard.gather_rows(xp, array, order, start, n)
+    batch = cupy.empty((n, *array.shape[1:]), array.dtype)
+    width = array.nbytes // array.shape[0]
+    unit = next(
+        unit
+        for unit in (16, 4, 1)
+        if not width % unit and not (array.data.ptr | batch.data.ptr) % unit
+    )
+    width //= unit
+    numbers = np.int64(n), np.int64(width), order, *count(start)
+    grid = (blocks_for(n * width),)
+    launch("steps", f"gather_{unit}", _ANY, grid, (THREADS,), *numbers, array, batch)
+    return batch
+
+
+def put(xp: Any, values: Array, index: Any, value: Array) -> None:
+    if not alike(values, value):
+        return standard.put(xp, values, index, value)
+    launch("steps", "put", values.dtype, (1,), (1,), *count(index), value, values)
