@@ -419,7 +419,6 @@ WRONG = {
     "adam": lambda: (*state(40), normal(30), 1, 0.1, 0.9, 0.999, 1e-7),
     "amsgrad": lambda: (*state(40, 2), normal(30), 1, 0.1, 0.9, 0.999, 1e-7),
     "lion": lambda: (*state(40, 0), normal(30), 0.1, 0.9, 0.99),
-    "shrink": lambda size: (normal(size), 0.1, 0.01),
     "average": lambda: (normal(40), normal(30), 0.9),
 }
 
