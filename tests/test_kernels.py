@@ -144,7 +144,9 @@ def kernel_set(request):
 
 def test_every_kernel_has_a_row():
     names = {name.partition(",")[0] for name in (*LAYERS, *UPDATES)}
-    assert names | {"random_bits", "flat_zeros", "prepare", "put"} == set(numba.__all__)
+    assert names | {"random_bits", "flat_zeros", "prepare", "put", "widen", "narrow_into"} == set(
+        numba.__all__
+    )
     assert set(numba.__all__) | SHARED == set(standard.__all__)
     for kernel_set in SETS.values():
         for name in numba.__all__:

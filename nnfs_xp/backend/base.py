@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 
 from nnfs_xp._typing import Array, Device, DType, Namespace
-from nnfs_xp.errors import DTypeError
+from nnfs_xp.errors import BackendError, DTypeError
 from nnfs_xp.kernels import standard
 
 
@@ -59,6 +60,31 @@ class Backend:
         A module with the functions of `nnfs_xp.kernels.standard`, which is the default.
         """
         return standard
+
+    def with_precision(self, precision: str) -> Backend:
+        """The backend for steps in ``"tf32"``, ``"float16"`` or ``"bfloat16"``.
+
+        Raises
+        ------
+        BackendError
+            The device has no such arithmetic.
+        """
+        if precision == "tf32":
+            raise BackendError(f"`precision` 'tf32' is for CUDA GPUs with CuPy; got {self.name}.")
+        return self
+
+    @property
+    def can_record(self) -> bool:
+        """Whether training steps can be recorded, as a `graph`."""
+        return False
+
+    def graph(self) -> Any:
+        """A new `nnfs_xp.kernels.cupy.graphs.Graph`, where `can_record`."""
+        raise NotImplementedError
+
+    def active(self) -> AbstractContextManager[Any]:
+        """While it lasts, what names no device is done on this one."""
+        return nullcontext()
 
     def owns(self, array: object) -> bool:
         """Whether this is an array of the library, on this device."""

@@ -19,9 +19,11 @@ from nnfs_xp.kernels.standard import (
     gather_rows,
     layer_norm,
     layer_norm_backward,
+    narrow_into,
     prepare,
     put,
     shrink,
+    widen,
 )
 from nnfs_xp.kernels.standard.random import BITS, Keys
 
@@ -49,6 +51,7 @@ __all__ = [
     "lion",
     "matmul_into",
     "momentum",
+    "narrow_into",
     "prepare",
     "put",
     "random_bits",
@@ -58,6 +61,7 @@ __all__ = [
     "sgd",
     "shrink",
     "softmax_cross_entropy",
+    "widen",
 ]
 
 Array: TypeAlias = Any

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from nnfs_xp._typing import Array
-from nnfs_xp.backend import host_generator
+from nnfs_xp.backend import host_generator, to_numpy
 from nnfs_xp.data.batching import batches
 from nnfs_xp.errors import ArgumentError, CheckpointError, DivergenceError, TrainingWarning
 from nnfs_xp.schedules import Schedule
@@ -19,9 +21,9 @@ from nnfs_xp.training.checkpoints import Checkpoints
 from nnfs_xp.training.diagnosis import diagnose
 from nnfs_xp.training.history import History, numbers_in
 from nnfs_xp.training.progress import Progress
+from nnfs_xp.training.recording import Epoch
 from nnfs_xp.training.signals import StopSignals
 from nnfs_xp.training.state import Bounds, Snapshot, capture, check_run, describe_run, restore
-from nnfs_xp.training.totals import Totals
 
 if TYPE_CHECKING:
     from nnfs_xp.training.trainer import Trainer
@@ -72,6 +74,7 @@ class Run:
             validation_samples=None if validation is None else validation[0].shape[0],
             weighted=len(data) > 2,
         )
+        self._steps = Epoch(trainer, data, batch_size, self.n_steps)
         self._callback_failed = self._unsaved = False
         smallest = max(layer.smallest_batch for _, layer in trainer.model.walk())
         rest = self.n_samples % batch_size or batch_size
@@ -139,7 +142,7 @@ class Run:
         else:
             trainer.use_averages(False)
             trainer.history, trainer.stopping, trainer.step = History(), False, 0
-            trainer.totals = Totals(trainer.metrics, trainer.backend)
+            trainer.totals.clear()
             trainer.reseed()
             self.first_epoch = trainer.epoch
             for callback in self.callbacks:
@@ -153,14 +156,16 @@ class Run:
         self._call("on_epoch_begin")
         bar.begin_epoch(trainer.epoch + 1, trainer.step * self.batch_size)
         self._snapshot = Snapshot(trainer)
-        self._losses: list[Array] = []
-        for batch in self._batches(trainer.step):
-            output, loss = trainer.make_step(*batch)
-            self._losses.append(loss)
-            trainer.totals.add(loss, output, *batch[1:])
+        epoch, first = self._steps, trainer.step
+        order = self._order()
+        epoch.begin(order)
+        host = None if epoch.on_device else self._batches(first)
+        for index in range(first, self.n_steps):
+            batch = None if host is None else next(host)
+            trainer.recorder.step_in_epoch(epoch, index, batch)
             trainer.step += 1
             self._call("on_step_end")
-            bar.end_batch(batch[0].shape[0], self._figures_so_far)
+            bar.end_batch(epoch.size_of(index), self._figures_so_far)
             self._after_step(signals)
         self._end_epoch(bar)
         self._unsaved = True
@@ -173,13 +178,15 @@ class Run:
     def _figures_so_far(self) -> dict[str, Any]:
         return self.trainer.totals.read(collected=False)
 
+    def _order(self) -> np.ndarray[Any, Any] | None:
+        """The order of the epoch's samples, the same each time that it is asked for."""
+        if not self.shuffle:
+            return None
+        return host_generator(self.trainer.seed, self.trainer.epoch).permutation(self.n_samples)
+
     def _batches(self, start: int) -> Iterator[tuple[Array, ...]]:
-        """The epoch's batches, the first so many left out: in the same order each time."""
-        order = None
-        if self.shuffle:
-            generator = host_generator(self.trainer.seed, self.trainer.epoch)
-            order = generator.permutation(self.n_samples)
-        return batches(self.data, self.trainer.backend, self.batch_size, order, start)
+        """The epoch's batches, the first so many left out."""
+        return batches(self.data, self.trainer.backend, self.batch_size, self._order(), start)
 
     def _after_step(self, signals: StopSignals) -> None:
         if self.checkpoints is None or self.trainer.step == self.n_steps:
@@ -211,7 +218,7 @@ class Run:
             trainer.history.append(figures)
             trainer.epoch += 1
             trainer.step = 0
-            trainer.totals = Totals(trainer.metrics, trainer.backend)
+            trainer.totals.clear()
             self._call("on_epoch_end", figures)
 
     @contextmanager
@@ -259,10 +266,9 @@ class Run:
             return
         trainer = self.trainer
         loss = trainer.totals.read(collected=False)["loss"]
-        bad = next(
-            (n for n, each in enumerate(self._losses) if not math.isfinite(float(each))),  # type: ignore[arg-type] # 0-d
-            len(self._losses) - 1,
-        )
+        begun = self._snapshot.step
+        losses = to_numpy(self._steps.losses)[begun : trainer.step]
+        bad = next((n for n, each in enumerate(losses) if not math.isfinite(each)), len(losses) - 1)
         what = (
             "a weight became NaN or infinite" if math.isfinite(loss) else f"the loss became {loss}"
         )

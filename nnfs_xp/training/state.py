@@ -85,6 +85,7 @@ class Snapshot:
             name: backend_of(array).xp.asarray(array, copy=True)
             for name, array in device_arrays(trainer).items()
         }
+        self.step = trainer.step
         self._counters = trainer.optimizer.iterations, trainer.steps_done, trainer.step
 
     def restore(self, trainer: Trainer) -> None:

@@ -43,6 +43,18 @@ class Totals:
         self._loss: Array | None = None
         self._sums: dict[str, list[Array]] = {metric.name: [] for metric in metrics}
 
+    @property
+    def started(self) -> bool:
+        """Whether anything was ever added, so that there are arrays to add to."""
+        return self._loss is not None
+
+    @property
+    def arrays(self) -> tuple[Array, ...]:
+        """What `accumulate` adds to, in place."""
+        sums = (self._sums[metric.name] for metric in self._metrics if not metric.collects)
+        loss = () if self._loss is None else (self._loss,)
+        return *loss, *(part for parts in sums for part in parts)
+
     def add(self, loss: Array, output: Array, y: Array, sample_weight: Array | None = None) -> None:
         """Add a batch, without waiting for the device.
 
@@ -54,14 +66,54 @@ class Totals:
         y : array
         sample_weight : array, shape (batch,), optional
         """
-        n = output.shape[0]
-        self.count += n
-        self._loss = loss * n if self._loss is None else self._loss + loss * n
-        for metric in self._metrics:
-            self._add_to(metric, metric.accumulate(output, y, sample_weight), n)
+        self.count += output.shape[0]
+        self.accumulate(loss, output, y, sample_weight)
+        self.collect(output, y, sample_weight)
 
-    def _add_to(self, metric: Metric, sums: Array, n: int) -> None:
-        parts = self._sums[metric.name]
+    def accumulate(
+        self, loss: Array, output: Array, y: Array, sample_weight: Array | None = None
+    ) -> None:
+        """The part of `add` that is sums, in arrays that stay the same from the first batch on."""
+        n = output.shape[0]
+        if self._loss is None:
+            self._loss = self._own(loss * n)
+        else:
+            self._loss += loss * n
+        for metric in self._metrics:
+            if metric.collects:
+                continue
+            sums = metric.accumulate(output, y, sample_weight)
+            parts = self._sums[metric.name]
+            self._check(metric, sums, n, parts)
+            if parts:
+                parts[0] += sums
+            else:
+                parts.append(self._own(sums))
+
+    def collect(self, output: Array, y: Array, sample_weight: Array | None = None) -> None:
+        """The part of `add` that keeps what metrics need of each sample."""
+        for metric in self._metrics:
+            if metric.collects:
+                columns = metric.accumulate(output, y, sample_weight)
+                parts = self._sums[metric.name]
+                self._check(metric, columns, output.shape[0], parts)
+                parts.append(self._own(columns))
+
+    def clear(self) -> None:
+        """Begin anew, with the same arrays."""
+        self.count = 0
+        for array in self.arrays:
+            array[...] = 0.0
+        for metric in self._metrics:
+            if metric.collects:
+                self._sums[metric.name].clear()
+
+    def _own(self, array: Array) -> Array:
+        own: Array = self._backend.xp.asarray(array, copy=True)
+        return own
+
+    @staticmethod
+    def _check(metric: Metric, sums: Array, n: int, parts: list[Array]) -> None:
         fits = sums.ndim == 2 and sums.shape[0] == n if metric.collects else sums.ndim == 1
         if not fits or (parts and parts[0].shape[-1] != sums.shape[-1]):
             wanted = f"({n}, columns)" if metric.collects else "(sums,), the same for each batch"
@@ -69,10 +121,6 @@ class Totals:
                 f"{type(metric).__name__}.accumulate must give shape {wanted}; "
                 f"got {tuple(sums.shape)}."
             )
-        if metric.collects or not parts:
-            parts.append(sums)
-        else:
-            parts[0] = parts[0] + sums
 
     def read(self, *, collected: bool = True) -> dict[str, Any]:
         """The mean loss and the metrics' figures, by name. Waits for the device.
@@ -87,7 +135,7 @@ class Totals:
         NotReadyError
             Nothing was added.
         """
-        if self._loss is None:
+        if self._loss is None or not self.count:
             raise NotReadyError("nothing was added to the figures yet.")
         figures: dict[str, Any] = {"loss": float(to_numpy(self._loss)) / self.count}
         for metric in self._metrics:
@@ -103,7 +151,7 @@ class Totals:
         metric's name behind it.
         """
         arrays = {"count": np.array(float(self.count))}
-        if self._loss is not None:
+        if self._loss is not None and self.count:
             arrays["loss"] = to_numpy(self._loss)
             arrays |= {f"metric.{each.name}": to_numpy(self._sum(each)) for each in self._metrics}
         return {name: array.copy() for name, array in arrays.items()}

@@ -15,7 +15,7 @@ from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, get_backend, host_generator, is_array, to_numpy
 from nnfs_xp.data.batching import batches
 from nnfs_xp.errors import ArgumentError
-from nnfs_xp.layers import Layer, Sequential
+from nnfs_xp.layers import Layer
 from nnfs_xp.layers.fusion import fused
 from nnfs_xp.losses import Loss
 from nnfs_xp.metrics import Metric
@@ -24,7 +24,9 @@ from nnfs_xp.training.callbacks import Callback
 from nnfs_xp.training.checkpoints import Checkpoints
 from nnfs_xp.training.history import History
 from nnfs_xp.training.preparation import check_lengths, check_shape, prepare_inputs
+from nnfs_xp.training.recording import Recorder
 from nnfs_xp.training.run import Run
+from nnfs_xp.training.steps import HalfStep, Step, chain_of, check_precision
 from nnfs_xp.training.totals import Totals
 from nnfs_xp.training.weights import prepare_weights
 
@@ -66,6 +68,14 @@ class Trainer:
     seed : int
         Of the shuffles and of the random numbers that layers draw. The initial weights are the
         model's own.
+    precision : {"float32", "tf32", "float16", "bfloat16"}
+        What training steps compute in; weights, loss and the optimizer's state are float32 in
+        all. ``"tf32"`` lets the products of a CUDA device round their factors to 10 bits behind
+        the point. In the last two all layers work in that type in a step, on a rounded copy of the
+        weights, with the gradients scaled for float16. Evaluation and prediction are in float32.
+    graph : bool
+        Whether a CUDA device may run a step as a graph, recorded at the second step of its kind:
+        the same results, in one launch. Other devices run it as it is.
 
     Attributes
     ----------
@@ -106,6 +116,9 @@ class Trainer:
         metrics: Sequence[str | Metric] = ("accuracy",),
         backend: str | Backend = "auto",
         seed: int = 0,
+        *,
+        precision: str = "float32",
+        graph: bool = True,
     ) -> None:
         for name, value, kind in (
             ("model", model, Layer),
@@ -117,7 +130,8 @@ class Trainer:
         self.model = model
         self.loss = loss
         self.optimizer = optimizer
-        self.backend = get_backend(backend)
+        self.backend = check_precision(precision, model, get_backend(backend))
+        self.precision = precision
         host_generator(seed)  # refuses what is no seed
         self.seed = index(seed)
         self.epoch = self.step = self.steps_done = 0
@@ -127,11 +141,14 @@ class Trainer:
         model.to(self.backend)
         self.backend.kernels.prepare(model.dtype or "float32")
 
-        layers = _chain(model)
+        layers = chain_of(model)
         closed = loss.fused_with(layers[-1]) if len(layers) > 1 else None
         self.chain = layers if closed is None else layers[:-1]
         self.fused_loss = loss if closed is None else closed
-        self._stages = fused(self.chain, keep_dinputs=False)
+        half = precision in ("float16", "bfloat16")
+        self._step = HalfStep(self, self.chain, precision) if half else Step(self, self.chain)
+        self._stages = fused(self.chain)
+        self.recorder = Recorder(self, wanted=graph)
         self.metrics = self._metrics(metrics)
         self.totals = Totals(self.metrics, self.backend)
         self.metric_kinds: dict[str, MetricKind] = {}
@@ -148,7 +165,7 @@ class Trainer:
                 raise ArgumentError(f"a metric is a Metric object or 'accuracy'; got {metric!r}.")
         given = any(isinstance(metric, Metric) for metric in metrics)
         whole = given and self.fused_loss is not self.loss
-        self._closing = _chain(self.model)[-1] if whole else None
+        self._closing = chain_of(self.model)[-1] if whole else None
         loss = self.loss if whole else self.fused_loss
         return [m if isinstance(m, Metric) else loss.accuracy() for m in metrics]
 
@@ -258,8 +275,7 @@ class Trainer:
             The loss before the step, penalties included.
         """
         self.use_averages(False)
-        _, loss = self.make_step(x, y)
-        return loss
+        return self.recorder.step(x, y)
 
     def evaluate(
         self,
@@ -314,15 +330,20 @@ class Trainer:
 
         Targets are y, and the samples' weights if there are any.
         """
-        output = self._forward(x, training=True)
-        loss, dvalues = self.fused_loss.calculate_and_backward(output, *targets)
-        for stage in reversed(self._stages[1:]):
-            dvalues = stage.backward(dvalues)
-        self._stages[0].backward_parameters(dvalues)
-        penalty = self.model.regularization_loss()
-        self.optimizer.step(self.model)
+        self.recorder.catch_up()
+        result = self.compute_step(x, *targets)
+        self.count_step()
+        return result
+
+    def compute_step(self, x: Array, *targets: Array) -> tuple[Array, Array]:
+        """All of `make_step` that is done on the device."""
+        output, loss = self._step.compute(x, *targets)
+        return self._seen(output), loss
+
+    def count_step(self) -> None:
+        """All of `make_step` that is done on the host."""
+        self.optimizer.iterations += 1
         self.steps_done += 1
-        return self._seen(output), loss if penalty is None else loss + penalty
 
     def evaluate_prepared(
         self, data: tuple[Any, ...], batch_size: int = _EVALUATION_BATCH
@@ -344,12 +365,19 @@ class Trainer:
 
     def reseed(self) -> None:
         """Have the layers draw, from the next step on, what they draw at that step."""
-        for stream, (_, layer) in enumerate(self.model.walk()):
-            layer.reseed(self.seed, stream, self.steps_done)
+        self._step.reseed(self.seed, self.steps_done)
 
-    def _forward(self, x: Array, training: bool = False) -> Array:
+    def working_layers(self) -> list[Layer]:
+        """All layers that take part in a training step."""
+        return self._step.layers()
+
+    def reseed_on_device(self, step: Any) -> None:
+        """The same for a step that is counted on the device, while it is recorded."""
+        self._step.reseed(self.seed, step)
+
+    def _forward(self, x: Array) -> Array:
         for stage in self._stages:
-            x = stage.forward(x, training)
+            x = stage.forward(x)
         return x
 
     def _seen(self, output: Array) -> Array:
@@ -392,13 +420,6 @@ class Trainer:
         for metric in self.metrics:
             metric.prepare(y)
         self._prepared = True
-
-
-def _chain(model: Layer) -> tuple[Layer, ...]:
-    """The layers that a model runs one after the other, those of models within it included."""
-    if type(model) is not Sequential:
-        return (model,)
-    return tuple(layer for child in model.layers for layer in _chain(child))
 
 
 def _checkpoints(checkpoint: Any, resume: bool) -> Checkpoints | None:

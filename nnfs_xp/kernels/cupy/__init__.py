@@ -20,7 +20,7 @@ from nnfs_xp.kernels.cupy.norms import (
 )
 from nnfs_xp.kernels.cupy.products import Products
 from nnfs_xp.kernels.cupy.random import dropout, dropout_backward, random_bits
-from nnfs_xp.kernels.cupy.steps import gather_rows, put
+from nnfs_xp.kernels.cupy.steps import gather_rows, narrow_into, put, widen
 from nnfs_xp.kernels.cupy.updates import (
     adagrad,
     adam,
@@ -65,6 +65,7 @@ __all__ = [
     "lion",
     "matmul_into",
     "momentum",
+    "narrow_into",
     "prepare",
     "put",
     "random_bits",
@@ -74,6 +75,7 @@ __all__ = [
     "sgd",
     "shrink",
     "softmax_cross_entropy",
+    "widen",
 ]
 
 

@@ -36,3 +36,32 @@ def put(xp: Any, values: Array, index: Any, value: Array) -> None:
     if not alike(values, value):
         return standard.put(xp, values, index, value)
     launch("steps", "put", values.dtype, (1,), (1,), *count(index), value, values)
+
+
+def set_numbers(
+    counts: Array, rate: Array, values: tuple[int, int, int, int], value: float
+) -> None:
+    """Write four counts, and a learning rate, to the device without waiting for it.
+
+    As arguments of a kernel, which the launch copies: memory that the device is to copy from later
+    might be overwritten before it does.
+    """
+    numbers = (np.int64(each) for each in values)
+    launch(
+        "steps", "set_numbers", rate.dtype, (1,), (1,), counts, *numbers, rate, np.float64(value)
+    )
+
+
+def widen(xp: Any, narrow: Array, wide: Array, factor: Array) -> None:
+    if not (narrow.dtype.name in ("float16", "bfloat16") and wide.dtype == np.float32):
+        return standard.widen(xp, narrow, wide, factor)
+    numbers = (np.int64(narrow.size),)
+    grid = (blocks_for(narrow.size),)
+    launch("steps", "widen", narrow.dtype, grid, (THREADS,), *numbers, factor, narrow, wide)
+
+
+def narrow_into(xp: Any, wide: Array, narrow: Array) -> None:
+    if not (narrow.dtype.name in ("float16", "bfloat16") and wide.dtype == np.float32):
+        return standard.narrow_into(xp, wide, narrow)
+    grid = (blocks_for(narrow.size),)
+    launch("steps", "narrow", narrow.dtype, grid, (THREADS,), np.int64(narrow.size), wide, narrow)

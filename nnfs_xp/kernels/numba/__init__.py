@@ -39,8 +39,10 @@ from nnfs_xp.kernels.numpy import (
     flat_zeros,
     gather_rows,
     matmul_into,
+    narrow_into,
     put,
     shrink,
+    widen,
 )
 
 __all__ = [
@@ -65,6 +67,7 @@ __all__ = [
     "lion",
     "matmul_into",
     "momentum",
+    "narrow_into",
     "prepare",
     "put",
     "random_bits",
@@ -74,6 +77,7 @@ __all__ = [
     "sgd",
     "shrink",
     "softmax_cross_entropy",
+    "widen",
 ]
 
 prepare("float32")  # here, so that no first step waits for it

@@ -34,7 +34,7 @@ from nnfs_xp.kernels.standard.random import (
     random_bits,
     stream_keys,
 )
-from nnfs_xp.kernels.standard.steps import gather_rows, put
+from nnfs_xp.kernels.standard.steps import gather_rows, narrow_into, put, widen
 from nnfs_xp.kernels.standard.updates import (
     adagrad,
     adam,
@@ -74,6 +74,7 @@ __all__ = [
     "log_softmax",
     "matmul_into",
     "momentum",
+    "narrow_into",
     "prepare",
     "put",
     "random_bits",
@@ -86,6 +87,7 @@ __all__ = [
     "softmax",
     "softmax_cross_entropy",
     "stream_keys",
+    "widen",
 ]
 
 

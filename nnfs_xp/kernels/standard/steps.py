@@ -16,5 +16,15 @@ def gather_rows(xp: Namespace, array: Array, order: Array, start: int, n: int) -
 
 def put(xp: Namespace, values: Array, index: int, value: Array) -> None:
     """values[index] = value, a 0-d array. Index may be a `DeviceCount`."""
-    del xp
-    values[index, ...] = value
+    values[index, ...] = xp.astype(value, values.dtype, copy=False)
+
+
+def widen(xp: Namespace, narrow: Array, wide: Array, factor: Array) -> None:
+    """Write narrow * factor, a 0-d array of wide's type, to the array of the wider type."""
+    wide[...] = xp.astype(narrow, wide.dtype)
+    wide *= factor
+
+
+def narrow_into(xp: Namespace, wide: Array, narrow: Array) -> None:
+    """Write wide, rounded, to the array of the narrower type."""
+    narrow[...] = xp.astype(wide, narrow.dtype)

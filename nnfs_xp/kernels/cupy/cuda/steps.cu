@@ -44,3 +44,13 @@ extern "C" __global__ void gather_1(
 extern "C" __global__ void put(Address index_at, Int index, const T *value, T *values) {
     values[index_at ? *(const Int *)index_at + index : index] = *value;
 }
+
+// Between the half precision that a model works in and the float32 that its weights are kept in.
+extern "C" __global__ void widen(Int size, const A *factor, const T *narrow, A *wide) {
+    const A by = *factor;
+    for (Int i = first_index(); i < size; i += stride()) wide[i] = A(narrow[i]) * by;
+}
+
+extern "C" __global__ void narrow(Int size, const A *wide, T *narrow) {
+    for (Int i = first_index(); i < size; i += stride()) narrow[i] = T(wide[i]);
+}
