@@ -43,3 +43,7 @@ class TrainingWarning(UserWarning):
 
 class DivergenceError(NnfsError, ArithmeticError):
     """The loss became NaN or infinite."""
+
+
+class OutOfMemoryError(NnfsError, MemoryError):
+    """The device has not enough memory for what was asked."""

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 import nnfs_xp as nn
+from nnfs_xp.backend import Memory
 from nnfs_xp.data import mnist
 from nnfs_xp.data.batching import place
 from nnfs_xp.data.idx import read_idx
@@ -387,8 +388,8 @@ class SmallDevice:
     def __getattr__(self, name):
         return getattr(self.strict, name)
 
-    def free_bytes(self):
-        return self.free
+    def memory(self):
+        return Memory(0, 0, self.free, self.free)
 
 
 @pytest.mark.parametrize("dtype", [None, "float32"])

@@ -4,7 +4,7 @@ This room and the host-side rooms are the only ones that name array libraries; e
 imported when it is asked for.
 """
 
-from nnfs_xp.backend.base import Backend
+from nnfs_xp.backend.base import Backend, Memory
 from nnfs_xp.backend.discovery import (
     available_backends,
     backend_of,
@@ -18,6 +18,7 @@ from nnfs_xp.backend.generator import host_generator
 
 __all__ = [
     "Backend",
+    "Memory",
     "available_backends",
     "backend_of",
     "get_backend",

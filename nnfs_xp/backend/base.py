@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from nnfs_xp._typing import Array, Device, DType, Namespace
 from nnfs_xp.errors import BackendError, DTypeError
 from nnfs_xp.kernels import standard
+
+
+class Memory(NamedTuple):
+    """Bytes of a device's memory.
+
+    Attributes
+    ----------
+    used : int
+        What this process' arrays take.
+    reserved : int
+        What the process has taken from the device, for them and for arrays to come; it grows
+        until `Backend.release_memory`, and so is the peak since then.
+    free : int
+        What there is for new arrays.
+    total : int
+    """
+
+    used: int
+    reserved: int
+    free: int
+    total: int
 
 
 class Backend:
@@ -164,9 +185,19 @@ class Backend:
     def synchronize(self) -> None:
         """Wait until the device has finished all that was asked of it."""
 
-    def free_bytes(self) -> int | None:
-        """Free memory of the device in bytes, or None where arrays share the host's memory."""
+    def memory(self) -> Memory | None:
+        """How much memory of the device is taken, or None where arrays share the host's memory."""
         return None
+
+    def release_memory(self) -> None:
+        """Give back to the device what is kept for arrays to come."""
+
+    def streamed(
+        self, arrays: tuple[np.ndarray[Any, Any], ...], parts: Iterable[Any], most: int
+    ) -> Iterator[tuple[Array, ...]]:
+        """The rows of host arrays on the device, part by part, each of at most so many."""
+        del most
+        return (tuple(self.asarray(array[rows]) for array in arrays) for rows in parts)
 
     def random_bits(self, shape: tuple[int, ...], *, seed: int, stream: int, step: int) -> Array:
         """Random integers in [0, 2**24), the same on every backend: see `kernels.standard`.

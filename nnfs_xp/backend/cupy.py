@@ -4,50 +4,145 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.metadata
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 
-from nnfs_xp._typing import Array
-from nnfs_xp.backend.base import Backend
+from nnfs_xp._typing import Array, DType
+from nnfs_xp.backend.base import Backend, Memory
 from nnfs_xp.backend.importing import first_line, import_library
-from nnfs_xp.errors import BackendError
+from nnfs_xp.backend.streaming import streamed
+from nnfs_xp.errors import BackendError, DTypeError
 from nnfs_xp.kernels import for_cupy
+
+_REMEDY = "pip install 'nnfs-xp[cuda13]' (or [cuda12], to match the driver)"
+
+_CAPABILITY = {"tf32": 80, "bfloat16": 80, "float16": 70}
+"""The compute capability, times ten, from which on a device has such tensor cores."""
 
 
 class CupyBackend(Backend):
-    """CuPy, on one CUDA device."""
+    """CuPy, on one CUDA device.
+
+    Parameters
+    ----------
+    name, xp, device, array_type
+        See `Backend`.
+    tf32 : bool
+        Whether products of float32 may be rounded to TF32.
+    """
+
+    def __init__(
+        self, name: str, xp: Any, device: Any, array_type: type, *, tf32: bool = False
+    ) -> None:
+        super().__init__(name, xp, device, array_type)
+        self._tf32 = tf32
+
+    def __reduce__(self) -> tuple[Callable[..., Backend], tuple[Any, ...]]:
+        return _restored, (self.name, self._tf32)
 
     @functools.cached_property
     def kernels(self) -> Any:
-        return for_cupy()
+        kernels = for_cupy()
+        return kernels.with_tf32() if self._tf32 else kernels
+
+    def dtype(self, name: str | DType) -> DType:
+        if str(name) != "bfloat16":
+            return super().dtype(name)
+        try:
+            found: DType = np.dtype(importlib.import_module("ml_dtypes").bfloat16)
+        except ImportError:
+            raise DTypeError(
+                "CuPy has bfloat16 where ml_dtypes is installed: pip install ml_dtypes."
+            ) from None
+        return found
+
+    def is_floating(self, dtype: DType) -> bool:
+        return str(dtype) == "bfloat16" or super().is_floating(dtype)
+
+    def with_precision(self, precision: str) -> Backend:
+        capability = int(self.device.compute_capability)
+        least = _CAPABILITY[precision]
+        if capability < least:
+            raise BackendError(
+                f"`precision` {precision!r} needs a GPU of compute capability {least / 10}; "
+                f"{self.name} has {capability / 10}."
+            )
+        if precision != "tf32":
+            return self
+        if not hasattr(self.kernels, "with_tf32"):
+            raise BackendError("`precision` 'tf32' is not for NNFS_XP_KERNELS=standard.")
+        return CupyBackend(self.name, self.xp, self.device, self.array_type, tf32=True)
+
+    @property
+    def can_record(self) -> bool:
+        # CuPy's own cuBLAS refuses to be recorded.
+        return hasattr(self.kernels, "records_products") and self.kernels.records_products()
+
+    def graph(self) -> Any:
+        from nnfs_xp.kernels.cupy.graphs import Graph
+
+        return Graph()
+
+    def active(self) -> AbstractContextManager[Any]:
+        device: AbstractContextManager[Any] = type(self.device)(self.device.id)
+        return device
 
     def from_numpy(self, a: np.ndarray[Any, Any]) -> Array:
-        with self.device:
+        with self.active():
             array: Array = self.xp.asarray(a)
             return array
 
     def to_numpy(self, array: Any) -> np.ndarray[Any, Any]:
+        if str(array.dtype) == "bfloat16":
+            array = array.astype(np.float32)  # which NumPy has, and which holds all its values
         host: np.ndarray[Any, Any] = array.get()
         return host
+
+    def streamed(
+        self, arrays: tuple[np.ndarray[Any, Any], ...], parts: Iterable[Any], most: int
+    ) -> Iterator[tuple[Array, ...]]:
+        return streamed(arrays, parts, most)
 
     def synchronize(self) -> None:
         self.device.synchronize()
 
-    def free_bytes(self) -> int | None:
-        return int(self.device.mem_info[0])
+    def memory(self) -> Memory | None:
+        pool = self._pool()
+        with self.active():
+            free, total = importlib.import_module("cupy").cuda.runtime.memGetInfo()
+            reserved, used = int(pool.total_bytes()), int(pool.used_bytes())
+        return Memory(used, reserved, int(free) + reserved - used, int(total))
+
+    def release_memory(self) -> None:
+        with self.active():
+            self._pool().free_all_blocks()
+
+    @staticmethod
+    def _pool() -> Any:
+        return importlib.import_module("cupy").get_default_memory_pool()
+
+
+def _restored(name: str, tf32: bool) -> Backend:
+    from nnfs_xp.backend.discovery import get_backend
+
+    backend = get_backend(name)
+    return backend.with_precision("tf32") if tf32 else backend
 
 
 def load_cupy(device: str) -> Backend:
     """CuPy on the device of that number, if a product can be computed there."""
-    remedy = "pip install 'nnfs-xp[cuda13]' (or [cuda12], to match the driver)"
-    cupy = import_library("cupy", remedy)
+    cupy = import_library("cupy", _REMEDY)
+    _refuse_several_packages()
     try:
         usable = cupy.is_available()
     except Exception as error:
         raise BackendError(f"cupy is not usable: {first_line(error)}") from error
     if not usable:
-        raise BackendError("cupy is not usable: no CUDA driver or no CUDA device was found")
+        raise BackendError(f"cupy is not usable: {_why_no_device(cupy)}")
     if device and not device.isdecimal():
         raise BackendError(f"cupy's devices are numbers, as in 'cupy:1'; got {device!r}.")
     count = cupy.cuda.runtime.getDeviceCount()
@@ -60,7 +155,38 @@ def load_cupy(device: str) -> Backend:
             float((a @ a + 1).sum())
     except Exception as error:
         raise BackendError(
-            f"cupy is not usable: {first_line(error)}; to install the CUDA libraries: {remedy}"
+            f"cupy is not usable: {first_line(error)}; to install the CUDA libraries: {_REMEDY}"
         ) from error
     xp = importlib.import_module("array_api_compat.cupy")
     return CupyBackend(f"cupy:{found.id}" if found.id else "cupy", xp, found, cupy.ndarray)
+
+
+def _refuse_several_packages() -> None:
+    """Refuse builds of CuPy for two versions of CUDA at once: each overwrites the other's files."""
+    names = {
+        str(distribution.metadata["Name"]).lower()
+        for distribution in importlib.metadata.distributions()
+    }
+    builds = sorted(name for name in names if name == "cupy" or name.startswith("cupy-cuda"))
+    if len(builds) > 1:
+        raise BackendError(
+            f"cupy is not usable: {' and '.join(builds)} are installed over each other. Uninstall "
+            f"all of them, then {_REMEDY}"
+        )
+
+
+def _why_no_device(cupy: Any) -> str:
+    """Why CuPy finds no device: no driver, one that is too old for it, or no card."""
+    runtime = cupy.cuda.runtime
+    try:
+        driver, built_for = int(runtime.driverGetVersion()), int(runtime.runtimeGetVersion())
+    except Exception as error:
+        return f"no CUDA driver or no CUDA device was found ({first_line(error)})"
+    if driver == 0:
+        return "no CUDA driver or no CUDA device was found"
+    if driver // 1000 < built_for // 1000:
+        return (
+            f"the driver serves CUDA {driver // 1000}.{driver % 1000 // 10}, and this CuPy needs "
+            f"{built_for // 1000}. Update the driver, or install the CuPy that fits it: {_REMEDY}"
+        )
+    return "the CUDA driver finds no device"

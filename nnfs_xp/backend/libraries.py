@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nnfs_xp._typing import Array, DType
-from nnfs_xp.backend.base import Backend
+from nnfs_xp.backend.base import Backend, Memory
 from nnfs_xp.backend.importing import first_line, import_library
 from nnfs_xp.errors import BackendError, DTypeError
 from nnfs_xp.kernels import for_numpy
@@ -60,11 +60,17 @@ class TorchBackend(Backend):
         if self.device.type != "cpu":
             getattr(importlib.import_module("torch"), self.device.type).synchronize()
 
-    def free_bytes(self) -> int | None:
+    def memory(self) -> Memory | None:
         if self.device.type != "cuda":
             return None
-        free, _ = importlib.import_module("torch").cuda.mem_get_info(self.device)
-        return int(free)
+        cuda = importlib.import_module("torch").cuda
+        free, total = cuda.mem_get_info(self.device)
+        used, reserved = cuda.memory_allocated(self.device), cuda.memory_reserved(self.device)
+        return Memory(int(used), int(reserved), int(free + reserved - used), int(total))
+
+    def release_memory(self) -> None:
+        if self.device.type == "cuda":
+            importlib.import_module("torch").cuda.empty_cache()
 
 
 # Each loader returns a usable backend for the device named after the colon (the default device

@@ -16,13 +16,13 @@ _SHARE = 0.5
 
 def place(a: Any, backend: Backend, dtype: str | None = None) -> Any:
     """The array on the device if it fits there, else as a NumPy array; cast either way."""
-    free = backend.free_bytes()
-    if free is None or backend.owns(a):
+    memory = backend.memory()
+    if memory is None or backend.owns(a):
         return backend.asarray(a, dtype)
     host = to_numpy(a)
     if dtype is not None:
         host = host.astype(dtype, copy=False)
-    return backend.asarray(host) if host.nbytes <= _SHARE * free else host
+    return backend.asarray(host) if host.nbytes <= _SHARE * memory.free else host
 
 
 def batches(
@@ -47,15 +47,20 @@ def batches(
     """
     xp = backend.xp
     n = arrays[0].shape[0]
+    starts = range(start * batch_size, n, batch_size)
+    parts = [slice(first, min(first + batch_size, n)) for first in starts]
     indices = None if order is None else backend.asarray(order)
-    for first in range(start * batch_size, n, batch_size):
-        part = slice(first, min(first + batch_size, n))
+    far = tuple(array for array in arrays if not backend.owns(array))
+    rows = parts if order is None else (order[part] for part in parts)
+    coming = backend.streamed(far, rows, min(batch_size, n)) if far else iter(())
+    for part in parts:
+        arrived = iter(next(coming) if far else ())
         batch = []
         for array in arrays:
-            if indices is None or order is None:
-                batch.append(backend.asarray(array[part, ...]))
-            elif backend.owns(array):
-                batch.append(xp.take(array, indices[part], axis=0))
+            if not backend.owns(array):
+                batch.append(next(arrived))
+            elif indices is None:
+                batch.append(array[part, ...])
             else:
-                batch.append(backend.asarray(array[order[part]]))
+                batch.append(xp.take(array, indices[part], axis=0))
         yield tuple(batch)

@@ -175,10 +175,11 @@ def random_bits(xp: Any, shape: tuple[int, ...], keys: Keys, device: Any) -> Arr
 def _hash(shape: tuple[int, ...], keys: Keys) -> Array:
     """`standard.random_bits` in uint32, where products overflow as they are meant to."""
     bits = np.arange(np.prod(shape), dtype=np.uint32)
-    bits ^= np.uint32(keys[0])
+    first, second = keys
+    bits ^= np.uint32(first)
     bits ^= bits >> 16
     bits *= np.uint32(0x21F0AAAD)
-    bits ^= np.uint32(keys[1])
+    bits ^= np.uint32(second)
     bits ^= bits >> 15
     bits *= np.uint32(0x735A2D97)
     bits ^= bits >> 15

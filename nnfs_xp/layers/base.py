@@ -133,6 +133,11 @@ class Layer:
         """Keep the values for `recall` in backward."""
         self._kept = (output.shape, output.dtype, values)
 
+    def let_go(self) -> None:
+        """Forget what `keep` kept and `dinputs`, with their memory."""
+        self._kept = None
+        self.__dict__.pop("dinputs", None)
+
     def recall(self, dvalues: Array) -> tuple[Any, ...]:
         """The namespace and what the last training forward kept, if dvalues fit its output."""
         if self._kept is None:

@@ -91,9 +91,9 @@ class Recorder:
                 for place, array in zip(found.held, batch, strict=True):
                     place[...] = array
                 if self._run(key, found, start=0, index=0):
-                    return xp.asarray(found.result, copy=True)
-        _, loss = trainer.make_step(*batch)
-        return loss
+                    own: Array = xp.asarray(found.result, copy=True)
+                    return own
+        return trainer.make_step(*batch)[1]
 
     def step_in_epoch(self, epoch: Epoch, index: int, batch: tuple[Array, ...] | None) -> None:
         """Make the epoch's step of that index, and add its loss and metrics to the totals.
@@ -169,7 +169,7 @@ class Recorder:
             self.catch_up()
         try:
             found.run(start, index)
-        except _NotRecordable as error:
+        except _NotRecordableError as error:
             del self._recorded[key]
             self._refuse(str(error))
             trainer.reseed()
@@ -207,7 +207,7 @@ class Epoch:
         self._backend = backend
         self._data = data
         self.batch_size = batch_size
-        self.n_samples = data[0].shape[0]
+        self.n_samples: int = data[0].shape[0]
         self.on_device = all(backend.owns(array) for array in data)
         xp, device = backend.xp, backend.device
         dtype = backend.dtype(trainer.model.dtype or "float32")
@@ -243,7 +243,7 @@ class Epoch:
         return *self._data, self.losses, self._order
 
 
-class _NotRecordable(Exception):
+class _NotRecordableError(Exception):
     """Why a step cannot be recorded."""
 
 
@@ -309,14 +309,16 @@ class _Recorded:
                 # A layer's own count of the steps, set by `Layer.reseed`, is on the device now.
                 for each in self._changing:
                     if not isinstance(each.owner.get(each.name), DeviceCount):
-                        raise _NotRecordable(f"{each.part}.{each.name} changes from step to step")
+                        raise _NotRecordableError(
+                            f"{each.part}.{each.name} changes from step to step"
+                        )
                 self._settings = _settings_of(trainer)
                 self.result = self.graph.record(lambda: self._work(self.held, *counts[2:]))
-        except _NotRecordable:
+        except _NotRecordableError:
             raise
         except Exception as error:
             text = str(error).strip().splitlines() or [""]
-            raise _NotRecordable(f"{type(error).__name__}: {text[0][:200]}") from error
+            raise _NotRecordableError(f"{type(error).__name__}: {text[0][:200]}") from error
         self.state = "launched"
         _log.debug("recorded a training step as a graph")
 
@@ -334,7 +336,8 @@ class _DeviceRate(Schedule):
 
     def rate(self, step: int) -> float:
         del step
-        return self._rate  # type: ignore[no-any-return] # a 0-d array stands for a float here
+        rate: Any = self._rate  # a 0-d array stands for the float
+        return rate  # type: ignore[no-any-return] # see above
 
 
 @contextmanager

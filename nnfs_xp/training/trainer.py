@@ -12,7 +12,7 @@ import numpy as np
 
 from nnfs_xp import _checks
 from nnfs_xp._typing import Array
-from nnfs_xp.backend import Backend, get_backend, host_generator, is_array, to_numpy
+from nnfs_xp.backend import Backend, Memory, get_backend, host_generator, is_array, to_numpy
 from nnfs_xp.data.batching import batches
 from nnfs_xp.errors import ArgumentError
 from nnfs_xp.layers import Layer
@@ -23,6 +23,7 @@ from nnfs_xp.optimizers import Optimizer
 from nnfs_xp.training.callbacks import Callback
 from nnfs_xp.training.checkpoints import Checkpoints
 from nnfs_xp.training.history import History
+from nnfs_xp.training.memory import memory_explained
 from nnfs_xp.training.preparation import check_lengths, check_shape, prepare_inputs
 from nnfs_xp.training.recording import Recorder
 from nnfs_xp.training.run import Run
@@ -241,16 +242,18 @@ class Trainer:
         for callback in callbacks:
             if not isinstance(callback, Callback):
                 raise ArgumentError(f"a callback is a Callback object; got {callback!r}.")
-        y = self.backend.asarray(y)
-        flat_targets = y.ndim == 1
-        data = self._prepare(X, y, sample_weight, class_weight)
-        validation = None
-        if validation_data is not None:
-            validation = self._prepare(*_checks.pair_of("validation_data", validation_data))
-        self._flat_targets = flat_targets
-        self._prepare_metrics(data[1])
-        run = Run(self, data, validation, batch_size, bool(shuffle), list(callbacks), checkpoints)
-        return run.execute(epochs, resume=resume, progress=progress)
+        with self.backend.active(), memory_explained(self, batch_size):
+            y = self.backend.asarray(y)
+            flat_targets = y.ndim == 1
+            data = self._prepare(X, y, sample_weight, class_weight)
+            validation = None
+            if validation_data is not None:
+                validation = self._prepare(*_checks.pair_of("validation_data", validation_data))
+            self._flat_targets = flat_targets
+            self._prepare_metrics(data[1])
+            settings = batch_size, bool(shuffle), list(callbacks), checkpoints
+            run = Run(self, data, validation, *settings)
+            return run.execute(epochs, resume=resume, progress=progress)
 
     def stop(self) -> None:
         """Make the present epoch of `fit` the last one: for callbacks."""
@@ -275,7 +278,8 @@ class Trainer:
             The loss before the step, penalties included.
         """
         self.use_averages(False)
-        return self.recorder.step(x, y)
+        with self.backend.active(), memory_explained(self, x.shape[0]):
+            return self.recorder.step(x, y)
 
     def evaluate(
         self,
@@ -290,10 +294,11 @@ class Trainer:
         Parameters and errors as for `fit`.
         """
         batch_size = _checks.check_count("batch_size", batch_size)
-        data = self._prepare(X, y, sample_weight)
-        if not self._prepared:
-            self._prepare_metrics(data[1])
-        return self.evaluate_prepared(data, batch_size)
+        with self.backend.active(), memory_explained(self, batch_size):
+            data = self._prepare(X, y, sample_weight)
+            if not self._prepared:
+                self._prepare_metrics(data[1])
+            return self.evaluate_prepared(data, batch_size)
 
     def predict(self, X: Any, *, batch_size: int = _EVALUATION_BATCH) -> np.ndarray[Any, Any]:
         """What the model says of each sample. Many threads may ask at once.
@@ -324,6 +329,17 @@ class Trainer:
             The loss is a regression's.
         """
         return self._outputs(X, batch_size, self.fused_loss.probabilities)
+
+    def memory(self) -> Memory | None:
+        """The device's memory, that of recorded steps included; None on the CPU.
+
+        What is ``reserved`` grows as needed and is not given back meanwhile, and so is the peak.
+        """
+        memory = self.backend.memory()
+        if memory is None:
+            return None
+        recorded = self.recorder.memory
+        return memory._replace(used=memory.used + recorded, reserved=memory.reserved + recorded)
 
     def make_step(self, x: Array, *targets: Array) -> tuple[Array, Array]:
         """One training step; the output that metrics see, and the loss, both from before it.
@@ -389,10 +405,11 @@ class Trainer:
         X = X if is_array(X) else to_numpy(X)
         check_shape(tuple(X.shape), self.model)
         parts = []
-        for start in range(0, X.shape[0], batch_size):
-            piece = X[start : min(start + batch_size, X.shape[0]), ...]
-            x = self.backend.asarray(prepare_inputs(piece, self.model, self.backend))
-            parts.append(to_numpy(interpret(self._forward(x))))
+        with self.backend.active(), memory_explained(self, batch_size):
+            for start in range(0, X.shape[0], batch_size):
+                piece = X[start : min(start + batch_size, X.shape[0]), ...]
+                x = self.backend.asarray(prepare_inputs(piece, self.model, self.backend))
+                parts.append(to_numpy(interpret(self._forward(x))))
         return np.concatenate(parts)
 
     def _prepare(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+from nnfs_xp.kernels.cupy import cublaslt
 from nnfs_xp.kernels.cupy.layers import bias_relu, relu_backward, relu_backward_biases
 from nnfs_xp.kernels.cupy.losses import softmax_cross_entropy
 from nnfs_xp.kernels.cupy.norms import (
@@ -79,9 +80,15 @@ __all__ = [
 ]
 
 
+def records_products() -> bool:
+    """Whether matrix products can be recorded in a graph: where cuBLASLt is at hand."""
+    return cublaslt.library() is not None
+
+
 def with_tf32() -> Any:
     """The same kernels, whose products of float32 may be rounded to TF32."""
     products = Products(tf32=True)
     names = [name for name in __all__ if hasattr(products, name)]
-    kernels = {name: globals()[name] for name in __all__}
-    return SimpleNamespace(**kernels | {name: getattr(products, name) for name in names})
+    kernels = {name: globals()[name] for name in __all__ if name not in names}
+    more = {name: getattr(products, name) for name in names}
+    return SimpleNamespace(**kernels, **more, records_products=records_products)

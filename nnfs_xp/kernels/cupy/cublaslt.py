@@ -13,7 +13,6 @@ from __future__ import annotations
 import functools
 import logging
 import threading
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import cupy
@@ -83,8 +82,8 @@ def mask_leading(k: int) -> int:
 
 
 @functools.cache
-def library() -> ModuleType | None:
-    """nvmath's cuBLASLt, or None, with one line in the log that says why."""
+def library() -> Any:
+    """The cuBLASLt of nvmath, or None, with one line in the log that says why."""
     try:
         from nvmath.bindings import cublasLt
 
@@ -102,7 +101,7 @@ def library() -> ModuleType | None:
 
 
 @functools.cache
-def _handle(lt: ModuleType, device: int) -> int:
+def _handle(lt: Any, device: int) -> int:
     del device  # a handle belongs to one
     return int(lt.create())
 
@@ -142,7 +141,7 @@ class Plan:
 
     def __init__(
         self,
-        lt: ModuleType,
+        lt: Any,
         dtype: str,
         tf32: bool,
         epilogue: str,

@@ -80,9 +80,9 @@ def _summed(kernel: str, like: Array, total: Array, *arrays: Array) -> None:
     parts = -(-n // rows)
     whole = parts == 1 and like.dtype == wide(like.dtype)
     sums = total if whole else cupy.empty((parts, k), wide(like.dtype))
-    sizes = np.int64(n), np.int64(k), np.int64(rows)
+    sizes = [np.int64(each) for each in (n, k, rows)]
     launch("layers", kernel, like.dtype, (columns, parts), _TILE, *sizes, *arrays, sums)
     if whole:
         return
-    sizes = np.int64(parts), np.int64(k)
+    sizes = [np.int64(parts), np.int64(k)]
     launch("layers", "add_parts", like.dtype, (-(-k // 128),), (128,), *sizes, sums, total)

@@ -85,6 +85,6 @@ def layer_norm_backward(
     dinputs = _like(dvalues, dvalues.shape)
     arrays = dvalues, normalized, inverse, gamma, dinputs
     launch("norms", "layer_norm_backward", dvalues.dtype, *row_blocks(n, k), *sizes, *arrays)
-    arrays = dvalues, normalized, dgamma, dbeta
-    launch("norms", "layer_norm_sums", dvalues.dtype, _columns(k), _TILE, *sizes, *arrays)
+    sums = dvalues, normalized, dgamma, dbeta
+    launch("norms", "layer_norm_sums", dvalues.dtype, _columns(k), _TILE, *sizes, *sums)
     return dinputs

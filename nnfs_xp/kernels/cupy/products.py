@@ -13,7 +13,7 @@ from nnfs_xp.kernels.cupy.layers import add_biases, bias_relu, column_sums, relu
 
 
 class Active(NamedTuple):
-    """Which outputs of a ReLU are above 0: the outputs, and a bit for each if cuBLASLt wrote them."""
+    """Which outputs of a ReLU are above 0: the outputs, and cuBLASLt's bit for each, if any."""
 
     output: Array
     mask: Array | None
@@ -37,6 +37,7 @@ class Products:
     def matmul_into(self, xp: Any, a: Array, b: Array, out: Array) -> None:
         if self._multiply(a, b, out):
             return
+        del xp
         if self._tf32 and out.dtype == np.float32:
             with _tf32_allowed():
                 out[...] = a @ b

@@ -34,7 +34,8 @@ def gather_rows(xp: Any, array: Array, order: Array, start: Any, n: int) -> Arra
 
 def put(xp: Any, values: Array, index: Any, value: Array) -> None:
     if not alike(values, value):
-        return standard.put(xp, values, index, value)
+        standard.put(xp, values, index, value)
+        return
     launch("steps", "put", values.dtype, (1,), (1,), *count(index), value, values)
 
 
@@ -54,7 +55,8 @@ def set_numbers(
 
 def widen(xp: Any, narrow: Array, wide: Array, factor: Array) -> None:
     if not (narrow.dtype.name in ("float16", "bfloat16") and wide.dtype == np.float32):
-        return standard.widen(xp, narrow, wide, factor)
+        standard.widen(xp, narrow, wide, factor)
+        return
     numbers = (np.int64(narrow.size),)
     grid = (blocks_for(narrow.size),)
     launch("steps", "widen", narrow.dtype, grid, (THREADS,), *numbers, factor, narrow, wide)
@@ -62,6 +64,7 @@ def widen(xp: Any, narrow: Array, wide: Array, factor: Array) -> None:
 
 def narrow_into(xp: Any, wide: Array, narrow: Array) -> None:
     if not (narrow.dtype.name in ("float16", "bfloat16") and wide.dtype == np.float32):
-        return standard.narrow_into(xp, wide, narrow)
+        standard.narrow_into(xp, wide, narrow)
+        return
     grid = (blocks_for(narrow.size),)
     launch("steps", "narrow", narrow.dtype, grid, (THREADS,), np.int64(narrow.size), wide, narrow)

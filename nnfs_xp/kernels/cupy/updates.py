@@ -17,7 +17,8 @@ def flat_zeros(xp: Any, size: int, dtype: Any, device: Any, place: int) -> Array
 
 def sgd(xp: Any, values: Array, g: Array, rate: Any) -> None:
     if not same_shape(values, g):
-        return standard.sgd(xp, values, g, rate)
+        standard.sgd(xp, values, g, rate)
+        return
     sweep("updates", "sgd", (values, g), *number(rate, values.dtype))
 
 
@@ -25,7 +26,8 @@ def momentum(
     xp: Any, values: Array, g: Array, v: Array, rate: Any, momentum: float, nesterov: bool
 ) -> None:
     if not same_shape(values, g, v):
-        return standard.momentum(xp, values, g, v, rate, momentum, nesterov)
+        standard.momentum(xp, values, g, v, rate, momentum, nesterov)
+        return
     past = wide(values.dtype)(momentum)
     numbers = *number(rate, values.dtype), past, np.int32(nesterov)
     sweep("updates", "momentum", (values, g, v), *numbers)
@@ -33,7 +35,8 @@ def momentum(
 
 def adagrad(xp: Any, values: Array, g: Array, c: Array, rate: Any, epsilon: float) -> None:
     if not same_shape(values, g, c):
-        return standard.adagrad(xp, values, g, c, rate, epsilon)
+        standard.adagrad(xp, values, g, c, rate, epsilon)
+        return
     _scaled(values, g, c, rate, 1.0, 1.0, epsilon)
 
 
@@ -41,7 +44,8 @@ def rmsprop(
     xp: Any, values: Array, g: Array, c: Array, rate: Any, rho: float, epsilon: float
 ) -> None:
     if not same_shape(values, g, c):
-        return standard.rmsprop(xp, values, g, c, rate, rho, epsilon)
+        standard.rmsprop(xp, values, g, c, rate, rho, epsilon)
+        return
     _scaled(values, g, c, rate, rho, 1 - rho, epsilon)
 
 
@@ -66,7 +70,8 @@ def adam(
     epsilon: float,
 ) -> None:
     if not same_shape(values, g, m, c):
-        return standard.adam(xp, values, g, m, c, t, rate, beta_1, beta_2, epsilon)
+        standard.adam(xp, values, g, m, c, t, rate, beta_1, beta_2, epsilon)
+        return
     betas = np.float64(beta_1), np.float64(beta_2), np.float64(epsilon)
     numbers = *count(t), *number(rate, values.dtype), *betas
     sweep("updates", "adam", (values, g, m, c), *numbers)
@@ -86,7 +91,8 @@ def amsgrad(
     epsilon: float,
 ) -> None:
     if not same_shape(values, g, m, c, largest):
-        return standard.amsgrad(xp, values, g, m, c, largest, t, rate, beta_1, beta_2, epsilon)
+        standard.amsgrad(xp, values, g, m, c, largest, t, rate, beta_1, beta_2, epsilon)
+        return
     betas = np.float64(beta_1), np.float64(beta_2), np.float64(epsilon)
     numbers = *count(t), *number(rate, values.dtype), *betas
     sweep("updates", "amsgrad", (values, g, m, c, largest), *numbers)
@@ -96,7 +102,8 @@ def lion(
     xp: Any, values: Array, g: Array, m: Array, rate: Any, beta_1: float, beta_2: float
 ) -> None:
     if not same_shape(values, g, m):
-        return standard.lion(xp, values, g, m, rate, beta_1, beta_2)
+        standard.lion(xp, values, g, m, rate, beta_1, beta_2)
+        return
     kind = wide(values.dtype)
     betas = (kind(each) for each in (beta_1, 1 - beta_1, beta_2, 1 - beta_2))
     sweep("updates", "lion", (values, g, m), *number(rate, values.dtype), *betas)
@@ -104,13 +111,15 @@ def lion(
 
 def shrink(xp: Any, values: Array, rate: Any, decay: float) -> None:
     if not same_shape(values):
-        return standard.shrink(xp, values, rate, decay)
+        standard.shrink(xp, values, rate, decay)
+        return
     if values.size:
         sweep("updates", "shrink", (values,), *number(rate, values.dtype), np.float64(decay))
 
 
 def average(xp: Any, averages: Array, values: Array, decay: float) -> None:
     if not same_shape(averages, values):
-        return standard.average(xp, averages, values, decay)
+        standard.average(xp, averages, values, decay)
+        return
     kind = wide(values.dtype)
     sweep("updates", "average", (averages, values), kind(decay), kind(1 - decay))

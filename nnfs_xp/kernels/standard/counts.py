@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from nnfs_xp._typing import Array
-
 
 class DeviceCount:
     """A whole number that a recorded step reads from the device each time it runs.
@@ -21,7 +19,7 @@ class DeviceCount:
         The count is this more than what the array holds.
     """
 
-    def __init__(self, array: Array, offset: int = 0) -> None:
+    def __init__(self, array: Any, offset: int = 0) -> None:
         self.array = array
         self.offset = offset
 
@@ -34,7 +32,7 @@ class DeviceCount:
         raise TypeError("in a recorded step this count is known on the device alone")
 
     __bool__ = __int__ = __float__ = __index__ = __hash__ = _refuse
-    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse  # type: ignore[assignment] # all raise
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
     __rpow__ = __mul__ = __rmul__ = __sub__ = __truediv__ = __rtruediv__ = __mod__ = _refuse
 
 

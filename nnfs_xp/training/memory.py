@@ -1,0 +1,92 @@
+"""Running out of a device's memory: what is said, and what is given back."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import prod
+from typing import TYPE_CHECKING
+
+from nnfs_xp.errors import OutOfMemoryError
+from nnfs_xp.layers import Layer
+
+if TYPE_CHECKING:
+    from nnfs_xp.training.trainer import Trainer
+
+_COPIES = 3
+"""Arrays of a layer's output's size that a step has at a time: it, its gradient, what is kept."""
+
+_SHARE = 0.8
+"""Of the free memory, what a batch that is called fitting takes: pools leave gaps."""
+
+
+@contextmanager
+def memory_explained(trainer: Trainer, batch_size: int) -> Iterator[None]:
+    """Turn an error of the device's allocator into one that says what would fit.
+
+    What the step had allocated is given back first, so that training can go on with less.
+    """
+    if trainer.backend.memory() is None:
+        yield
+        return
+    try:
+        yield
+    except MemoryError as error:
+        if isinstance(error, OutOfMemoryError):
+            raise
+        reason = str(error).strip() or type(error).__name__
+        memory = trainer.backend.memory()
+        assert memory is not None  # it was not before
+        at_failure = memory.used + trainer.recorder.memory
+        traceback.clear_frames(error.__traceback__)  # the arrays in the frames that it went through
+    else:
+        return
+    _let_go(trainer)
+    memory = trainer.backend.memory()
+    assert memory is not None
+    per_sample = max(bytes_per_sample(trainer), (at_failure - memory.used) / batch_size)
+    fitting = min(int(_SHARE * memory.free / per_sample), batch_size // 2)
+    advice = (
+        f"A `batch_size` of {2 ** (fitting.bit_length() - 1)} should fit."
+        if fitting
+        else "No smaller batch will do: use a smaller model."
+    )
+    raise OutOfMemoryError(
+        f"{trainer.backend.name} has not enough memory for a batch of {batch_size} samples: "
+        f"{reason}; {_text(memory.free)} of {_text(memory.total)} are free without it. {advice}"
+    )
+
+
+def bytes_per_sample(trainer: Trainer) -> float:
+    """About how much memory a training step takes for each sample, by the layers' shapes."""
+    model = trainer.model
+    shape = model.input_shape
+    if shape is None:
+        return 1.0
+    itemsize = {"float64": 8, "float16": 2, "bfloat16": 2}
+    size = itemsize.get(model.dtype or "", itemsize.get(trainer.precision, 4))
+    return float(size * (prod(shape) + _COPIES * _outputs(model, shape)))
+
+
+def _outputs(layer: Layer, shape: tuple[int, ...]) -> int:
+    """The elements of one sample's outputs, of the layer and all within it."""
+    within = zip(layer.children, layer.child_input_shapes(shape), strict=True)
+    inner = sum(_outputs(child, each) for child, each in within if each is not None)
+    return inner or prod(layer.output_shape(shape))
+
+
+def _let_go(trainer: Trainer) -> None:
+    trainer.recorder.forget()
+    for layer in trainer.working_layers():
+        layer.let_go()
+    trainer.backend.release_memory()
+
+
+def _text(n_bytes: float) -> str:
+    """A size as people write it."""
+    for unit in ("bytes", "KiB", "MiB"):
+        if n_bytes < 1024:
+            return f"{n_bytes:.4g} {unit}"
+        n_bytes /= 1024
+    return f"{n_bytes:.4g} GiB"
