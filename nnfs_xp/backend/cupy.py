@@ -50,7 +50,7 @@ class CupyBackend(Backend):
         return kernels.with_tf32() if self._tf32 else kernels
 
     def dtype(self, name: str | DType) -> DType:
-        if str(name) != "bfloat16":
+        if not _is_bfloat16(name):
             return super().dtype(name)
         try:
             found: DType = np.dtype(importlib.import_module("ml_dtypes").bfloat16)
@@ -60,8 +60,21 @@ class CupyBackend(Backend):
             ) from None
         return found
 
+    def asarray(self, a: Any, dtype: str | DType | None = None) -> Array:
+        # Most functions of the standard, and NumPy, know no bfloat16; but it goes through float32.
+        if isinstance(a, self.array_type) and _is_bfloat16(a.dtype) and self.owns(a):  # type: ignore[attr-defined] # an array
+            if dtype is None or _is_bfloat16(dtype):
+                return a  # type: ignore[return-value] # an array
+            a = a.astype(np.float32)  # type: ignore[attr-defined] # an array
+        if not _is_bfloat16(dtype):
+            return super().asarray(a, dtype)
+        wide: Any = super().asarray(a, "float32")
+        with self.active():
+            narrow: Array = wide.astype(self.dtype("bfloat16"))
+        return narrow
+
     def is_floating(self, dtype: DType) -> bool:
-        return str(dtype) == "bfloat16" or super().is_floating(dtype)
+        return _is_bfloat16(dtype) or super().is_floating(dtype)
 
     def with_precision(self, precision: str) -> Backend:
         capability = int(self.device.compute_capability)
@@ -97,7 +110,7 @@ class CupyBackend(Backend):
             return array
 
     def to_numpy(self, array: Any) -> np.ndarray[Any, Any]:
-        if str(array.dtype) == "bfloat16":
+        if _is_bfloat16(array.dtype):
             array = array.astype(np.float32)  # which NumPy has, and which holds all its values
         host: np.ndarray[Any, Any] = array.get()
         return host
@@ -124,6 +137,10 @@ class CupyBackend(Backend):
     @staticmethod
     def _pool() -> Any:
         return importlib.import_module("cupy").get_default_memory_pool()
+
+
+def _is_bfloat16(dtype: Any) -> bool:
+    return str(dtype) == "bfloat16"
 
 
 def _restored(name: str, tf32: bool) -> Backend:

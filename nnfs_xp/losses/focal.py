@@ -90,7 +90,7 @@ class FocalLoss(CategoricalLoss):
         if alpha is None or not backend.owns(alpha) or alpha.dtype != truths.dtype:
             device, dtype = truths.device, truths.dtype
             alpha = self._alpha = backend.xp.asarray(self.alpha, dtype=dtype, device=device)
-        weights: Array = truths @ alpha
+        weights: Array = backend.xp.sum(truths * alpha, axis=1)
         return weights
 
     def _check_alpha(self, n_outputs: int) -> None:

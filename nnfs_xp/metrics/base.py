@@ -94,6 +94,15 @@ def weights_of(y_pred: Array, sample_weight: Array | None) -> Array:
     return sample_weight
 
 
+def weighted_sums(weights: Array, values: Array) -> Array:
+    """The sum over the samples of weight times value, for each column of the values.
+
+    No matrix product, which cannot be recorded as part of a step on every device.
+    """
+    sums: Array = backend_of(values).xp.sum(weights[:, None] * values, axis=0)
+    return sums
+
+
 def ratio(part: float, whole: float, empty: float = 0.0) -> float:
     """Part / whole; `empty` where there is no whole."""
     return float(part) / float(whole) if whole else empty

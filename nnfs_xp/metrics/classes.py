@@ -8,7 +8,7 @@ from nnfs_xp import _checks
 from nnfs_xp._typing import Array, Namespace
 from nnfs_xp.backend import backend_of
 from nnfs_xp.errors import ArgumentError, LabelError
-from nnfs_xp.metrics.base import Metric, ratio, weights_of
+from nnfs_xp.metrics.base import Metric, ratio, weighted_sums, weights_of
 
 
 class _ClassMetric(Metric):
@@ -87,8 +87,11 @@ class ConfusionMatrix(_ClassMetric):
                 f"`n_classes` is {self.n_classes}, but the model tells {truths.shape[1]} apart."
             )
         weighted = truths * weights_of(y_pred, sample_weight)[:, None]
-        counts: Array = xp.reshape(weighted.T @ guesses, (-1,))
-        return counts
+        k = self.n_classes
+        counts: Array = xp.empty((k, k), dtype=weighted.dtype, device=weighted.device)
+        backend_of(y_pred).kernels.matmul_into(xp, weighted.T, guesses, counts)
+        flat: Array = xp.reshape(counts, (-1,))
+        return flat
 
     def result(self, sums: Any) -> list[list[float]]:
         k = self.n_classes
@@ -113,7 +116,9 @@ class _ClassAverage(_ClassMetric):
         if self.average == "binary" or (self.average == "auto" and y_pred.shape[1] == 1):
             truths, guesses = truths[:, 1:], guesses[:, 1:]
         weights = weights_of(y_pred, sample_weight)
-        sums: Array = xp.concat([weights @ a for a in (truths * guesses, guesses, truths)])
+        sums: Array = xp.concat(
+            [weighted_sums(weights, a) for a in (truths * guesses, guesses, truths)]
+        )
         return sums
 
     def result(self, sums: Any) -> float:

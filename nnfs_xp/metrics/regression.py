@@ -8,7 +8,7 @@ from typing import Any
 from nnfs_xp import _checks
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import backend_of
-from nnfs_xp.metrics.base import Metric, ratio, weights_of
+from nnfs_xp.metrics.base import Metric, ratio, weighted_sums, weights_of
 
 
 class MAE(Metric):
@@ -81,7 +81,7 @@ class R2(Metric):
         weights = weights_of(y_pred, sample_weight)
         residuals, centred = y_true - y_pred, y_true - self._shift_of(y_true)
         squares = residuals * residuals, centred * centred
-        parts = [weights @ squares[0], weights @ squares[1], weights @ centred]
+        parts = [weighted_sums(weights, each) for each in (*squares, centred)]
         sums: Array = xp.concat([*parts, xp.reshape(xp.sum(weights), (1,))])
         return sums
 

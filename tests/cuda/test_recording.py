@@ -1,0 +1,381 @@
+"""Steps that are recorded once and launched many times give what steps give that are not."""
+
+from __future__ import annotations
+
+import copy
+import logging
+
+import numpy as np
+import pytest
+
+import nnfs_xp as nn
+from nnfs_xp.backend import to_numpy
+from nnfs_xp.kernels.cupy import cublaslt
+
+BACKEND = nn.get_backend("cupy")
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((100, 8)).astype("float32")
+Y = RNG.integers(0, 3, 100)
+
+
+@pytest.fixture(autouse=True)
+def _cublaslt():
+    assert cublaslt.library() is not None
+
+
+def layers():
+    return [
+        nn.Dense(8, 32),
+        nn.ReLU(),
+        nn.BatchNorm(32),
+        nn.Dropout(0.1),
+        nn.Dense(32, 16, weight_regularizer_l2=1e-3, max_norm=3.0),
+        nn.ReLU(),
+        nn.LayerNorm(16),
+        nn.Dense(16, 16),
+        nn.ReLU(),
+        nn.Dense(16, 3),
+    ]
+
+
+def trainer(model=None, optimizer=None, loss=None, **settings):
+    model = nn.Sequential(*(model or layers()), seed=0)
+    loss = loss or nn.SoftmaxCategoricalCrossentropy()
+    return nn.Trainer(model, loss, optimizer or nn.Adam(1e-2), backend="cupy", seed=3, **settings)
+
+
+def state(trained):
+    """All that training has changed."""
+    model, optimizer = trained.model, trained.optimizer
+    arrays = {"weights": model.flat.values} | model.buffers() | optimizer.state(model)
+    return {name: to_numpy(array) for name, array in arrays.items()}
+
+
+def fit(trained, **settings):
+    history = trained.fit(X, Y, **{"epochs": 4, "batch_size": 32, "progress": False, **settings})
+    return dict(history), state(trained)
+
+
+def launched(trained):
+    return [each for each in trained.recorder._recorded.values() if each.state == "launched"]
+
+
+def assert_same(one, other):
+    assert one[0] == other[0]
+    assert one[1].keys() == other[1].keys()
+    for name, array in one[1].items():
+        np.testing.assert_array_equal(array, other[1][name], err_msg=name)
+
+
+OPTIMIZERS = {
+    "sgd": lambda: nn.SGD(0.1),
+    "momentum": lambda: nn.SGD(0.1, momentum=0.9, nesterov=True),
+    "decay": lambda: nn.SGD(0.1, decay=0.01),
+    "adagrad": lambda: nn.Adagrad(0.1),
+    "rmsprop": lambda: nn.RMSprop(1e-2),
+    "adam": lambda: nn.Adam(1e-2),
+    "amsgrad": lambda: nn.Adam(1e-2, amsgrad=True),
+    "adamw": lambda: nn.AdamW(1e-2, weight_decay=0.1),
+    "lion": lambda: nn.Lion(1e-3, weight_decay=0.1),
+    "clipped": lambda: nn.Adam(1e-2, clip_norm=0.1, clip_value=0.01),
+    "averaged": lambda: nn.Adam(1e-2, average_decay=0.9),
+    "scheduled": lambda: nn.Adam(nn.schedules.CosineDecay(1e-2, steps=16, warmup_steps=3)),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer(name):
+    recorded = trainer(optimizer=OPTIMIZERS[name]())
+    plain = trainer(optimizer=OPTIMIZERS[name](), graph=False)
+    assert_same(fit(recorded), fit(plain))
+    assert recorded.recorder.refused is None
+    assert len(launched(recorded)) == 2, "whole batches, and the short last one"
+    assert not plain.recorder._recorded
+
+
+ROWS = np.eye(3, dtype="float32")[Y]
+REGRESSION = {"loss": nn.MeanSquaredError(), "metrics": ()}
+
+
+@pytest.mark.parametrize(
+    ("settings", "y"),
+    [
+        ({"loss": nn.SoftmaxCategoricalCrossentropy(label_smoothing=0.1)}, Y),
+        ({"loss": nn.SoftmaxCategoricalCrossentropy()}, ROWS),
+        ({"loss": nn.CategoricalCrossentropy(), "model": [*layers(), nn.Softmax()]}, Y),
+        (REGRESSION, ROWS),
+        ({"loss": nn.MeanAbsoluteError(), "metrics": ()}, ROWS),
+        ({"loss": nn.SigmoidBinaryCrossentropy()}, ROWS),
+    ],
+    ids=["smoothed", "rows", "softmax", "squared", "absolute", "binary"],
+)
+def test_losses_and_targets(settings, y):
+    results = []
+    for graph in (True, False):
+        trained = trainer(**copy.deepcopy(settings), graph=graph)
+        results.append(
+            (dict(trained.fit(X, y, epochs=3, batch_size=50, progress=False)), state(trained))
+        )
+        assert trained.recorder.refused is None
+    assert_same(*results)
+    assert launched(trained) == []
+
+
+def test_layers_of_all_kinds():
+    def model():
+        return [
+            nn.Dense(8, 12),
+            nn.Tanh(),
+            nn.Residual(nn.Dense(12, 12), nn.ReLU(), nn.Dense(12, 12)),
+            nn.AlphaDropout(0.1),
+            nn.GaussianNoise(0.1),
+            nn.GELU(),
+            nn.Dense(12, 3),
+        ]
+
+    assert_same(fit(trainer(model())), fit(trainer(model(), graph=False)))
+    recorded = trainer(model())
+    fit(recorded)
+    assert recorded.recorder.refused is None
+    assert launched(recorded)
+
+
+def test_metrics_that_collect_and_weights_of_samples():
+    results = []
+    for graph in (True, False):
+        metrics = ["accuracy", nn.TopKAccuracy(2), nn.ConfusionMatrix(3), nn.F1()]
+        trained = trainer(metrics=metrics, graph=graph)
+        weights = np.random.default_rng(1).random(100).astype("float32")
+        results.append(fit(trained, sample_weight=weights, validation_data=(X, Y)))
+        assert trained.recorder.refused is None
+        assert bool(launched(trained)) == graph
+    for name, values in results[0][0].items():
+        np.testing.assert_array_equal(values, results[1][0][name])
+    assert_same(({}, results[0][1]), ({}, results[1][1]))
+
+
+def test_steps_one_by_one():
+    losses = {}
+    for graph in (True, False):
+        trained = trainer(graph=graph)
+        x, y = BACKEND.asarray(X[:32]), BACKEND.asarray(Y[:32])
+        found = [trained.train_step(x, y) for _ in range(6)]
+        found += [trained.train_step(x[:20], y[:20]) for _ in range(3)]
+        found += [trained.train_step(x, y)]
+        losses[graph] = [float(to_numpy(loss)) for loss in found], state(trained)
+        assert len(set(losses[graph][0])) == 10, "each loss has an array of its own"
+    assert_same(losses[True], losses[False])
+
+
+def test_a_second_fit_and_steps_between_go_on():
+    results = []
+    for graph in (True, False):
+        trained = trainer(graph=graph)
+        fit(trained)
+        trained.train_step(BACKEND.asarray(X[:32]), BACKEND.asarray(Y[:32]))
+        trained.model.forward(BACKEND.asarray(X[:5]))
+        results.append(fit(trained, epochs=2))
+        assert trained.optimizer.iterations == 4 * 4 + 1 + 2 * 4
+        assert trained.steps_done == trained.optimizer.iterations
+    assert_same(*results)
+
+
+def test_a_cut_training_goes_on(tmp_path):
+    whole = fit(trainer(), epochs=5, checkpoint=tmp_path / "whole")
+    fit(trainer(), epochs=3, checkpoint=tmp_path / "cut")
+    resumed = trainer()
+    assert_same(fit(resumed, epochs=5, checkpoint=tmp_path / "cut", resume=True), whole)
+    assert launched(resumed)
+
+
+def test_what_changes_between_steps_is_seen():
+    class Meddler(nn.Callback):
+        def on_step_end(self, trained):
+            if trained.step == 2 and trained.epoch == 2:
+                trained.optimizer.weight_decay = 0.5
+                trained.optimizer.learning_rate = 0.5
+                trained.model.layers[3].rate = 0.9
+
+    results = [fit(trainer(graph=graph), callbacks=[Meddler()]) for graph in (True, False)]
+    assert_same(*results)
+
+
+def test_a_model_that_moves_away_and_back():
+    results = []
+    for graph in (True, False):
+        trained = trainer(graph=graph)
+        fit(trained)
+        trained.model.to("numpy")
+        trained.model.to("cupy")
+        results.append(fit(trained))
+    assert_same(*results)
+
+
+class Peeking(nn.Layer):
+    """Reads a value back in each step."""
+
+    def forward(self, inputs, training=False):
+        self.largest = float(inputs.max())
+        if training:
+            self.keep(inputs)
+        return inputs
+
+    def backward(self, dvalues):
+        self.recall(dvalues)
+        self.dinputs = dvalues
+        return dvalues
+
+
+class Counting(nn.Layer):
+    """Does what depends on a count that nobody else knows of."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, inputs, training=False):
+        self.calls += training
+        output = inputs * (1 + 0.1 * (self.calls % 3))
+        if training:
+            self.keep(output, 1 + 0.1 * (self.calls % 3))
+        return output
+
+    def backward(self, dvalues):
+        _, factor = self.recall(dvalues)
+        self.dinputs = dvalues * factor
+        return self.dinputs
+
+
+class Drawing(nn.Layer):
+    """Draws by itself, as docs/extending.md says."""
+
+    def reseed(self, seed, stream, step=0):
+        self.seed, self.stream, self.step = seed, stream, step
+
+    def forward(self, inputs, training=False):
+        if not training:
+            return inputs
+        bits = BACKEND.random_bits(inputs.shape, seed=self.seed, stream=self.stream, step=self.step)
+        self.step += 1
+        mask = BACKEND.xp.astype(bits >= 2**22, inputs.dtype)
+        self.keep(inputs, mask)
+        return inputs * mask
+
+    def backward(self, dvalues):
+        _, mask = self.recall(dvalues)
+        self.dinputs = dvalues * mask
+        return self.dinputs
+
+
+@pytest.mark.parametrize(
+    ("layer", "reason"),
+    [(Peeking, "capture|permitted|Unsupported"), (Counting, "Counting.calls changes")],
+)
+def test_what_cannot_be_recorded_is_made_as_it_is(layer, reason, caplog):
+    def model():
+        return [nn.Dense(8, 6), layer(), nn.ReLU(), nn.Dense(6, 3)]
+
+    with caplog.at_level(logging.WARNING, logger="nnfs_xp"):
+        recorded = trainer(model())
+        result = fit(recorded)
+    assert_same(result, fit(trainer(model(), graph=False)))
+    (record,) = caplog.records
+    assert "not as graphs: " in record.getMessage()
+    assert recorded.recorder.refused
+    import re
+
+    assert re.search(reason, recorded.recorder.refused)
+
+
+def test_a_layer_of_ones_own_that_draws_is_recorded():
+    def model():
+        return [nn.Dense(8, 16), Drawing(), nn.Dense(16, 3)]
+
+    recorded = trainer(model())
+    assert_same(fit(recorded), fit(trainer(model(), graph=False)))
+    assert recorded.recorder.refused is None
+    assert launched(recorded)
+
+
+class Plain(nn.Optimizer):
+    """An optimizer of one's own, which uses the rate and perhaps the count."""
+
+    def __init__(self, counts):
+        super().__init__(0.1)
+        self.counts = counts
+
+    def apply(self, xp, flat, state):
+        rate = self.current_learning_rate
+        if self.counts:
+            rate = rate / (1 + self.iterations)
+        flat.values[...] = flat.values - rate * flat.gradients
+
+
+@pytest.mark.parametrize("counts", [False, True])
+def test_an_optimizer_of_ones_own(counts):
+    recorded = trainer(optimizer=Plain(counts))
+    assert_same(fit(recorded), fit(trainer(optimizer=Plain(counts), graph=False)))
+    assert (recorded.recorder.refused is None) != counts
+
+
+def test_without_cublaslt_nothing_is_recorded(monkeypatch):
+    monkeypatch.setattr(cublaslt, "library", lambda: None)
+    trained = trainer()
+    fit(trained)
+    assert not trained.recorder.records
+    assert not trained.recorder._recorded
+
+
+def test_divergence_is_found_and_told():
+    messages = []
+    for graph in (True, False):
+        trained = trainer(optimizer=nn.SGD(1e30), graph=graph)
+        before = to_numpy(trained.model.flat.values).copy()
+        with pytest.raises(nn.errors.DivergenceError) as caught:
+            fit(trained)
+        messages.append(str(caught.value))
+        np.testing.assert_array_equal(to_numpy(trained.model.flat.values), before)
+    assert messages[0] == messages[1]
+
+
+def test_a_trainer_can_be_copied():
+    trained = trainer()
+    fit(trained)
+    twin = copy.deepcopy(trained)
+    assert not twin.recorder._recorded
+    assert_same(fit(twin), fit(trained))
+
+
+def test_few_kinds_of_batches_are_kept():
+    trained = trainer()
+    for n in range(2, 20):
+        for _ in range(3):
+            trained.train_step(BACKEND.asarray(X[:n]), BACKEND.asarray(Y[:n]))
+    assert len(trained.recorder._recorded) == 8
+    assert trained.recorder.memory > 0
+    trained.recorder.forget()
+    assert trained.recorder.memory == 0
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bfloat16", "float16"])
+def test_precisions(precision):
+    results = [fit(trainer(precision=precision, graph=graph)) for graph in (True, False)]
+    assert_same(*results)
+    exact, _ = fit(trainer())
+    np.testing.assert_allclose(results[0][0]["loss"], exact["loss"], rtol=0.05)
+
+
+def test_data_that_come_from_the_host(monkeypatch):
+    on_device = fit(trainer())
+    small = BACKEND.memory()._replace(free=10)
+    monkeypatch.setattr(type(BACKEND), "memory", lambda _: small)
+    results = []
+    for graph in (True, False):
+        trained = trainer(graph=graph)
+        results.append(fit(trained, validation_data=(X, Y)))
+        assert bool(launched(trained)) == graph
+    assert_same(*results)
+    assert_same(
+        (on_device[0] | {}, on_device[1]),
+        ({k: results[0][0][k] for k in on_device[0]}, results[0][1]),
+    )
