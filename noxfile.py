@@ -81,6 +81,34 @@ def tests_cupy(session: nox.Session) -> None:
     run_tests(session, "cupy", *EXTRAS["cuda13" if major >= 13 else "cuda12"])
 
 
+@nox.session(name="tests-cuda-on-cpu")
+def tests_cuda_on_cpu(session: nox.Session) -> None:
+    """Test what runs on a GPU without one: CUDA sources, cuBLASLt and graphs, by a stand-in."""
+    session.install("-e", PACKAGE, *group("test"), *group("cuda-on-cpu"))
+    environment = {"PYTHONPATH": str(Path("tests/cuda_on_cpu").resolve()), "CUDA_ON_CPU": "1"}
+    command = ("pytest", "--nnfs-backends", "cupy", *FEW_KILLS)
+    session.run(*command, *(session.posargs or ["tests"]), env=environment)
+
+
+@nox.session
+def cuda(session: nox.Session) -> None:
+    """Compile the CUDA sources, and read back what cuBLASLt is told: needs no GPU."""
+    session.install("-e", ".[testing]", *group("test"), *group("cuda"))
+    session.run("pytest", "--nnfs-backends", "numpy", "tests/cuda_compiled", *session.posargs)
+
+
+@nox.session
+def gpu(session: nox.Session) -> None:
+    """Show on a GPU: tests on CuPy, numbers, times beside PyTorch and JAX, in build/gpu-report.md."""
+    major = cuda_major()
+    if major is None:
+        session.error("nvidia-smi finds no CUDA driver")
+    cuda = "cuda13" if major >= 13 else "cuda12"
+    groups = (*group("test"), *group("bench"))
+    session.install("-e", PACKAGE, *groups, *EXTRAS[cuda], f"jax[{cuda}]>=0.10")
+    session.run("python", "-m", "benchmarks.gpu_check", *session.posargs)
+
+
 def cuda_major() -> int | None:
     """The newest CUDA major version that the driver serves, or None without a driver."""
     command = shutil.which("nvidia-smi")

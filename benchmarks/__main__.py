@@ -17,6 +17,7 @@ WHAT = (
     "accuracy",
     "checkpoint",
     "display",
+    "gpu_check",
 )
 
 

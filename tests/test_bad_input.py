@@ -359,10 +359,10 @@ def test_every_error_is_one_of_the_tree():
     classes = [thing for _, thing in inspect.getmembers(nn.errors, inspect.isclass)]
     warnings = [each for each in classes if issubclass(each, Warning)]
     assert warnings == [nn.errors.TrainingWarning]
-    assert len(classes) == 11
+    assert len(classes) == 12
     for error in set(classes) - set(warnings):
         assert issubclass(error, NnfsError)
-        standard = (ValueError, TypeError, RuntimeError, ArithmeticError)
+        standard = (ValueError, TypeError, RuntimeError, ArithmeticError, MemoryError)
         assert error is NnfsError or issubclass(error, standard)
 
 

@@ -94,7 +94,7 @@ UPDATES = {
     "average": lambda size: (normal(size), normal(size, seed=1), 0.9),
 }
 
-SHARED = {"DeviceCount", "erf", "log_softmax", "sigmoid", "softmax", "stream_keys", "BITS"}
+SHARED = {"DeviceCount", "erf", "log_softmax", "sigmoid", "sign", "softmax", "stream_keys", "BITS"}
 """Of these there is one for all backends."""
 
 

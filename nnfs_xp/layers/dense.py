@@ -9,6 +9,7 @@ from nnfs_xp._typing import Array
 from nnfs_xp.backend import host_generator
 from nnfs_xp.errors import ShapeError
 from nnfs_xp.initializers import Initializer, by_what_follows, glorot_uniform, he_normal
+from nnfs_xp.kernels import standard
 from nnfs_xp.layers.base import Layer
 from nnfs_xp.parameters import Gradient, Parameter
 
@@ -133,8 +134,10 @@ class Dense(Layer):
     def add_penalties(self) -> None:
         """Add the gradients of the penalties to those of the parameters."""
         for values, gradient, l1, l2 in self._penalties():
-            gradient += l1 * self.xp.sign(values)
-            gradient += 2 * l2 * values
+            if l1:
+                gradient += l1 * standard.sign(self.xp, values)
+            if l2:
+                gradient += 2 * l2 * values
 
     def regularization_loss(self) -> Array | None:
         terms = [

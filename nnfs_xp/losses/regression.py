@@ -6,6 +6,7 @@ from math import prod
 
 from nnfs_xp import _checks
 from nnfs_xp._typing import Array
+from nnfs_xp.kernels import standard
 from nnfs_xp.losses.targets import RegressionLoss
 
 
@@ -64,7 +65,7 @@ class MeanAbsoluteError(RegressionLoss):
 
     def backward(self, y_pred: Array, y_true: Array, sample_weight: Array | None = None) -> Array:
         xp, y_true = _checks.match_targets(y_pred, y_true)
-        dinputs = xp.sign(y_pred - y_true) / prod(y_pred.shape)
+        dinputs = standard.sign(xp, y_pred - y_true) / prod(y_pred.shape)
         return self.weigh(dinputs, sample_weight)
 
 

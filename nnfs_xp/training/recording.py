@@ -293,7 +293,8 @@ class _Recorded:
             return
         if self.state == "new":
             before = _settings_of(trainer)
-            self.result = self.graph.rehearse(lambda: self._work(self.held, start, index))
+            self._write_numbers(start, index)
+            self.result = self.graph.rehearse(lambda: self._work(self.held, *self._places()))
             self._changing = [each for each in before if not each.stands()]
             self.state = "rehearsed"
             return
@@ -303,9 +304,8 @@ class _Recorded:
 
     def _record(self) -> None:
         trainer = self._trainer
-        counts = [DeviceCount(self._counts[place, ...]) for place in range(4)]
         try:
-            with _counted_on_device(trainer, counts, self._rate):
+            with _counted_on_device(trainer, self._count(0), self._count(1), self._rate):
                 # A layer's own count of the steps, set by `Layer.reseed`, is on the device now.
                 for each in self._changing:
                     if not isinstance(each.owner.get(each.name), DeviceCount):
@@ -313,7 +313,7 @@ class _Recorded:
                             f"{each.part}.{each.name} changes from step to step"
                         )
                 self._settings = _settings_of(trainer)
-                self.result = self.graph.record(lambda: self._work(self.held, *counts[2:]))
+                self.result = self.graph.record(lambda: self._work(self.held, *self._places()))
         except _NotRecordableError:
             raise
         except Exception as error:
@@ -321,6 +321,13 @@ class _Recorded:
             raise _NotRecordableError(f"{type(error).__name__}: {text[0][:200]}") from error
         self.state = "launched"
         _log.debug("recorded a training step as a graph")
+
+    def _count(self, place: int) -> DeviceCount:
+        return DeviceCount(self._counts[place, ...])
+
+    def _places(self) -> tuple[DeviceCount, DeviceCount]:
+        """Where the batch begins, and which step of the epoch it is."""
+        return self._count(2), self._count(3)
 
     def _write_numbers(self, start: int, index: int) -> None:
         optimizer = self._trainer.optimizer
@@ -341,16 +348,18 @@ class _DeviceRate(Schedule):
 
 
 @contextmanager
-def _counted_on_device(trainer: Trainer, counts: list[DeviceCount], rate: Array) -> Iterator[None]:
+def _counted_on_device(
+    trainer: Trainer, iterations: DeviceCount, step: DeviceCount, rate: Array
+) -> Iterator[None]:
     """While it lasts, the optimizer and the layers find rate and counts on the device."""
     optimizer: Any = trainer.optimizer
-    iterations, learning_rate = optimizer.iterations, optimizer.learning_rate
-    optimizer.iterations, optimizer.learning_rate = counts[0], _DeviceRate(rate)
+    before = optimizer.iterations, optimizer.learning_rate
+    optimizer.iterations, optimizer.learning_rate = iterations, _DeviceRate(rate)
     try:
-        trainer.reseed_on_device(counts[1])
+        trainer.reseed_on_device(step)
         yield
     finally:
-        optimizer.iterations, optimizer.learning_rate = iterations, learning_rate
+        optimizer.iterations, optimizer.learning_rate = before
         trainer.reseed()
 
 
@@ -376,6 +385,7 @@ def _settings_of(trainer: Trainer) -> list[_Setting]:
         for part in parts
         for name, value in vars(part).items()
         if isinstance(value, kinds)
+        and not (value is None and name.startswith("_"))  # what is kept between passes, perhaps
         and not (part is trainer.optimizer and name in ("iterations", "learning_rate"))
     ]
 

@@ -43,6 +43,7 @@ def describe_run(trainer: Trainer, callbacks: Sequence[Callback], **run: Any) ->
         "metrics": [settings_of(metric) for metric in trainer.metrics],
         "callbacks": [type(callback).__name__ for callback in callbacks],
         "seed": trainer.seed,
+        **({} if trainer.precision == "float32" else {"precision": trainer.precision}),
         **run,
     }
 
@@ -74,6 +75,7 @@ def device_arrays(trainer: Trainer) -> dict[str, Array]:
         {"weights": flat.values}
         | {f"buffer.{name}": array for name, array in trainer.model.buffers().items()}
         | {f"optimizer.{name}": array for name, array in state.items()}
+        | {f"precision.{name}": array for name, array in trainer.precision_state().items()}
     )
 
 

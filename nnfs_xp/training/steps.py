@@ -92,6 +92,10 @@ class Step:
         """All layers that take part."""
         return [layer for _, layer in self.trainer.model.walk()]
 
+    def state(self) -> dict[str, Array]:
+        """The arrays that are kept from step to step, beside the model's and the optimizer's."""
+        return {}
+
 
 class HalfStep(Step):
     """Steps whose layers work in half precision, on weights that are kept in float32.
@@ -135,8 +139,11 @@ class HalfStep(Step):
             x = xp.astype(x, self._dtype)
         output = xp.astype(_forward(self.stages, x), xp.float32)
         loss, dvalues = trainer.fused_loss.calculate_and_backward(output, *targets)
-        _backward(self.stages, xp.astype(dvalues * self._scale, self._dtype))
-        kernels.widen(xp, twin.flat.gradients, flat.gradients, 1 / self._scale)
+        factor = self._scale  # 1, unless it scales
+        if self._scales:
+            dvalues, factor = dvalues * self._scale, 1 / self._scale
+        _backward(self.stages, xp.astype(dvalues, self._dtype))
+        kernels.widen(xp, twin.flat.gradients, flat.gradients, factor)
         for _, layer in trainer.model.walk():
             if isinstance(layer, Dense):
                 layer.add_penalties()
@@ -165,6 +172,9 @@ class HalfStep(Step):
 
     def layers(self) -> list[Layer]:
         return [*super().layers(), *(layer for _, layer in self._twin.walk())]
+
+    def state(self) -> dict[str, Array]:
+        return {"scale": self._scale, "good_steps": self._good} if self._scales else {}
 
 
 def _behind_the_first(model: Layer) -> Iterator[Layer]:

@@ -387,6 +387,10 @@ class Trainer:
         """All layers that take part in a training step."""
         return self._step.layers()
 
+    def precision_state(self) -> dict[str, Array]:
+        """The arrays that steps in half precision keep from one to the next."""
+        return self._step.state()
+
     def reseed_on_device(self, step: Any) -> None:
         """The same for a step that is counted on the device, while it is recorded."""
         self._step.reseed(self.seed, step)

@@ -14,6 +14,7 @@ import functools
 import logging
 import threading
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import cupy
 import numpy as np
@@ -106,18 +107,18 @@ def _handle(lt: Any, device: int) -> int:
     return int(lt.create())
 
 
-_workspaces: dict[tuple[int, int], Any] = {}
+_workspaces: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
 
-def _workspace(device: int, stream: int) -> Any:
+def _workspace(stream: Any) -> Any:
     """Memory for the products of one stream, which no other stream's then work in meanwhile.
 
-    From the pool that lasts, since recorded graphs go on using it.
+    It goes with the stream; a recorded graph's is the graph's own, and in the graph's memory.
     """
-    key = device, stream
-    if key not in _workspaces:
-        _workspaces[key] = cupy.get_default_memory_pool().malloc(_WORKSPACE)
-    return _workspaces[key]
+    room = _workspaces.get(stream)
+    if room is None:
+        room = _workspaces[stream] = cupy.cuda.alloc(_WORKSPACE)
+    return room
 
 
 class Plan:
@@ -225,7 +226,7 @@ class Plan:
 
     def run(self, handle: int, a: Array, b: Array, out: Array) -> None:
         """Write a @ b, with what the epilogue does to it, to out."""
-        device, stream = cupy.cuda.runtime.getDevice(), cupy.cuda.get_current_stream().ptr
+        stream = cupy.cuda.get_current_stream()
         self._lt.matmul(
             handle,
             self.descriptor,
@@ -240,9 +241,9 @@ class Plan:
             out.data.ptr,
             self.layout_d,
             self._results["algo"].ctypes.data,
-            _workspace(device, stream).ptr,
+            _workspace(stream).ptr,
             _WORKSPACE,
-            stream,
+            stream.ptr,
         )
 
 

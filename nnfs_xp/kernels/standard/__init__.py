@@ -8,7 +8,7 @@ the same functions, with the same arguments.
 """
 
 from nnfs_xp.kernels.standard.counts import DeviceCount
-from nnfs_xp.kernels.standard.functions import erf, log_softmax, sigmoid, softmax
+from nnfs_xp.kernels.standard.functions import erf, log_softmax, sigmoid, sign, softmax
 from nnfs_xp.kernels.standard.layers import (
     bias_relu,
     dense,
@@ -84,6 +84,7 @@ __all__ = [
     "sgd",
     "shrink",
     "sigmoid",
+    "sign",
     "softmax",
     "softmax_cross_entropy",
     "stream_keys",

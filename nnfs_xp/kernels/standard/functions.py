@@ -22,6 +22,15 @@ def log_softmax(xp: Namespace, logits: Array) -> Array:
     return shifted
 
 
+def sign(xp: Namespace, inputs: Array) -> Array:
+    """1, 0 or -1 by the sign of each input, NaN where that is.
+
+    Not the standard's, which waits for the device where array-api-compat adds the NaN to CuPy's.
+    """
+    signs: Array = xp.where(inputs > 0, 1.0, xp.where(inputs < 0, -1.0, inputs))
+    return signs
+
+
 def sigmoid(xp: Namespace, inputs: Array) -> Array:
     """1 / (1 + exp(-inputs)), exact at both tails: only ever the exponential of -|inputs|."""
     small = xp.exp(-xp.abs(inputs))

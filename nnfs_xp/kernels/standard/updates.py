@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nnfs_xp.kernels.standard.functions import sign
+
 if TYPE_CHECKING:
     from nnfs_xp._typing import Array, Device, DType, Namespace
 
@@ -114,7 +116,7 @@ def lion(
     xp: Namespace, values: Array, g: Array, m: Array, rate: float, beta_1: float, beta_2: float
 ) -> None:
     """Values -= rate * sign(beta_1 * m + (1 - beta_1) * g); m = beta_2 * m + (1 - beta_2) * g."""
-    direction = xp.sign(beta_1 * m + (1 - beta_1) * g)
+    direction = sign(xp, beta_1 * m + (1 - beta_1) * g)
     m *= beta_2
     m += (1 - beta_2) * g
     values -= rate * direction

@@ -1,0 +1,1 @@
+// Everything of it is in cpu.h.

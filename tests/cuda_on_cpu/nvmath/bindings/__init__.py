@@ -1,0 +1,5 @@
+"""The libraries."""
+
+from nvmath.bindings import cublas, cublasLt
+
+__all__ = ["cublas", "cublasLt"]
