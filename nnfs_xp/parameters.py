@@ -10,7 +10,7 @@ from typing import Any, Protocol, overload
 
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, backend_of
-from nnfs_xp.errors import ArgumentError, ShapeError
+from nnfs_xp.errors import ArgumentError, OutOfMemoryError, ShapeError
 
 
 class Holder(Protocol):
@@ -213,11 +213,18 @@ class FlatParameters:
 
     def to(self, backend: Backend) -> None:
         """Move both arrays, and the layers' views with them."""
-        former = self.values, self.gradients
-        self.backend = backend
-        self.values, self.gradients = self.zeros(0), self.zeros(1)
-        for array, value in zip((self.values, self.gradients), former, strict=True):
-            array[...] = backend.asarray(value)
+        former, self.backend = self.backend, backend
+        try:
+            values, gradients = self.zeros(0), self.zeros(1)
+            values[...] = backend.asarray(self.values)
+            gradients[...] = backend.asarray(self.gradients)
+        except MemoryError as error:
+            self.backend = former
+            raise OutOfMemoryError(
+                f"{backend.name} has not enough memory for {self.size:,} parameters and as many "
+                f"gradients: {error}"
+            ) from None
+        self.values, self.gradients = values, gradients
         self._view()
 
     def _view(self) -> None:

@@ -61,17 +61,15 @@ class CupyBackend(Backend):
         return found
 
     def asarray(self, a: Any, dtype: str | DType | None = None) -> Array:
-        # Most functions of the standard, and NumPy, know no bfloat16; but it goes through float32.
-        if isinstance(a, self.array_type) and _is_bfloat16(a.dtype) and self.owns(a):  # type: ignore[attr-defined] # an array
-            if dtype is None or _is_bfloat16(dtype):
-                return a  # type: ignore[return-value] # an array
-            a = a.astype(np.float32)  # type: ignore[attr-defined] # an array
-        if not _is_bfloat16(dtype):
-            return super().asarray(a, dtype)
-        wide: Any = super().asarray(a, "float32")
         with self.active():
-            narrow: Array = wide.astype(self.dtype("bfloat16"))
-        return narrow
+            if not (_is_bfloat16(dtype) or (self.owns(a) and _is_bfloat16(a.dtype))):
+                return super().asarray(a, dtype)
+            # Most functions of the standard, and NumPy, know no bfloat16: it goes through float32.
+            wide: Any = a.astype(np.float32) if _is_bfloat16(getattr(a, "dtype", None)) else a
+            if dtype is not None and not _is_bfloat16(dtype):
+                return super().asarray(wide, dtype)
+            narrow: Any = super().asarray(wide, "float32")
+            return narrow.astype(self.dtype("bfloat16"))  # type: ignore[no-any-return] # an array
 
     def is_floating(self, dtype: DType) -> bool:
         return _is_bfloat16(dtype) or super().is_floating(dtype)
@@ -110,9 +108,10 @@ class CupyBackend(Backend):
             return array
 
     def to_numpy(self, array: Any) -> np.ndarray[Any, Any]:
-        if _is_bfloat16(array.dtype):
-            array = array.astype(np.float32)  # which NumPy has, and which holds all its values
-        host: np.ndarray[Any, Any] = array.get()
+        with self.active():
+            if _is_bfloat16(array.dtype):
+                array = array.astype(np.float32)  # which NumPy has, and which holds all its values
+            host: np.ndarray[Any, Any] = array.get()
         return host
 
     def streamed(
@@ -128,7 +127,9 @@ class CupyBackend(Backend):
         with self.active():
             free, total = importlib.import_module("cupy").cuda.runtime.memGetInfo()
             reserved, used = int(pool.total_bytes()), int(pool.used_bytes())
-        return Memory(used, reserved, int(free) + reserved - used, int(total))
+            limit = int(pool.get_limit())
+        free = int(free) + reserved - used
+        return Memory(used, reserved, min(free, limit - used) if limit else free, int(total))
 
     def release_memory(self) -> None:
         with self.active():

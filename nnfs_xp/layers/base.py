@@ -257,10 +257,11 @@ class Layer:
         What a training forward kept does not move: `backward` needs a new one.
         """
         target = get_backend(backend)
-        if self._flat is not None:
-            self.flat.to(target)
-        for _, layer in self.walk():
-            layer.settle(target)
+        with target.active():
+            if self._flat is not None:
+                self.flat.to(target)
+            for _, layer in self.walk():
+                layer.settle(target)
         return self
 
     def settle(self, backend: Backend) -> None:

@@ -80,19 +80,14 @@ class Recorder:
         trainer = self._trainer
         if self.records:
             key = "given", tuple((array.shape, array.dtype) for array in batch)
-            xp = trainer.backend.xp
 
             def work(places: tuple[Array, ...], *_: Any) -> Array:
-                _, loss = trainer.compute_step(*places)
-                return loss
+                return trainer.compute_step(*places)[1]
 
             found = self._find(key, batch, work, uses=())
-            if found is not None:
-                for place, array in zip(found.held, batch, strict=True):
-                    place[...] = array
-                if self._run(key, found, start=0, index=0):
-                    own: Array = xp.asarray(found.result, copy=True)
-                    return own
+            if found is not None and self._run(key, found, batch, start=0, index=0):
+                loss: Array = trainer.backend.xp.asarray(found.result, copy=True)
+                return loss
         return trainer.make_step(*batch)[1]
 
     def step_in_epoch(self, epoch: Epoch, index: int, batch: tuple[Array, ...] | None) -> None:
@@ -125,13 +120,10 @@ class Recorder:
 
             uses = (*epoch.arrays, totals, *totals.arrays)
             found = self._find(key, given, work, uses=uses)
-            if found is not None:
-                for place, array in zip(found.held, given, strict=True):
-                    place[...] = array
-                if self._run(key, found, start=start, index=index):
-                    totals.count += n
-                    totals.collect(*found.result)
-                    return
+            if found is not None and self._run(key, found, given, start=start, index=index):
+                totals.count += n
+                totals.collect(*found.result)
+                return
         if batch is None:
             batch = epoch.gather(start, n)
         output, loss = trainer.make_step(*batch)
@@ -162,11 +154,15 @@ class Recorder:
             self._recorded[key] = found
         return found
 
-    def _run(self, key: Any, found: _Recorded, *, start: int, index: int) -> bool:
+    def _run(
+        self, key: Any, found: _Recorded, batch: tuple[Array, ...], *, start: int, index: int
+    ) -> bool:
         """Make a step; False, with nothing done, where it cannot be recorded."""
         trainer = self._trainer
         if found.state == "new":
             self.catch_up()
+        for place, array in zip(found.held, batch, strict=True):
+            place[...] = array
         try:
             found.run(start, index)
         except _NotRecordableError as error:

@@ -277,8 +277,8 @@ class Trainer:
         0-d array
             The loss before the step, penalties included.
         """
-        self.use_averages(False)
         with self.backend.active(), memory_explained(self, x.shape[0]):
+            self.use_averages(False)
             return self.recorder.step(x, y)
 
     def evaluate(

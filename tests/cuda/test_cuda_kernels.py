@@ -7,6 +7,7 @@ import inspect
 import cupy
 import numpy as np
 import pytest
+from test_kernels import FLAT, KEYS, LAYERS, SHAPES, UPDATES, normal
 
 import nnfs_xp as nn
 from nnfs_xp.backend import to_numpy
@@ -14,7 +15,6 @@ from nnfs_xp.kernels import cupy as kernels
 from nnfs_xp.kernels import numba, standard
 from nnfs_xp.kernels.cupy import cublaslt
 from nnfs_xp.kernels.cupy.random import Mask
-from test_kernels import FLAT, KEYS, LAYERS, SHAPES, UPDATES, normal
 
 BACKEND = nn.get_backend("cupy")
 xp = BACKEND.xp
@@ -291,7 +291,7 @@ class TestProducts:
         for name in ("dense", "dense_relu", "dense_gradients"):
             compare(name, LAYERS[name](20, 12), "float32")
         n, k = 9, 12
-        found, exact = on_device((normal(n, 4), normal(4, k), normal(1, k)), "float32")
+        found, _ = on_device((normal(n, 4), normal(4, k), normal(1, k)), "float32")
         output, active = kernels.dense_relu(xp, *found)
         dbiases = xp.empty((1, k), dtype=xp.float32)
         following, dvalues = on_device((normal(k, 3), normal(n, 3)), "float32")[0]
@@ -317,7 +317,7 @@ class TestProducts:
         more = {}
         if vector is not None:
             more = {"epilogue": "BIAS", "vector": xp.zeros(vector, dtype=xp.float32)}
-        with pytest.raises(ValueError, match="does not give|do not fit"):
+        with pytest.raises(ValueError, match=r"does not give|do not fit"):
             cublaslt.product(*arrays, tf32=False, **more)
 
     def test_tf32_rounds_and_float32_does_not(self):

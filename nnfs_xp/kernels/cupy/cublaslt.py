@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import logging
 import threading
+from collections import defaultdict
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -107,7 +108,8 @@ def _handle(lt: Any, device: int) -> int:
     return int(lt.create())
 
 
-_workspaces: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+_workspaces: defaultdict[int, WeakKeyDictionary[Any, Any]] = defaultdict(WeakKeyDictionary)
+"""By device, since all have a null stream, and by stream."""
 
 
 def _workspace(stream: Any) -> Any:
@@ -115,9 +117,10 @@ def _workspace(stream: Any) -> Any:
 
     It goes with the stream; a recorded graph's is the graph's own, and in the graph's memory.
     """
-    room = _workspaces.get(stream)
+    workspaces = _workspaces[cupy.cuda.runtime.getDevice()]
+    room = workspaces.get(stream)
     if room is None:
-        room = _workspaces[stream] = cupy.cuda.alloc(_WORKSPACE)
+        room = workspaces[stream] = cupy.cuda.alloc(_WORKSPACE)
     return room
 
 

@@ -24,6 +24,10 @@ class Graph:
     def __init__(self) -> None:
         self._stream = cupy.cuda.Stream(non_blocking=True)
         self._pool = cupy.cuda.MemoryPool()
+        shared = cupy.get_default_memory_pool()
+        limit = shared.get_limit()
+        if limit:  # one limit for what both take
+            self._pool.set_limit(size=max(limit - shared.used_bytes(), 1))
         self._graph: Any = None
 
     def rehearse(self, work: Callable[[], Result]) -> Result:

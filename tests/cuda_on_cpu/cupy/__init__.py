@@ -21,7 +21,8 @@ Put the folder of this package first on ``PYTHONPATH``. Environment: ``CUDA_ON_C
 
 from __future__ import annotations
 
-from cupy import _core, _functions, cuda
+from cupy import _core as _core
+from cupy import _functions, cuda
 from cupy._arrays import ndarray
 from cupy._raw import RawKernel, RawModule
 
@@ -44,11 +45,10 @@ def get_default_pinned_memory_pool() -> cuda.PinnedMemoryPool:
     return cuda.memory.default_pinned_pool
 
 
-__all__ = [  # noqa: PLE0604 - the functions are made from NumPy's
+__all__ = [
     *_functions.functions(),
     "RawKernel",
     "RawModule",
-    "_core",
     "cuda",
     "fft",
     "get_default_memory_pool",

@@ -4,6 +4,8 @@ Every function goes through `call`, which checks its arguments and then does the
 in a capture, records it.
 """
 
+# ruff: noqa: ARG001 - parameters are those of CuPy
+
 from __future__ import annotations
 
 import itertools

@@ -1,5 +1,7 @@
 """CuPy's functions, made from NumPy's of the same name."""
 
+# ruff: noqa: ARG001 - parameters are those of CuPy
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -11,7 +13,12 @@ from cupy import _core
 from cupy._arrays import Host, array, call, mutate, ndarray
 from cupy.cuda.stream import Stream, current_capture, wait
 
-ABSENT = set(
+
+def _words(text: str) -> set[str]:
+    return set(text.split())
+
+
+ABSENT = _words(
     """
     False_ ScalarType True_ __array_namespace_info__ __version__ asmatrix block bmat busday_count
     busday_offset busdaycalendar bytes_ char character clongdouble complex256 core ctypeslib
@@ -28,21 +35,21 @@ ABSENT = set(
     fromiter fromstring genfromtxt get_printoptions index_exp iterable load loadtxt ndindex
     piecewise printoptions s_ save savetxt savez savez_compressed set_printoptions show_config
     vectorize from_dlpack c_ r_ mgrid ogrid linalg fft
-    """.split()
+    """
 )
 """NumPy's names that CuPy or, after the empty line, this stand-in does not have."""
 
-_OF_NO_ARRAYS = set(
+_OF_NO_ARRAYS = _words(
     """
     broadcast_shapes can_cast finfo iinfo isdtype isscalar issubdtype min_scalar_type
     mintypecode promote_types typename
-    """.split()
+    """
 )
-_CREATION = set(
+_CREATION = _words(
     """
     arange bartlett blackman eye full hamming hanning identity indices kaiser linspace logspace
     mask_indices ones tri tril_indices triu_indices diag_indices zeros
-    """.split()
+    """
 )
 _OF_MEMORY = {
     "common_type",
@@ -54,12 +61,12 @@ _OF_MEMORY = {
     "size",
 }
 _OF_MEMORY |= {"iscomplexobj", "isrealobj", "isfortran"}
-_SYNCHRONIZING = set(
+_SYNCHRONIZING = _words(
     """
     argwhere compress delete digitize extract flatnonzero histogram histogram2d histogramdd
     intersect1d nonzero setdiff1d setxor1d trim_zeros union1d unique unique_all unique_counts
     unique_inverse unique_values
-    """.split()
+    """
 )
 _MUTATING = {"copyto", "fill_diagonal", "place", "put", "put_along_axis", "putmask"}
 _CUBLAS = {"dot", "einsum", "inner", "matmul", "tensordot", "vdot"}

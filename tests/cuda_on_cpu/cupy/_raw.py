@@ -47,7 +47,7 @@ _STATIC_SHARED, _MOST_SHARED = 48 * 1024, 227 * 1024
 
 
 def _run(command: Sequence[str], source: str, options: tuple[str, ...]) -> str:
-    done = subprocess.run(command, input=source, capture_output=True, text=True)  # noqa: S603
+    done = subprocess.run(command, input=source, capture_output=True, text=True)
     if done.returncode:
         raise CompileException(done.stderr, source, "kernels.cu", options)
     return done.stdout

@@ -8,5 +8,5 @@ import numpy as np
 
 from cupy._arrays import call
 
-__all__ = list(np.fft.__all__)  # noqa: PLE0605 - made from NumPy's
+__all__ = list(np.fft.__all__)
 globals().update({name: partial(call, getattr(np.fft, name)) for name in __all__})

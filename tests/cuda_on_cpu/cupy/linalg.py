@@ -12,8 +12,30 @@ from cupy._arrays import call
 
 LinAlgError = np.linalg.LinAlgError
 
-_NAMES = """cholesky cond cross det eig eigh eigvals eigvalsh inv lstsq matmul matrix_power
-matrix_rank matrix_transpose norm pinv qr slogdet solve svd tensorinv tensorsolve""".split()
+_NAMES = [
+    "cholesky",
+    "cond",
+    "cross",
+    "det",
+    "eig",
+    "eigh",
+    "eigvals",
+    "eigvalsh",
+    "inv",
+    "lstsq",
+    "matmul",
+    "matrix_power",
+    "matrix_rank",
+    "matrix_transpose",
+    "norm",
+    "pinv",
+    "qr",
+    "slogdet",
+    "solve",
+    "svd",
+    "tensorinv",
+    "tensorsolve",
+]
 
 
 def _forwarding(name: str) -> Callable[..., Any]:
@@ -29,4 +51,4 @@ def _forwarding(name: str) -> Callable[..., Any]:
 
 
 globals().update({name: _forwarding(name) for name in _NAMES})
-__all__ = ["LinAlgError", *_NAMES]  # noqa: PLE0604 - made from NumPy's
+__all__ = ["LinAlgError", *_NAMES]

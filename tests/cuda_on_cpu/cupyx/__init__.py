@@ -1,12 +1,15 @@
 """What of CuPy's extras is used: pinned host memory."""
 
+# ruff: noqa: ARG001 - parameters are those of CuPy
+
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-
 from cupy.cuda.memory import pinned_array
+
+__all__ = ["empty_like_pinned", "empty_pinned", "zeros_like_pinned", "zeros_pinned"]
 
 
 def empty_pinned(shape: Any, dtype: Any = float, order: str = "C") -> np.ndarray[Any, Any]:

@@ -61,7 +61,11 @@ class Block:
         runtime.take(size, device_id)
         room = np.full(size + 3 * UNIT, 0xFF, np.uint8)  # floating-point numbers are NaN there
         start = UNIT + -room.ctypes.data % UNIT
-        self._front, self._room, self.footprint = room[start - GUARD : start], room[start:], room.size
+        self._front, self._room, self.footprint = (
+            room[start - GUARD : start],
+            room[start:],
+            room.size,
+        )
         self.size, self.device_id = size, device_id
         self.ptr: int = self._room.ctypes.data
         self.state, self.generation, self.reusable = "free", 0, True
@@ -194,7 +198,8 @@ class MemoryPointer:
             room = self._bytes(size)
             submit(lambda: room.fill(value), [self.mem.block], stream)
 
-    memset = memset_async
+    def memset(self, value: int, size: int) -> None:
+        self.memset_async(value, size)
 
     def copy_from_device_async(
         self, src: MemoryPointer, size: int, stream: Stream | None = None
@@ -203,7 +208,8 @@ class MemoryPointer:
             target, source = self._bytes(size), src._bytes(size)
             submit(lambda: np.copyto(target, source), [self.mem.block, src.mem.block], stream)
 
-    copy_from_device = copy_from_device_async
+    def copy_from_device(self, src: MemoryPointer, size: int) -> None:
+        self.copy_from_device_async(src, size)
 
 
 Allocator: TypeAlias = Callable[[int], MemoryPointer]

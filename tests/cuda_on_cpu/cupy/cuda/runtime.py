@@ -4,7 +4,7 @@ Environment: ``CUDA_ON_CPU_DEVICES`` (1) is the number of devices, ``CUDA_ON_CPU
 the bytes of memory of each.
 """
 
-# ruff: noqa: N802, N815 - the names of CUDA's runtime
+# ruff: noqa: N802, N816 - the names of CUDA's runtime
 
 from __future__ import annotations
 
@@ -106,10 +106,10 @@ def getDeviceProperties(device: int) -> dict[str, Any]:
     }
 
 
-def deviceGetAttribute(attribute: int, device: int) -> int:
+def deviceGetAttribute(attrib: int, device: int) -> int:
     names = {1: "maxThreadsPerBlock", 8: "sharedMemPerBlock", 10: "warpSize", 75: "major"}
     names |= {16: "multiProcessorCount", 76: "minor", 97: "sharedMemPerBlockOptin"}
-    value: int = getDeviceProperties(device)[names[attribute]]
+    value: int = getDeviceProperties(device)[names[attrib]]
     return value
 
 

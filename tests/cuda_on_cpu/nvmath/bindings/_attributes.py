@@ -1,12 +1,14 @@
 """cuBLASLt's objects that are made of attributes, the names of these, and their types."""
 
-# ruff: noqa: N801 - the library's name
+# ruff: noqa: N801, N818 - the library's name, and one like it
 
 from __future__ import annotations
 
 import ctypes
 import itertools
+from collections.abc import Mapping
 from enum import IntEnum
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -21,12 +23,20 @@ INVALID_VALUE, EXECUTION_FAILED, NOT_SUPPORTED = 7, 13, 15
 
 
 class cuBLASLtError(Exception):
-    """A status of the library that is no success; the stand-in adds what is wrong."""
+    """A status of the library that is no success."""
 
-    def __init__(self, status: int, reason: str = "") -> None:
+    def __init__(self, status: int) -> None:
         self.status = status
         name, text = _STATUSES[status]
-        super().__init__(f"{text} (CUBLAS_STATUS_{name}){reason and ': ' + reason}")
+        super().__init__(f"{text} (CUBLAS_STATUS_{name})")
+
+
+class Refused(cuBLASLtError):
+    """The same, with what is wrong."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(status)
+        self.args = (f"{self.args[0]}: {reason}",)
 
 
 class Epilogue(IntEnum):
@@ -100,9 +110,11 @@ class PointerMode(IntEnum):
     DEVICE = 1
 
 
-DTYPES: dict[type[IntEnum], dict[IntEnum, type[np.generic]]] = {
+DTYPES: dict[type[IntEnum], dict[Any, type[np.generic]]] = {
     MatmulDescAttribute: {
-        each: np.int64 if any(part in each.name for part in ("_POINTER", "STRIDE", "_LD")) else np.int32
+        each: np.int64
+        if any(part in each.name for part in ("_POINTER", "STRIDE", "_LD"))
+        else np.int32
         for each in MatmulDescAttribute
     }
     | {MatmulDescAttribute.EPILOGUE: np.uint32, MatmulDescAttribute.FAST_ACCUM: np.int8},
@@ -115,7 +127,7 @@ DTYPES: dict[type[IntEnum], dict[IntEnum, type[np.generic]]] = {
         MatrixLayoutAttribute.BATCH_COUNT: np.int32,
         MatrixLayoutAttribute.STRIDED_BATCH_OFFSET: np.int64,
     },
-    MatmulPreferenceAttribute: {each: np.uint32 for each in MatmulPreferenceAttribute}
+    MatmulPreferenceAttribute: dict.fromkeys(MatmulPreferenceAttribute, np.uint32)
     | {
         MatmulPreferenceAttribute.MAX_WORKSPACE_BYTES: np.uint64,
         MatmulPreferenceAttribute.MAX_WAVES_COUNT: np.float32,
@@ -138,7 +150,7 @@ def at(handle: int, kind: type) -> Any:
     """The object with that handle, which must be of that kind."""
     found = _objects.get(handle)
     if not isinstance(found, kind):
-        raise cuBLASLtError(INVALID_VALUE, f"{handle:#x} is the handle of no {kind.__name__}")
+        raise Refused(INVALID_VALUE, f"{handle:#x} is the handle of no {kind.__name__}")
     return found
 
 
@@ -151,22 +163,23 @@ class Attributes:
     """An object with the attributes of one enumeration, 0 where nothing else is given."""
 
     names: type[IntEnum]
-    defaults: dict[IntEnum, int]
+    defaults: Mapping[IntEnum, int]
 
     def __init__(self, values: dict[IntEnum, int]) -> None:
-        self.values: dict[IntEnum, Any] = dict.fromkeys(self.names, 0) | self.defaults | values
+        self.values: dict[IntEnum, Any] = dict.fromkeys(self.names, 0) | {**self.defaults, **values}
 
     def _dtype(self, attr: int) -> np.dtype[Any]:
         try:
             return np.dtype(DTYPES[self.names][self.names(attr)])
         except ValueError:
-            raise cuBLASLtError(INVALID_VALUE, f"no attribute {attr}") from None
+            raise Refused(INVALID_VALUE, f"no attribute {attr}") from None
 
     def set(self, attr: int, buf: int, size_in_bytes: int) -> None:
         dtype = self._dtype(attr)
         if not buf or size_in_bytes != dtype.itemsize:
-            raise cuBLASLtError(
-                INVALID_VALUE, f"{self.names(attr)!r} takes {dtype.itemsize} bytes, not {size_in_bytes}"
+            raise Refused(
+                INVALID_VALUE,
+                f"{self.names(attr)!r} takes {dtype.itemsize} bytes, not {size_in_bytes}",
             )
         value = np.frombuffer(ctypes.string_at(buf, size_in_bytes), dtype)[0]
         self.values[self.names(attr)] = value.item()
@@ -177,7 +190,7 @@ class Attributes:
             ctypes.c_size_t.from_address(size_written).value = value.nbytes
         if buf or size_in_bytes:
             if size_in_bytes < value.nbytes or not buf:
-                raise cuBLASLtError(INVALID_VALUE, f"{size_in_bytes} bytes are too few")
+                raise Refused(INVALID_VALUE, f"{size_in_bytes} bytes are too few")
             ctypes.memmove(buf, value.tobytes(), value.nbytes)
 
 
@@ -190,17 +203,17 @@ class Handle:
 
 class MatmulDesc(Attributes):
     names = MatmulDescAttribute
-    defaults = {
+    defaults = MappingProxyType({
         MatmulDescAttribute.FILL_MODE: 2,
         MatmulDescAttribute.EPILOGUE: Epilogue.DEFAULT,
         MatmulDescAttribute.EPILOGUE_AUX_DATA_TYPE: -1,
         MatmulDescAttribute.BIAS_DATA_TYPE: -1,
-    }
+    })
 
 
 class MatrixLayout(Attributes):
     names = MatrixLayoutAttribute
-    defaults = {MatrixLayoutAttribute.BATCH_COUNT: 1}
+    defaults = MappingProxyType({MatrixLayoutAttribute.BATCH_COUNT: 1}
 
 
 class MatmulPreference(Attributes):
@@ -212,4 +225,4 @@ class MatmulPreference(Attributes):
         MatmulPreferenceAttribute.MIN_ALIGNMENT_C_BYTES: 256,
         MatmulPreferenceAttribute.MIN_ALIGNMENT_D_BYTES: 256,
         MatmulPreferenceAttribute.IMPL_MASK: 2**64 - 1,
-    }
+    })

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-
 from cupy._core import rounded_to_tf32
 from cupy.cuda import runtime
 from cupy.cuda.memory import Block, block_at
+
 from nvmath.bindings._attributes import (
     EXECUTION_FAILED,
     INVALID_VALUE,
@@ -19,26 +19,33 @@ from nvmath.bindings._attributes import (
     MatmulDescAttribute,
     MatrixLayout,
     MatrixLayoutAttribute,
-    cuBLASLtError,
+    Refused,
 )
 from nvmath.bindings.cublas import ComputeType
 
 _FLOAT, _DOUBLE, _HALF, _BFLOAT = 0, 1, 2, 14
 _OF_FLOATS = (ComputeType.COMPUTE_32F_FAST_16F, ComputeType.COMPUTE_32F_FAST_16BF)
 _OF_FLOATS += (ComputeType.COMPUTE_32F_FAST_TF32,)
-_PRODUCTS = {
-    compute: (_FLOAT, {(_FLOAT, _FLOAT)})
-    for compute in _OF_FLOATS
-} | {
-    compute: (
-        _FLOAT,
-        {(_FLOAT, _FLOAT), (_HALF, _HALF), (_HALF, _FLOAT), (_BFLOAT, _BFLOAT), (_BFLOAT, _FLOAT)},
-    )
-    for compute in (ComputeType.COMPUTE_32F, ComputeType.COMPUTE_32F_PEDANTIC)
-} | {
-    compute: (_DOUBLE, {(_DOUBLE, _DOUBLE)})
-    for compute in (ComputeType.COMPUTE_64F, ComputeType.COMPUTE_64F_PEDANTIC)
-}
+_PRODUCTS = (
+    {compute: (_FLOAT, {(_FLOAT, _FLOAT)}) for compute in _OF_FLOATS}
+    | {
+        compute: (
+            _FLOAT,
+            {
+                (_FLOAT, _FLOAT),
+                (_HALF, _HALF),
+                (_HALF, _FLOAT),
+                (_BFLOAT, _BFLOAT),
+                (_BFLOAT, _FLOAT),
+            },
+        )
+        for compute in (ComputeType.COMPUTE_32F, ComputeType.COMPUTE_32F_PEDANTIC)
+    }
+    | {
+        compute: (_DOUBLE, {(_DOUBLE, _DOUBLE)})
+        for compute in (ComputeType.COMPUTE_64F, ComputeType.COMPUTE_64F_PEDANTIC)
+    }
+)
 """For each type of arithmetic: that of alpha and beta, and those of A and B together with C and D."""
 
 _WITH_BIAS = {Epilogue.BIAS, Epilogue.RELU_BIAS, Epilogue.RELU_AUX_BIAS}
@@ -101,15 +108,16 @@ class Problem(NamedTuple):
 def _matrix(layout: MatrixLayout, name: str) -> Matrix:
     names, values = MatrixLayoutAttribute, layout.values
     if values[names.ORDER] or values[names.BATCH_COUNT] != 1:
-        raise cuBLASLtError(NOT_SUPPORTED, "the stand-in takes single matrices by columns")
+        raise Refused(NOT_SUPPORTED, "the stand-in takes single matrices by columns")
     rows, columns = values[names.ROWS], values[names.COLS]
     if values[names.TYPE] not in (_FLOAT, _DOUBLE, _HALF, _BFLOAT):
-        raise cuBLASLtError(NOT_SUPPORTED, f"data type {values[names.TYPE]} of {name}")
+        raise Refused(NOT_SUPPORTED, f"data type {values[names.TYPE]} of {name}")
     if not rows or not columns:
-        raise cuBLASLtError(INVALID_VALUE, f"{name} is empty: {rows} x {columns}")
+        raise Refused(INVALID_VALUE, f"{name} is empty: {rows} x {columns}")
     if values[names.LD] < rows:
-        raise cuBLASLtError(
-            INVALID_VALUE, f"leading dimension {values[names.LD]} of {name} is below its {rows} rows"
+        raise Refused(
+            INVALID_VALUE,
+            f"leading dimension {values[names.LD]} of {name} is below its {rows} rows",
         )
     return Matrix(values[names.TYPE], rows, columns, values[names.LD])
 
@@ -122,14 +130,17 @@ def problem_of(
     matrices = {name: _matrix(each, name) for name, each in zip("ABCD", (a, b, c, d), strict=True)}
     operations = values[names.TRANSA], values[names.TRANSB]
     if not {*operations} <= {0, 1} or values[names.TRANSC]:
-        raise cuBLASLtError(NOT_SUPPORTED, f"operations {operations}")
+        raise Refused(NOT_SUPPORTED, f"operations {operations}")
     if values[names.POINTER_MODE]:
-        raise cuBLASLtError(NOT_SUPPORTED, "the stand-in reads alpha and beta from the host")
+        raise Refused(NOT_SUPPORTED, "the stand-in reads alpha and beta from the host")
     try:
-        compute, epilogue = ComputeType(values[names.COMPUTE_TYPE]), Epilogue(values[names.EPILOGUE])
+        compute, epilogue = (
+            ComputeType(values[names.COMPUTE_TYPE]),
+            Epilogue(values[names.EPILOGUE]),
+        )
         scale, kinds = _PRODUCTS[compute]
     except (ValueError, KeyError):
-        raise cuBLASLtError(NOT_SUPPORTED, "this compute type or epilogue") from None
+        raise Refused(NOT_SUPPORTED, "this compute type or epilogue") from None
     problem = Problem(
         compute,
         (operations[0] == 1, operations[1] == 1),
@@ -138,7 +149,7 @@ def problem_of(
         *matrices.values(),
     )
     if epilogue not in _EPILOGUES:
-        raise cuBLASLtError(NOT_SUPPORTED, f"the stand-in has no {epilogue!r}")
+        raise Refused(NOT_SUPPORTED, f"the stand-in has no {epilogue!r}")
     used = {name: each.kind for name, each in matrices.items()}
     if (
         values[names.SCALE_TYPE] != scale
@@ -146,26 +157,26 @@ def problem_of(
         or used["C"] != used["D"]
         or (used["A"], used["D"]) not in kinds
     ):
-        raise cuBLASLtError(
+        raise Refused(
             NOT_SUPPORTED, f"{compute!r} with scale {values[names.SCALE_TYPE]} and types {used}"
         )
     if values[names.BIAS_DATA_TYPE] not in (-1, used["D"]):
-        raise cuBLASLtError(NOT_SUPPORTED, f"data type {values[names.BIAS_DATA_TYPE]} of the bias")
+        raise Refused(NOT_SUPPORTED, f"data type {values[names.BIAS_DATA_TYPE]} of the bias")
     (m, k), (k_b, n) = (
         (each.columns, each.rows) if transposed else (each.rows, each.columns)
         for each, transposed in zip((problem.a, problem.b), problem.transposed, strict=True)
     )
     shapes = {(each.rows, each.columns) for each in (problem.c, problem.d)}
     if k != k_b or shapes != {(m, n)}:
-        raise cuBLASLtError(
+        raise Refused(
             INVALID_VALUE, f"({m} x {k}) @ ({k_b} x {n}) does not go into C and D of {shapes}"
         )
     if problem.mask_leading % _MASK_UNIT or (problem.mask_leading and problem.mask_leading < m):
-        raise cuBLASLtError(
+        raise Refused(
             INVALID_VALUE, f"leading dimension {problem.mask_leading} of the mask of {m} rows"
         )
     if epilogue in _WRITES_MASK | _READS_MASK and not problem.mask_leading:
-        raise cuBLASLtError(INVALID_VALUE, "no EPILOGUE_AUX_LD")
+        raise Refused(INVALID_VALUE, "no EPILOGUE_AUX_LD")
     return problem
 
 
@@ -183,22 +194,24 @@ def room_at(ptr: int, nbytes: int, alignment: int, name: str) -> Room:
     """So many bytes from there on: an error where a GPU would crash, or overwrite other arrays."""
     block = block_at(ptr)
     if not ptr or block is None:
-        raise cuBLASLtError(INVALID_VALUE, f"{name} at {ptr:#x} is no memory of the device")
+        raise Refused(INVALID_VALUE, f"{name} at {ptr:#x} is no memory of the device")
     block.assert_usable(f"{name} of a product")
     if block.device_id != runtime.getDevice():
-        raise cuBLASLtError(EXECUTION_FAILED, f"{name} is on device {block.device_id}")
+        raise Refused(EXECUTION_FAILED, f"{name} is on device {block.device_id}")
     start = ptr - block.ptr
     if start + nbytes > block.nbytes:
-        raise cuBLASLtError(
+        raise Refused(
             EXECUTION_FAILED,
             f"{name} takes {nbytes} bytes, and its memory ends after {block.nbytes - start}",
         )
     if ptr % alignment:
-        raise cuBLASLtError(EXECUTION_FAILED, f"{name} at {ptr:#x} is not aligned to {alignment}")
+        raise Refused(EXECUTION_FAILED, f"{name} at {ptr:#x} is not aligned to {alignment}")
     return Room(block.bytes(start, start + nbytes), block)
 
 
-def _operand(problem: Problem, matrix: Matrix, room: Room, transposed: bool) -> np.ndarray[Any, Any]:
+def _operand(
+    problem: Problem, matrix: Matrix, room: Room, transposed: bool
+) -> np.ndarray[Any, Any]:
     wide = scale_dtype(problem)
     values = matrix.of(room.bytes).astype(wide)
     if problem.compute is ComputeType.COMPUTE_32F_FAST_TF32:
@@ -221,12 +234,11 @@ def work_of(
 
     def mask() -> np.ndarray[Any, Any]:
         """Of the mask's bytes those of D's rows, column by column."""
-        columns = np.lib.stride_tricks.as_strided(
+        return np.lib.stride_tricks.as_strided(
             rooms["the mask"].bytes,
             (-(-d.rows // 8), d.columns),
             (1, problem.mask_leading // 8),
         )
-        return columns
 
     def run() -> None:
         with np.errstate(all="ignore"):
@@ -272,10 +284,10 @@ def rooms_of(
         rooms[name] = room_at(ptr, matrix.nbytes, at_least, name)
     in_place = pointers.get("C") == pointers["D"]
     if in_place and problem.c != problem.d:
-        raise cuBLASLtError(INVALID_VALUE, "C and D are one matrix with two layouts")
+        raise Refused(INVALID_VALUE, "C and D are one matrix with two layouts")
     for name in ("A", "B") if in_place or "C" not in rooms else "ABC":
         if rooms["D"].overlaps(rooms[name]):
-            raise cuBLASLtError(INVALID_VALUE, f"D overlaps {name}")
+            raise Refused(INVALID_VALUE, f"D overlaps {name}")
     names, values, d = MatmulDescAttribute, desc.values, dtype_of(problem.d.kind)
     if problem.epilogue in _WITH_BIAS | _SUMS:
         nbytes = problem.bias_length * d.itemsize

@@ -1,3 +1,4 @@
+# ruff: noqa: N999 - the library's name
 """cuBLASLt's products of matrices, computed by NumPy.
 
 It refuses what the library refuses, and also raises cuBLASLtError, with the reason, for what the
@@ -14,9 +15,9 @@ import ctypes
 from typing import Any, NamedTuple
 
 import numpy as np
-
 from cupy.cuda import runtime
 from cupy.cuda.stream import get_current_stream, stream_at, submit
+
 from nvmath.bindings._attributes import (
     DTYPES,
     EXECUTION_FAILED,
@@ -31,6 +32,7 @@ from nvmath.bindings._attributes import (
     MatrixLayoutAttribute,
     Order,
     PointerMode,
+    Refused,
     at,
     cuBLASLtError,
     forget,
@@ -198,7 +200,7 @@ def matmul_algo_get_heuristic(
 ) -> None:
     """Write up to so many results; all of them are the same algorithm here."""
     if requested_algo_count < 1 or not heuristic_results_array or not return_algo_count:
-        raise cuBLASLtError(INVALID_VALUE, "no room for a result")
+        raise Refused(INVALID_VALUE, "no room for a result")
     count = ctypes.c_int32.from_address(return_algo_count)
     count.value = 0
     device_id = at(light_handle, Handle).device_id
@@ -242,22 +244,23 @@ def matmul(
     device_id = at(light_handle, Handle).device_id
     problem = _problem(compute_desc, adesc, bdesc, cdesc, ddesc)
     if device_id != runtime.getDevice():
-        raise cuBLASLtError(EXECUTION_FAILED, f"the handle belongs to device {device_id}")
+        raise Refused(EXECUTION_FAILED, f"the handle belongs to device {device_id}")
     alignments, wanted = dict.fromkeys("ABCD", 1), 0
     if algo:
         algorithm = _algorithm_at(algo)
         if algorithm.problem != problem or algorithm.device_id != device_id:
-            raise cuBLASLtError(
+            raise Refused(
                 INVALID_VALUE, f"an algorithm for {algorithm.problem}, used for {problem}"
             )
         alignments, wanted = algorithm.alignments, algorithm.workspace
     if workspace_size_in_bytes < wanted:
-        raise cuBLASLtError(
-            INVALID_VALUE, f"the algorithm wants {wanted} bytes to work in, not the given"
-            f" {workspace_size_in_bytes}"
+        raise Refused(
+            INVALID_VALUE,
+            f"the algorithm wants {wanted} bytes to work in, not the given"
+            f" {workspace_size_in_bytes}",
         )
     if not alpha or not beta:
-        raise cuBLASLtError(INVALID_VALUE, "no alpha or beta")
+        raise Refused(INVALID_VALUE, "no alpha or beta")
     scale = scale_dtype(problem)
     factors = [np.frombuffer(ctypes.string_at(p, scale.itemsize), scale)[0] for p in (alpha, beta)]
     pointers = {"A": a, "B": b, "D": d} | ({"C": c} if factors[1] else {})
@@ -267,12 +270,12 @@ def matmul(
         others = {name: room for name, room in rooms.items() if name != "the workspace"}
         for name, room in others.items():
             if rooms["the workspace"].overlaps(room):
-                raise cuBLASLtError(INVALID_VALUE, f"the workspace overlaps {name}")
+                raise Refused(INVALID_VALUE, f"the workspace overlaps {name}")
         room = rooms["the workspace"]
         rooms["the workspace"] = room._replace(bytes=room.bytes[:wanted])
     given = stream_at(stream)
     if get_current_stream().is_capturing() and not given.is_capturing():
-        raise cuBLASLtError(
+        raise Refused(
             EXECUTION_FAILED, "the current stream is capturing; a product on another one is lost"
         )
     work, blocks = work_of(problem, *factors, rooms)
@@ -282,5 +285,5 @@ def matmul(
 def _algorithm_at(ptr: int) -> _Algorithm:
     magic, place = np.frombuffer(ctypes.string_at(ptr, 16), np.uint64)
     if magic != _MAGIC or place >= len(_algorithms):
-        raise cuBLASLtError(INVALID_VALUE, "this algorithm is none that the heuristic found")
+        raise Refused(INVALID_VALUE, "this algorithm is none that the heuristic found")
     return _algorithms[int(place)]

@@ -1,0 +1,114 @@
+"""The device's memory: reported, explained where it runs out, and given back."""
+
+from __future__ import annotations
+
+import re
+
+import cupy
+import numpy as np
+import pytest
+
+import nnfs_xp as nn
+from nnfs_xp.backend import to_numpy
+from nnfs_xp.data.batching import place
+from nnfs_xp.errors import OutOfMemoryError
+
+BACKEND = nn.get_backend("cupy")
+X = np.random.default_rng(0).standard_normal((20_000, 8)).astype("float32")
+Y = np.random.default_rng(1).integers(0, 3, 20_000)
+
+
+@pytest.fixture
+def little_memory():
+    """As much as a model and its data need, and 96 MiB."""
+    BACKEND.release_memory()
+    pool = cupy.get_default_memory_pool()
+    before = pool.get_limit()
+    pool.set_limit(size=pool.used_bytes() + 96 * 2**20)
+    yield
+    pool.set_limit(size=before)
+    BACKEND.release_memory()
+
+
+def trainer(**settings):
+    model = nn.Sequential(nn.Dense(8, 2048), nn.ReLU(), nn.Dense(2048, 3), seed=0)
+    loss = nn.SoftmaxCategoricalCrossentropy()
+    return nn.Trainer(model, loss, nn.Adam(), backend="cupy", **settings)
+
+
+def test_what_is_reported():
+    before = BACKEND.memory()
+    trained = trainer()
+    trained.fit(X[:500], Y[:500], epochs=3, batch_size=100, progress=False)
+    memory = trained.memory()
+    assert memory.used - before.used >= 4 * 4 * trained.model.flat.size
+    assert before.total == memory.total >= memory.reserved >= memory.used
+    assert 0 < memory.free < memory.total
+    assert trained.recorder.memory > 0
+    assert (
+        nn.Trainer(
+            nn.Sequential(nn.Dense(2, 2)), nn.MeanSquaredError(), nn.SGD(0.1), (), backend="numpy"
+        ).memory()
+        is None
+    )
+
+
+@pytest.mark.usefixtures("little_memory")
+@pytest.mark.parametrize("graph", [True, False])
+@pytest.mark.parametrize("call", ["fit", "train_step", "evaluate", "predict"])
+def test_running_out_says_what_would_fit_and_loses_nothing(graph, call):
+    trained = trainer(graph=graph)
+    trained.fit(X[:64], Y[:64], epochs=3, batch_size=32, progress=False)
+    weights = to_numpy(trained.model.flat.values).copy()
+    steps = trained.optimizer.iterations
+
+    def run(batch_size):
+        if call == "fit":
+            trained.fit(X, Y, epochs=3, batch_size=batch_size, progress=False)
+        elif call == "train_step":
+            x, y = BACKEND.asarray(X[:batch_size]), BACKEND.asarray(Y[:batch_size])
+            for _ in range(3):
+                trained.train_step(x, y)
+        else:
+            data = (X, Y) if call == "evaluate" else (X,)
+            getattr(trained, call)(*data, batch_size=batch_size)
+
+    with pytest.raises(OutOfMemoryError) as caught:
+        run(20_000)
+    message = str(caught.value)
+    assert message.startswith("cupy has not enough memory for a batch of 20000 samples: Out of mem")
+    assert re.search(r"allocating [\d,]+ bytes.*; [\d.]+ MiB of [\d.]+ \w+ are free", message)
+    np.testing.assert_array_equal(to_numpy(trained.model.flat.values), weights)
+    assert trained.optimizer.iterations == steps
+    assert BACKEND.memory().reserved < 64 * 2**20, "the rest was given back"
+    advised = int(re.search(r"A `batch_size` of (\d+) should fit", message).group(1))
+    assert 256 <= advised <= 10_000
+    run(advised)
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_a_model_that_is_too_large_itself():
+    model = nn.Sequential(nn.Dense(4000, 4000), nn.Dense(4000, 3), seed=0)
+    weights = model.layers[0].weights
+    loss = nn.SoftmaxCategoricalCrossentropy()
+    with pytest.raises(OutOfMemoryError, match=r"for 16,016,003 parameters .* Out of memory alloc"):
+        nn.Trainer(model, loss, nn.Adam(), backend="cupy")
+    assert model.backend.name == "numpy"
+    assert model.layers[0].weights is weights
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_data_that_do_not_fit_are_streamed():
+    images = np.random.default_rng(0).standard_normal((20_000, 784)).astype("float32")  # 60 MiB
+    assert isinstance(place(images, BACKEND), np.ndarray)
+    loss = nn.SoftmaxCategoricalCrossentropy()
+    found = {}
+    for backend in ("cupy", "numpy"):
+        twin = nn.Sequential(nn.Dense(784, 8), nn.ReLU(), nn.Dense(8, 3), seed=0)
+        trained = nn.Trainer(twin, loss, nn.SGD(0.01), backend=backend)
+        data = images, Y
+        history = trained.fit(
+            *data, epochs=1, batch_size=2048, validation_data=data, progress=False
+        )
+        found[backend] = history["loss"][0], history["val_loss"][0]
+    np.testing.assert_allclose(found["cupy"], found["numpy"], rtol=1e-5)
