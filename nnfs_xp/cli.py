@@ -12,7 +12,7 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
@@ -38,11 +38,14 @@ from nnfs_xp.runs import (
     HISTORY,
     MODEL,
     RUN,
+    Settings,
     choose_settings,
     make_folder,
     open_run,
     write_run,
 )
+from nnfs_xp.training.memory import size_text
+from nnfs_xp.training.steps import PRECISIONS
 
 _VALIDATION_SHARE = 0.1
 _CHECKPOINT_SECONDS = 60
@@ -150,6 +153,12 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--dropout", type=_share, metavar="RATE", help="share of neurons silenced in training"
     )
+    train.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        help="what steps compute in, with weights in float32; the last three need a GPU to be fast "
+        "(default: float32)",
+    )
     train.add_argument("--seed", type=_seed, metavar="N", help="(default: 0)")
     train.add_argument(
         "--out", type=_folder, metavar="DIR", help="results (default: runs/DATASET-TIME)"
@@ -237,8 +246,8 @@ def _widths(text: str) -> tuple[int, ...]:
 def _train(options: argparse.Namespace) -> int:
     if options.resume and options.out is None:
         raise ArgumentError("--resume needs --out: the folder of the training to go on with.")
-    asked = ("dataset", "seed", "hidden", "epochs", "batch_size", "learning_rate", "dropout")
-    given = {name: getattr(options, name) for name in asked if getattr(options, name) is not None}
+    names = (field.name for field in fields(Settings) if hasattr(options, field.name))
+    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     settings = choose_settings(given, options.out if options.resume else None)
     recipe = find_recipe(settings.dataset)
     backend = nn.get_backend(options.backend)
@@ -249,10 +258,15 @@ def _train(options: argparse.Namespace) -> int:
     model = build_classifier(
         X.shape[1], settings.hidden, n_classes, settings.dropout, settings.seed
     )
-    folder = make_folder(options.out, settings.dataset, resume=options.resume)
     trainer = nn.Trainer(
-        model, nn.CategoricalCrossentropy(), optimizer, backend=backend, seed=settings.seed
+        model,
+        nn.CategoricalCrossentropy(),
+        optimizer,
+        backend=backend,
+        seed=settings.seed,
+        precision=settings.precision,
     )
+    folder = make_folder(options.out, settings.dataset, resume=options.resume)
     widths = "-".join(str(n) for n in (X.shape[1], *settings.hidden, n_classes))
     print(f"{settings.dataset}: {len(X)} samples, network {widths}, on {backend.name}")
     run = {**asdict(settings), "nnfs_xp": nn.__version__, "backend": backend.name}
@@ -295,10 +309,17 @@ def _train(options: argparse.Namespace) -> int:
     except OSError as error:
         raise _incomplete(folder, error) from error
     epochs = "1 epoch" if trainer.epoch == 1 else f"{trainer.epoch} epochs"
-    print(f"trained {epochs} in {seconds:.1f} s")
+    print(f"trained {epochs} in {seconds:.1f} s{_memory_text(trainer)}")
     print(f"test accuracy {test['accuracy']:.4f}, loss {test['loss']:.4f}")
     print(f"results in {folder}")
     return 0
+
+
+def _memory_text(trainer: nn.Trainer) -> str:
+    memory = trainer.memory()
+    if memory is None:
+        return ""
+    return f", with at most {size_text(memory.reserved)} of the device's {size_text(memory.total)}"
 
 
 def _keep(folder: Path, trainer: nn.Trainer, run: dict[str, Any]) -> None:

@@ -33,6 +33,7 @@ class Settings:
     learning_rate: float
     decay: float
     dropout: float
+    precision: str = "float32"
 
 
 _ANY = Settings(
@@ -59,6 +60,7 @@ def choose_settings(given: dict[str, Any], resumed: Path | None) -> Settings:
     """
     former = {} if resumed is None or not (resumed / RUN).exists() else read_run(resumed)
     if former:
+        former.setdefault("precision", "float32")
         for name, value in given.items():
             kept = tuple(former.get(name, ())) if name == "hidden" else former.get(name)
             if name != "epochs" and value != kept:

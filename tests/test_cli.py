@@ -90,6 +90,19 @@ def test_train_with_nothing_else_learns_the_digits(run):
         assert image.std() > 0.01, "something is drawn"
 
 
+@pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
+def test_a_training_in_half_precision_and_one_that_cannot_be(run):
+    result = run("train", "--precision", "float16", "--epochs", "3", *QUICK[-2:], "--out", "half")
+    assert result.status == 0
+    assert accuracy(result.out) > 0.8
+    assert facts("half")["precision"] == "float16"
+    result = run("train", "--out", "half", "--resume", "--precision", "float32", *QUICK[-2:])
+    assert_refused(result, "half was trained with precision float16, not float32")
+    result = run("train", "--precision", "bfloat16", *QUICK[-2:], "--out", "none")
+    assert_refused(result, "`precision` 'bfloat16': numpy has no data type 'bfloat16'")
+    assert not Path("none").exists()
+
+
 @pytest.mark.parametrize("backend", ["numpy", "array_api_strict"])
 def test_every_option_of_train_is_followed(run, backend):
     command = "train --out a/b --hidden 16,12 --epochs 3 --batch-size 50 --learning-rate 0.02"

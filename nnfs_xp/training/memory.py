@@ -52,9 +52,10 @@ def memory_explained(trainer: Trainer, batch_size: int) -> Iterator[None]:
         if fitting
         else "No smaller batch will do: use a smaller model."
     )
+    free, total = size_text(memory.free), size_text(memory.total)
     raise OutOfMemoryError(
         f"{trainer.backend.name} has not enough memory for a batch of {batch_size} samples: "
-        f"{reason}; {_text(memory.free)} of {_text(memory.total)} are free without it. {advice}"
+        f"{reason}; {free} of {total} are free without it. {advice}"
     )
 
 
@@ -83,7 +84,7 @@ def _let_go(trainer: Trainer) -> None:
     trainer.backend.release_memory()
 
 
-def _text(n_bytes: float) -> str:
+def size_text(n_bytes: float) -> str:
     """A size as people write it."""
     for unit in ("bytes", "KiB", "MiB"):
         if n_bytes < 1024:

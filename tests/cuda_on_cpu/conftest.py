@@ -9,6 +9,10 @@ collect_ignore_glob = ["cupy", "cupyx", "nvmath", "signatures.py"]
 
 if os.environ.get("CUDA_ON_CPU") != "1":
     collect_ignore_glob = ["*"]
-    # pytest puts a conftest's folder on the path, and other tests would get the stand-in there.
+
+# pytest puts a conftest's folder on the path, and other tests would find the stand-in there.
+_FOLDER = Path(__file__).resolve().parent
+_asked_for = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+if _FOLDER not in {Path(each).resolve() for each in _asked_for if each}:
     with contextlib.suppress(ValueError):
-        sys.path.remove(str(Path(__file__).parent))
+        sys.path.remove(str(_FOLDER))

@@ -37,7 +37,14 @@ _CLASSES = {
     "cupy.cuda.runtime": ("CUDARuntimeError",),
 }
 _OF_THE_STAND_IN = {
-    "cupy.cuda.runtime": {"check_device", "give_back", "take", "total_memory"},
+    "cupy.cuda.runtime": {
+        "check_device",
+        "enter_device",
+        "give_back",
+        "leave_device",
+        "take",
+        "total_memory",
+    },
     "nvmath.bindings.cublasLt": {"unsupported_epilogues"},
 }
 """Public names of modules that are not CuPy's: only the stand-in and its tests use them."""
@@ -105,12 +112,8 @@ def _offered() -> dict[str, Any]:
     for module, names in _OF_THE_STAND_IN.items():
         for name in names:
             offered.pop(f"{module}.{name}", None)
-    return {
-        name: what
-        for name, what in offered.items()
-        # Imported there by the stand-in itself.
-        if name.rpartition(".")[2] not in ("annotations", "Counter", "Any", "NamedTuple", "IntEnum")
-    }
+    imported = ("annotations", "Counter", "Any", "NamedTuple", "IntEnum")
+    return {k: v for k, v in offered.items() if k.rpartition(".")[2] not in imported}
 
 
 def _find(name: str) -> Any:
@@ -156,10 +159,9 @@ def main() -> int:
     for name, flaw in flaws.items():
         if flaw is not None:
             print(f"{name}: {flaw}")
-    print(
-        f"{len(offered)} names, {sum(map(bool, flaws.values()))} of them not as in the real packages"
-    )
-    return sum(map(bool, flaws.values()))
+    wrong = sum(map(bool, flaws.values()))
+    print(f"{len(offered)} names, {wrong} of them not as in the real packages")
+    return wrong
 
 
 if __name__ == "__main__":

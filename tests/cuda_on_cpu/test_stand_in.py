@@ -1,5 +1,6 @@
 """Tests of the stand-in itself: ``CUDA_ON_CPU=1 PYTHONPATH=tests/cuda_on_cpu pytest …``."""
 
+import contextlib
 import copy
 import gc
 import pickle
@@ -16,7 +17,7 @@ import cupyx  # noqa: E402
 import ml_dtypes  # noqa: E402
 from cupy.cuda.memory import OutOfMemoryError  # noqa: E402
 from cupy.cuda.runtime import CUDARuntimeError  # noqa: E402
-from nvmath.bindings import cublasLt as lt  # noqa: E402
+from nvmath.bindings import cublasLt as lt  # noqa: E402, N813 - short for a long name
 from nvmath.bindings.cublas import ComputeType  # noqa: E402
 
 RNG = np.random.default_rng(0)
@@ -27,7 +28,7 @@ def numbers(*shape, dtype=np.float32):
 
 
 class Recording:
-    """Records what is done in a ``with`` on a stream and a pool of its own; `graph` is the result."""
+    """Records what a ``with`` does, on a stream and a pool of its own, to its `graph`."""
 
     def __init__(self, non_blocking=True, pool=None):
         self.stream = cupy.cuda.Stream(non_blocking=non_blocking)
@@ -46,6 +47,12 @@ class Recording:
         finally:
             self.stream.__exit__(*error)
             self.allocator.__exit__(*error)
+
+
+@contextlib.contextmanager
+def recording_that_fails(error):
+    with pytest.raises(CUDARuntimeError, match=error), Recording() as recording:
+        yield recording
 
 
 class TestArrays:
@@ -208,12 +215,11 @@ class TestCapture:
     )
     def test_waiting_makes_it_invalid(self, wait):
         a = cupy.ones(3)
-        with pytest.raises(CUDARuntimeError, match="cudaErrorStreamCaptureInvalidated"):
-            with Recording() as recording:
-                with pytest.raises(CUDARuntimeError, match="cudaErrorStreamCaptureUnsupported"):
-                    wait(a)
-                with pytest.raises(CUDARuntimeError, match="cudaErrorStreamCaptureInvalidated"):
-                    a += 1
+        with recording_that_fails("cudaErrorStreamCaptureInvalidated") as recording:
+            with pytest.raises(CUDARuntimeError, match="cudaErrorStreamCaptureUnsupported"):
+                wait(a)
+            with pytest.raises(CUDARuntimeError, match="cudaErrorStreamCaptureInvalidated"):
+                a += 1
         assert not recording.stream.is_capturing()
         assert float(a[0]) == 1
 
@@ -260,13 +266,13 @@ class TestCapture:
             y *= 2
         recording.graph.launch()
         np.testing.assert_array_equal(y.get(), 2)
-        with pytest.raises(CUDARuntimeError, match="Unjoined"), Recording() as recording:
+        with recording_that_fails("Unjoined") as recording:
             other.wait_event(recording.stream.record())
             with other:
                 y += 1
-        with pytest.raises(CUDARuntimeError, match="Invalidated"), Recording() as recording:
-            with pytest.raises(CUDARuntimeError, match="Isolation"):
-                recording.stream.wait_event(other.record())
+        isolated = pytest.raises(CUDARuntimeError, match="Isolation")
+        with recording_that_fails("Invalidated") as recording, isolated:
+            recording.stream.wait_event(other.record())
 
     def test_a_graph_whose_memory_is_gone_is_found_out(self):
         y = cupy.zeros(3)
@@ -404,14 +410,16 @@ extern "C" __global__ void where(int *x) {
     atomicAdd(&x[block * blockDim.x * blockDim.y * blockDim.z + thread], 1 + (int)thread);
 }
 extern "C" __global__ void lanes(int *x) {
-    const int lane = threadIdx.x, sum = __shfl_xor_sync(~0u, lane, 1) + __shfl_up_sync(~0u, lane, 2, 8);
+    const int lane = threadIdx.x;
+    const int sum = __shfl_xor_sync(~0u, lane, 1) + __shfl_up_sync(~0u, lane, 2, 8);
     if (lane < 16) x[lane] = sum + __shfl_sync(0xffffu, lane, 3);
     else x[lane] = sum + (int)__popc(__ballot_sync(0xffff0000u, lane % 2));
 }
 extern "C" __global__ void divergent() { if (threadIdx.x < 3) __syncthreads(); }
 extern "C" __global__ void beyond(long long n, T *x) { x[n] = T(1.0f); }
 extern "C" __global__ void copied(const T *x, float *y, int n) {
-    for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x) y[i] = x[i];
+    const int step = gridDim.x * blockDim.x;
+    for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) y[i] = x[i];
 }
 extern "C" __global__ void narrowed(const float *x, T *y, int n) {
     for (int i = threadIdx.x; i < n; i += blockDim.x) y[i] = T(x[i]);
@@ -493,9 +501,7 @@ class TestKernels:
     @pytest.mark.parametrize("n", [10, -1])
     def test_guards(self, n):
         x = cupy.ones(10, np.float32)
-        with pytest.raises(
-            AssertionError, match="the kernel beyond wrote (before|behind) an array"
-        ):
+        with pytest.raises(AssertionError, match=r"the kernel beyond wrote (before|behind)"):
             kernel("beyond")((1,), (1,), (np.int64(n), x))
 
     def test_numbers_of_all_kinds(self):
@@ -540,8 +546,14 @@ class TestKernels:
 
     @pytest.mark.parametrize(
         ("grid", "block", "shared"),
-        [((0,), (1,), 0), ((1, 65536), (1,), 0), ((1,), (1025,), 0), ((1,), (32, 33), 0)]
-        + [((1,), (1, 1, 65), 0), ((1,), (1,), 49153)],
+        [
+            ((0,), (1,), 0),
+            ((1, 65536), (1,), 0),
+            ((1,), (1025,), 0),
+            ((1,), (32, 33), 0),
+            ((1,), (1, 1, 65), 0),
+            ((1,), (1,), 49153),
+        ],
     )
     def test_limits_of_a_launch(self, grid, block, shared):
         with pytest.raises(cupy.cuda.driver.CUDADriverError, match="INVALID_VALUE"):

@@ -75,7 +75,7 @@ def _compile(source: str, options: tuple[str, ...], target: Path) -> None:
     names = list(dict.fromkeys(_KERNEL.findall(seen)))
     body = _DYNAMIC_SHARED.sub(r"\1 *\2 = (\1 *)::cuda_on_cpu::shared;", source)
     table = "\n".join(
-        f'{{"{name}", Caller<::cuda_source::{name}>::run, Caller<::cuda_source::{name}>::describe}},'
+        f'{{"{name}", Caller<cuda_source::{name}>::run, Caller<cuda_source::{name}>::describe}},'
         for name in names
     )
     # In a namespace without a name, all `__shared__` variables can share a section.

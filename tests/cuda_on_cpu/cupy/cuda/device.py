@@ -12,7 +12,6 @@ class Device:
 
     def __init__(self, device: int | Device | None = None) -> None:
         self.id = runtime.getDevice() if device is None else int(device)
-        self._before: list[int] = []
 
     def __int__(self) -> int:
         return self.id
@@ -27,12 +26,11 @@ class Device:
         return f"<CUDA Device {self.id}>"
 
     def __enter__(self) -> Device:
-        self._before.append(runtime.getDevice())
-        runtime.setDevice(self.id)
+        runtime.enter_device(self.id)
         return self
 
     def __exit__(self, *_: object) -> None:
-        runtime.setDevice(self._before.pop())
+        runtime.leave_device()
 
     def use(self) -> Device:
         runtime.setDevice(self.id)

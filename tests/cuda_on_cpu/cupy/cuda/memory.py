@@ -61,11 +61,8 @@ class Block:
         runtime.take(size, device_id)
         room = np.full(size + 3 * UNIT, 0xFF, np.uint8)  # floating-point numbers are NaN there
         start = UNIT + -room.ctypes.data % UNIT
-        self._front, self._room, self.footprint = (
-            room[start - GUARD : start],
-            room[start:],
-            room.size,
-        )
+        self._front, self._room = room[start - GUARD : start], room[start:]
+        self.footprint = room.size
         self.size, self.device_id = size, device_id
         self.ptr: int = self._room.ctypes.data
         self.state, self.generation, self.reusable = "free", 0, True

@@ -55,7 +55,9 @@ class CUDARuntimeError(RuntimeError):
 
 
 class _Current(threading.local):
-    device = 0
+    def __init__(self) -> None:
+        self.device = 0
+        self.entered: list[int] = []
 
 
 _current = _Current()
@@ -73,6 +75,15 @@ def getDevice() -> int:
 def setDevice(device: int) -> None:
     check_device(device)
     _current.device = device
+
+
+def enter_device(device: int) -> None:
+    _current.entered.append(_current.device)
+    setDevice(device)
+
+
+def leave_device() -> None:
+    _current.device = _current.entered.pop()
 
 
 def check_device(device: int) -> None:

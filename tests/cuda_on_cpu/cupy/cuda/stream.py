@@ -42,7 +42,6 @@ class Stream:
         self.is_non_blocking = non_blocking
         self.priority = priority or 0
         self._capture: Capture | None = None
-        self._before: list[Stream] = []
         if not null or 0 not in _streams:
             _streams[self.ptr] = self
 
@@ -60,11 +59,11 @@ class Stream:
         return self.ptr
 
     def __enter__(self) -> Stream:
-        self._before.append(get_current_stream())
+        _current.entered.append(get_current_stream())
         return self.use()
 
     def __exit__(self, *_: object) -> None:
-        self._before.pop().use()
+        _current.entered.pop().use()
 
     def use(self) -> Stream:
         _current.streams[runtime.getDevice()] = self
@@ -138,6 +137,7 @@ Stream.null = Stream(null=True)
 class _Current(threading.local):
     def __init__(self) -> None:
         self.streams: defaultdict[int, Stream] = defaultdict(lambda: Stream.null)
+        self.entered: list[Stream] = []
 
 
 _current = _Current()

@@ -203,26 +203,30 @@ class Handle:
 
 class MatmulDesc(Attributes):
     names = MatmulDescAttribute
-    defaults = MappingProxyType({
-        MatmulDescAttribute.FILL_MODE: 2,
-        MatmulDescAttribute.EPILOGUE: Epilogue.DEFAULT,
-        MatmulDescAttribute.EPILOGUE_AUX_DATA_TYPE: -1,
-        MatmulDescAttribute.BIAS_DATA_TYPE: -1,
-    })
+    defaults = MappingProxyType(
+        {
+            MatmulDescAttribute.FILL_MODE: 2,
+            MatmulDescAttribute.EPILOGUE: Epilogue.DEFAULT,
+            MatmulDescAttribute.EPILOGUE_AUX_DATA_TYPE: -1,
+            MatmulDescAttribute.BIAS_DATA_TYPE: -1,
+        }
+    )
 
 
 class MatrixLayout(Attributes):
     names = MatrixLayoutAttribute
-    defaults = MappingProxyType({MatrixLayoutAttribute.BATCH_COUNT: 1}
+    defaults = MappingProxyType({MatrixLayoutAttribute.BATCH_COUNT: 1})
 
 
 class MatmulPreference(Attributes):
     names = MatmulPreferenceAttribute
-    defaults = {
-        MatmulPreferenceAttribute.REDUCTION_SCHEME_MASK: 7,
-        MatmulPreferenceAttribute.MIN_ALIGNMENT_A_BYTES: 256,
-        MatmulPreferenceAttribute.MIN_ALIGNMENT_B_BYTES: 256,
-        MatmulPreferenceAttribute.MIN_ALIGNMENT_C_BYTES: 256,
-        MatmulPreferenceAttribute.MIN_ALIGNMENT_D_BYTES: 256,
-        MatmulPreferenceAttribute.IMPL_MASK: 2**64 - 1,
-    })
+    defaults = MappingProxyType(
+        {
+            MatmulPreferenceAttribute.REDUCTION_SCHEME_MASK: 7,
+            MatmulPreferenceAttribute.MIN_ALIGNMENT_A_BYTES: 256,
+            MatmulPreferenceAttribute.MIN_ALIGNMENT_B_BYTES: 256,
+            MatmulPreferenceAttribute.MIN_ALIGNMENT_C_BYTES: 256,
+            MatmulPreferenceAttribute.MIN_ALIGNMENT_D_BYTES: 256,
+            MatmulPreferenceAttribute.IMPL_MASK: 2**64 - 1,
+        }
+    )

@@ -46,7 +46,7 @@ _PRODUCTS = (
         for compute in (ComputeType.COMPUTE_64F, ComputeType.COMPUTE_64F_PEDANTIC)
     }
 )
-"""For each type of arithmetic: that of alpha and beta, and those of A and B together with C and D."""
+"""For each type of arithmetic: that of alpha and beta; those of A and B, together with C and D."""
 
 _WITH_BIAS = {Epilogue.BIAS, Epilogue.RELU_BIAS, Epilogue.RELU_AUX_BIAS}
 _WITH_RELU = {Epilogue.RELU, Epilogue.RELU_BIAS, Epilogue.RELU_AUX, Epilogue.RELU_AUX_BIAS}
