@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+import importlib.metadata
 import importlib.util
 import logging
 import pickle
@@ -35,7 +36,7 @@ def fresh(monkeypatch):
     rooms._automatic.cache_clear()
 
 
-def fake_cupy(available=True, count=1, works=True):
+def fake_cupy(available=True, count=1, works=True, driver=13000):
     """A module that answers as CuPy does on a machine with, or without, a usable GPU."""
     cupy = types.ModuleType("cupy")
     cupy.__version__ = "14.2.0"
@@ -59,7 +60,10 @@ def fake_cupy(available=True, count=1, works=True):
     cupy.ones, cupy.float32, cupy.ndarray = ones, np.float32, type("ndarray", (), {})
     properties = {"name": b"Fake H200"}
     runtime = types.SimpleNamespace(
-        getDeviceCount=lambda: count, getDeviceProperties=lambda _: properties
+        getDeviceCount=lambda: count,
+        getDeviceProperties=lambda _: properties,
+        driverGetVersion=lambda: driver,
+        runtimeGetVersion=lambda: 13000,
     )
     cupy.cuda = types.SimpleNamespace(Device=Device, runtime=runtime)
     return cupy
@@ -112,10 +116,15 @@ class TestSelection:
     @pytest.mark.parametrize(
         ("cupy", "reason"),
         [
+            (fake_cupy(available=False, driver=0), "no CUDA driver or no CUDA device"),
             (fake_cupy(available=False), "no CUDA driver or no CUDA device"),
+            (
+                fake_cupy(available=False, driver=12040),
+                "the driver serves CUDA 12.4, and this CuPy needs 13. Update the driver, or",
+            ),
             (fake_cupy(works=False), "libcublas.so.13: cannot open shared object file; to install"),
         ],
-        ids=["no driver", "no toolkit"],
+        ids=["no driver", "no device", "old driver", "no toolkit"],
     )
     def test_auto_is_numpy_where_cupy_does_not_work(self, fresh, caplog, cupy, reason):
         install(fresh, cupy)
@@ -129,6 +138,35 @@ class TestSelection:
         fail(fresh, OSError("invalid ELF header"), "cupy")
         with pytest.raises(BackendError, match="invalid ELF header"):
             nn.get_backend("cupy")
+
+    def test_a_driver_that_raises(self, fresh):
+        def available():
+            raise RuntimeError("cudaErrorInsufficientDriver: CUDA driver version is insufficient")
+
+        cupy = fake_cupy(driver=11080)
+        cupy.is_available = available
+        install(fresh, cupy)
+        with pytest.raises(BackendError, match=r"the driver serves CUDA 11\.8"):
+            nn.get_backend("cupy")
+        rooms._loaded.cache_clear()
+        cupy.cuda.runtime.driverGetVersion = lambda: 13000
+        with pytest.raises(BackendError, match="cudaErrorInsufficientDriver"):
+            nn.get_backend("cupy")
+
+    def test_builds_for_two_versions_of_cuda_at_once(self, fresh):
+        found = {"cupy-cuda12x", "cupy-cuda13x"}
+
+        def version(name):
+            if name not in found:
+                raise importlib.metadata.PackageNotFoundError(name)
+            return "14.2.0"
+
+        fresh.setattr(importlib.metadata, "version", version)
+        install(fresh, fake_cupy())
+        with pytest.raises(BackendError, match="cupy-cuda12x and cupy-cuda13x are installed over"):
+            nn.get_backend("cupy")
+        found.remove("cupy-cuda12x")
+        assert nn.get_backend("cupy").name == "cupy"
 
     def test_the_environment_says_what_auto_means(self, fresh):
         fresh.setenv("NNFS_XP_BACKEND", "array_api_strict")

@@ -20,6 +20,8 @@ from nnfs_xp.kernels import for_cupy
 
 _REMEDY = "pip install 'nnfs-xp[cuda13]' (or [cuda12], to match the driver)"
 
+_BUILDS = ("cupy", "cupy-cuda11x", "cupy-cuda12x", "cupy-cuda13x", "cupy-cuda14x")
+
 _CAPABILITY = {"tf32": 80, "bfloat16": 80, "float16": 70}
 """The compute capability, times ten, from which on a device has such tensor cores."""
 
@@ -158,9 +160,11 @@ def load_cupy(device: str) -> Backend:
     try:
         usable = cupy.is_available()
     except Exception as error:
-        raise BackendError(f"cupy is not usable: {first_line(error)}") from error
+        reason = _driver_too_old(cupy) or first_line(error)
+        raise BackendError(f"cupy is not usable: {reason}") from error
     if not usable:
-        raise BackendError(f"cupy is not usable: {_why_no_device(cupy)}")
+        reason = _driver_too_old(cupy) or "no CUDA driver or no CUDA device was found"
+        raise BackendError(f"cupy is not usable: {reason}")
     if device and not device.isdecimal():
         raise BackendError(f"cupy's devices are numbers, as in 'cupy:1'; got {device!r}.")
     count = cupy.cuda.runtime.getDeviceCount()
@@ -181,11 +185,7 @@ def load_cupy(device: str) -> Backend:
 
 def _refuse_several_packages() -> None:
     """Refuse builds of CuPy for two versions of CUDA at once: each overwrites the other's files."""
-    names = {
-        str(distribution.metadata["Name"]).lower()
-        for distribution in importlib.metadata.distributions()
-    }
-    builds = sorted(name for name in names if name == "cupy" or name.startswith("cupy-cuda"))
+    builds = [name for name in _BUILDS if _is_installed(name)]
     if len(builds) > 1:
         raise BackendError(
             f"cupy is not usable: {' and '.join(builds)} are installed over each other. Uninstall "
@@ -193,18 +193,24 @@ def _refuse_several_packages() -> None:
         )
 
 
-def _why_no_device(cupy: Any) -> str:
-    """Why CuPy finds no device: no driver, one that is too old for it, or no card."""
-    runtime = cupy.cuda.runtime
+def _is_installed(name: str) -> bool:
     try:
-        driver, built_for = int(runtime.driverGetVersion()), int(runtime.runtimeGetVersion())
-    except Exception as error:
-        return f"no CUDA driver or no CUDA device was found ({first_line(error)})"
-    if driver == 0:
-        return "no CUDA driver or no CUDA device was found"
-    if driver // 1000 < built_for // 1000:
-        return (
-            f"the driver serves CUDA {driver // 1000}.{driver % 1000 // 10}, and this CuPy needs "
-            f"{built_for // 1000}. Update the driver, or install the CuPy that fits it: {_REMEDY}"
-        )
-    return "the CUDA driver finds no device"
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _driver_too_old(cupy: Any) -> str | None:
+    """What to do where there is a driver, but one of an older CUDA than CuPy is built for."""
+    try:
+        driver = int(cupy.cuda.runtime.driverGetVersion())
+        built_for = int(cupy.cuda.runtime.runtimeGetVersion())
+    except Exception:  # no driver: whatever that raises
+        return None
+    if not 0 < driver // 1000 < built_for // 1000:
+        return None
+    return (
+        f"the driver serves CUDA {driver // 1000}.{driver % 1000 // 10}, and this CuPy needs "
+        f"{built_for // 1000}. Update the driver, or install the CuPy that fits it: {_REMEDY}"
+    )
