@@ -95,6 +95,7 @@ def cuda(session: nox.Session) -> None:
     """Compile the CUDA sources, and read back what cuBLASLt is told: needs no GPU."""
     session.install("-e", ".[testing]", *group("test"), *group("cuda"))
     session.run("pytest", "--nnfs-backends", "numpy", "tests/cuda_compiled", *session.posargs)
+    session.run("python", "tests/cuda_on_cpu/signatures.py")  # the stand-in is like CuPy
 
 
 @nox.session

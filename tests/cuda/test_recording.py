@@ -6,6 +6,7 @@ import copy
 import logging
 import re
 
+import cupy
 import numpy as np
 import pytest
 
@@ -363,6 +364,21 @@ def test_precisions(precision):
     assert_same(*results)
     exact, _ = fit(trainer())
     np.testing.assert_allclose(results[0][0]["loss"], exact["loss"], rtol=0.05)
+
+
+@pytest.mark.skipif("stand-in" not in cupy.__version__, reason="the stand-in counts them")
+def test_how_many_operations_a_step_has():
+    """The figures in docs/gpu.md."""
+
+    def model():
+        return [nn.Dense(8, 16), nn.ReLU(), nn.Dense(16, 16), nn.ReLU(), nn.Dense(16, 3)]
+
+    one_by_one, fitted = trainer(model()), trainer(model())
+    for _ in range(3):
+        one_by_one.train_step(BACKEND.asarray(X[:32]), BACKEND.asarray(Y[:32]))
+    fit(fitted, batch_size=50)
+    counts = [len(each.graph._graph._work) for each in (*launched(one_by_one), *launched(fitted))]
+    assert counts == [12, 26]
 
 
 def test_data_that_come_from_the_host(monkeypatch):

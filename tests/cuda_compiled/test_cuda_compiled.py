@@ -13,7 +13,7 @@ from cupy._core import core
 from cupy.cuda import compiler
 from nvmath.bindings import cublas, cublasLt
 
-from nnfs_xp.kernels.cupy import cublaslt, compilation
+from nnfs_xp.kernels.cupy import compilation, cublaslt
 from nnfs_xp.kernels.cupy.cublaslt import Layout, Plan, alignment, layout_of, mask_leading
 
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100")

@@ -15,8 +15,8 @@ It cannot show how long anything takes, races between threads, blocks or streams
 synchronisation, the rounding of the GPU's own instructions, or limits of real hardware
 such as registers.
 
-Put the folder that this package is in first on ``PYTHONPATH``, by its absolute path. Environment: ``CUDA_ON_CPU_DEVICES``,
-``CUDA_ON_CPU_MEMORY`` (see `cupy.cuda.runtime`).
+Put the folder that this package is in first on ``PYTHONPATH``, by its absolute path. Environment:
+``CUDA_ON_CPU_DEVICES`` and ``CUDA_ON_CPU_MEMORY``, see `cupy.cuda.runtime`.
 """
 
 from __future__ import annotations

@@ -78,8 +78,9 @@ def setDevice(device: int) -> None:
 
 
 def enter_device(device: int) -> None:
-    _current.entered.append(_current.device)
+    before = _current.device
     setDevice(device)
+    _current.entered.append(before)
 
 
 def leave_device() -> None:
