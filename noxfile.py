@@ -85,9 +85,16 @@ def tests_cupy(session: nox.Session) -> None:
 def tests_cuda_on_cpu(session: nox.Session) -> None:
     """Test what runs on a GPU without one: CUDA sources, cuBLASLt and graphs, by a stand-in."""
     session.install("-e", PACKAGE, *group("test"), *group("cuda-on-cpu"))
-    environment = {"PYTHONPATH": str(Path("tests/cuda_on_cpu").resolve()), "CUDA_ON_CPU": "1"}
+    environment = {
+        "PYTHONPATH": str(Path("tests/cuda_on_cpu").resolve()),
+        "CUDA_ON_CPU": "1",  # its own tests too
+        "CUDA_ON_CPU_DEVICES": "2",
+    }
     command = ("pytest", "--nnfs-backends", "cupy", *FEW_KILLS)
     session.run(*command, *(session.posargs or ["tests"]), env=environment)
+    if not session.posargs:
+        paths = (f"tests/test_{name}.py" for name in ("contract", "training", "weights"))
+        session.run("pytest", "--nnfs-backends", "cupy:1", *paths, env=environment)
 
 
 @nox.session

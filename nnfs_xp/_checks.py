@@ -49,6 +49,7 @@ def check_batch(
             f"Move it with get_backend({backend.name!r}).asarray({name}), or move the layer "
             f"with .to({other.name!r})."
         )
+    backend.check_active()
     if dtype is None:
         if not backend.is_floating(array.dtype):
             raise DTypeError(

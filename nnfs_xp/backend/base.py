@@ -107,6 +107,15 @@ class Backend:
         """While it lasts, what names no device is done on this one."""
         return nullcontext()
 
+    def check_active(self) -> None:
+        """Refuse to work on this device while another one is active.
+
+        Raises
+        ------
+        BackendError
+            What is done now would be done on another device.
+        """
+
     def owns(self, array: object) -> bool:
         """Whether this is an array of the library, on this device."""
         return isinstance(array, self.array_type) and array.device == self.device  # type: ignore[attr-defined] # array_type has it

@@ -104,6 +104,18 @@ class CupyBackend(Backend):
         device: AbstractContextManager[Any] = type(self.device)(self.device.id)
         return device
 
+    def check_active(self) -> None:
+        present = self._runtime.getDevice()
+        if present != self.device.id:
+            raise BackendError(
+                f"{self.name} is not the active device, which is cupy:{present}. A Trainer sees to "
+                f"that by itself; else work within `with get_backend({self.name!r}).active():`."
+            )
+
+    @functools.cached_property
+    def _runtime(self) -> Any:
+        return importlib.import_module("cupy").cuda.runtime
+
     def from_numpy(self, a: np.ndarray[Any, Any]) -> Array:
         with self.active():
             array: Array = self.xp.asarray(a)

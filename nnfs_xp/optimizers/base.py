@@ -157,6 +157,10 @@ class Optimizer:
         self._states[layer] = kept
         return kept
 
+    def kept(self, layer: Layer) -> State:
+        """The same as they are now, unchecked; none before `state` was asked for."""
+        return self._states.get(layer, {})
+
     def exchange_average(self, layer: Layer) -> None:
         """Put the averages of the weights into the model, and the weights in their place.
 

@@ -83,9 +83,11 @@ def _is_parametrized(metafunc: pytest.Metafunc, name: str) -> bool:
 
 @pytest.fixture
 def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
-    """A backend; the test runs on every one that is selected."""
+    """A backend, its device active; the test runs on every one that is selected."""
     if request.param != STRICTEST:
-        yield get_backend(request.param)
+        chosen = get_backend(request.param)
+        with chosen.active():
+            yield chosen
         return
     strict = importlib.import_module("array_api_strict")
     with strict.ArrayAPIStrictFlags(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from operator import is_
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nnfs_xp._typing import Array
@@ -22,7 +23,7 @@ _MOST = 8
 
 
 class Recorder:
-    """Makes a trainer's steps: the first of a kind as it is, the second recorded, then launched.
+    """Makes a trainer's steps: the first or two of a kind as they are, then recorded and launched.
 
     A kind is what the steps' batches are: their shapes, and where they come from. What changes
     from step to step without the arrays, the learning rate and the counts of steps, lies on the
@@ -260,9 +261,10 @@ class _Recorded:
         self.held = tuple(xp.empty_like(array) for array in batch)
         self._work = work
         self._uses = uses
+        trainer.optimizer.state(trainer.model)  # there from now on
         self._arrays = _arrays_of(trainer)
-        self._settings: list[_Setting] = []
-        self._changing: list[_Setting] = []
+        self._settings: list[_Settings] = []
+        self._changing: list[tuple[_Settings, str]] | None = None
         kind = xp.float64 if trainer.model.dtype == "float64" else xp.float32
         self._rate: Array = xp.zeros((), dtype=kind, device=device)
         self._counts: Array = xp.zeros(4, dtype=xp.int64, device=device)
@@ -274,10 +276,10 @@ class _Recorded:
         arrays = _arrays_of(self._trainer)
         return (
             len(uses) == len(self._uses)
-            and all(one is other for one, other in zip(uses, self._uses, strict=True))
+            and all(map(is_, uses, self._uses))
             and len(arrays) == len(self._arrays)
-            and all(one is other for one, other in zip(arrays, self._arrays, strict=True))
-            and all(each.stands() for each in self._settings)
+            and all(map(is_, arrays, self._arrays))
+            and all(each.stand() for each in self._settings)
         )
 
     def run(self, start: int, index: int) -> None:
@@ -291,8 +293,10 @@ class _Recorded:
             before = _settings_of(trainer)
             self._write_numbers(start, index)
             self.result = self.graph.rehearse(lambda: self._work(self.held, *self._places()))
-            self._changing = [each for each in before if not each.stands()]
-            self.state = "rehearsed"
+            changing = [(each, name) for each in before for name in each.changed()]
+            if self._changing is not None or not changing:
+                self.state = "rehearsed"
+            self._changing = changing  # by the second rehearsal, what is set once is set
             return
         self._record()
         self._write_numbers(start, index)
@@ -303,11 +307,9 @@ class _Recorded:
         try:
             with _counted_on_device(trainer, self._count(0), self._count(1), self._rate):
                 # A layer's own count of the steps, set by `Layer.reseed`, is on the device now.
-                for each in self._changing:
-                    if not isinstance(each.owner.get(each.name), DeviceCount):
-                        raise _NotRecordableError(
-                            f"{each.part}.{each.name} changes from step to step"
-                        )
+                for part, name in self._changing or ():
+                    if not isinstance(part.owner.get(name), DeviceCount):
+                        raise _NotRecordableError(f"{part.kind}.{name} changes from step to step")
                 self._settings = _settings_of(trainer)
                 self.result = self.graph.record(lambda: self._work(self.held, *self._places()))
         except _NotRecordableError:
@@ -359,37 +361,52 @@ def _counted_on_device(
         trainer.reseed()
 
 
-class _Setting(NamedTuple):
-    """A number, text or flag that a part of the training keeps on the host."""
+_PLAIN = (bool, int, float, str, type(None))
 
-    part: str
+
+class _Settings(NamedTuple):
+    """The numbers, texts and flags that a part of the training keeps on the host."""
+
+    kind: str
     owner: dict[str, Any]
-    name: str
-    value: Any
+    names: tuple[str, ...]
+    values: tuple[Any, ...]
 
-    def stands(self) -> bool:
-        """Whether it is what it was."""
-        return bool(self.owner.get(self.name) == self.value)
+    def stand(self) -> bool:
+        """Whether they are what they were."""
+        try:
+            return tuple(map(self.owner.get, self.names)) == self.values
+        except (TypeError, ValueError):  # something that cannot be compared took a number's place
+            return False
+
+    def changed(self) -> list[str]:
+        """The names of those that are other numbers, texts or flags now."""
+        present = map(self.owner.get, self.names)
+        pairs = zip(self.names, self.values, present, strict=True)
+        return [name for name, was, now in pairs if isinstance(now, _PLAIN) and now != was]
 
 
-def _settings_of(trainer: Trainer) -> list[_Setting]:
+def _settings_of(trainer: Trainer) -> list[_Settings]:
     """What is baked into a recorded step, as far as the parts keep it as plain attributes."""
-    kinds = (bool, int, float, str, type(None))
+    counted = ("iterations", "learning_rate")  # of an optimizer; both are on the device then
     parts = [*trainer.working_layers(), trainer.fused_loss, *trainer.metrics, trainer.optimizer]
-    return [
-        _Setting(type(part).__name__, vars(part), name, value)
-        for part in parts
-        for name, value in vars(part).items()
-        if isinstance(value, kinds)
-        and not (value is None and name.startswith("_"))  # what is kept between passes, perhaps
-        and not (part is trainer.optimizer and name in ("iterations", "learning_rate"))
-    ]
+    found = []
+    for part in parts:
+        own = {
+            name: value
+            for name, value in vars(part).items()
+            if isinstance(value, _PLAIN)
+            and not (value is None and name.startswith("_"))  # kept between passes, perhaps
+            and not (part is trainer.optimizer and name in counted)
+        }
+        found.append(_Settings(type(part).__name__, vars(part), tuple(own), tuple(own.values())))
+    return found
 
 
 def _arrays_of(trainer: Trainer) -> tuple[Any, ...]:
     """The arrays that steps change: if one is another object, what was recorded is void."""
     flat = trainer.model.flat
-    state = trainer.optimizer.state(trainer.model)
+    state = trainer.optimizer.kept(trainer.model)
     return flat.values, flat.gradients, *state.values()
 
 

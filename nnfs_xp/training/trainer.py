@@ -75,8 +75,8 @@ class Trainer:
         the point. In the last two all layers work in that type in a step, on a rounded copy of the
         weights, with the gradients scaled for float16. Evaluation and prediction are in float32.
     graph : bool
-        Whether a CUDA device may run a step as a graph, recorded at the second step of its kind:
-        the same results, in one launch. Other devices run it as it is.
+        Whether a CUDA device may run a step as a graph, recorded after the first of its kind: the
+        same results, in one launch. Other devices run it as it is.
 
     Attributes
     ----------

@@ -42,6 +42,15 @@ for name in ("cupy", "cupy:1"):
 np.testing.assert_array_equal(*results)
 
 first, second = get_backend("cupy"), get_backend("cupy:1")
+layer = nn.Dense(8, 3).to("cupy:1")
+try:
+    layer.forward(second.asarray(X))
+except nn.errors.BackendError as error:
+    assert "cupy:1 is not the active device, which is cupy:0" in str(error), error
+else:
+    raise AssertionError("a layer worked on another device than is active")
+with second.active():
+    assert layer.forward(second.asarray(X)).device.id == 1
 x = second.asarray(X)
 for call in (
     lambda: nn.Dense(8, 3).to("cupy").forward(x),
