@@ -107,7 +107,7 @@ def cuda(session: nox.Session) -> None:
 
 @nox.session
 def gpu(session: nox.Session) -> None:
-    """Show on a GPU: tests on CuPy, numbers, times beside PyTorch and JAX, in build/gpu-report.md."""
+    """Show on a GPU: tests, numbers, times beside PyTorch and JAX; in build/gpu-report.md."""
     major = cuda_major()
     if major is None:
         session.error("nvidia-smi finds no CUDA driver")
