@@ -27,24 +27,20 @@ def memory_explained(trainer: Trainer, batch_size: int) -> Iterator[None]:
 
     What the step had allocated is given back first, so that training can go on with less.
     """
-    if trainer.backend.memory() is None:
-        yield
-        return
     try:
         yield
     except MemoryError as error:
-        if isinstance(error, OutOfMemoryError):
+        memory = trainer.backend.memory()
+        if memory is None or isinstance(error, OutOfMemoryError):
             raise
         reason = str(error).strip() or type(error).__name__
-        memory = trainer.backend.memory()
-        assert memory is not None  # it was not before
         at_failure = memory.used + trainer.recorder.memory
         traceback.clear_frames(error.__traceback__)  # the arrays in the frames that it went through
     else:
         return
     _let_go(trainer)
     memory = trainer.backend.memory()
-    assert memory is not None
+    assert memory is not None  # it was not before
     per_sample = max(bytes_per_sample(trainer), (at_failure - memory.used) / batch_size)
     fitting = min(int(_SHARE * memory.free / per_sample), batch_size // 2)
     advice = (

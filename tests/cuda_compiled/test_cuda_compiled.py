@@ -33,7 +33,7 @@ def test_every_source_compiles_to_machine_code(name, dtype, architecture):
     program = compiler._NVRTCProgram(code, f"{name}.cu", method="cubin")
     binary = program.compile(options)[0]
     assert binary[:4] == b"\x7fELF"
-    kernels = re.findall(r'extern "C" __global__ void (\w+)', code)
+    kernels = re.findall(r'extern "C" __global__ void (?:__launch_bounds__\(\d+\) )?(\w+)\(', code)
     assert kernels
     for kernel in kernels:
         assert kernel.encode() in binary

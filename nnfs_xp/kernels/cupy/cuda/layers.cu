@@ -38,7 +38,7 @@ extern "C" __global__ void relu_backward(
 
 // Each block has 32 columns and the rows from blockIdx.y * rows on; its sums go to one row of
 // `sums`, which has gridDim.y of them.
-extern "C" __global__ void relu_backward_biases(
+extern "C" __global__ void __launch_bounds__(1024) relu_backward_biases(
     Int n, Int k, Int rows, const T *dvalues, const T *output, T *dinputs, A *sums
 ) {
     const Int column = (Int)blockIdx.x * 32 + threadIdx.x;
@@ -56,7 +56,7 @@ extern "C" __global__ void relu_backward_biases(
     if (threadIdx.y == 0 && column < k) sums[(Int)blockIdx.y * k + column] = sum;
 }
 
-extern "C" __global__ void column_sums(Int n, Int k, Int rows, const T *values, A *sums) {
+extern "C" __global__ void __launch_bounds__(1024) column_sums(Int n, Int k, Int rows, const T *values, A *sums) {
     const Int column = (Int)blockIdx.x * 32 + threadIdx.x;
     const Int begin = (Int)blockIdx.y * rows;
     const Int end = begin + rows < n ? begin + rows : n;

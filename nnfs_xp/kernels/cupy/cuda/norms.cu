@@ -1,7 +1,7 @@
 // Normalizations: over the batch, a block for 32 columns; over the features, a row for one or more
 // warps.
 
-extern "C" __global__ void batch_norm(
+extern "C" __global__ void __launch_bounds__(1024) batch_norm(
     Int n, Int k, A epsilon, const T *inputs, const T *gamma, const T *beta, T *output,
     T *normalized, T *inverse, T *mean, T *variance
 ) {
@@ -33,7 +33,7 @@ extern "C" __global__ void batch_norm(
     }
 }
 
-extern "C" __global__ void batch_norm_backward(
+extern "C" __global__ void __launch_bounds__(1024) batch_norm_backward(
     Int n, Int k, const T *dvalues, const T *normalized, const T *scale, T *dgamma, T *dbeta,
     T *dinputs
 ) {
@@ -112,7 +112,7 @@ extern "C" __global__ void layer_norm_backward(
 }
 
 // dgamma and dbeta of a layer norm: the sums over the batch of dvalues * normalized and of dvalues.
-extern "C" __global__ void layer_norm_sums(
+extern "C" __global__ void __launch_bounds__(1024) layer_norm_sums(
     Int n, Int k, const T *dvalues, const T *normalized, T *dgamma, T *dbeta
 ) {
     const Int column = (Int)blockIdx.x * 32 + threadIdx.x;
