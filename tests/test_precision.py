@@ -191,3 +191,41 @@ def test_bfloat16_on_torch():
     full = trainer("float32", backend="torch")
     np.testing.assert_allclose(fit(trained)["loss"], fit(full)["loss"], rtol=0.05)
     assert trained.model.flat.values.dtype == torch.float32
+
+
+def test_settings_that_change_are_followed():
+    def run(precision):
+        trained = trainer(precision, parts=[nn.Dense(8, 16), nn.Dropout(0.1), nn.Dense(16, 3)])
+        trained.train_step(X[:32], Y[:32])
+        trained.model.layers[1].rate = 0.9
+        trained.model.layers[0].weight_regularizer_l2 = 0.1
+        trained.train_step(X[:32], Y[:32])
+        return weights(trained)
+
+    np.testing.assert_allclose(run("float16"), run("float32"), atol=2e-3)
+
+
+def test_running_averages_stay_the_models():
+    trained = trainer()
+    fit(trained, epochs=1)
+    trainer_of_the_same = nn.Trainer(
+        trained.model, nn.SoftmaxCategoricalCrossentropy(), nn.Adam(), backend="numpy"
+    )
+    before = to_numpy(trained.model.layers[2].running_mean).copy()
+    trained.train_step(X[:32], Y[:32])
+    assert (to_numpy(trained.model.layers[2].running_mean) != before).any()
+    assert trainer_of_the_same.evaluate(X, Y) == trained.evaluate(X, Y)
+
+
+def test_a_penalty_that_a_layer_adds_by_itself_is_refused_where_gradients_are_scaled():
+    class Penalized(nn.Linear):
+        def regularization_loss(self):
+            return np.float32(1.0)
+
+    with pytest.raises(ArgumentError, match="the penalty that Penalized adds by itself"):
+        trainer(parts=[nn.Dense(8, 3), Penalized()])
+
+
+def test_noise_is_not_drawn_in_half_precision():
+    trained = trainer(parts=[nn.Dense(8, 3), nn.GaussianNoise(0.1)])
+    assert np.isfinite(fit(trained)["loss"]).all()

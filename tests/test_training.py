@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -590,3 +592,23 @@ def test_all_metrics_in_one_training(backend):
     assert np.trace(matrix) / 120 == pytest.approx(figures["accuracy"])
     assert all(history[f"val_{name}"][-1] == value for name, value in figures.items())
     assert "confusion_matrix" not in history
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_a_trainer_that_nobody_needs_is_gone_at_once(precision):
+    model = classifier(end=None)
+    trainer = nn.Trainer(
+        model,
+        nn.SoftmaxCategoricalCrossentropy(),
+        nn.SGD(0.1),
+        backend="numpy",
+        precision=precision,
+    )
+    trainer.fit(X_TEST, Y_TEST, progress=False)
+    reference = weakref.ref(trainer)
+    gc.disable()
+    try:
+        del trainer
+        assert reference() is None
+    finally:
+        gc.enable()

@@ -82,8 +82,8 @@ class Backend:
         """
         return standard
 
-    def with_precision(self, precision: str) -> Backend:
-        """The backend for steps in ``"tf32"``, ``"float16"`` or ``"bfloat16"``.
+    def check_precision(self, precision: str) -> None:
+        """Refuse ``"tf32"``, ``"float16"`` or ``"bfloat16"`` where the device lacks it.
 
         Raises
         ------
@@ -92,7 +92,19 @@ class Backend:
         """
         if precision == "tf32":
             raise BackendError(f"`precision` 'tf32' is for CUDA GPUs with CuPy; got {self.name}.")
-        return self
+
+    def rounding_to_tf32(self) -> AbstractContextManager[Any]:
+        """While it lasts, in this thread, products of float32 may be rounded to TF32."""
+        return nullcontext()
+
+    def is_out_of_memory(self, error: Exception) -> bool:
+        """Whether the error says that the device has no memory left."""
+        del error
+        return False
+
+    def by_rows(self, array: Array) -> Array:
+        """The array with its elements row by row in memory, if the kernels are faster so."""
+        return array
 
     @property
     def can_record(self) -> bool:

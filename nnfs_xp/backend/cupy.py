@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.metadata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -27,29 +27,11 @@ _CAPABILITY = {"tf32": 80, "bfloat16": 80, "float16": 70}
 
 
 class CupyBackend(Backend):
-    """CuPy, on one CUDA device.
-
-    Parameters
-    ----------
-    name, xp, device, array_type
-        See `Backend`.
-    tf32 : bool
-        Whether products of float32 may be rounded to TF32.
-    """
-
-    def __init__(
-        self, name: str, xp: Any, device: Any, array_type: type, *, tf32: bool = False
-    ) -> None:
-        super().__init__(name, xp, device, array_type)
-        self._tf32 = tf32
-
-    def __reduce__(self) -> tuple[Callable[..., Backend], tuple[Any, ...]]:
-        return _restored, (self.name, self._tf32)
+    """CuPy, on one CUDA device."""
 
     @functools.cached_property
     def kernels(self) -> Any:
-        kernels = for_cupy()
-        return kernels.with_tf32() if self._tf32 else kernels
+        return for_cupy()
 
     def dtype(self, name: str | DType) -> DType:
         if not _is_bfloat16(name):
@@ -76,7 +58,7 @@ class CupyBackend(Backend):
     def is_floating(self, dtype: DType) -> bool:
         return _is_bfloat16(dtype) or super().is_floating(dtype)
 
-    def with_precision(self, precision: str) -> Backend:
+    def check_precision(self, precision: str) -> None:
         capability = int(self.device.compute_capability)
         least = _CAPABILITY[precision]
         if capability < least:
@@ -84,11 +66,20 @@ class CupyBackend(Backend):
                 f"`precision` {precision!r} needs a GPU of compute capability {least / 10}; "
                 f"{self.name} has {capability / 10}."
             )
-        if precision != "tf32":
-            return self
-        if not hasattr(self.kernels, "with_tf32"):
-            raise BackendError("`precision` 'tf32' is not for NNFS_XP_KERNELS=standard.")
-        return CupyBackend(self.name, self.xp, self.device, self.array_type, tf32=True)
+
+    def rounding_to_tf32(self) -> AbstractContextManager[Any]:
+        from nnfs_xp.kernels.cupy.products import rounding_to_tf32
+
+        return rounding_to_tf32()
+
+    def is_out_of_memory(self, error: Exception) -> bool:
+        memory = importlib.import_module("cupy").cuda.memory
+        return isinstance(error, memory.OutOfMemoryError)
+
+    def by_rows(self, array: Array) -> Array:
+        with self.active():
+            rows: Array = importlib.import_module("cupy").ascontiguousarray(array)
+        return rows
 
     @property
     def can_record(self) -> bool:
@@ -156,13 +147,6 @@ class CupyBackend(Backend):
 
 def _is_bfloat16(dtype: Any) -> bool:
     return str(dtype) == "bfloat16"
-
-
-def _restored(name: str, tf32: bool) -> Backend:
-    from nnfs_xp.backend.discovery import get_backend
-
-    backend = get_backend(name)
-    return backend.with_precision("tf32") if tf32 else backend
 
 
 def load_cupy(device: str) -> Backend:

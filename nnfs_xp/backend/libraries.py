@@ -68,6 +68,9 @@ class TorchBackend(Backend):
         used, reserved = cuda.memory_allocated(self.device), cuda.memory_reserved(self.device)
         return Memory(int(used), int(reserved), int(free + reserved - used), int(total))
 
+    def is_out_of_memory(self, error: Exception) -> bool:
+        return type(error).__name__ == "OutOfMemoryError"  # torch.cuda's, a RuntimeError
+
     def release_memory(self) -> None:
         if self.device.type == "cuda":
             importlib.import_module("torch").cuda.empty_cache()

@@ -101,7 +101,9 @@ def dense(xp: Any, inputs: Array, weights: Array, biases: Array) -> Array:
     return output
 
 
-def dense_relu(xp: Any, inputs: Array, weights: Array, biases: Array) -> tuple[Array, Array]:
+def dense_relu(
+    xp: Any, inputs: Array, weights: Array, biases: Array, training: bool
+) -> tuple[Array, Array]:
     output = bias_relu(xp, inputs @ weights, biases)
     return output, output
 

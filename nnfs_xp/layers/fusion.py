@@ -58,7 +58,9 @@ class DenseRow:
             if relu is None:
                 output = kernels.dense(xp, inputs, dense.weights, dense.biases)
             else:
-                output, active = kernels.dense_relu(xp, inputs, dense.weights, dense.biases)
+                output, active = kernels.dense_relu(
+                    xp, inputs, dense.weights, dense.biases, training
+                )
             if training:
                 dense.keep(output, inputs)
                 if relu is not None:

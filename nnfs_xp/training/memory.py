@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nnfs_xp.errors import OutOfMemoryError
 from nnfs_xp.layers import Layer
@@ -22,22 +22,30 @@ _SHARE = 0.8
 
 
 @contextmanager
-def memory_explained(trainer: Trainer, batch_size: int) -> Iterator[None]:
+def memory_explained(trainer: Trainer, batch: Any) -> Iterator[None]:
     """Turn an error of the device's allocator into one that says what would fit.
 
     What the step had allocated is given back first, so that training can go on with less.
+
+    Parameters
+    ----------
+    trainer : Trainer
+    batch : int or array
+        How many samples are worked on together, or these.
     """
+    backend = trainer.backend
     try:
         yield
-    except MemoryError as error:
-        memory = trainer.backend.memory()
-        if memory is None or isinstance(error, OutOfMemoryError):
+    except Exception as error:
+        memory = backend.memory() if backend.is_out_of_memory(error) else None
+        if memory is None:
             raise
         reason = str(error).strip() or type(error).__name__
         at_failure = memory.used + trainer.recorder.memory
         traceback.clear_frames(error.__traceback__)  # the arrays in the frames that it went through
     else:
         return
+    batch_size = batch if isinstance(batch, int) else int(batch.shape[0])
     _let_go(trainer)
     memory = trainer.backend.memory()
     assert memory is not None  # it was not before
@@ -74,7 +82,8 @@ def _outputs(layer: Layer, shape: tuple[int, ...]) -> int:
 
 
 def _let_go(trainer: Trainer) -> None:
-    trainer.recorder.forget()
+    trainer.recorder.forget(trainer)
+    trainer.reseed()  # the layers of a step that was broken off have counted it
     for layer in trainer.working_layers():
         layer.let_go()
     trainer.backend.release_memory()

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import logging
+import pickle
+import random
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from operator import is_
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from nnfs_xp._typing import Array
 from nnfs_xp.kernels.standard import DeviceCount
@@ -17,13 +22,37 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("nnfs_xp")
 
+_REHEARSALS = 2
+"""Steps that are made as they are first: in one a part may find out what it needs, by the next it
+has."""
+
 
 class NotRecordableError(Exception):
     """Why a step cannot be recorded."""
 
 
 class RecordedStep:
-    """Steps of one kind: made as they are, then recorded, then launched."""
+    """Steps of one kind.
+
+    Parameters
+    ----------
+    trainer : Trainer
+    batch : tuple of arrays
+        Like those that are put into `held` before each step.
+    work : callable (trainer, held, start, index) -> result
+        The step, all but its counting. Start, the place in the epoch's order, and index, the
+        step's in the epoch, are ints or, in recording, `DeviceCount`s.
+    uses : tuple
+        Objects that must be the same for what was recorded to hold.
+
+    Attributes
+    ----------
+    held : tuple of arrays
+    result
+        What the work returned: when launched, the same arrays with other values.
+    launched : bool
+        Whether it has been recorded.
+    """
 
     def __init__(
         self,
@@ -34,81 +63,87 @@ class RecordedStep:
     ) -> None:
         backend = trainer.backend
         xp, device = backend.xp, backend.device
-        self._trainer = trainer
         self.graph = backend.graph()
         self.held = tuple(xp.empty_like(array) for array in batch)
+        self.result: Any = None
+        self.launched = False
         self._work = work
         self._uses = uses
         trainer.optimizer.state(trainer.model)  # there from now on
         self._arrays = _arrays_of(trainer)
-        self._settings: list[_Settings] = []
-        self._changing: list[tuple[_Settings, str]] | None = None
+        self._parts = _parts_of(trainer)
+        self._looks: list[_Look] = []
+        self._rehearsals = 0
+        self._changed = ""
         kind = xp.float64 if trainer.model.dtype == "float64" else xp.float32
         self._rate: Array = xp.zeros((), dtype=kind, device=device)
         self._counts: Array = xp.zeros(4, dtype=xp.int64, device=device)
-        self.state = "new"
-        self.result: Any = None
 
-    def holds(self, uses: tuple[Any, ...]) -> bool:
+    def holds(self, trainer: Trainer, uses: tuple[Any, ...]) -> bool:
         """Whether what was recorded is still what is to be done."""
-        arrays = _arrays_of(self._trainer)
         return (
-            len(uses) == len(self._uses)
-            and all(map(is_, uses, self._uses))
-            and len(arrays) == len(self._arrays)
-            and all(map(is_, arrays, self._arrays))
-            and all(each.stand() for each in self._settings)
+            _same(uses, self._uses)
+            and _same(_arrays_of(trainer), self._arrays)
+            and (not self.launched or _same(_parts_of(trainer), self._parts))
+            and all(look.stands() for look in self._looks)
         )
 
-    def run(self, start: int, index: int) -> None:
-        """Make a step, all but its counting."""
-        trainer = self._trainer
-        if self.state == "launched":
-            self._write_numbers(start, index)
-            self.graph.launch()
-            return
-        if self.state == "new":
-            before = _settings_of(trainer)
-            self._write_numbers(start, index)
-            self.result = self.graph.rehearse(lambda: self._work(self.held, *self._places()))
-            changing = [(each, name) for each in before for name in each.changed()]
-            if self._changing is not None or not changing:
-                self.state = "rehearsed"
-            self._changing = changing  # by the second rehearsal, what is set once is set
-            return
-        self._record()
-        self._write_numbers(start, index)
+    def run(self, trainer: Trainer, start: int, index: int) -> None:
+        """Make a step, all but its counting.
+
+        Raises
+        ------
+        NotRecordableError
+            It was to be recorded, and cannot be; the arrays are as before.
+        """
+        if not self.launched:
+            if self._rehearsals < _REHEARSALS:
+                self._rehearse(trainer, start, index)
+                return
+            self._record(trainer)
+        optimizer = trainer.optimizer
+        counts = optimizer.iterations, trainer.steps_done, start, index
+        self.graph.set_numbers(self._counts, self._rate, counts, optimizer.current_learning_rate)
         self.graph.launch()
 
-    def _record(self) -> None:
-        trainer = self._trainer
+    def _rehearse(self, trainer: Trainer, start: int, index: int) -> None:
+        before = [_Look.at(part) for part in self._parts]
+        self.result = self.graph.rehearse(lambda: self._work(trainer, self.held, start, index))
+        self._rehearsals += 1
+        with self._counted_on_device(trainer):  # where the counts of layers are none of the host's
+            self._changed = next((name for look in before for name in look.changed()), "")
+        if not self._changed:
+            self._rehearsals = _REHEARSALS
+
+    def _record(self, trainer: Trainer) -> None:
+        if self._changed:
+            raise NotRecordableError(f"{self._changed} changes from step to step")
+        places = self._count(2), self._count(3)
         try:
-            with _counted_on_device(trainer, self._count(0), self._count(1), self._rate):
-                # A layer's own count of the steps, set by `Layer.reseed`, is on the device now.
-                for part, name in self._changing or ():
-                    if not isinstance(part.owner.get(name), DeviceCount):
-                        raise NotRecordableError(f"{part.kind}.{name} changes from step to step")
-                self._settings = _settings_of(trainer)
-                self.result = self.graph.record(lambda: self._work(self.held, *self._places()))
-        except NotRecordableError:
-            raise
+            with self._counted_on_device(trainer):
+                self._looks = [_Look.at(part) for part in self._parts]
+                self.result = self.graph.record(lambda: self._work(trainer, self.held, *places))
         except Exception as error:
             text = str(error).strip().splitlines() or [""]
             raise NotRecordableError(f"{type(error).__name__}: {text[0][:200]}") from error
-        self.state = "launched"
+        self.launched = True
         _log.debug("recorded a training step as a graph")
 
     def _count(self, place: int) -> DeviceCount:
         return DeviceCount(self._counts[place, ...])
 
-    def _places(self) -> tuple[DeviceCount, DeviceCount]:
-        """Where the batch begins, and which step of the epoch it is."""
-        return self._count(2), self._count(3)
-
-    def _write_numbers(self, start: int, index: int) -> None:
-        optimizer = self._trainer.optimizer
-        counts = optimizer.iterations, self._trainer.steps_done, start, index
-        self.graph.set_numbers(self._counts, self._rate, counts, optimizer.current_learning_rate)
+    @contextmanager
+    def _counted_on_device(self, trainer: Trainer) -> Iterator[None]:
+        """While it lasts, the optimizer and the layers find rate and counts on the device."""
+        optimizer: Any = trainer.optimizer
+        before = optimizer.iterations, optimizer.learning_rate
+        optimizer.iterations, optimizer.learning_rate = self._count(0), _DeviceRate(self._rate)
+        try:
+            trainer.reseed_on_device(self._count(1))
+            yield
+        finally:
+            optimizer.iterations, optimizer.learning_rate = before
+            trainer.reseed()
 
 
 class _DeviceRate(Schedule):
@@ -123,62 +158,74 @@ class _DeviceRate(Schedule):
         return rate  # type: ignore[no-any-return] # see above
 
 
-@contextmanager
-def _counted_on_device(
-    trainer: Trainer, iterations: DeviceCount, step: DeviceCount, rate: Array
-) -> Iterator[None]:
-    """While it lasts, the optimizer and the layers find rate and counts on the device."""
-    optimizer: Any = trainer.optimizer
-    before = optimizer.iterations, optimizer.learning_rate
-    optimizer.iterations, optimizer.learning_rate = iterations, _DeviceRate(rate)
-    try:
-        trainer.reseed_on_device(step)
-        yield
-    finally:
-        optimizer.iterations, optimizer.learning_rate = before
-        trainer.reseed()
+_PLAIN = (bool, int, float, str, bytes, type(None))
+_PASSING = {
+    *("_kept", "dinputs", "_values", "_gradients", "_buffers", "_flat"),
+    *("iterations", "learning_rate", "_states", "_exchanged"),
+}
+"""Attributes that passes change as they must, and those that have a look of their own."""
 
 
-_PLAIN = (bool, int, float, str, type(None))
+class _Look(NamedTuple):
+    """A part of the training as it was when looked at: its attributes, and what was in them."""
 
-
-class _Settings(NamedTuple):
-    """The numbers, texts and flags that a part of the training keeps on the host."""
-
-    kind: str
-    owner: dict[str, Any]
+    part: Any
     names: tuple[str, ...]
     values: tuple[Any, ...]
+    contents: dict[str, Any]
 
-    def stand(self) -> bool:
-        """Whether they are what they were."""
-        try:
-            return tuple(map(self.owner.get, self.names)) == self.values
-        except (TypeError, ValueError):  # something that cannot be compared took a number's place
-            return False
-
-    def changed(self) -> list[str]:
-        """The names of those that are other numbers, texts or flags now."""
-        present = map(self.owner.get, self.names)
-        pairs = zip(self.names, self.values, present, strict=True)
-        return [name for name, was, now in pairs if isinstance(now, _PLAIN) and now != was]
-
-
-def _settings_of(trainer: Trainer) -> list[_Settings]:
-    """What is baked into a recorded step, as far as the parts keep it as plain attributes."""
-    counted = ("iterations", "learning_rate")  # of an optimizer; both are on the device then
-    parts = [*trainer.working_layers(), trainer.fused_loss, *trainer.metrics, trainer.optimizer]
-    found = []
-    for part in parts:
+    @classmethod
+    def at(cls, part: Any) -> _Look:
+        """Look at a layer, a loss, a metric or an optimizer."""
         own = {
             name: value
             for name, value in vars(part).items()
-            if isinstance(value, _PLAIN)
-            and not (value is None and name.startswith("_"))  # kept between passes, perhaps
-            and not (part is trainer.optimizer and name in counted)
+            if name not in _PASSING and not isinstance(value, DeviceCount)
         }
-        found.append(_Settings(type(part).__name__, vars(part), tuple(own), tuple(own.values())))
-    return found
+        contents = {name: _content(value) for name, value in own.items()}
+        return cls(part, tuple(own), tuple(own.values()), contents)
+
+    def stands(self) -> bool:
+        """Whether each attribute is the same object, or an equal number, text or flag."""
+        present = tuple(map(vars(self.part).get, self.names))
+        return all(map(is_, present, self.values)) or all(
+            now is was or (isinstance(now, _PLAIN) and isinstance(was, _PLAIN) and now == was)
+            for now, was in zip(present, self.values, strict=True)
+        )
+
+    def changed(self) -> Iterator[str]:
+        """The attributes with other numbers, texts or flags in them now."""
+        for name, content in self.contents.items():
+            now = vars(self.part).get(name)
+            if _UNKNOWN not in (content, found := _content(now)) and found != content:
+                yield f"{type(self.part).__name__}.{name}"
+
+
+_UNKNOWN = "unknown"
+
+
+def _content(value: Any) -> Any:
+    """What is in a value that the host alone can change; `_UNKNOWN` where that is not known."""
+    if isinstance(value, _PLAIN):
+        return repr(value)
+    if isinstance(value, dict):
+        value = [part for item in value.items() for part in item]
+    if isinstance(value, (list, tuple, deque, set, frozenset)):
+        parts = [_content(part) for part in value]
+        return _UNKNOWN if _UNKNOWN in parts else parts
+    if isinstance(value, (np.generic, np.ndarray, np.random.Generator, random.Random)):
+        return pickle.dumps(value)
+    return _UNKNOWN
+
+
+def _same(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    """Whether both have the same objects."""
+    return len(one) == len(other) and all(map(is_, one, other))
+
+
+def _parts_of(trainer: Trainer) -> tuple[Any, ...]:
+    """All that a recorded step has the settings of."""
+    return *trainer.working_layers(), trainer.fused_loss, *trainer.metrics, trainer.optimizer
 
 
 def _arrays_of(trainer: Trainer) -> tuple[Any, ...]:

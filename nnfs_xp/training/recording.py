@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nnfs_xp._typing import Array
@@ -29,7 +30,6 @@ class Recorder:
 
     Parameters
     ----------
-    trainer : Trainer
     wanted : bool
         False to record nothing.
 
@@ -37,88 +37,77 @@ class Recorder:
     ----------
     refused : str or None
         Why no step is recorded any more.
+    recordings : int
+        How many kinds of steps were recorded so far, those recorded again counted again.
     """
 
-    def __init__(self, trainer: Trainer, *, wanted: bool) -> None:
-        self._trainer = trainer
+    def __init__(self, *, wanted: bool) -> None:
         self._wanted = wanted
         self._recorded: dict[Any, RecordedStep] = {}
         self._behind = False
         self.refused: str | None = None
+        self.recordings = 0
 
-    @property
-    def records(self) -> bool:
+    def records(self, trainer: Trainer) -> bool:
         """Whether it does, as far as is known."""
-        return self._wanted and self.refused is None and self._trainer.backend.can_record
+        return self._wanted and self.refused is None and trainer.backend.can_record
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_trainer": self._trainer, "_wanted": self._wanted}
+        return {"_wanted": self._wanted}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _recorded={}, _behind=False, refused=None)
+        self.__dict__.update(state, _recorded={}, _behind=True, refused=None, recordings=0)
 
-    def catch_up(self) -> None:
+    def catch_up(self, trainer: Trainer) -> None:
         """Tell the layers what launched steps have counted without them."""
         if self._behind:
-            self._trainer.reseed()
+            trainer.reseed()
             self._behind = False
 
-    def forget(self) -> None:
-        """Give back what was recorded, and its memory."""
-        self.catch_up()
-        self._recorded.clear()
+    def forget(self, trainer: Trainer, kind: str | None = None) -> None:
+        """Give back what was recorded, or that of one kind, ``"epoch"`` or ``"given"``."""
+        self.catch_up(trainer)
+        for key in [key for key in self._recorded if kind in (None, key[0])]:
+            del self._recorded[key]
 
     @property
     def memory(self) -> int:
         """Bytes that the recorded steps work in."""
         return sum(each.graph.memory for each in self._recorded.values())
 
-    def step(self, *batch: Array) -> Array:
+    def step(self, trainer: Trainer, *batch: Array) -> Array:
         """Train on a batch; returns the loss, in an array of its own."""
-        trainer = self._trainer
-        if self.records:
+        backend = trainer.backend
+        if self.records(trainer) and all(map(backend.owns, batch)):
             key = "given", tuple((array.shape, array.dtype) for array in batch)
-
-            def work(places: tuple[Array, ...], *_: Any) -> Array:
-                return trainer.compute_step(*places)[1]
-
-            found = self._find(key, batch, work, uses=())
-            if found is not None and self._run(key, found, batch, start=0, index=0):
-                loss: Array = trainer.backend.xp.asarray(found.result, copy=True)
+            found = self._find(trainer, key, batch, _given, uses=())
+            if found is not None and self._run(trainer, key, batch, start=0, index=0):
+                loss: Array = backend.xp.asarray(found.result, copy=True)
                 return loss
         return trainer.make_step(*batch)[1]
 
-    def step_in_epoch(self, epoch: Epoch, index: int, batch: tuple[Array, ...] | None) -> None:
+    def step_in_epoch(
+        self, trainer: Trainer, epoch: Epoch, index: int, batch: tuple[Array, ...] | None
+    ) -> None:
         """Make the epoch's step of that index, and add its loss and metrics to the totals.
 
         Parameters
         ----------
+        trainer : Trainer
         epoch : Epoch
         index : int
         batch : tuple of arrays, or None
             None to take it from the epoch's data, which are then on the device.
         """
-        trainer, totals = self._trainer, self._trainer.totals
-        start = index * epoch.batch_size
-        n = epoch.size_of(index)
-        if self.records and totals.started:
-            from_data = batch is None
+        totals = trainer.totals
+        start, n = index * epoch.batch_size, epoch.size_of(index)
+        if self.records(trainer) and totals.started:
             given = () if batch is None else batch
             key = "epoch", n, tuple((array.shape, array.dtype) for array in given)
-            backend = trainer.backend
-            xp, kernels = backend.xp, backend.kernels
-
-            def work(places: tuple[Array, ...], at: Any, where: Any) -> tuple[Array, ...]:
-                if from_data:
-                    places = epoch.gather(at, n)
-                output, loss = trainer.compute_step(*places)
-                totals.accumulate(loss, output, *places[1:])
-                kernels.put(xp, epoch.losses, where, loss)
-                return output, *places[1:]
-
             uses = (*epoch.arrays, totals, *totals.arrays)
-            found = self._find(key, given, work, uses=uses)
-            if found is not None and self._run(key, found, given, start=start, index=index):
+            work = partial(_in_epoch, epoch, n)
+            found = self._find(trainer, key, given, work, uses)
+            if found is not None and self._run(trainer, key, given, start=start, index=index):
                 totals.count += n
                 totals.collect(*found.result)
                 return
@@ -130,51 +119,65 @@ class Recorder:
 
     def _find(
         self,
+        trainer: Trainer,
         key: Any,
         batch: tuple[Array, ...],
         work: Callable[..., Any],
         uses: tuple[Any, ...],
     ) -> RecordedStep | None:
-        """The recorded, or to be recorded, steps of a kind; None if they must be made anew."""
-        trainer = self._trainer
+        """The recorded, or to be recorded, steps of a kind; None if there can be none."""
         found = self._recorded.get(key)
-        if found is not None and not found.holds(uses):
-            del self._recorded[key]
-            found = None
-        if found is None:
-            flaw = _flaw(trainer)
-            if flaw is not None:
-                self._refuse(flaw)
-                return None
-            found = RecordedStep(trainer, batch, work, uses)
-            while len(self._recorded) >= _MOST:
-                del self._recorded[next(iter(self._recorded))]
-            self._recorded[key] = found
+        if found is not None and found.holds(trainer, uses):
+            return found
+        flaw = _flaw(trainer)
+        if flaw is not None:
+            self._refuse(flaw)
+            return None
+        while len(self._recorded) >= _MOST:
+            del self._recorded[next(iter(self._recorded))]
+        found = self._recorded[key] = RecordedStep(trainer, batch, work, uses)
         return found
 
     def _run(
-        self, key: Any, found: RecordedStep, batch: tuple[Array, ...], *, start: int, index: int
+        self, trainer: Trainer, key: Any, batch: tuple[Array, ...], *, start: int, index: int
     ) -> bool:
-        """Make a step; False, with nothing done, where it cannot be recorded."""
-        trainer = self._trainer
-        if found.state == "new":
-            self.catch_up()
+        """Make a step; False where it was to be recorded and cannot be, and must be made anew."""
+        found = self._recorded[key]
+        new = not found.launched
+        if new:
+            self.catch_up(trainer)
         for place, array in zip(found.held, batch, strict=True):
             place[...] = array
         try:
-            found.run(start, index)
+            found.run(trainer, start, index)
         except NotRecordableError as error:
-            del self._recorded[key]
+            self._recorded.clear()
             self._refuse(str(error))
-            trainer.reseed()
             return False
         trainer.count_step()
+        self.recordings += new and found.launched
         self._behind = True
         return True
 
     def _refuse(self, reason: str) -> None:
         self.refused = reason
         _log.warning("training steps are made one operation at a time, not as graphs: %s", reason)
+
+
+def _given(trainer: Trainer, places: tuple[Array, ...], *_: Any) -> Array:
+    """A step on a batch that is handed over; its loss."""
+    return trainer.compute_step(*places)[1]
+
+
+def _in_epoch(
+    epoch: Epoch, n: int, trainer: Trainer, places: tuple[Array, ...], start: Any, index: Any
+) -> tuple[Array, ...]:
+    """A step on the batch handed over, or on the epoch's next n samples, with the totals."""
+    places = places or epoch.gather(start, n)
+    output, loss = trainer.compute_step(*places)
+    trainer.totals.accumulate(loss, output, *places[1:])
+    epoch.put_loss(index, loss)
+    return output, *places[1:]
 
 
 class Epoch:
@@ -199,7 +202,9 @@ class Epoch:
     ) -> None:
         backend = trainer.backend
         self._backend = backend
-        self._data = data
+        self._data = tuple(
+            backend.by_rows(array) if backend.owns(array) else array for array in data
+        )
         self.batch_size = batch_size
         self.n_samples: int = data[0].shape[0]
         self.on_device = all(backend.owns(array) for array in data)
@@ -223,12 +228,12 @@ class Epoch:
     def gather(self, start: Any, n: int) -> tuple[Array, ...]:
         """The batch of n samples from that place in the order on."""
         xp, kernels = self._backend.xp, self._backend.kernels
-        if self._in_order and isinstance(start, int):
+        if self._in_order and not self._backend.can_record:
             return tuple(array[start : start + n, ...] for array in self._data)
         return tuple(kernels.gather_rows(xp, array, self._order, start, n) for array in self._data)
 
-    def put_loss(self, index: int, loss: Array) -> None:
-        """Note the loss of a step."""
+    def put_loss(self, index: Any, loss: Array) -> None:
+        """Note the loss of the step of that index."""
         self._backend.kernels.put(self._backend.xp, self.losses, index, loss)
 
     @property

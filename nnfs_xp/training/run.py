@@ -104,6 +104,8 @@ class Run:
                 if self._callback_failed and begun and self._is_finite():
                     self._save()
                 raise
+            finally:
+                trainer.recorder.forget(trainer, "epoch")  # and with it the data
         trainer.use_averages(True)
         self._call("on_train_end")
         return trainer.history
@@ -157,12 +159,11 @@ class Run:
         bar.begin_epoch(trainer.epoch + 1, trainer.step * self.batch_size)
         self._snapshot = Snapshot(trainer)
         epoch, first = self._steps, trainer.step
-        order = self._order()
-        epoch.begin(order)
+        epoch.begin(self._order() if epoch.on_device else None)
         host = None if epoch.on_device else self._batches(first)
         for index in range(first, self.n_steps):
             batch = None if host is None else next(host)
-            trainer.recorder.step_in_epoch(epoch, index, batch)
+            trainer.recorder.step_in_epoch(trainer, epoch, index, batch)
             trainer.step += 1
             self._call("on_step_end")
             bar.end_batch(epoch.size_of(index), self._figures_so_far)

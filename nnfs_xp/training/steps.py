@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nnfs_xp._typing import Array
+from nnfs_xp._typing import Array, DType
 from nnfs_xp.backend import Backend
 from nnfs_xp.errors import ArgumentError, BackendError, DTypeError
-from nnfs_xp.layers import Dense, Embedding, Layer, Sequential
+from nnfs_xp.layers import Dense, Dropout, Embedding, Layer, Sequential
 from nnfs_xp.layers.fusion import Stage, fused
 from nnfs_xp.parameters import FlatParameters
 
@@ -26,26 +27,34 @@ def chain_of(model: Layer) -> tuple[Layer, ...]:
     return tuple(layer for child in model.layers for layer in chain_of(child))
 
 
-def check_precision(precision: str, model: Layer, backend: Backend) -> Backend:
-    """Refuse a precision that the model or the backend cannot have; return the backend with it.
+def check_precision(precision: str, model: Layer, backend: Backend) -> None:
+    """Refuse a precision that the model or the backend cannot have.
 
     Raises
     ------
     ArgumentError
-        It is no precision, or the model's parameters are not float32.
+        It is no precision, or not for this model.
     BackendError
         The backend has no such type, or the device no such arithmetic.
     """
     if precision not in PRECISIONS:
         raise ArgumentError(f"`precision` must be one of {PRECISIONS}; got {precision!r}.")
     if precision == "float32":
-        return backend
+        return
     if (model.dtype or "float32") != "float32":
         raise ArgumentError(
             f"`precision` {precision!r} is for a model with float32 parameters; got {model.dtype}."
         )
+    if precision == "float16":
+        for _, layer in model.walk():
+            own = type(layer).regularization_loss is not Layer.regularization_loss
+            if own and not layer.children and not isinstance(layer, Dense):
+                raise ArgumentError(
+                    f"`precision` 'float16' scales gradients, also those of the penalty that "
+                    f"{type(layer).__name__} adds by itself. Take 'bfloat16', which does not."
+                )
     if precision != "tf32":
-        if any(isinstance(layer, Embedding) for layer in _behind_the_first(model)):
+        if any(isinstance(layer, Embedding) for layer in list(_leaves(model))[1:]):
             raise ArgumentError(
                 f"`precision` {precision!r} rounds what goes into an Embedding behind other layers."
             )
@@ -53,7 +62,7 @@ def check_precision(precision: str, model: Layer, backend: Backend) -> Backend:
             backend.dtype(precision)
         except DTypeError as error:
             raise BackendError(f"`precision` {precision!r}: {error}") from error
-    return backend.with_precision(precision)
+    backend.check_precision(precision)
 
 
 class Step:
@@ -61,36 +70,42 @@ class Step:
 
     Parameters
     ----------
-    trainer : Trainer
     chain : sequence of Layer
         What the model runs, without a last layer that the loss takes in.
+    backend : Backend
+    precision : str
     """
 
-    def __init__(self, trainer: Trainer, chain: Sequence[Layer]) -> None:
-        self.trainer = trainer
+    def __init__(self, chain: Sequence[Layer], backend: Backend, precision: str) -> None:
         self.stages = fused(chain, keep_dinputs=False)
+        self._rounds = precision == "tf32"
+        self._backend = backend
 
-    def compute(self, x: Array, *targets: Array) -> tuple[Array, Array]:
+    def compute(self, trainer: Trainer, x: Array, *targets: Array) -> tuple[Array, Array]:
         """All of a step but the counting; the model's output and the loss, from before it."""
-        output = _forward(self.stages, x)
-        loss, dvalues = self.trainer.fused_loss.calculate_and_backward(output, *targets)
-        _backward(self.stages, dvalues)
-        return output, self._update(loss)
+        with self._rounding():
+            output = _forward(self.stages, x)
+            loss, dvalues = trainer.fused_loss.calculate_and_backward(output, *targets)
+            _backward(self.stages, dvalues)
+        return output, self._update(trainer, loss)
 
-    def _update(self, loss: Array) -> Array:
+    def _rounding(self) -> AbstractContextManager[Any]:
+        return self._backend.rounding_to_tf32() if self._rounds else nullcontext()
+
+    @staticmethod
+    def _update(trainer: Trainer, loss: Array) -> Array:
         """Update the parameters by their gradients; returns the loss with the penalties."""
-        model = self.trainer.model
-        penalty = model.regularization_loss()
-        self.trainer.optimizer.update(model)
+        penalty = trainer.model.regularization_loss()
+        trainer.optimizer.update(trainer.model)
         return loss if penalty is None else loss + penalty
 
-    def reseed(self, seed: int, step: int) -> None:
+    def reseed(self, trainer: Trainer, step: Any) -> None:
         """Have the layers draw what they draw at that step."""
-        _reseed(self.trainer.model, seed, step)
+        _reseed(trainer.model, trainer.seed, step)
 
-    def layers(self) -> list[Layer]:
+    def layers(self, trainer: Trainer) -> list[Layer]:
         """All layers that take part."""
-        return [layer for _, layer in self.trainer.model.walk()]
+        return [layer for _, layer in trainer.model.walk()]
 
     def state(self) -> dict[str, Array]:
         """The arrays that are kept from step to step, beside the model's and the optimizer's."""
@@ -98,13 +113,15 @@ class Step:
 
 
 class HalfStep(Step):
-    """Steps whose layers work in half precision, on weights that are kept in float32.
+    """Steps whose dense layers work in half precision, on weights that are kept in float32.
 
-    A twin of the model in the narrow type does the forward and backward passes; the loss, the
-    gradients that the optimizer sees and the weights are float32. In float16 the loss' gradient is
-    scaled up before it goes back, so that small gradients do not vanish, and a step whose gradients
-    are not finite changes no weight and halves the scale; after 2,000 good steps in a row it
-    doubles.
+    A twin of the model does the forward and backward passes. Its `Dense` layers, their ReLUs and
+    `Dropout` work in the narrow type, on rounded copies of the weights; its other layers work in
+    float32, on the model's own parameters, and what goes in and out of them is cast. The loss,
+    the gradients that the optimizer sees and the weights are float32. In float16 the loss'
+    gradient is scaled up before it goes back, so that small gradients do not vanish, and a step
+    whose gradients are not finite changes no weight and halves the scale; after 2,000 good steps
+    in a row it doubles.
 
     Notes
     -----
@@ -114,28 +131,37 @@ class HalfStep(Step):
     first_scale = 2.0**16
     interval = 2000
 
-    def __init__(self, trainer: Trainer, chain: Sequence[Layer], precision: str) -> None:
-        super().__init__(trainer, chain)
-        model, backend = trainer.model, trainer.backend
+    def __init__(
+        self, model: Layer, chain: Sequence[Layer], backend: Backend, precision: str
+    ) -> None:
+        super().__init__(chain, backend, precision)
         self._dtype = backend.dtype(precision)
-        self._twin = _narrow_twin(model, backend, precision)
-        self._takes_codes = isinstance(chain[0], Embedding)
-        n = len(chain)
-        self.stages = fused(chain_of(self._twin)[:n], keep_dinputs=False)
+        self._twin = copy.deepcopy(model)
+        self._narrow = FlatParameters(self._twin, backend, precision)
+        self._pairs: list[_Pair] = []
+        self._own_gradients: list[tuple[Layer, Layer, str]] = []
         xp, device = backend.xp, backend.device
+        for (_, layer), (_, original) in zip(self._twin.walk(), model.walk(), strict=True):
+            self._pairs.append(_Pair(layer, original, dict(vars(original))))
+            if not isinstance(layer, (Dense, Dropout)) and not layer.children:
+                for method in ("forward", "backward", "backward_parameters"):
+                    vars(layer)[method] = _Widened(layer, method, self._dtype, backend)
+                for name, shape in layer._shapes.items():
+                    layer._gradients[name] = xp.zeros(shape, dtype=xp.float32, device=device)
+                    self._own_gradients.append((layer, original, name))
+        self.stages = fused(chain_of(self._twin)[: len(chain)], keep_dinputs=False)
         self._scales = precision == "float16"
         first = self.first_scale if self._scales else 1.0
         self._scale = xp.asarray(first, dtype=xp.float32, device=device)
         self._good = xp.asarray(0.0, dtype=xp.float32, device=device)
 
-    def compute(self, x: Array, *targets: Array) -> tuple[Array, Array]:
-        trainer, twin = self.trainer, self._twin
-        backend, flat = trainer.backend, trainer.model.flat
+    def compute(self, trainer: Trainer, x: Array, *targets: Array) -> tuple[Array, Array]:
+        backend, flat, narrow = trainer.backend, trainer.model.flat, self._narrow
         xp, kernels = backend.xp, backend.kernels
-        kernels.narrow_into(xp, flat.values, twin.flat.values)
-        if self._takes_codes:  # of which the narrow type does not hold all
-            x = xp.astype(x, xp.int64)
-        elif backend.is_floating(x.dtype):
+        self._follow()
+        kernels.narrow_into(xp, flat.values, narrow.values)
+        takes_codes = isinstance(next(iter(_leaves(trainer.model))), Embedding)
+        if not takes_codes and backend.is_floating(x.dtype):
             x = xp.astype(x, self._dtype)
         output = xp.astype(_forward(self.stages, x), xp.float32)
         loss, dvalues = trainer.fused_loss.calculate_and_backward(output, *targets)
@@ -143,43 +169,91 @@ class HalfStep(Step):
         if self._scales:
             dvalues, factor = dvalues * self._scale, 1 / self._scale
         _backward(self.stages, xp.astype(dvalues, self._dtype))
-        kernels.widen(xp, twin.flat.gradients, flat.gradients, factor)
+        kernels.widen(xp, narrow.gradients, flat.gradients, factor)
+        for layer, original, name in self._own_gradients:
+            original._gradients[name][...] = layer._gradients[name] * factor
         for _, layer in trainer.model.walk():
             if isinstance(layer, Dense):
                 layer.add_penalties()
-        return output, self._update(loss) if not self._scales else self._update_if_finite(loss)
+        if self._scales:
+            return output, self._update_if_finite(trainer, loss)
+        return output, self._update(trainer, loss)
 
-    def _update_if_finite(self, loss: Array) -> Array:
+    def _follow(self) -> None:
+        """Have the twin's layers do what the model's do now, on the arrays that these have now."""
+        for layer, original, seen in self._pairs:
+            for name, value in vars(original).items():
+                if name not in _TWINS_OWN and seen.get(name, seen) is not value:
+                    vars(layer)[name] = seen[name] = value
+            layer._buffers = original._buffers
+            if isinstance(layer, Dense):  # in float32, on gradients without a scale
+                layer.weight_regularizer_l1 = layer.weight_regularizer_l2 = 0.0
+                layer.bias_regularizer_l1 = layer.bias_regularizer_l2 = 0.0
+            elif not layer.children:
+                layer._values, layer._flat = original._values, original._flat
+
+    def _update_if_finite(self, trainer: Trainer, loss: Array) -> Array:
         """`_update`, taken back where a gradient is not finite: without waiting to know."""
-        trainer = self.trainer
-        flat, xp = trainer.model.flat, trainer.backend.xp
-        changed = [flat.values, *trainer.optimizer.state(trainer.model).values()]
+        model, xp = trainer.model, trainer.backend.xp
+        changed = [model.flat.values, *trainer.optimizer.state(model).values()]
         before = [xp.asarray(array, copy=True) for array in changed]
-        finite = xp.all(xp.isfinite(flat.gradients))
-        loss = self._update(loss)
+        finite = xp.all(xp.isfinite(model.flat.gradients))
+        loss = self._update(trainer, loss)
         for array, former in zip(changed, before, strict=True):
             array[...] = xp.where(finite, array, former)
         good = xp.where(finite, self._good + 1, 0.0)
         grown = good >= self.interval
-        factor = xp.where(finite, xp.where(grown, 2 * self._scale, self._scale), self._scale / 2)
-        self._scale[...] = xp.maximum(factor, 1.0)
+        scale = xp.where(finite, xp.where(grown, 2 * self._scale, self._scale), self._scale / 2)
+        self._scale[...] = xp.maximum(scale, 1.0)
         self._good[...] = xp.where(grown, 0.0, good)
         return loss
 
-    def reseed(self, seed: int, step: int) -> None:
-        super().reseed(seed, step)
-        _reseed(self._twin, seed, step)
+    def reseed(self, trainer: Trainer, step: Any) -> None:
+        super().reseed(trainer, step)
+        _reseed(self._twin, trainer.seed, step)
 
-    def layers(self) -> list[Layer]:
-        return [*super().layers(), *(layer for _, layer in self._twin.walk())]
+    def layers(self, trainer: Trainer) -> list[Layer]:
+        return [*super().layers(trainer), *(layer for _, layer in self._twin.walk())]
 
     def state(self) -> dict[str, Array]:
         return {"scale": self._scale, "good_steps": self._good} if self._scales else {}
 
 
-def _behind_the_first(model: Layer) -> Iterator[Layer]:
-    first = chain_of(model)[0]
-    return (layer for _, layer in model.walk() if layer is not first)
+_TWINS_OWN = {
+    *("_values", "_gradients", "_flat", "_kept", "_buffers", "_stages", "children", "dinputs"),
+    *("seed", "stream", "step"),
+}
+"""Of a layer's attributes, those that its twin has for itself."""
+
+
+class _Pair(NamedTuple):
+    """A layer of the twin, the model's, and what that one's attributes were when last looked at."""
+
+    layer: Layer
+    original: Layer
+    seen: dict[str, Any]
+
+
+class _Widened:
+    """A method of a layer that works in float32 between layers that work in a narrow type."""
+
+    def __init__(self, layer: Layer, name: str, narrow: DType, backend: Backend) -> None:
+        self._layer = layer
+        self._name = name
+        self._narrow = narrow
+        self._backend = backend
+
+    def __call__(self, values: Array, *arguments: Any, **more: Any) -> Array | None:
+        xp = self._backend.xp
+        if values.dtype == self._narrow:
+            values = xp.astype(values, xp.float32)
+        method = getattr(type(self._layer), self._name)
+        result: Array | None = method(self._layer, values, *arguments, **more)
+        return None if result is None else xp.astype(result, self._narrow)
+
+
+def _leaves(model: Layer) -> Iterator[Layer]:
+    return (layer for _, layer in model.walk() if not layer.children)
 
 
 def _forward(stages: Sequence[Stage], x: Array) -> Array:
@@ -194,19 +268,6 @@ def _backward(stages: Sequence[Stage], dvalues: Array) -> None:
     stages[0].backward_parameters(dvalues)
 
 
-def _reseed(model: Layer, seed: int, step: int) -> None:
+def _reseed(model: Layer, seed: int, step: Any) -> None:
     for stream, (_, layer) in enumerate(model.walk()):
         layer.reseed(seed, stream, step)
-
-
-def _narrow_twin(model: Layer, backend: Backend, dtype: str) -> Layer:
-    """A copy with parameters of the narrow type, which keeps its buffers where the model does."""
-    twin = copy.deepcopy(model)
-    if twin._flat is not None:
-        FlatParameters(twin, backend, dtype)
-    for (_, layer), (_, original) in zip(twin.walk(), model.walk(), strict=True):
-        layer._buffers = original._buffers
-        if isinstance(layer, Dense):  # penalties are added in float32, to gradients without a scale
-            layer.weight_regularizer_l1 = layer.weight_regularizer_l2 = 0.0
-            layer.bias_regularizer_l1 = layer.bias_regularizer_l2 = 0.0
-    return twin

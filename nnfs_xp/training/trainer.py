@@ -131,7 +131,8 @@ class Trainer:
         self.model = model
         self.loss = loss
         self.optimizer = optimizer
-        self.backend = check_precision(precision, model, get_backend(backend))
+        self.backend = get_backend(backend)
+        check_precision(precision, model, self.backend)
         self.precision = precision
         host_generator(seed)  # refuses what is no seed
         self.seed = index(seed)
@@ -146,10 +147,12 @@ class Trainer:
         closed = loss.fused_with(layers[-1]) if len(layers) > 1 else None
         self.chain = layers if closed is None else layers[:-1]
         self.fused_loss = loss if closed is None else closed
-        half = precision in ("float16", "bfloat16")
-        self._step = HalfStep(self, self.chain, precision) if half else Step(self, self.chain)
+        if precision in ("float16", "bfloat16"):
+            self._step: Step = HalfStep(model, self.chain, self.backend, precision)
+        else:
+            self._step = Step(self.chain, self.backend, precision)
         self._stages = fused(self.chain)
-        self.recorder = Recorder(self, wanted=graph)
+        self.recorder = Recorder(wanted=graph)
         self.metrics = self._metrics(metrics)
         self.totals = Totals(self.metrics, self.backend)
         self.metric_kinds: dict[str, MetricKind] = {}
@@ -277,9 +280,9 @@ class Trainer:
         0-d array
             The loss before the step, penalties included.
         """
-        with self.backend.active(), memory_explained(self, x.shape[0]):
+        with self.backend.active(), memory_explained(self, x):
             self.use_averages(False)
-            return self.recorder.step(x, y)
+            return self.recorder.step(self, x, y)
 
     def evaluate(
         self,
@@ -346,14 +349,14 @@ class Trainer:
 
         Targets are y, and the samples' weights if there are any.
         """
-        self.recorder.catch_up()
+        self.recorder.catch_up(self)
         result = self.compute_step(x, *targets)
         self.count_step()
         return result
 
     def compute_step(self, x: Array, *targets: Array) -> tuple[Array, Array]:
         """All of `make_step` that is done on the device."""
-        output, loss = self._step.compute(x, *targets)
+        output, loss = self._step.compute(self, x, *targets)
         return self._seen(output), loss
 
     def count_step(self) -> None:
@@ -381,11 +384,11 @@ class Trainer:
 
     def reseed(self) -> None:
         """Have the layers draw, from the next step on, what they draw at that step."""
-        self._step.reseed(self.seed, self.steps_done)
+        self._step.reseed(self, self.steps_done)
 
     def working_layers(self) -> list[Layer]:
         """All layers that take part in a training step."""
-        return self._step.layers()
+        return self._step.layers(self)
 
     def precision_state(self) -> dict[str, Array]:
         """The arrays that steps in half precision keep from one to the next."""
@@ -393,7 +396,7 @@ class Trainer:
 
     def reseed_on_device(self, step: Any) -> None:
         """The same for a step that is counted on the device, while it is recorded."""
-        self._step.reseed(self.seed, step)
+        self._step.reseed(self, step)
 
     def _forward(self, x: Array) -> Array:
         for stage in self._stages:

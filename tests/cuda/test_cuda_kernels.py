@@ -268,8 +268,8 @@ class TestProducts:
         inputs, weights, biases = normal(n, 4), normal(4, k), normal(1, k)
         following, dvalues = normal(k, m), normal(n, m, seed=5)
         found, exact = on_device((inputs, weights, biases, following, dvalues), dtype)
-        output, active = kernels.dense_relu(xp, *found[:3])
-        wanted, _ = standard.dense_relu(np_xp(), *exact[:3])
+        output, active = kernels.dense_relu(xp, *found[:3], True)
+        wanted, _ = standard.dense_relu(np_xp(), *exact[:3], True)
         agree([output], [wanted], dtype, 8)
         assert active.mask is not None
         assert active.mask.size == n * -(-k // 128) * 16
@@ -280,7 +280,9 @@ class TestProducts:
         wanted = standard.dense_backward_relu(np_xp(), exact[4], exact[3], outputs, sums)
         agree([dz, dbiases], [wanted, sums], dtype, 32)
 
-    @pytest.mark.parametrize("epilogue", ["BIAS", "RELU_AUX_BIAS", "DRELU_BGRAD", "BGRADA"])
+    @pytest.mark.parametrize(
+        "epilogue", ["BIAS", "RELU_BIAS", "RELU_AUX_BIAS", "DRELU_BGRAD", "BGRADA"]
+    )
     def test_without_an_algorithm_the_rest_is_done_apart(self, epilogue, monkeypatch):
         product = cublaslt.product
 
@@ -292,7 +294,7 @@ class TestProducts:
             compare(name, LAYERS[name](20, 12), "float32")
         n, k = 9, 12
         found, _ = on_device((normal(n, 4), normal(4, k), normal(1, k)), "float32")
-        output, active = kernels.dense_relu(xp, *found)
+        output, active = kernels.dense_relu(xp, *found, True)
         dbiases = xp.empty((1, k), dtype=xp.float32)
         following, dvalues = on_device((normal(k, 3), normal(n, 3)), "float32")[0]
         dz = kernels.dense_backward_relu(xp, dvalues, following, active, dbiases)
@@ -322,9 +324,10 @@ class TestProducts:
 
     def test_tf32_rounds_and_float32_does_not(self):
         a = BACKEND.asarray(np.full((16, 16), 1 + 2.0**-12), "float32")
-        kernels_32, out = kernels.with_tf32(), xp.empty((16, 16), dtype=xp.float32)
+        out = xp.empty((16, 16), dtype=xp.float32)
         kernels.matmul_into(xp, a, a, out)
         full = to_numpy(out).copy()
-        kernels_32.matmul_into(xp, a, a, out)
+        with BACKEND.rounding_to_tf32():
+            kernels.matmul_into(xp, a, a, out)
         assert abs(full[0, 0] - 16 * (1 + 2.0**-12) ** 2) < 1e-4
         assert abs(to_numpy(out)[0, 0] - 16) < 1e-3

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import re
+import weakref
 
 import cupy
 import numpy as np
@@ -44,7 +46,12 @@ def test_what_is_reported():
     assert memory.used - before.used >= 4 * 4 * trained.model.flat.size
     assert before.total == memory.total >= memory.reserved >= memory.used
     assert 0 < memory.free < memory.total
-    assert trained.recorder.memory > 0
+    x, y = BACKEND.asarray(X[:100]), BACKEND.asarray(Y[:100])
+    for _ in range(3):
+        trained.train_step(x, y)
+    recorded = trained.recorder.memory
+    assert recorded > 0
+    assert trained.memory().used - BACKEND.memory().used == recorded
     assert (
         nn.Trainer(
             nn.Sequential(nn.Dense(2, 2)), nn.MeanSquaredError(), nn.SGD(0.1), (), backend="numpy"
@@ -84,6 +91,32 @@ def test_running_out_says_what_would_fit_and_loses_nothing(graph, call):
     advised = int(re.search(r"A `batch_size` of (\d+) should fit", message).group(1))
     assert 256 <= advised <= 10_000
     run(advised)
+
+
+def test_other_errors_of_memory_are_the_callers():
+    class Greedy(nn.Callback):
+        def on_step_end(self, trained):
+            raise MemoryError("no room on the host")
+
+    with pytest.raises(MemoryError, match=r"^no room on the host$"):
+        trainer().fit(X[:64], Y[:64], callbacks=[Greedy()], progress=False)
+
+
+def test_a_training_that_is_over_keeps_no_data():
+    BACKEND.release_memory()
+    before = BACKEND.memory().used
+    trained = trainer()
+    trained.fit(np.zeros((20_000, 8), "float32"), Y, epochs=3, batch_size=5000, progress=False)
+    gc.collect()
+    used = BACKEND.memory().used - before
+    assert used < 8 * 4 * trained.model.flat.size + 2**20
+    reference = weakref.ref(trained)
+    gc.disable()
+    try:
+        del trained
+        assert reference() is None, "no cycle keeps it"
+    finally:
+        gc.enable()
 
 
 @pytest.mark.usefixtures("little_memory")

@@ -117,18 +117,25 @@ def test_transposes_and_leading_dimensions(a_turned, b_turned):
     assert of_layout(made.layout_d)[1:] == (7, 5, 7)
 
 
-EPILOGUES = {"DEFAULT": 1, "BIAS": 4, "RELU_AUX_BIAS": 134, "DRELU_BGRAD": 152, "BGRADA": 256}
+EPILOGUES = {
+    "DEFAULT": 1,
+    "BIAS": 4,
+    "RELU_BIAS": 6,
+    "RELU_AUX_BIAS": 134,
+    "DRELU_BGRAD": 152,
+    "BGRADA": 256,
+}
 
 
 @pytest.mark.parametrize("epilogue", EPILOGUES)
 def test_epilogues_and_their_pointers(epilogue):
-    made = plan(epilogue=epilogue)
+    made, masked = plan(epilogue=epilogue), epilogue in ("RELU_AUX_BIAS", "DRELU_BGRAD")
     assert of_descriptor(made, "EPILOGUE") == EPILOGUES[epilogue]
-    assert of_descriptor(made, "EPILOGUE_AUX_LD") == (128 if "RELU" in epilogue else 0)
+    assert of_descriptor(made, "EPILOGUE_AUX_LD") == (128 if masked else 0)
     fake = type("Array", (), {"data": type("Data", (), {"ptr": 0x7F0000001230})})
-    cublaslt._point(made, fake, fake if "RELU" in epilogue else None)
+    made.point(fake, fake if masked else None)
     assert of_descriptor(made, "BIAS_POINTER") == 0x7F0000001230
-    aux = 0x7F0000001230 if "RELU" in epilogue else 0
+    aux = 0x7F0000001230 if masked else 0
     assert of_descriptor(made, "EPILOGUE_AUX_POINTER") == aux
 
 
@@ -158,3 +165,7 @@ def test_where_arrays_lie():
 def test_alignment(address, bytes_):
     array = type("Array", (), {"data": type("Data", (), {"ptr": address})})
     assert alignment(array) == bytes_
+
+
+def test_plans_are_given_back():
+    plan(epilogue="BIAS").close()

@@ -7,9 +7,6 @@ arrays that are not contiguous, are handed to the twins in `nnfs_xp.kernels.stan
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
-
 from nnfs_xp.kernels.cupy import cublaslt
 from nnfs_xp.kernels.cupy.layers import bias_relu, relu_backward, relu_backward_biases
 from nnfs_xp.kernels.cupy.losses import softmax_cross_entropy
@@ -19,7 +16,14 @@ from nnfs_xp.kernels.cupy.norms import (
     layer_norm,
     layer_norm_backward,
 )
-from nnfs_xp.kernels.cupy.products import Products
+from nnfs_xp.kernels.cupy.products import (
+    dense,
+    dense_backward,
+    dense_backward_relu,
+    dense_gradients,
+    dense_relu,
+    matmul_into,
+)
 from nnfs_xp.kernels.cupy.random import dropout, dropout_backward, random_bits
 from nnfs_xp.kernels.cupy.steps import gather_rows, narrow_into, put, widen
 from nnfs_xp.kernels.cupy.updates import (
@@ -35,14 +39,6 @@ from nnfs_xp.kernels.cupy.updates import (
     shrink,
 )
 from nnfs_xp.kernels.standard import prepare
-
-_products = Products(tf32=False)
-dense = _products.dense
-dense_backward = _products.dense_backward
-dense_backward_relu = _products.dense_backward_relu
-dense_gradients = _products.dense_gradients
-dense_relu = _products.dense_relu
-matmul_into = _products.matmul_into
 
 __all__ = [
     "adagrad",
@@ -83,12 +79,3 @@ __all__ = [
 def records_products() -> bool:
     """Whether matrix products can be recorded in a graph: where cuBLASLt is at hand."""
     return cublaslt.library() is not None
-
-
-def with_tf32() -> Any:
-    """The same kernels, whose products of float32 may be rounded to TF32."""
-    products = Products(tf32=True)
-    names = [name for name in __all__ if hasattr(products, name)]
-    kernels = {name: globals()[name] for name in __all__ if name not in names}
-    more = {name: getattr(products, name) for name in names}
-    return SimpleNamespace(**kernels, **more, records_products=records_products)

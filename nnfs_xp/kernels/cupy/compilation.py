@@ -30,6 +30,15 @@ SOURCES = ("layers", "losses", "norms", "random", "steps", "updates")
 THREADS = 256
 """Threads of a block that goes through an array element by element."""
 
+TILE = (32, 32)
+"""Threads of a block for 32 columns."""
+
+ANY_DTYPE = np.dtype(np.float32)
+"""What a kernel is compiled for where the type is of no importance."""
+
+_NARROW = 1024
+"""Elements of a row up to which one warp goes through it, beside others; else a block does."""
+
 _BLOCKS = 16
 """Such blocks for each multiprocessor at most: each then goes on where another one began."""
 
@@ -112,6 +121,13 @@ def blocks_for(size: int, threads: int = THREADS) -> int:
     """How many blocks go through so many elements."""
     most = _BLOCKS * multiprocessors(cupy.cuda.runtime.getDevice())
     return max(1, min(-(-size // threads), most))
+
+
+def row_blocks(n: int, k: int) -> tuple[tuple[int], tuple[int, int]]:
+    """Grid and block for kernels of which one or more warps have a row each."""
+    if k <= _NARROW:
+        return (-(-n // 8),), (32, 8)
+    return (n,), (256, 1)
 
 
 def sweep(name: str, kernel: str, arrays: Iterable[Array], *numbers: Any) -> None:

@@ -39,6 +39,16 @@ _MASK_UNIT = 128
 _VECTOR = 16
 """Bytes at a multiple of which vectors have to start to be part of a product."""
 
+_SPARE = 512
+"""Bytes of the workspace that no algorithm is told of: with epilogues some use more than they say
+(nvmath-python, *linalg.advanced.Matmul.plan*)."""
+
+_MOST_PLANS = 512
+
+_NEED_SUMS = ("DRELU_BGRAD", "BGRADA")
+"""Epilogues with sums of gradients, which cuBLAS lacks, or did, for products of a column and a
+row."""
+
 
 class Layout(NamedTuple):
     """A matrix in memory, rows one after the other or columns.
@@ -108,8 +118,9 @@ def _handle(lt: Any, device: int) -> int:
     return int(lt.create())
 
 
-_workspaces: defaultdict[int, WeakKeyDictionary[Any, Any]] = defaultdict(WeakKeyDictionary)
-"""By device, since all have a null stream, and by stream."""
+_local = threading.local()
+"""The workspaces of a thread, by device and stream: all devices have a null stream, and, if CuPy is
+set so, all threads."""
 
 
 def _workspace(stream: Any) -> Any:
@@ -117,10 +128,11 @@ def _workspace(stream: Any) -> Any:
 
     It goes with the stream; a recorded graph's is the graph's own, and in the graph's memory.
     """
-    workspaces = _workspaces[cupy.cuda.runtime.getDevice()]
+    by_device = _local.__dict__.setdefault("workspaces", defaultdict(WeakKeyDictionary))
+    workspaces = by_device[cupy.cuda.runtime.getDevice()]
     room = workspaces.get(stream)
     if room is None:
-        room = workspaces[stream] = cupy.cuda.alloc(_WORKSPACE)
+        room = workspaces[stream] = cupy.cuda.alloc(_WORKSPACE + _SPARE)
     return room
 
 
@@ -165,22 +177,20 @@ class Plan:
         self.set(names.TRANSA, int(b.by_columns))
         self.set(names.TRANSB, int(a.by_columns))
         self.set(names.EPILOGUE, int(lt.Epilogue[epilogue]))
-        self._create = lt.matrix_layout_create
         # As cuBLASLt sees them, column by column: A is b transposed, B is a transposed.
         self.layout_a = self._layout(kind, (m, k), b)
         self.layout_b = self._layout(kind, (k, n), a)
         self.layout_d = self._layout(kind, (m, n), out)
         self.mask_leading = mask_leading(m)
-        if "RELU" in epilogue:
+        if epilogue in ("RELU_AUX_BIAS", "DRELU_BGRAD"):
             self.set(names.EPILOGUE_AUX_LD, self.mask_leading)
         self._one, self._zero = np.ones(1, self.scale), np.zeros(1, self.scale)
         self._results = np.zeros(1, lt.matmul_heuristic_result_dtype)
         self._alignments = alignments
-        self.found = False
 
     def _layout(self, kind: int, shape: tuple[int, int], layout: Layout) -> int:
         rows, columns = shape[::-1] if layout.by_columns else shape
-        return int(self._create(kind, rows, columns, layout.leading))
+        return int(self._lt.matrix_layout_create(kind, rows, columns, layout.leading))
 
     def set(self, attribute: int, value: int) -> None:
         """Set an attribute of the product's descriptor."""
@@ -188,6 +198,14 @@ class Plan:
         self._lt.matmul_desc_set_attribute(
             self.descriptor, int(attribute), number.ctypes.data, number.nbytes
         )
+
+    def point(self, vector: Array | None, mask: Array | None) -> None:
+        """Say where the epilogue's arrays are."""
+        names = self._lt.MatmulDescAttribute
+        if vector is not None:
+            self.set(names.BIAS_POINTER, vector.data.ptr)
+        if mask is not None:
+            self.set(names.EPILOGUE_AUX_POINTER, mask.data.ptr)
 
     def find(self, handle: int) -> bool:
         """Ask for the fastest algorithm; whether there is one."""
@@ -224,8 +242,13 @@ class Plan:
             return False
         finally:
             lt.matmul_preference_destroy(preference)
-        self.found = bool(count[0])
-        return self.found
+        return bool(count[0]) and not self._results["state"][0]
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        for layout in (self.layout_a, self.layout_b, self.layout_d):
+            self._lt.matrix_layout_destroy(layout)
+        self._lt.matmul_desc_destroy(self.descriptor)
 
     def run(self, handle: int, a: Array, b: Array, out: Array) -> None:
         """Write a @ b, with what the epilogue does to it, to out."""
@@ -251,6 +274,7 @@ class Plan:
 
 
 _plans: dict[Any, Plan | None] = {}
+"""By what is to be computed; None where cuBLASLt cannot."""
 _lock = threading.Lock()
 """A plan's pointers are set, and then used: by one thread at a time."""
 
@@ -272,9 +296,10 @@ def product(
     a, b, out : array, shapes (n, k), (k, m) and (n, m)
     tf32 : bool
     epilogue : str
-        ``"BIAS"`` and ``"RELU_AUX_BIAS"`` add the vector, the latter takes max(…, 0) and writes the
-        mask; ``"DRELU_BGRAD"`` sets to 0 where the mask is not set, and writes the columns' sums to
-        the vector; ``"BGRADA"`` writes the sums of b's columns to the vector.
+        ``"BIAS"``, ``"RELU_BIAS"`` and ``"RELU_AUX_BIAS"`` add the vector, the latter two take
+        max(…, 0), the last writes the mask; ``"DRELU_BGRAD"`` sets to 0 where the mask is not
+        set, and writes the columns' sums to the vector; ``"BGRADA"`` writes the sums of b's
+        columns to the vector.
     vector : array of m elements
     mask : array
         From `mask_for`.
@@ -289,29 +314,38 @@ def product(
         raise ValueError(f"{a.shape} @ {b.shape} does not give {out.shape}")
     if vector is not None and vector.size != out.shape[1]:
         raise ValueError(f"{out.shape[1]} columns do not fit a vector of {vector.size}")
+    if epilogue in _NEED_SUMS and a.shape[1] == 1:
+        return False
     if vector is not None and (alignment(vector) < _VECTOR or vector.dtype != out.dtype):
         return False
     device = cupy.cuda.runtime.getDevice()
     alignments = alignment(a), alignment(b), alignment(out)
+    pointed = tuple(alignment(each) for each in (vector, mask) if each is not None)
     shape = a.shape[0], a.shape[1], b.shape[1]
-    key = device, out.dtype.name, tf32, epilogue, shape, layouts, alignments
+    key = device, out.dtype.name, tf32, epilogue, shape, layouts, alignments, pointed
     handle = _handle(lt, device)
     with _lock:
         if key not in _plans:
             new = Plan(lt, out.dtype.name, tf32, epilogue, shape, *layouts, alignments)  # type: ignore[arg-type] # no None
-            _point(new, vector, mask)
-            _plans[key] = new if new.find(handle) else None
+            new.point(vector, mask)
+            _keep(key, new if new.find(handle) else None)
         plan = _plans[key]
         if plan is None:
             return False
-        _point(plan, vector, mask)
-        plan.run(handle, a, b, out)
+        plan.point(vector, mask)
+        try:
+            plan.run(handle, a, b, out)
+        except lt.cuBLASLtError as error:  # found, and yet refused
+            _log.warning("cuBLASLt has refused a product, which is done otherwise: %s", error)
+            _plans[key] = None
+            return False
     return True
 
 
-def _point(plan: Plan, vector: Array | None, mask: Array | None) -> None:
-    names = plan._lt.MatmulDescAttribute
-    if vector is not None:
-        plan.set(names.BIAS_POINTER, vector.data.ptr)
-    if mask is not None:
-        plan.set(names.EPILOGUE_AUX_POINTER, mask.data.ptr)
+def _keep(key: Any, plan: Plan | None) -> None:
+    """Keep a plan, and so many others at most."""
+    while len(_plans) >= _MOST_PLANS:
+        oldest = _plans.pop(next(iter(_plans)))
+        if oldest is not None:
+            oldest.close()
+    _plans[key] = plan

@@ -10,6 +10,7 @@ import numpy as np
 from nnfs_xp.kernels import standard
 from nnfs_xp.kernels.cupy.compilation import (
     THREADS,
+    TILE,
     Array,
     alike,
     blocks_for,
@@ -19,9 +20,6 @@ from nnfs_xp.kernels.cupy.compilation import (
     sweep,
     wide,
 )
-
-_TILE = (32, 32)
-"""Threads of a block for 32 columns."""
 
 
 def bias_relu(xp: Any, products: Array, biases: Array) -> Array:
@@ -33,15 +31,11 @@ def bias_relu(xp: Any, products: Array, biases: Array) -> Array:
 def add_biases(products: Array, biases: Array, *, with_relu: bool) -> Array:
     """Add the biases in place, perhaps with a ReLU behind; returns the products."""
     n, k = products.shape
-    aligned = not (products.data.ptr | biases.data.ptr) % 16
-    if not aligned and not k * products.itemsize % 16:  # rows of whole packs, in the wrong place
-        products += biases
-        return cupy.maximum(products, 0.0) if with_relu else products
-    sizes = np.int64(n), np.int64(k), np.int32(with_relu)
+    packed = not (products.data.ptr | biases.data.ptr | k * products.itemsize) % 16
+    numbers = np.int64(n), np.int64(k), np.int32(with_relu), np.int32(packed)
+    arrays = products, biases, products
     grid = (blocks_for(products.size),)
-    launch(
-        "layers", "add_biases", products.dtype, grid, (THREADS,), *sizes, products, biases, products
-    )
+    launch("layers", "add_biases", products.dtype, grid, (THREADS,), *numbers, *arrays)
     return products
 
 
@@ -74,14 +68,14 @@ def _summed(kernel: str, like: Array, total: Array, *arrays: Array) -> None:
     """Run a kernel that leaves sums of columns behind, in parts where the batch is long."""
     n, k = like.shape
     device = cupy.cuda.runtime.getDevice()
-    columns = -(-k // _TILE[0])
+    columns = -(-k // TILE[0])
     wanted = max(1, 2 * multiprocessors(device) // columns)
-    rows = max(8 * _TILE[1], -(-n // wanted))  # of a part
+    rows = max(8 * TILE[1], -(-n // wanted))  # of a part
     parts = -(-n // rows)
     whole = parts == 1 and like.dtype == wide(like.dtype)
     sums = total if whole else cupy.empty((parts, k), wide(like.dtype))
     sizes = [np.int64(each) for each in (n, k, rows)]
-    launch("layers", kernel, like.dtype, (columns, parts), _TILE, *sizes, *arrays, sums)
+    launch("layers", kernel, like.dtype, (columns, parts), TILE, *sizes, *arrays, sums)
     if whole:
         return
     sizes = [np.int64(parts), np.int64(k)]

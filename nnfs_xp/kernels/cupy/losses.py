@@ -8,17 +8,7 @@ import cupy
 import numpy as np
 
 from nnfs_xp.kernels import standard
-from nnfs_xp.kernels.cupy.compilation import Array, alike, launch, wide
-
-_NARROW = 1024
-"""Elements of a row up to which one warp goes through it, beside others; else a block does."""
-
-
-def row_blocks(n: int, k: int) -> tuple[tuple[int], tuple[int, int]]:
-    """Grid and block for kernels of which one or more warps have a row each."""
-    if k <= _NARROW:
-        return (-(-n // 8),), (32, 8)
-    return (n,), (256, 1)
+from nnfs_xp.kernels.cupy.compilation import Array, alike, launch, row_blocks, wide
 
 
 def softmax_cross_entropy(

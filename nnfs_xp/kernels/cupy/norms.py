@@ -8,11 +8,15 @@ import cupy
 import numpy as np
 
 from nnfs_xp.kernels import standard
-from nnfs_xp.kernels.cupy.compilation import Array, alike, launch, same_shape, wide
-from nnfs_xp.kernels.cupy.losses import row_blocks
-
-_TILE = (32, 32)
-"""Threads of a block for 32 columns."""
+from nnfs_xp.kernels.cupy.compilation import (
+    TILE,
+    Array,
+    alike,
+    launch,
+    row_blocks,
+    same_shape,
+    wide,
+)
 
 
 def _like(array: Array, shape: tuple[int, ...]) -> Array:
@@ -20,7 +24,7 @@ def _like(array: Array, shape: tuple[int, ...]) -> Array:
 
 
 def _columns(k: int) -> tuple[int]:
-    return (-(-k // _TILE[0]),)
+    return (-(-k // TILE[0]),)
 
 
 def _rows_fit(wide_one: Array, *rows: Array) -> bool:
@@ -37,7 +41,7 @@ def batch_norm(
     inverse, mean, variance = (_like(inputs, (1, k)) for _ in range(3))
     numbers = np.int64(n), np.int64(k), wide(inputs.dtype)(epsilon)
     arrays = inputs, gamma, beta, output, normalized, inverse, mean, variance
-    launch("norms", "batch_norm", inputs.dtype, _columns(k), _TILE, *numbers, *arrays)
+    launch("norms", "batch_norm", inputs.dtype, _columns(k), TILE, *numbers, *arrays)
     return output, normalized, inverse, mean, variance
 
 
@@ -50,7 +54,7 @@ def batch_norm_backward(
     dinputs = _like(dvalues, dvalues.shape)
     arrays = dvalues, normalized, scale, dgamma, dbeta, dinputs
     sizes = np.int64(n), np.int64(k)
-    launch("norms", "batch_norm_backward", dvalues.dtype, _columns(k), _TILE, *sizes, *arrays)
+    launch("norms", "batch_norm_backward", dvalues.dtype, _columns(k), TILE, *sizes, *arrays)
     return dinputs
 
 
@@ -86,5 +90,5 @@ def layer_norm_backward(
     arrays = dvalues, normalized, inverse, gamma, dinputs
     launch("norms", "layer_norm_backward", dvalues.dtype, *row_blocks(n, k), *sizes, *arrays)
     sums = dvalues, normalized, dgamma, dbeta
-    launch("norms", "layer_norm_sums", dvalues.dtype, _columns(k), _TILE, *sizes, *sums)
+    launch("norms", "layer_norm_sums", dvalues.dtype, _columns(k), TILE, *sizes, *sums)
     return dinputs

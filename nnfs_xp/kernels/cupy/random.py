@@ -10,6 +10,7 @@ import numpy as np
 
 from nnfs_xp.kernels import standard
 from nnfs_xp.kernels.cupy.compilation import (
+    ANY_DTYPE,
     THREADS,
     Array,
     alike,
@@ -43,8 +44,7 @@ def random_bits(xp: Any, shape: tuple[int, ...], keys: Keys, device: Any) -> Arr
     size = prod(shape)
     numbers = np.int64(size), *_arguments(keys)
     if size:
-        kind = np.dtype(np.float32)  # of no importance
-        launch("random", "random_bits", kind, (blocks_for(size),), (THREADS,), *numbers, bits)
+        launch("random", "random_bits", ANY_DTYPE, (blocks_for(size),), (THREADS,), *numbers, bits)
     return bits
 
 

@@ -8,10 +8,15 @@ import cupy
 import numpy as np
 
 from nnfs_xp.kernels import standard
-from nnfs_xp.kernels.cupy.compilation import THREADS, Array, alike, blocks_for, count, launch
-
-_ANY = np.dtype(np.float32)
-"""What a kernel is compiled for where the type is of no importance."""
+from nnfs_xp.kernels.cupy.compilation import (
+    ANY_DTYPE,
+    THREADS,
+    Array,
+    alike,
+    blocks_for,
+    count,
+    launch,
+)
 
 
 def gather_rows(xp: Any, array: Array, order: Array, start: Any, n: int) -> Array:
@@ -28,11 +33,13 @@ def gather_rows(xp: Any, array: Array, order: Array, start: Any, n: int) -> Arra
     width //= unit
     numbers = np.int64(n), np.int64(width), order, *count(start)
     grid = (blocks_for(n * width),)
-    launch("steps", f"gather_{unit}", _ANY, grid, (THREADS,), *numbers, array, batch)
+    launch("steps", f"gather_{unit}", ANY_DTYPE, grid, (THREADS,), *numbers, array, batch)
     return batch
 
 
 def put(xp: Any, values: Array, index: Any, value: Array) -> None:
+    if value.dtype != values.dtype:
+        value = value.astype(values.dtype)
     if not alike(values, value):
         standard.put(xp, values, index, value)
         return

@@ -68,7 +68,9 @@ def relu_backward_biases(xp: Any, dvalues: Array, output: Array, dbiases: Array)
     return dinputs
 
 
-def dense_relu(xp: Any, inputs: Array, weights: Array, biases: Array) -> tuple[Array, Array]:
+def dense_relu(
+    xp: Any, inputs: Array, weights: Array, biases: Array, training: bool
+) -> tuple[Array, Array]:
     output = bias_relu(xp, inputs @ weights, biases)
     return output, output
 

@@ -3,8 +3,8 @@
 Every function takes the namespace ``xp`` of its arrays first, and never reads a value back to
 the host. It writes to no argument but those that its docstring names.
 
-The sets of faster kernels beside it, `nnfs_xp.kernels.numpy` and `nnfs_xp.kernels.numba`, have
-the same functions, with the same arguments.
+The sets of faster kernels beside it, `nnfs_xp.kernels.numpy`, `nnfs_xp.kernels.numba` and
+`nnfs_xp.kernels.cupy`, have the same functions, with the same arguments.
 """
 
 from nnfs_xp.kernels.standard.counts import DeviceCount

@@ -16,8 +16,11 @@ def dense(xp: Namespace, inputs: Array, weights: Array, biases: Array) -> Array:
     return output
 
 
-def dense_relu(xp: Namespace, inputs: Array, weights: Array, biases: Array) -> tuple[Array, Array]:
-    """max(inputs @ weights + biases, 0), and what `dense_backward_relu` needs to know of it."""
+def dense_relu(
+    xp: Namespace, inputs: Array, weights: Array, biases: Array, training: bool
+) -> tuple[Array, Array]:
+    """max(inputs @ weights + biases, 0), and, in training, what `dense_backward_relu` takes."""
+    del training
     output = bias_relu(xp, inputs @ weights, biases)
     return output, output
 

@@ -6,10 +6,10 @@ __device__ __forceinline__ A relu(A x) {
 }
 
 extern "C" __global__ void add_biases(
-    Int n, Int k, int with_relu, const T *products, const T *biases, T *output
+    Int n, Int k, int with_relu, int packed, const T *products, const T *biases, T *output
 ) {
     const Int size = n * k;
-    if (k % PACK == 0) {  // every row starts at a pack's beginning
+    if (packed) {  // all arrays, and every row, start at multiples of 16 bytes
         const Int columns = k / PACK;
         for (Int p = first_index(); p < size / PACK; p += stride()) {
             Pack part = ((const Pack *)products)[p];
