@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import struct
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -30,7 +31,7 @@ def run(name, *arguments, cwd, **environment):
     result = subprocess.run(
         [sys.executable, "-W", "error", EXAMPLES / name, *arguments],
         cwd=cwd,
-        env={"PATH": "", **environment},
+        env={"PATH": "", "PYTHONPATH": os.environ.get("PYTHONPATH", ""), **environment},
         capture_output=True,
         text=True,
         check=False,

@@ -79,7 +79,7 @@ class DenseRow:
 
     def _backward(self, dvalues: Array) -> Array:
         """All gradients of parameters; returns the first pair's dz."""
-        dz, following = dvalues, None  # the dense layer that dz comes from
+        dz, inputs, following = dvalues, dvalues, None  # of and for the dense layer behind
         for dense, relu in reversed(self.pairs):
             kernels = dense.kernels_for(dz)
             if relu is None:
@@ -93,11 +93,9 @@ class DenseRow:
                     following.dinputs = kernels.dense_backward(xp, dz, weights)
                     dz = self._through(relu, dense, following.dinputs)
                 else:
-                    _, outputs = following.recall(dz)
-                    xp, _, active = relu.recall(outputs)  # of the shape of their gradient
-                    dz = kernels.dense_backward_relu(
-                        xp, dz, following.weights, active, dense.dbiases
-                    )
+                    xp, _, active = relu.recall(inputs)  # of the shape of their gradient
+                    weights, dbiases = following.weights, dense.dbiases
+                    dz = kernels.dense_backward_relu(xp, dz, weights, active, dbiases)
                 relu.dinputs = dz
                 xp, inputs = dense.recall(dz)
                 kernels.matmul_into(xp, inputs.T, dz, dense.dweights)

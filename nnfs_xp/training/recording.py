@@ -87,7 +87,13 @@ class Recorder:
         return trainer.make_step(*batch)[1]
 
     def step_in_epoch(
-        self, trainer: Trainer, epoch: Epoch, index: int, batch: tuple[Array, ...] | None
+        self,
+        trainer: Trainer,
+        epoch: Epoch,
+        index: int,
+        batch: tuple[Array, ...] | None,
+        *,
+        unwatched: bool = False,
     ) -> None:
         """Make the epoch's step of that index, and add its loss and metrics to the totals.
 
@@ -98,15 +104,19 @@ class Recorder:
         index : int
         batch : tuple of arrays, or None
             None to take it from the epoch's data, which are then on the device.
+        unwatched : bool
+            Whether nobody can have changed any setting since the step before.
         """
         totals = trainer.totals
         start, n = index * epoch.batch_size, epoch.size_of(index)
         if self.records(trainer) and totals.started:
             given = () if batch is None else batch
             key = "epoch", n, tuple((array.shape, array.dtype) for array in given)
-            uses = (*epoch.arrays, totals, *totals.arrays)
-            work = partial(_in_epoch, epoch, n)
-            found = self._find(trainer, key, given, work, uses)
+            found = self._recorded.get(key)
+            if found is None or not (unwatched and found.launched):
+                uses = (*epoch.arrays, totals, *totals.arrays)
+                work = partial(_in_epoch, epoch, n)
+                found = self._find(trainer, key, given, work, uses)
             if found is not None and self._run(trainer, key, given, start=start, index=index):
                 totals.count += n
                 totals.collect(*found.result)

@@ -163,7 +163,8 @@ class Run:
         host = None if epoch.on_device else self._batches(first)
         for index in range(first, self.n_steps):
             batch = None if host is None else next(host)
-            trainer.recorder.step_in_epoch(trainer, epoch, index, batch)
+            unwatched = index > first + 1 and not self.callbacks
+            trainer.recorder.step_in_epoch(trainer, epoch, index, batch, unwatched=unwatched)
             trainer.step += 1
             self._call("on_step_end")
             bar.end_batch(epoch.size_of(index), self._figures_so_far)

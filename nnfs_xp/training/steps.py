@@ -135,6 +135,7 @@ class HalfStep(Step):
         self, model: Layer, chain: Sequence[Layer], backend: Backend, precision: str
     ) -> None:
         super().__init__(chain, backend, precision)
+        self._origin = model, tuple(chain), backend, precision
         self._dtype = backend.dtype(precision)
         self._twin = copy.deepcopy(model)
         self._narrow = FlatParameters(self._twin, backend, precision)
@@ -154,6 +155,15 @@ class HalfStep(Step):
         first = self.first_scale if self._scales else 1.0
         self._scale = xp.asarray(first, dtype=xp.float32, device=device)
         self._good = xp.asarray(0.0, dtype=xp.float32, device=device)
+
+    # A copy makes a twin of the copied model; the trainer then says where its layers draw on.
+    def __getstate__(self) -> tuple[Any, ...]:
+        return self._origin, self._scale, self._good
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        origin, scale, good = state
+        HalfStep.__init__(self, *origin)
+        self._scale[...], self._good[...] = scale, good
 
     def compute(self, trainer: Trainer, x: Array, *targets: Array) -> tuple[Array, Array]:
         backend, flat, narrow = trainer.backend, trainer.model.flat, self._narrow
