@@ -147,10 +147,11 @@ class Trainer:
         closed = loss.fused_with(layers[-1]) if len(layers) > 1 else None
         self.chain = layers if closed is None else layers[:-1]
         self.fused_loss = loss if closed is None else closed
-        if precision in ("float16", "bfloat16"):
-            self._step: Step = HalfStep(model, self.chain, self.backend, precision)
-        else:
-            self._step = Step(self.chain, self.backend, precision)
+        with self.backend.active():
+            if precision in ("float16", "bfloat16"):
+                self._step: Step = HalfStep(model, self.chain, self.backend, precision)
+            else:
+                self._step = Step(self.chain, self.backend, precision)
         self._stages = fused(self.chain)
         self.recorder = Recorder(wanted=graph)
         self.metrics = self._metrics(metrics)
