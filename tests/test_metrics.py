@@ -375,3 +375,22 @@ def test_the_trainer_reports_them(backend):
     again = np.zeros((10, 10))
     np.add.at(again, (y_test, trainer.predict(X_test)), 1)
     np.testing.assert_array_equal(matrix, again)
+
+
+def test_sums_of_whole_numbers_are_added_up_anew(backend):
+    class Samples(nn.Metric):
+        name = "samples"
+
+        def accumulate(self, y_pred, y_true, sample_weight=None):
+            return backend.asarray(np.array([y_pred.shape[0]]))
+
+        def result(self, sums):
+            return float(sums[0])
+
+    totals = Totals([Samples()], backend)
+    arrays = [backend.asarray(each, "float32") for each in (np.zeros((4, 2)), np.zeros((4, 2)))]
+    for _ in range(2):
+        for _ in range(3):
+            totals.add(backend.asarray(np.array(1.0), "float32"), *arrays)
+        assert totals.read() == {"loss": 1.0, "samples": 12.0}
+        totals.clear()

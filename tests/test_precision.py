@@ -193,6 +193,15 @@ def test_bfloat16_on_torch():
     assert trained.model.flat.values.dtype == torch.float32
 
 
+@pytest.mark.parametrize("first", [nn.BatchNorm, nn.LayerNorm])
+def test_inputs_of_a_first_layer_in_float32_are_not_rounded(first):
+    def run(precision):
+        trained = trainer(precision, parts=[first(8), nn.Dense(8, 3)])
+        return trained.fit(X + 2000, Y, epochs=5, batch_size=32, progress=False)["loss"]
+
+    np.testing.assert_allclose(run("float16"), run("float32"), rtol=0.01)
+
+
 def test_settings_that_change_are_followed():
     def run(precision):
         trained = trainer(precision, parts=[nn.Dense(8, 16), nn.Dropout(0.1), nn.Dense(16, 3)])
@@ -222,8 +231,15 @@ def test_a_penalty_that_a_layer_adds_by_itself_is_refused_where_gradients_are_sc
         def regularization_loss(self):
             return np.float32(1.0)
 
-    with pytest.raises(ArgumentError, match="the penalty that Penalized adds by itself"):
-        trainer(parts=[nn.Dense(8, 3), Penalized()])
+    class Dense(nn.Dense):
+        def regularization_loss(self):
+            return np.float32(1.0)
+
+    for parts in ([nn.Dense(8, 3), Penalized()], [Dense(8, 3)]):
+        with pytest.raises(
+            ArgumentError, match=r"the penalty that (Penalized|Dense) adds by itself"
+        ):
+            trainer(parts=parts)
 
 
 def test_noise_is_not_drawn_in_half_precision():

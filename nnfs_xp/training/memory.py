@@ -82,8 +82,7 @@ def _outputs(layer: Layer, shape: tuple[int, ...]) -> int:
 
 
 def _let_go(trainer: Trainer) -> None:
-    trainer.recorder.forget(trainer)
-    trainer.reseed()  # the layers of a step that was broken off have counted it
+    trainer.recorder.forget()
     for layer in trainer.working_layers():
         layer.let_go()
     trainer.backend.release_memory()

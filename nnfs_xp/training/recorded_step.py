@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 import random
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -107,6 +108,7 @@ class RecordedStep:
         self.graph.launch()
 
     def _rehearse(self, trainer: Trainer, start: int, index: int) -> None:
+        trainer.reseed()
         before = [_Look.at(part) for part in self._parts]
         self.result = self.graph.rehearse(lambda: self._work(trainer, self.held, start, index))
         self._rehearsals += 1
@@ -118,16 +120,34 @@ class RecordedStep:
     def _record(self, trainer: Trainer) -> None:
         if self._changed:
             raise NotRecordableError(f"{self._changed} changes from step to step")
-        places = self._count(2), self._count(3)
-        try:
-            with self._counted_on_device(trainer):
-                self._looks = [_Look.at(part) for part in self._parts]
-                self.result = self.graph.record(lambda: self._work(trainer, self.held, *places))
-        except Exception as error:
-            text = str(error).strip().splitlines() or [""]
-            raise NotRecordableError(f"{type(error).__name__}: {text[0][:200]}") from error
+        with self._counted_on_device(trainer):
+            looks = [_Look.at(part) for part in self._parts]
+            replaced = self._record_once(trainer, looks)
+            if replaced:
+                # Arrays that a step replaces are those of the recording from now on. That is well
+                # where a step writes them before it reads them: so it shall find none there.
+                for part, name in replaced:
+                    vars(part)[name] = _Nothing()
+                self._record_once(trainer, looks, hint=_hint(replaced))
+        passing = {(id(part), name) for part, name in replaced}
+        self._looks = [look.without(passing) for look in looks]
         self.launched = True
         _log.debug("recorded a training step as a graph")
+
+    def _record_once(
+        self, trainer: Trainer, looks: list[_Look], hint: str = ""
+    ) -> list[tuple[Any, str]]:
+        """Record, and put all attributes back; returns those that the step had replaced."""
+        places = self._count(2), self._count(3)
+        try:
+            self.result = self.graph.record(lambda: self._work(trainer, self.held, *places))
+        except Exception as error:
+            text = str(error).strip().splitlines() or [""]
+            reason = hint or f"{type(error).__name__}: {text[0][:200]}"
+            raise NotRecordableError(reason) from error
+        finally:
+            replaced = [(look.part, name) for look in looks for name in look.put_back()]
+        return replaced
 
     def _count(self, place: int) -> DeviceCount:
         return DeviceCount(self._counts[place, ...])
@@ -160,7 +180,7 @@ class _DeviceRate(Schedule):
 
 _PLAIN = (bool, int, float, str, bytes, type(None))
 _PASSING = {
-    *("_kept", "dinputs", "_values", "_gradients", "_buffers", "_flat"),
+    *("_kept", "dinputs", "_values", "_gradients", "_buffers", "_flat", "_shapes"),
     *("iterations", "learning_rate", "_states", "_exchanged"),
 }
 """Attributes that passes change as they must, and those that have a look of their own."""
@@ -173,6 +193,7 @@ class _Look(NamedTuple):
     names: tuple[str, ...]
     values: tuple[Any, ...]
     contents: dict[str, Any]
+    filled: frozenset[str]
 
     @classmethod
     def at(cls, part: Any) -> _Look:
@@ -183,22 +204,72 @@ class _Look(NamedTuple):
             if name not in _PASSING and not isinstance(value, DeviceCount)
         }
         contents = {name: _content(value) for name, value in own.items()}
-        return cls(part, tuple(own), tuple(own.values()), contents)
+        filled = frozenset(
+            name
+            for name, value in own.items()
+            if isinstance(value, (dict, list, set, deque)) and contents[name] != _UNKNOWN
+        )
+        return cls(part, tuple(own), tuple(own.values()), contents, filled)
 
     def stands(self) -> bool:
-        """Whether each attribute is the same object, or an equal number, text or flag."""
+        """Whether each attribute is the same object, or has the same numbers, texts and flags."""
         present = tuple(map(vars(self.part).get, self.names))
-        return all(map(is_, present, self.values)) or all(
-            now is was or (isinstance(now, _PLAIN) and isinstance(was, _PLAIN) and now == was)
-            for now, was in zip(present, self.values, strict=True)
+        if all(map(is_, present, self.values)) and not self.filled:
+            return True
+        return all(
+            _content(now) == self.contents[name]
+            if name in self.filled or (isinstance(now, _PLAIN) and isinstance(was, _PLAIN))
+            else now is was
+            for name, was, now in zip(self.names, self.values, present, strict=True)
         )
 
     def changed(self) -> Iterator[str]:
         """The attributes with other numbers, texts or flags in them now."""
         for name, content in self.contents.items():
             now = vars(self.part).get(name)
-            if _UNKNOWN not in (content, found := _content(now)) and found != content:
+            if isinstance(now, DeviceCount) or content == _UNKNOWN:
+                continue
+            if _content(now) not in (_UNKNOWN, content):
                 yield f"{type(self.part).__name__}.{name}"
+
+    def put_back(self) -> list[str]:
+        """Give each attribute its former value; returns the names of those that had another."""
+        attributes = vars(self.part)
+        others = [
+            name
+            for name, was in zip(self.names, self.values, strict=True)
+            if attributes.get(name) is not was
+        ]
+        attributes.update(zip(self.names, self.values, strict=True))
+        return [name for name in others if self.contents[name] == _UNKNOWN]
+
+    def without(self, passing: set[tuple[int, str]]) -> _Look:
+        """The same, but for attributes that each step writes before it reads them."""
+        kept = [
+            (name, value)
+            for name, value in zip(self.names, self.values, strict=True)
+            if (id(self.part), name) not in passing
+        ]
+        names, values = zip(*kept, strict=True) if kept else ((), ())
+        return self._replace(names=names, values=values)
+
+
+class _Nothing:
+    """In the place of an array that a step must write before it reads it."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise TypeError(f"a step reads this before it has written it ({name})")
+
+    def __bool__(self) -> bool:
+        raise TypeError("a step reads this before it has written it")
+
+
+def _hint(replaced: list[tuple[Any, str]]) -> str:
+    part, name = replaced[0]
+    return (
+        f"{type(part).__name__}.{name} is another object after each step. Keep what lasts from "
+        "step to step in a Buffer, and the rest with `keep`"
+    )
 
 
 _UNKNOWN = "unknown"
@@ -208,13 +279,18 @@ def _content(value: Any) -> Any:
     """What is in a value that the host alone can change; `_UNKNOWN` where that is not known."""
     if isinstance(value, _PLAIN):
         return repr(value)
-    if isinstance(value, dict):
-        value = [part for item in value.items() for part in item]
-    if isinstance(value, (list, tuple, deque, set, frozenset)):
-        parts = [_content(part) for part in value]
-        return _UNKNOWN if _UNKNOWN in parts else parts
-    if isinstance(value, (np.generic, np.ndarray, np.random.Generator, random.Random)):
-        return pickle.dumps(value)
+    try:
+        if isinstance(value, dict):
+            value = [part for item in value.items() for part in item]
+        if isinstance(value, (list, tuple, deque, set, frozenset)):
+            parts = [_content(part) for part in value]
+            return _UNKNOWN if _UNKNOWN in parts else parts
+        if isinstance(value, np.ndarray):
+            return _UNKNOWN if value.dtype.hasobject else zlib.crc32(value.tobytes())
+        if isinstance(value, (np.generic, np.random.Generator, random.Random)):
+            return pickle.dumps(value)
+    except Exception as error:  # a list that holds itself, say
+        _log.debug("cannot look into a %s: %s", type(value).__name__, error)
     return _UNKNOWN
 
 
@@ -232,4 +308,4 @@ def _arrays_of(trainer: Trainer) -> tuple[Any, ...]:
     """The arrays that steps change: if one is another object, what was recorded is void."""
     flat = trainer.model.flat
     state = trainer.optimizer.kept(trainer.model)
-    return flat.values, flat.gradients, *state.values()
+    return flat.values, flat.gradients, *state.values(), *trainer.model.buffers().values()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nnfs_xp._typing import Array
 from nnfs_xp.optimizers import Optimizer
@@ -18,6 +18,29 @@ _log = logging.getLogger("nnfs_xp")
 
 _MOST = 8
 """Kinds of steps, by the shapes of their batches, that are kept recorded at a time."""
+
+
+class Kind(NamedTuple):
+    """What is the same for all steps that one recording serves.
+
+    Attributes
+    ----------
+    source : {"epoch", "given"}
+        Whether it is a step of `Trainer.fit`, with what belongs to an epoch, or one by itself.
+    n : int
+        Samples.
+    batch : tuple
+        Shape and data type of each array that is handed over.
+    """
+
+    source: str
+    n: int
+    batch: tuple[tuple[Any, Any], ...]
+
+
+def _form(batch: tuple[Array, ...]) -> tuple[int, tuple[tuple[Any, Any], ...]]:
+    n = batch[0].shape[0] if batch else 0
+    return n, tuple((array.shape, array.dtype) for array in batch)
 
 
 class Recorder:
@@ -43,8 +66,7 @@ class Recorder:
 
     def __init__(self, *, wanted: bool) -> None:
         self._wanted = wanted
-        self._recorded: dict[Any, RecordedStep] = {}
-        self._behind = False
+        self._recorded: dict[Kind, RecordedStep] = {}
         self.refused: str | None = None
         self.recordings = 0
 
@@ -56,19 +78,12 @@ class Recorder:
         return {"_wanted": self._wanted}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _recorded={}, _behind=True, refused=None, recordings=0)
+        Recorder.__init__(self, wanted=state["_wanted"])
 
-    def catch_up(self, trainer: Trainer) -> None:
-        """Tell the layers what launched steps have counted without them."""
-        if self._behind:
-            trainer.reseed()
-            self._behind = False
-
-    def forget(self, trainer: Trainer, kind: str | None = None) -> None:
-        """Give back what was recorded, or that of one kind, ``"epoch"`` or ``"given"``."""
-        self.catch_up(trainer)
-        for key in [key for key in self._recorded if kind in (None, key[0])]:
-            del self._recorded[key]
+    def forget(self, source: str | None = None) -> None:
+        """Give back what was recorded, or that from one source: see `Kind`."""
+        for kind in [kind for kind in self._recorded if source in (None, kind.source)]:
+            del self._recorded[kind]
 
     @property
     def memory(self) -> int:
@@ -79,11 +94,10 @@ class Recorder:
         """Train on a batch; returns the loss, in an array of its own."""
         backend = trainer.backend
         if self.records(trainer) and all(map(backend.owns, batch)):
-            key = "given", tuple((array.shape, array.dtype) for array in batch)
-            found = self._find(trainer, key, batch, _given, uses=())
-            if found is not None and self._run(trainer, key, batch, start=0, index=0):
-                loss: Array = backend.xp.asarray(found.result, copy=True)
-                return loss
+            loss = self._make(trainer, Kind("given", *_form(batch)), batch, _given, tuple)
+            if loss is not None:
+                own: Array = backend.xp.asarray(loss, copy=True)
+                return own
         return trainer.make_step(*batch)[1]
 
     def step_in_epoch(
@@ -111,15 +125,21 @@ class Recorder:
         start, n = index * epoch.batch_size, epoch.size_of(index)
         if self.records(trainer) and totals.started:
             given = () if batch is None else batch
-            key = "epoch", n, tuple((array.shape, array.dtype) for array in given)
-            found = self._recorded.get(key)
-            if found is None or not (unwatched and found.launched):
-                uses = (*epoch.arrays, totals, *totals.arrays)
-                work = partial(_in_epoch, epoch, n)
-                found = self._find(trainer, key, given, work, uses)
-            if found is not None and self._run(trainer, key, given, start=start, index=index):
+            kind = Kind("epoch", n, _form(given)[1])
+            work = partial(_in_epoch, epoch, n)
+            result = self._make(
+                trainer,
+                kind,
+                given,
+                work,
+                lambda: (*epoch.arrays, totals, *totals.arrays),
+                start=start,
+                index=index,
+                unwatched=unwatched,
+            )
+            if result is not None:
                 totals.count += n
-                totals.collect(*found.result)
+                totals.collect(*result)
                 return
         if batch is None:
             batch = epoch.gather(start, n)
@@ -127,35 +147,31 @@ class Recorder:
         totals.add(loss, output, *batch[1:])
         epoch.put_loss(index, loss)
 
-    def _find(
+    def _make(
         self,
         trainer: Trainer,
-        key: Any,
+        kind: Kind,
         batch: tuple[Array, ...],
         work: Callable[..., Any],
-        uses: tuple[Any, ...],
-    ) -> RecordedStep | None:
-        """The recorded, or to be recorded, steps of a kind; None if there can be none."""
-        found = self._recorded.get(key)
-        if found is not None and found.holds(trainer, uses):
-            return found
-        flaw = _flaw(trainer)
-        if flaw is not None:
-            self._refuse(flaw)
-            return None
-        while len(self._recorded) >= _MOST:
-            del self._recorded[next(iter(self._recorded))]
-        found = self._recorded[key] = RecordedStep(trainer, batch, work, uses)
-        return found
-
-    def _run(
-        self, trainer: Trainer, key: Any, batch: tuple[Array, ...], *, start: int, index: int
-    ) -> bool:
-        """Make a step; False where it was to be recorded and cannot be, and must be made anew."""
-        found = self._recorded[key]
+        uses: Callable[[], tuple[Any, ...]],
+        *,
+        start: int = 0,
+        index: int = 0,
+        unwatched: bool = False,
+    ) -> Any:
+        """Make a step of that kind; what the work returned, or None if nothing was done."""
+        found = self._recorded.get(kind)
+        trusted = found is not None and found.launched and unwatched
+        if found is None or not (trusted or found.holds(trainer, uses())):
+            flaw = _flaw(trainer)
+            if flaw is not None:
+                self._refuse(flaw)
+                return None
+            self._recorded.pop(kind, None)
+            while len(self._recorded) >= _MOST:
+                del self._recorded[next(iter(self._recorded))]
+            found = self._recorded[kind] = RecordedStep(trainer, batch, work, uses())
         new = not found.launched
-        if new:
-            self.catch_up(trainer)
         for place, array in zip(found.held, batch, strict=True):
             place[...] = array
         try:
@@ -163,11 +179,10 @@ class Recorder:
         except NotRecordableError as error:
             self._recorded.clear()
             self._refuse(str(error))
-            return False
+            return None
         trainer.count_step()
         self.recordings += new and found.launched
-        self._behind = True
-        return True
+        return found.result
 
     def _refuse(self, reason: str) -> None:
         self.refused = reason

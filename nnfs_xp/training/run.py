@@ -105,7 +105,7 @@ class Run:
                     self._save()
                 raise
             finally:
-                trainer.recorder.forget(trainer, "epoch")  # and with it the data
+                trainer.recorder.forget("epoch")  # and with it the data
         trainer.use_averages(True)
         self._call("on_train_end")
         return trainer.history

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from nnfs_xp._typing import Array, DType
 from nnfs_xp.backend import Backend
 from nnfs_xp.errors import ArgumentError, BackendError, DTypeError
 from nnfs_xp.layers import Dense, Dropout, Embedding, Layer, Sequential
+from nnfs_xp.layers.composite import Composite
 from nnfs_xp.layers.fusion import Stage, fused
 from nnfs_xp.parameters import FlatParameters
 
@@ -47,16 +48,17 @@ def check_precision(precision: str, model: Layer, backend: Backend) -> None:
         )
     if precision == "float16":
         for _, layer in model.walk():
-            own = type(layer).regularization_loss is not Layer.regularization_loss
-            if own and not layer.children and not isinstance(layer, Dense):
+            if type(layer).regularization_loss not in _KNOWN_PENALTIES:
                 raise ArgumentError(
                     f"`precision` 'float16' scales gradients, also those of the penalty that "
                     f"{type(layer).__name__} adds by itself. Take 'bfloat16', which does not."
                 )
     if precision != "tf32":
-        if any(isinstance(layer, Embedding) for layer in list(_leaves(model))[1:]):
+        first = chain_of(model)[0]
+        if any(isinstance(la, Embedding) and la is not first for _, la in model.walk()):
             raise ArgumentError(
-                f"`precision` {precision!r} rounds what goes into an Embedding behind other layers."
+                f"`precision` {precision!r} rounds what goes into an Embedding that is not the "
+                "model's first layer."
             )
         try:
             backend.dtype(precision)
@@ -65,18 +67,29 @@ def check_precision(precision: str, model: Layer, backend: Backend) -> None:
     backend.check_precision(precision)
 
 
+_KNOWN_PENALTIES = (
+    Layer.regularization_loss,
+    Dense.regularization_loss,
+    Composite.regularization_loss,
+)
+
+
 class Step:
     """Makes the training steps of a trainer.
 
     Parameters
     ----------
+    model : Layer
     chain : sequence of Layer
         What the model runs, without a last layer that the loss takes in.
     backend : Backend
     precision : str
     """
 
-    def __init__(self, chain: Sequence[Layer], backend: Backend, precision: str) -> None:
+    def __init__(
+        self, model: Layer, chain: Sequence[Layer], backend: Backend, precision: str
+    ) -> None:
+        self._drawing = _drawing(model)
         self.stages = fused(chain, keep_dinputs=False)
         self._rounds = precision == "tf32"
         self._backend = backend
@@ -101,7 +114,8 @@ class Step:
 
     def reseed(self, trainer: Trainer, step: Any) -> None:
         """Have the layers draw what they draw at that step."""
-        _reseed(trainer.model, trainer.seed, step)
+        for stream, layer in self._drawing:
+            layer.reseed(trainer.seed, stream, step)
 
     def layers(self, trainer: Trainer) -> list[Layer]:
         """All layers that take part."""
@@ -134,22 +148,24 @@ class HalfStep(Step):
     def __init__(
         self, model: Layer, chain: Sequence[Layer], backend: Backend, precision: str
     ) -> None:
-        super().__init__(chain, backend, precision)
+        super().__init__(model, chain, backend, precision)
         self._origin = model, tuple(chain), backend, precision
         self._dtype = backend.dtype(precision)
         self._twin = copy.deepcopy(model)
+        self._narrows_inputs = _is_narrow(chain[0]) or bool(chain[0].children)
         self._narrow = FlatParameters(self._twin, backend, precision)
         self._pairs: list[_Pair] = []
         self._own_gradients: list[tuple[Layer, Layer, str]] = []
         xp, device = backend.xp, backend.device
         for (_, layer), (_, original) in zip(self._twin.walk(), model.walk(), strict=True):
-            self._pairs.append(_Pair(layer, original, dict(vars(original))))
-            if not isinstance(layer, (Dense, Dropout)) and not layer.children:
+            self._pairs.append(_Pair(layer, original))
+            if not _is_narrow(layer) and not layer.children:
                 for method in ("forward", "backward", "backward_parameters"):
                     vars(layer)[method] = _Widened(layer, method, self._dtype, backend)
                 for name, shape in layer._shapes.items():
                     layer._gradients[name] = xp.zeros(shape, dtype=xp.float32, device=device)
                     self._own_gradients.append((layer, original, name))
+        self._drawing += _drawing(self._twin)
         self.stages = fused(chain_of(self._twin)[: len(chain)], keep_dinputs=False)
         self._scales = precision == "float16"
         first = self.first_scale if self._scales else 1.0
@@ -170,8 +186,7 @@ class HalfStep(Step):
         xp, kernels = backend.xp, backend.kernels
         self._follow()
         kernels.narrow_into(xp, flat.values, narrow.values)
-        takes_codes = isinstance(next(iter(_leaves(trainer.model))), Embedding)
-        if not takes_codes and backend.is_floating(x.dtype):
+        if self._narrows_inputs and backend.is_floating(x.dtype):
             x = xp.astype(x, self._dtype)
         output = xp.astype(_forward(self.stages, x), xp.float32)
         loss, dvalues = trainer.fused_loss.calculate_and_backward(output, *targets)
@@ -191,10 +206,9 @@ class HalfStep(Step):
 
     def _follow(self) -> None:
         """Have the twin's layers do what the model's do now, on the arrays that these have now."""
-        for layer, original, seen in self._pairs:
-            for name, value in vars(original).items():
-                if name not in _TWINS_OWN and seen.get(name, seen) is not value:
-                    vars(layer)[name] = seen[name] = value
+        for pair in self._pairs:
+            layer, original = pair.layer, pair.original
+            vars(layer).update(pair.new_settings())
             layer._buffers = original._buffers
             if isinstance(layer, Dense):  # in float32, on gradients without a scale
                 layer.weight_regularizer_l1 = layer.weight_regularizer_l2 = 0.0
@@ -218,10 +232,6 @@ class HalfStep(Step):
         self._good[...] = xp.where(grown, 0.0, good)
         return loss
 
-    def reseed(self, trainer: Trainer, step: Any) -> None:
-        super().reseed(trainer, step)
-        _reseed(self._twin, trainer.seed, step)
-
     def layers(self, trainer: Trainer) -> list[Layer]:
         return [*super().layers(trainer), *(layer for _, layer in self._twin.walk())]
 
@@ -236,12 +246,30 @@ _TWINS_OWN = {
 """Of a layer's attributes, those that its twin has for itself."""
 
 
-class _Pair(NamedTuple):
-    """A layer of the twin, the model's, and what that one's attributes were when last looked at."""
+def _is_narrow(layer: Layer) -> bool:
+    """Whether the layer works in the narrow type."""
+    return isinstance(layer, (Dense, Dropout))
 
-    layer: Layer
-    original: Layer
-    seen: dict[str, Any]
+
+class _Pair:
+    """A layer of the twin, and the model's."""
+
+    def __init__(self, layer: Layer, original: Layer) -> None:
+        self.layer = layer
+        self.original = original
+        self._seen: dict[str, Any] = {}
+        self.new_settings()  # those that the twin was made with
+
+    def new_settings(self) -> dict[str, Any]:
+        """The attributes of the model's layer that are other objects than when last asked for."""
+        seen = self._seen
+        new = {
+            name: value
+            for name, value in vars(self.original).items()
+            if name not in _TWINS_OWN and not (name in seen and seen[name] is value)
+        }
+        seen.update(new)
+        return new
 
 
 class _Widened:
@@ -262,10 +290,6 @@ class _Widened:
         return None if result is None else xp.astype(result, self._narrow)
 
 
-def _leaves(model: Layer) -> Iterator[Layer]:
-    return (layer for _, layer in model.walk() if not layer.children)
-
-
 def _forward(stages: Sequence[Stage], x: Array) -> Array:
     for stage in stages:
         x = stage.forward(x, training=True)
@@ -278,6 +302,7 @@ def _backward(stages: Sequence[Stage], dvalues: Array) -> None:
     stages[0].backward_parameters(dvalues)
 
 
-def _reseed(model: Layer, seed: int, step: Any) -> None:
-    for stream, (_, layer) in enumerate(model.walk()):
-        layer.reseed(seed, stream, step)
+def _drawing(model: Layer) -> list[tuple[int, Layer]]:
+    """The layers that draw random numbers, each with the number of its stream."""
+    layers = enumerate(layer for _, layer in model.walk())
+    return [(n, layer) for n, layer in layers if type(layer).reseed is not Layer.reseed]

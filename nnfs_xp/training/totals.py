@@ -103,7 +103,7 @@ class Totals:
         """Begin anew, with the same arrays."""
         self.count = 0
         for array in self.arrays:
-            array[...] = 0.0
+            array[...] = 0  # of whatever kind
         for metric in self._metrics:
             if metric.collects:
                 self._sums[metric.name].clear()

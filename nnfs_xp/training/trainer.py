@@ -72,8 +72,9 @@ class Trainer:
     precision : {"float32", "tf32", "float16", "bfloat16"}
         What training steps compute in; weights, loss and the optimizer's state are float32 in
         all. ``"tf32"`` lets the products of a CUDA device round their factors to 10 bits behind
-        the point. In the last two all layers work in that type in a step, on a rounded copy of the
-        weights, with the gradients scaled for float16. Evaluation and prediction are in float32.
+        the point. In the last two dense layers, the ReLUs behind them and `Dropout` work in that
+        type in a step, on a rounded copy of the weights, with the gradients scaled for float16.
+        Evaluation and prediction are in float32.
     graph : bool
         Whether a CUDA device may run a step as a graph, recorded after the first of its kind: the
         same results, in one launch. Other devices run it as it is.
@@ -151,7 +152,7 @@ class Trainer:
             if precision in ("float16", "bfloat16"):
                 self._step: Step = HalfStep(model, self.chain, self.backend, precision)
             else:
-                self._step = Step(self.chain, self.backend, precision)
+                self._step = Step(model, self.chain, self.backend, precision)
         self._stages = fused(self.chain)
         self.recorder = Recorder(wanted=graph)
         self.metrics = self._metrics(metrics)
@@ -350,7 +351,7 @@ class Trainer:
 
         Targets are y, and the samples' weights if there are any.
         """
-        self.recorder.catch_up(self)
+        self.reseed()  # others may have had the layers draw
         result = self.compute_step(x, *targets)
         self.count_step()
         return result

@@ -289,6 +289,126 @@ class Counting(nn.Layer):
         return self.dinputs
 
 
+class Averaging(nn.Layer):
+    """Keeps what lasts from step to step in an array that each step replaces."""
+
+    mean = None
+
+    def forward(self, inputs, training=False):
+        xp = BACKEND.xp
+        if training:
+            mean = xp.mean(inputs, axis=0)
+            self.mean = mean if self.mean is None else 0.9 * self.mean + 0.1 * mean
+            self.keep(inputs)
+        return inputs if self.mean is None else inputs - self.mean
+
+    def backward(self, dvalues):
+        self.recall(dvalues)
+        self.dinputs = dvalues
+        return dvalues
+
+
+class Textbook(nn.Layer):
+    """Keeps its inputs by itself, as the book's layers do."""
+
+    def forward(self, inputs, training=False):
+        self.inputs = inputs
+        self.output = inputs * 0.5
+        return self.output
+
+    def backward(self, dvalues):
+        self.dinputs = dvalues * 0.5 + 0 * self.inputs
+        return self.dinputs
+
+
+@pytest.mark.parametrize("callbacks", [0, 1])
+def test_a_layer_of_the_textbooks_is_recorded_once(callbacks):
+    def model():
+        return [nn.Dense(8, 6), Textbook(), nn.ReLU(), nn.Dense(6, 3)]
+
+    others = {"callbacks": [nn.LambdaCallback()] * callbacks, "validation_data": (X, Y)}
+    recorded = trainer(model())
+    assert_same(fit(recorded, **others), fit(trainer(model(), graph=False), **others))
+    assert recorded.recorder.refused is None
+    assert recorded.recorder.recordings == 2
+
+
+def test_a_recording_that_fails_leaves_all_as_it_was():
+    def model():
+        return [nn.Dense(8, 6), Averaging(), Peeking(), nn.Dense(6, 3)]
+
+    recorded = trainer(model())
+    assert_same(fit(recorded), fit(trainer(model(), graph=False)))
+    assert recorded.recorder.refused
+
+
+def test_a_layer_with_buffers_alone_that_is_moved():
+    class Centred(nn.Layer):
+        mean = nn.Buffer()
+
+        def __init__(self):
+            super().__init__()
+            self.create_buffers(mean=np.zeros((1, 6), "float32"))
+
+        def forward(self, inputs, training=False):
+            if training:
+                self.mean += 0.1 * (BACKEND.xp.mean(inputs, axis=0, keepdims=True) - self.mean)
+                self.keep(inputs)
+            return inputs - self.mean
+
+        def backward(self, dvalues):
+            self.recall(dvalues)
+            self.dinputs = dvalues
+            return dvalues
+
+    results = []
+    for graph in (True, False):
+        trained = trainer([nn.Dense(8, 6), Centred(), nn.Dense(6, 3)], graph=graph)
+        x, y = BACKEND.asarray(X[:32]), BACKEND.asarray(Y[:32])
+        for step in range(12):
+            if step == 6:
+                trained.model.layers[1].to("numpy").to("cupy")
+            trained.train_step(x, y)
+        results.append(({}, state(trained)))
+    assert_same(*results)
+
+
+def test_a_setting_within_a_dictionary():
+    class Scaled(Textbook):
+        def __init__(self):
+            super().__init__()
+            self.settings = {"factor": 0.5}
+
+        def forward(self, inputs, training=False):
+            self.inputs = inputs
+            return inputs * self.settings["factor"]
+
+    results = []
+    for graph in (True, False):
+        trained = trainer([nn.Dense(8, 6), Scaled(), nn.Dense(6, 3)], graph=graph)
+        x, y = BACKEND.asarray(X[:32]), BACKEND.asarray(Y[:32])
+        for step in range(12):
+            trained.model.layers[1].settings["factor"] = 0.5 if step < 6 else 3.0
+            trained.train_step(x, y)
+        results.append(({}, state(trained)))
+    assert_same(*results)
+
+
+def test_two_trainers_that_take_turns_draw_each_its_own_numbers():
+    results = []
+    for graph in (True, False):
+        model = nn.Sequential(nn.Dense(8, 16), nn.Dropout(0.5), nn.Dense(16, 3), seed=0)
+        loss = nn.SoftmaxCategoricalCrossentropy()
+        pair = [
+            nn.Trainer(model, loss, nn.SGD(0.1), backend="cupy", seed=seed, graph=graph)
+            for seed in (1, 2)
+        ]
+        x, y = BACKEND.asarray(X[:32]), BACKEND.asarray(Y[:32])
+        losses = [float(each.train_step(x, y)) for _ in range(6) for each in pair]
+        results.append(({"loss": losses}, {"weights": to_numpy(model.flat.values)}))
+    assert_same(*results)
+
+
 class Listing(Counting):
     """The same, with the count in a list."""
 
@@ -347,6 +467,7 @@ class Drawing(nn.Layer):
         (Counting, "Counting.calls changes"),
         (Listing, "Listing.calls changes"),
         (Rolling, "Rolling.generator changes"),
+        (Averaging, "Averaging.mean is another object after each step"),
     ],
 )
 def test_what_cannot_be_recorded_is_made_as_it_is(layer, reason, caplog):
@@ -429,7 +550,7 @@ def test_few_kinds_of_batches_are_kept():
             trained.train_step(BACKEND.asarray(X[:n]), BACKEND.asarray(Y[:n]))
     assert len(trained.recorder._recorded) == 8
     assert trained.recorder.memory > 0
-    trained.recorder.forget(trained)
+    trained.recorder.forget()
     assert trained.recorder.memory == 0
 
 

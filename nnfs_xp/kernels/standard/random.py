@@ -10,7 +10,7 @@ from nnfs_xp.kernels.standard.counts import DeviceCount, DeviceKeys
 if TYPE_CHECKING:
     from nnfs_xp._typing import Array, Device, Namespace
 
-Keys: TypeAlias = "tuple[int, int] | DeviceKeys"
+Keys: TypeAlias = tuple[int, int] | DeviceKeys
 
 BITS = 24
 """How many random bits `random_bits` gives an element: as many as a float32 holds exactly."""
