@@ -23,6 +23,7 @@ Y = np.random.default_rng(1).integers(0, 3, 20_000)
 @pytest.fixture
 def little_memory():
     """As much as a model and its data need, and 96 MiB."""
+    gc.collect()
     BACKEND.release_memory()
     pool = cupy.get_default_memory_pool()
     before = pool.get_limit()
@@ -39,6 +40,7 @@ def trainer(**settings):
 
 
 def test_what_is_reported():
+    gc.collect()
     before = BACKEND.memory()
     trained = trainer()
     trained.fit(X[:500], Y[:500], epochs=3, batch_size=100, progress=False)
@@ -103,6 +105,7 @@ def test_other_errors_of_memory_are_the_callers():
 
 
 def test_a_training_that_is_over_keeps_no_data():
+    gc.collect()
     BACKEND.release_memory()
     before = BACKEND.memory().used
     trained = trainer()
