@@ -255,7 +255,8 @@ class Epoch:
         xp, kernels = self._backend.xp, self._backend.kernels
         if self._in_order and not self._backend.can_record:
             return tuple(array[start : start + n, ...] for array in self._data)
-        return tuple(kernels.gather_rows(xp, array, self._order, start, n) for array in self._data)
+        order, gather_rows = self._order, kernels.gather_rows
+        return tuple([gather_rows(xp, array, order, start, n) for array in self._data])
 
     def put_loss(self, index: Any, loss: Array) -> None:
         """Note the loss of the step of that index."""

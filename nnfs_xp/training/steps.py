@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from nnfs_xp._typing import Array, DType
@@ -96,14 +95,19 @@ class Step:
 
     def compute(self, trainer: Trainer, x: Array, *targets: Array) -> tuple[Array, Array]:
         """All of a step but the counting; the model's output and the loss, from before it."""
-        with self._rounding():
-            output = _forward(self.stages, x)
-            loss, dvalues = trainer.fused_loss.calculate_and_backward(output, *targets)
-            _backward(self.stages, dvalues)
+        if self._rounds:
+            with self._backend.rounding_to_tf32():
+                output, loss = self._gradients(trainer, x, targets)
+        else:
+            output, loss = self._gradients(trainer, x, targets)
         return output, self._update(trainer, loss)
 
-    def _rounding(self) -> AbstractContextManager[Any]:
-        return self._backend.rounding_to_tf32() if self._rounds else nullcontext()
+    def _gradients(self, trainer: Trainer, x: Array, targets: Any) -> tuple[Array, Array]:
+        """Forward and backward; the model's output and the loss."""
+        output = _forward(self.stages, x)
+        loss, dvalues = trainer.fused_loss.calculate_and_backward(output, *targets)
+        _backward(self.stages, dvalues)
+        return output, loss
 
     @staticmethod
     def _update(trainer: Trainer, loss: Array) -> Array:

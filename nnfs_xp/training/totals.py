@@ -38,6 +38,7 @@ class Totals:
     def __init__(self, metrics: Sequence[Metric], backend: Backend) -> None:
         _check_names(metrics)
         self._metrics = metrics
+        self._collects = any(metric.collects for metric in metrics)
         self._backend = backend
         self.count = 0
         self._loss: Array | None = None
@@ -68,7 +69,8 @@ class Totals:
         """
         self.count += output.shape[0]
         self.accumulate(loss, output, y, sample_weight)
-        self.collect(output, y, sample_weight)
+        if self._collects:
+            self.collect(output, y, sample_weight)
 
     def accumulate(
         self, loss: Array, output: Array, y: Array, sample_weight: Array | None = None

@@ -16,7 +16,7 @@ def gather_rows(xp: Namespace, array: Array, order: Array, start: int, n: int) -
 
 def put(xp: Namespace, values: Array, index: int, value: Array) -> None:
     """values[index] = value, a 0-d array. Index may be a `DeviceCount`."""
-    values[index, ...] = xp.astype(value, values.dtype, copy=False)
+    values[index, ...] = value if value.dtype == values.dtype else xp.astype(value, values.dtype)
 
 
 def widen(xp: Namespace, narrow: Array, wide: Array, factor: Array) -> None:
