@@ -89,6 +89,8 @@ class Trainer:
         Of the last `fit`, also where that was interrupted.
     figure_names : list of str
         The keys that the history of the present `fit` has.
+    recorder : Recorder
+        Makes the steps; ``recorder.refused`` is None, or why none is recorded as a graph.
 
     Raises
     ------
