@@ -45,15 +45,17 @@ class CupyBackend(Backend):
         return found
 
     def asarray(self, a: Any, dtype: str | DType | None = None) -> Array:
+        # Most functions of the standard, and NumPy, know no bfloat16: it goes through float32.
+        narrow = self.owns(a) and _is_bfloat16(a.dtype)
         with self.active():
-            if not (_is_bfloat16(dtype) or (self.owns(a) and _is_bfloat16(a.dtype))):
-                return super().asarray(a, dtype)
-            # Most functions of the standard, and NumPy, know no bfloat16: it goes through float32.
-            wide: Any = a.astype(np.float32) if _is_bfloat16(getattr(a, "dtype", None)) else a
-            if dtype is not None and not _is_bfloat16(dtype):
-                return super().asarray(wide, dtype)
-            narrow: Any = super().asarray(wide, "float32")
-            return narrow.astype(self.dtype("bfloat16"))  # type: ignore[no-any-return] # an array
+            if narrow and (dtype is None or _is_bfloat16(dtype)):
+                array: Array = a
+            elif _is_bfloat16(dtype):
+                wide: Any = super().asarray(a, "float32")
+                array = wide.astype(self.dtype("bfloat16"))
+            else:
+                array = super().asarray(a.astype(np.float32) if narrow else a, dtype)
+        return array
 
     def is_floating(self, dtype: DType) -> bool:
         return _is_bfloat16(dtype) or super().is_floating(dtype)

@@ -69,8 +69,7 @@ def bytes_per_sample(trainer: Trainer) -> float:
     shape = model.input_shape
     if shape is None:
         return 1.0
-    itemsize = {"float64": 8, "float16": 2, "bfloat16": 2}
-    size = itemsize.get(model.dtype or "", itemsize.get(trainer.precision, 4))
+    size = 8 if model.dtype == "float64" else 4
     return float(size * (prod(shape) + _COPIES * _outputs(model, shape)))
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import cupy
 import numpy as np
 
+from nnfs_xp.kernels import standard
 from nnfs_xp.kernels.standard.counts import DeviceCount
 
 Array: TypeAlias = Any
@@ -85,6 +86,27 @@ def alike(*arrays: Array) -> bool:
 def same_shape(*arrays: Array) -> bool:
     """Whether there are kernels for these, and they have one shape."""
     return alike(*arrays) and all(array.shape == arrays[0].shape for array in arrays)
+
+
+def or_standard(n_arrays: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Hand arrays that are not of one shape, or that there is no kernel for, to the twin.
+
+    Parameters
+    ----------
+    n_arrays : int
+        How many of the arguments behind xp are the arrays.
+    """
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        twin = getattr(standard, function.__name__)
+
+        @functools.wraps(function)
+        def call(xp: Any, *arguments: Any) -> None:
+            (function if same_shape(*arguments[:n_arrays]) else twin)(xp, *arguments)
+
+        return call
+
+    return decorate
 
 
 def number(value: Any, dtype: Any) -> tuple[Any, Any]:
