@@ -70,6 +70,18 @@ def tests_torch(session: nox.Session) -> None:
     run_tests(session, "numpy,torch", *group("oracle"), *EXTRAS["tensorboard"])
 
 
+@nox.session(name="tests-ecosystem")
+def tests_ecosystem(session: nox.Session) -> None:
+    """Test with scikit-learn, ONNX, PyTorch, Keras, JAX, tables and notebooks."""
+    extras = "plot,data,testing,numba,sklearn,onnx,keras,tables"
+    session.install("-e", f".[{extras}]", *group("test"), *group("oracle"), *group("ecosystem"))
+    paths = ("tests/ecosystem", "docs/ecosystem", "nnfs_xp/sklearn", "nnfs_xp/tables")
+    environment = {"KERAS_BACKEND": "torch", "SCIPY_ARRAY_API": "1"}
+    session.run(
+        "pytest", "--nnfs-backends", "numpy", *(session.posargs or paths), env=environment
+    )
+
+
 @nox.session(name="tests-cupy")
 def tests_cupy(session: nox.Session) -> None:
     """Test on CuPy. Asked for by name it fails without a GPU; else it says that it did not run."""

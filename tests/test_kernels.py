@@ -91,6 +91,8 @@ UPDATES = {
     "amsgrad": lambda size: (*state(size, 3), 5, 0.1, 0.9, 0.999, 1e-7),
     "lion": lambda size: (*state(size), 0.1, 0.9, 0.99),
     "shrink": lambda size: (normal(size), 0.1, 0.01),
+    "add_l2": lambda size: (normal(size), normal(size, seed=1), 0.1),
+    "sum_squares": lambda size: (normal(size),),
     "average": lambda size: (normal(size), normal(size, seed=1), 0.9),
 }
 
@@ -421,6 +423,7 @@ WRONG = {
     "adam": lambda: (*state(40), normal(30), 1, 0.1, 0.9, 0.999, 1e-7),
     "amsgrad": lambda: (*state(40, 2), normal(30), 1, 0.1, 0.9, 0.999, 1e-7),
     "lion": lambda: (*state(40, 0), normal(30), 0.1, 0.9, 0.99),
+    "add_l2": lambda: (normal(40), normal(30), 0.1),
     "average": lambda: (normal(40), normal(30), 0.9),
 }
 

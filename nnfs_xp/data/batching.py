@@ -9,13 +9,21 @@ import numpy as np
 
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, to_numpy
+from nnfs_xp.data.sparse import SparseRows, is_sparse
 
 _SHARE = 0.5
 """The share of the free device memory that a data set may take."""
 
 
 def place(a: Any, backend: Backend, dtype: str | None = None) -> Any:
-    """The array on the device if it fits there, else as a NumPy array; cast either way."""
+    """The array on the device if it fits there, else as a NumPy array; cast either way.
+
+    A sparse matrix becomes `SparseRows`.
+    """
+    if isinstance(a, SparseRows):
+        return a
+    if is_sparse(a):
+        return SparseRows(a, dtype)
     memory = backend.memory()
     if memory is None or backend.owns(a):
         return backend.asarray(a, dtype)
@@ -36,7 +44,7 @@ def batches(
 
     Parameters
     ----------
-    arrays : tuple of array, each of n samples
+    arrays : tuple of array or SparseRows, each of n samples
         From `place`.
     backend : Backend
     batch_size : int

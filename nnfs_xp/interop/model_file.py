@@ -75,7 +75,7 @@ def load(
         The file is missing, damaged, or none of ours.
     """
     target = get_backend(backend)
-    known = {name: getattr(_layers, name) for name in _layers.__all__ if name not in _BASES}
+    known = _own_layers()
     for layer in custom_layers if isinstance(custom_layers, Iterable) else (custom_layers,):
         if not (isinstance(layer, type) and issubclass(layer, Layer)):
             raise ArgumentError(f"`custom_layers` must be classes of layers; got {layer!r}.")
@@ -128,6 +128,16 @@ def describe(model: Layer) -> dict[str, Any]:
     if model.children and not description["config"]:
         description["layers"] = [describe(layer) for layer in model.children]
     return description
+
+
+def _own_layers() -> dict[str, type[Layer]]:
+    """The layers of this package by name."""
+    return {name: getattr(_layers, name) for name in _layers.__all__ if name not in _BASES}
+
+
+def build(description: Any) -> Layer:
+    """The model that `describe` described, of layers of this package, with parameters of 0."""
+    return _Builder(_own_layers()).build(description)
 
 
 class _Builder:

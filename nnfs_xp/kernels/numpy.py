@@ -13,9 +13,9 @@ import numpy as np
 
 from nnfs_xp.kernels import standard
 from nnfs_xp.kernels.standard import (
+    add_l2,
     batch_norm,
     batch_norm_backward,
-    dense_backward,
     gather_rows,
     layer_norm,
     layer_norm_backward,
@@ -30,6 +30,7 @@ from nnfs_xp.kernels.standard.random import BITS, Keys
 __all__ = [
     "adagrad",
     "adam",
+    "add_l2",
     "amsgrad",
     "average",
     "batch_norm",
@@ -61,6 +62,7 @@ __all__ = [
     "sgd",
     "shrink",
     "softmax_cross_entropy",
+    "sum_squares",
     "widen",
 ]
 
@@ -96,7 +98,7 @@ def flat_zeros(xp: Any, size: int, dtype: Any, device: Any, place: int) -> Array
 
 
 def dense(xp: Any, inputs: Array, weights: Array, biases: Array) -> Array:
-    output = inputs @ weights
+    output = product(inputs, weights)
     output += biases
     return output
 
@@ -104,14 +106,18 @@ def dense(xp: Any, inputs: Array, weights: Array, biases: Array) -> Array:
 def dense_relu(
     xp: Any, inputs: Array, weights: Array, biases: Array, training: bool
 ) -> tuple[Array, Array]:
-    output = bias_relu(xp, inputs @ weights, biases)
+    output = bias_relu(xp, product(inputs, weights), biases)
     return output, output
 
 
 def dense_backward_relu(
     xp: Any, dvalues: Array, weights: Array, active: Array, dbiases: Array
 ) -> Array:
-    return relu_backward_biases(xp, dvalues @ weights.T, active, dbiases)
+    return relu_backward_biases(xp, product(dvalues, weights.T), active, dbiases)
+
+
+def dense_backward(xp: Any, dvalues: Array, weights: Array) -> Array:
+    return product(dvalues, weights.T)
 
 
 def dense_gradients(
@@ -122,8 +128,17 @@ def dense_gradients(
 
 
 def matmul_into(xp: Any, a: Array, b: Array, out: Array) -> None:
+    _product_of(a, b)(a, b, out=out)
+
+
+def product(a: Array, b: Array) -> Array:
+    """The matrices' product a @ b."""
+    return _product_of(a, b)(a, b)
+
+
+def _product_of(a: Array, b: Array) -> Any:
     # NumPy hands no product of a column and a row to the BLAS, and its own loop is slow.
-    (np.multiply if a.shape[1] == 1 else np.matmul)(a, b, out=out)
+    return np.multiply if a.shape[1] == 1 == b.shape[0] else np.matmul
 
 
 def bias_relu(xp: Any, products: Array, biases: Array) -> Array:
@@ -319,6 +334,10 @@ def lion(
 ) -> None:
     for w, dw, p, _ in _blocks(values, g, m):
         standard.lion(xp, w, dw, p, rate, beta_1, beta_2)
+
+
+def sum_squares(xp: Any, values: Array) -> Array:
+    return np.vdot(values, values)
 
 
 def average(xp: Any, averages: Array, values: Array, decay: float) -> None:

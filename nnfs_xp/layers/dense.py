@@ -137,13 +137,15 @@ class Dense(Layer):
             if l1:
                 gradient += l1 * standard.sign(self.xp, values)
             if l2:
-                gradient += 2 * l2 * values
+                self.kernels_for(values).add_l2(self.xp, gradient, values, l2)
 
     def regularization_loss(self) -> Array | None:
-        terms = [
-            l1 * self.xp.sum(self.xp.abs(values)) + l2 * self.xp.sum(values * values)
-            for values, _, l1, l2 in self._penalties()
-        ]
+        terms: list[Array] = []
+        for values, _, l1, l2 in self._penalties():
+            if l1:
+                terms.append(l1 * self.xp.sum(self.xp.abs(values)))
+            if l2:
+                terms.append(l2 * self.kernels_for(values).sum_squares(self.xp, values))
         return sum(terms[1:], start=terms[0]) if terms else None
 
     def constrain(self) -> None:

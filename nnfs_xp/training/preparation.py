@@ -8,13 +8,18 @@ from typing import Any
 import numpy as np
 
 from nnfs_xp.backend import Backend
-from nnfs_xp.data.batching import place
+from nnfs_xp.data.batching import batches, place
+from nnfs_xp.data.sparse import SparseRows
 from nnfs_xp.errors import DataError, LabelError, ShapeError
 from nnfs_xp.layers import Layer
 
+_NOT_FINITE = "`X` holds NaN or infinity. Remove or fill those samples."
+_PIECE = 1024
+"""Sparse samples that are looked at together."""
+
 
 def prepare_inputs(X: Any, model: Layer, backend: Backend) -> Any:
-    """The inputs on the device, or as a NumPy array if they do not fit there.
+    """The inputs on the device, or as a NumPy array if they do not fit there, or `SparseRows`.
 
     Raises
     ------
@@ -23,10 +28,16 @@ def prepare_inputs(X: Any, model: Layer, backend: Backend) -> Any:
     """
     X = place(X, backend, model.dtype or "float32")
     check_shape(tuple(X.shape), model)
+    if isinstance(X, SparseRows):
+        if not np.all(np.isfinite(X.stored)):
+            raise DataError(_NOT_FINITE)
+        for (x,) in batches((X,), backend, _PIECE):
+            model.check_values(x)
+        return X
     xp = backend.xp if backend.owns(X) else np
     # NaN and infinity reach the extremes; a mask of all values would take a quarter of their room.
     if not (isfinite(float(xp.min(X))) and isfinite(float(xp.max(X)))):
-        raise DataError("`X` holds NaN or infinity. Remove or fill those samples.")
+        raise DataError(_NOT_FINITE)
     model.check_values(X)
     return X
 

@@ -14,6 +14,7 @@ from nnfs_xp import _checks
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, Memory, get_backend, host_generator, is_array, to_numpy
 from nnfs_xp.data.batching import batches
+from nnfs_xp.data.sparse import SparseRows, is_sparse
 from nnfs_xp.errors import ArgumentError
 from nnfs_xp.layers import Layer
 from nnfs_xp.layers.fusion import fused
@@ -197,8 +198,9 @@ class Trainer:
 
         Parameters
         ----------
-        X : array of any backend, shape (n, ...)
-            Cast to the model's data type, and moved to its device at once if it fits there.
+        X : array of any backend, shape (n, ...), or SciPy sparse matrix
+            Cast to the model's data type, and moved to its device at once if it fits there. A
+            sparse matrix becomes dense a batch at a time.
         y : array of any backend
             Targets as the loss takes them: class indices (n,) or one-hot rows (n, k) for the
             categorical ones; (n, outputs), or (n,) for one output, for the others.
@@ -312,7 +314,7 @@ class Trainer:
 
         Parameters
         ----------
-        X : array of any backend, shape (n, ...)
+        X : array of any backend, shape (n, ...), or SciPy sparse matrix
             Taken in pieces, so that it may be larger than the device's memory, or, as a
             `numpy.memmap`, than the machine's.
         batch_size : int
@@ -413,7 +415,10 @@ class Trainer:
 
     def _outputs(self, X: Any, batch_size: int, interpret: Any) -> np.ndarray[Any, Any]:
         batch_size = _checks.check_count("batch_size", batch_size)
-        X = X if is_array(X) else to_numpy(X)
+        if is_sparse(X):
+            X = SparseRows(X)
+        elif not is_array(X):
+            X = to_numpy(X)
         check_shape(tuple(X.shape), self.model)
         parts = []
         with self.backend.active(), memory_explained(self, batch_size):

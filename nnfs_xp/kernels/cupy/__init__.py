@@ -38,11 +38,12 @@ from nnfs_xp.kernels.cupy.updates import (
     sgd,
     shrink,
 )
-from nnfs_xp.kernels.standard import prepare
+from nnfs_xp.kernels.standard import add_l2, prepare, sum_squares
 
 __all__ = [
     "adagrad",
     "adam",
+    "add_l2",
     "amsgrad",
     "average",
     "batch_norm",
@@ -72,6 +73,7 @@ __all__ = [
     "sgd",
     "shrink",
     "softmax_cross_entropy",
+    "sum_squares",
     "widen",
 ]
 

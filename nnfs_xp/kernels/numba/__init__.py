@@ -25,6 +25,7 @@ from nnfs_xp.kernels.numba.random import dropout, dropout_backward, random_bits
 from nnfs_xp.kernels.numba.updates import (
     adagrad,
     adam,
+    add_l2,
     amsgrad,
     average,
     lion,
@@ -42,12 +43,14 @@ from nnfs_xp.kernels.numpy import (
     narrow_into,
     put,
     shrink,
+    sum_squares,
     widen,
 )
 
 __all__ = [
     "adagrad",
     "adam",
+    "add_l2",
     "amsgrad",
     "average",
     "batch_norm",
@@ -77,6 +80,7 @@ __all__ = [
     "sgd",
     "shrink",
     "softmax_cross_entropy",
+    "sum_squares",
     "widen",
 ]
 

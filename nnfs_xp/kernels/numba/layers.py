@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nnfs_xp.kernels.numba.compilation import check_shapes, compiled, or_numpy
-from nnfs_xp.kernels.numpy import Array
+from nnfs_xp.kernels.numpy import Array, product
 
 
 @compiled("F2", "F2")
@@ -71,11 +71,11 @@ def relu_backward_biases(xp: Any, dvalues: Array, output: Array, dbiases: Array)
 def dense_relu(
     xp: Any, inputs: Array, weights: Array, biases: Array, training: bool
 ) -> tuple[Array, Array]:
-    output = bias_relu(xp, inputs @ weights, biases)
+    output = bias_relu(xp, product(inputs, weights), biases)
     return output, output
 
 
 def dense_backward_relu(
     xp: Any, dvalues: Array, weights: Array, active: Array, dbiases: Array
 ) -> Array:
-    return relu_backward_biases(xp, dvalues @ weights.T, active, dbiases)
+    return relu_backward_biases(xp, product(dvalues, weights.T), active, dbiases)

@@ -187,3 +187,17 @@ def _average(averages: Array, values: Array, past: float, present: float) -> Non
 def average(xp: Any, averages: Array, values: Array, decay: float) -> None:
     check_shapes(averages, values)
     _average(averages, values, decay, 1 - decay)
+
+
+@compiled("F1", "F1", "F")
+def _add_scaled(total: Array, values: Array, factor: float) -> None:
+    for i in range(total.size):
+        total[i] += factor * values[i]
+
+
+@or_numpy
+def add_l2(xp: Any, gradient: Array, values: Array, strength: float) -> None:
+    check_shapes(gradient, values)
+    if not gradient.flags.c_contiguous:
+        raise TypeError("flat, it would be a copy")
+    _add_scaled(gradient.reshape(-1), values.reshape(-1), 2 * strength)

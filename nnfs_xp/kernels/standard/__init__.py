@@ -38,6 +38,7 @@ from nnfs_xp.kernels.standard.steps import gather_rows, narrow_into, put, widen
 from nnfs_xp.kernels.standard.updates import (
     adagrad,
     adam,
+    add_l2,
     amsgrad,
     average,
     flat_zeros,
@@ -46,6 +47,7 @@ from nnfs_xp.kernels.standard.updates import (
     rmsprop,
     sgd,
     shrink,
+    sum_squares,
 )
 
 __all__ = [
@@ -53,6 +55,7 @@ __all__ = [
     "DeviceCount",
     "adagrad",
     "adam",
+    "add_l2",
     "amsgrad",
     "average",
     "batch_norm",
@@ -88,6 +91,7 @@ __all__ = [
     "softmax",
     "softmax_cross_entropy",
     "stream_keys",
+    "sum_squares",
     "widen",
 ]
 

@@ -128,6 +128,18 @@ def shrink(xp: Namespace, values: Array, rate: float, decay: float) -> None:
     values *= 1 - rate * decay
 
 
+def add_l2(xp: Namespace, gradient: Array, values: Array, strength: float) -> None:
+    """Gradient += 2 * strength * values: that of strength * sum(values**2)."""
+    del xp
+    gradient += 2 * strength * values
+
+
+def sum_squares(xp: Namespace, values: Array) -> Array:
+    """sum(values**2), a 0-d array."""
+    total: Array = xp.sum(values * values)
+    return total
+
+
 def average(xp: Namespace, averages: Array, values: Array, decay: float) -> None:
     """Averages = decay * averages + (1 - decay) * values."""
     del xp

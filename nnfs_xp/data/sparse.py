@@ -1,0 +1,41 @@
+"""Sparse samples, made dense a batch at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+class SparseRows:
+    """A SciPy sparse matrix that gives its rows as dense arrays, those that are asked for.
+
+    Parameters
+    ----------
+    matrix : SciPy sparse matrix or array, shape (n, features)
+    dtype : str, optional
+        Of the dense arrays; by default that of the matrix.
+    """
+
+    def __init__(self, matrix: Any, dtype: str | None = None) -> None:
+        self._rows = matrix.tocsr()
+        self.dtype = np.dtype(dtype or matrix.dtype)
+        self.shape: tuple[int, ...] = tuple(matrix.shape)
+        self.ndim = len(self.shape)
+
+    def __getitem__(self, rows: Any) -> np.ndarray[Any, Any]:
+        if isinstance(rows, tuple):  # as in X[:10, ...]
+            rows = rows[0]
+        dense: np.ndarray[Any, Any] = self._rows[rows].toarray()
+        return dense.astype(self.dtype, copy=False)
+
+    @property
+    def stored(self) -> np.ndarray[Any, Any]:
+        """The values that are not left out as 0."""
+        values: np.ndarray[Any, Any] = self._rows.data
+        return values
+
+
+def is_sparse(a: object) -> bool:
+    """Whether it is a sparse matrix of SciPy, which need not be installed."""
+    return type(a).__module__.startswith("scipy.sparse")

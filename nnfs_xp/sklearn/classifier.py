@@ -1,0 +1,415 @@
+"""The classifier."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
+from sklearn.utils.validation import column_or_1d
+
+from nnfs_xp._typing import Array
+from nnfs_xp.backend import backend_of, is_array, to_numpy
+from nnfs_xp.data.sparse import is_sparse
+from nnfs_xp.errors import ArgumentError, LabelError
+from nnfs_xp.layers import Layer, Sigmoid, Softmax
+from nnfs_xp.losses import CategoricalCrossentropy, Loss, SoftmaxCategoricalCrossentropy
+from nnfs_xp.losses.targets import BinaryLoss
+from nnfs_xp.optimizers import Optimizer
+from nnfs_xp.schedules import Schedule
+from nnfs_xp.sklearn.base import BaseMLP
+from nnfs_xp.sklearn.losses import BinaryLogLoss, SigmoidBinaryLogLoss
+from nnfs_xp.sklearn.network import last_layer
+
+
+class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc] # scikit-learn has no types
+    """A multi-layer perceptron that classifies, in place of scikit-learn's.
+
+    The parameters up to `max_fun` are those of scikit-learn's `MLPClassifier`, with the same
+    defaults and meanings; so are the attributes. The rest is what that one lacks.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or sequence of int
+        The width of each hidden layer.
+    activation : {"identity", "logistic", "tanh", "relu"}, Layer, or a list of these
+        Behind the hidden layers: one for all, or one for each. A layer such as ``nn.GELU()`` is
+        copied.
+    solver : {"adam", "sgd", "lbfgs"}
+        ``"lbfgs"`` is SciPy's, over all samples at once.
+    alpha : float
+        Strength of the L2 penalty: alpha / 2 * sum(weights**2) / samples of a batch.
+    batch_size : int or "auto"
+        ``"auto"`` is 200, or all samples where there are fewer.
+    learning_rate : {"constant", "invscaling", "adaptive"}
+        How the rate goes on, with ``solver="sgd"``: as it is; divided by the number of samples
+        seen so far to the power of `power_t`, after each epoch; or divided by 5 instead of
+        stopping.
+    learning_rate_init : float
+    power_t : float
+    max_iter : int
+        The most epochs; of ``"lbfgs"``, iterations.
+    shuffle : bool
+        Whether each epoch takes the samples in another order.
+    random_state : int, RandomState or None
+        Of the first weights, the validation set, the orders and dropout.
+    tol : float
+        What the training loss, or the validation score, has to get better by to count; of
+        ``"lbfgs"``, the largest element of the gradient at the end.
+    verbose : bool
+        Whether to print each epoch's loss.
+    warm_start : bool
+        Whether `fit` goes on from the present weights.
+    momentum : float
+        Of ``"sgd"``, in [0, 1).
+    nesterovs_momentum : bool
+    early_stopping : bool
+        Whether the score on validation samples ends the training, and chooses the weights.
+    validation_fraction : float
+        The share of the samples that is held out for it, if `fit` is given none.
+    beta_1, beta_2, epsilon : float
+        Of ``"adam"``.
+    n_iter_no_change : int
+        Epochs in a row without getting better, of which one more ends the training.
+    max_fun : int
+        The most passes of ``"lbfgs"``.
+    loss : "log_loss" or Loss
+        Such as ``nn.FocalLoss()`` or ``nn.CategoricalCrossentropy(label_smoothing=0.1)``.
+    dropout : float or sequence of float
+        The share of each hidden layer's neurons that a step silences, one for all layers, or one
+        for each.
+    batch_norm : bool
+        Whether to normalize over the batch in front of the activations.
+    class_weight : mapping, "balanced" or None
+        As of scikit-learn's classifiers: multiplied with the weights of samples.
+    optimizer : Optimizer, optional
+        In place of `solver` and the parameters of that: ``nn.AdamW(1e-3, weight_decay=0.01)``.
+    schedule : Schedule, optional
+        The learning rate of `solver`: ``nn.CosineDecay(1e-3, steps=10_000)``.
+    callbacks : sequence of Callback
+    backend : str or Backend, optional
+        Where to train: ``"cupy"``, ``"auto"``. By default on NumPy; with scikit-learn's array API
+        dispatch, where the samples are.
+    network : Sequential or callable, optional
+        In place of `hidden_layer_sizes`, `activation`, `alpha`, `dropout` and `batch_norm`. A
+        copy of a network starts with the weights that it has. A function of n_features and
+        n_outputs gives a new one, whose parameters are drawn anew with `random_state`. It may
+        end in softmax or sigmoid, or in logits.
+
+    Attributes
+    ----------
+    classes_ : ndarray, shape (classes,)
+        With several labels a sample, the columns' numbers.
+    network_ : Sequential
+        Ends in a softmax for several classes; in a sigmoid of one output, the probability of the
+        second class, for two, and of an output a label for several labels a sample.
+    coefs_, intercepts_ : list of ndarray
+        Weights of shape (n_inputs, n_neurons), and biases, of the dense layers.
+    history_ : History
+        Loss, learning rate and validation loss of the last training's epochs.
+    loss_curve_, validation_scores_ : list of float
+        The loss, penalty included, and the accuracy on the validation samples after each epoch.
+    loss_, best_loss_, best_validation_score_ : float
+    n_iter_, t_, n_layers_, n_outputs_, n_features_in_ : int
+        Epochs of the last call; samples seen; layers, counting the input; outputs; features.
+    feature_names_in_ : ndarray
+        Where the samples had column names.
+    out_activation_ : str
+
+    Raises
+    ------
+    ArgumentError
+        A parameter is out of range. Like all errors on bad input it is a ValueError.
+
+    See Also
+    --------
+    MLPRegressor : The same for values.
+
+    Notes
+    -----
+    A gradient is that of the mean loss over a batch, as everywhere in this package; weights of
+    samples are scaled to a mean of 1 over the whole training set. A batch size by which a sample
+    would be left over that `batch_norm` cannot take is made smaller.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from nnfs_xp.sklearn import MLPClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> classifier = MLPClassifier((32, 16), dropout=0.1, solver="lbfgs", random_state=0)
+    >>> classifier.set_params(solver="adam", learning_rate_init=0.01).fit(X, y).score(X, y) > 0.9
+    True
+    """
+
+    classes_: np.ndarray[Any, Any]
+    class_weight: Any
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: Any = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: Any = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: Any = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: Any = 10,
+        max_fun: int = 15000,
+        loss: str | Loss = "log_loss",
+        dropout: Any = 0.0,
+        batch_norm: bool = False,
+        class_weight: Any = None,
+        optimizer: Optimizer | None = None,
+        schedule: Schedule | None = None,
+        callbacks: Any = (),
+        backend: Any = None,
+        network: Any = None,
+    ) -> None:
+        self._keep(locals())
+
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None
+    ) -> Self:
+        """Train on the samples, from new weights unless `warm_start` says otherwise.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix, shape (n, features)
+            Float32 stays that, and trains faster; all else becomes float64. A sparse matrix
+            becomes dense a batch at a time.
+        y : array-like, shape (n,) or (n, labels)
+            Classes of any kind, or 0 and 1 for each of several labels.
+        sample_weight : array-like, shape (n,), optional
+        X_val, y_val : optional
+            Samples to validate with after each epoch.
+
+        Returns
+        -------
+        MLPClassifier
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            The samples or parameters are unfit, or the training diverged.
+        """
+        validation = None if X_val is None and y_val is None else (X_val, y_val)
+        return self._fit(X, y, sample_weight, validation, incremental=False)
+
+    @available_if(lambda self: self._trains_by_steps())  # type: ignore[untyped-decorator]
+    def partial_fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, classes: Any = None
+    ) -> Self:
+        """Train for one epoch on the samples, going on from where it is.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for `fit`.
+        classes : array-like, optional
+            All that there will be; needed in the first call.
+
+        Returns
+        -------
+        MLPClassifier
+            Itself.
+        """
+        if classes is None and not hasattr(self, "classes_"):
+            raise ArgumentError("the first call of partial_fit needs `classes`, all of them.")
+        return self._fit(X, y, sample_weight, None, incremental=True, classes=classes)
+
+    def predict(self, X: Any) -> Any:
+        """The class of each sample.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix, shape (n, features)
+
+        Returns
+        -------
+        array, shape (n,) or (n, labels)
+        """
+        output, bring = self._output(X, "predict")
+        indices = self._indices(output)
+        if self._kind == "multilabel":
+            return bring(indices)
+        labels = self.classes_[to_numpy(indices)]
+        return bring(labels) if labels.dtype.kind in "biuf" else labels
+
+    @available_if(lambda self: self._has_probabilities())  # type: ignore[untyped-decorator]
+    def predict_proba(self, X: Any) -> Any:
+        """The probability of each class, in the order of `classes_`.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix, shape (n, features)
+
+        Returns
+        -------
+        array, shape (n, classes)
+        """
+        output, bring = self._output(X, "predict_proba")
+        return bring(self._probabilities(output))
+
+    @available_if(lambda self: self._has_probabilities())  # type: ignore[untyped-decorator]
+    def predict_log_proba(self, X: Any) -> Any:
+        """The logarithms of what `predict_proba` gives."""
+        output, bring = self._output(X, "predict_log_proba")
+        with np.errstate(divide="ignore"):
+            return bring(backend_of(output).xp.log(self._probabilities(output)))
+
+    def _indices(self, output: Array) -> Array:
+        """The index of each sample's class, or 0 and 1 for several labels."""
+        xp = backend_of(output).xp
+        found = self._loss().predictions(output)
+        if self._kind == "multilabel":
+            return found
+        indices = found if found.ndim == 1 else found[:, 0]
+        known: Array = xp.minimum(indices, len(self.classes_) - 1)  # there may be one class only
+        return known
+
+    def _probabilities(self, output: Array) -> Array:
+        probabilities = self._loss().probabilities(output)
+        if self._kind == "multilabel" or probabilities.shape[1] > 1:
+            return probabilities
+        xp = backend_of(output).xp
+        if len(self.classes_) == 1:
+            certain: Array = xp.ones_like(probabilities)
+            return certain
+        both: Array = xp.concat([1 - probabilities, probabilities], axis=1)
+        return both
+
+    def _has_probabilities(self) -> bool:
+        loss = self.loss if isinstance(self.loss, Loss) else CategoricalCrossentropy()
+        return type(loss).probabilities is not Loss.probabilities
+
+    def _score_of(self, output: Array, targets: Any, sample_weight: Any) -> float:
+        found = to_numpy(self._indices(output))
+        return float(accuracy_score(targets, found, sample_weight=sample_weight))
+
+    def _encode(self, y: Any, *, first: bool, classes: Any = None) -> np.ndarray[Any, Any]:
+        y = _on_host(y)
+        check_classification_targets(y)
+        multilabel = type_of_target(y).startswith("multilabel")
+        if not multilabel:
+            y = column_or_1d(y, warn=True)  # a column is a row, with scikit-learn's warning
+        if first:
+            self._kind, self.classes_ = self._see(y, classes, multilabel=multilabel)
+            several = self._kind != "binary"
+            self.n_outputs_ = len(self.classes_) if several else 1
+            closings = {"binary": "logistic", "multilabel": "logistic", "multiclass": "softmax"}
+            self.out_activation_ = closings[self._kind]
+        elif classes is not None and self._kind != "multilabel":
+            given = unique_labels(classes)
+            if not np.array_equal(given, self.classes_):
+                raise LabelError(f"`classes` must stay {self.classes_}; got {given}.")
+        if multilabel != (self._kind == "multilabel") or (
+            multilabel and y.shape[1:] != self.classes_.shape
+        ):
+            raise LabelError(
+                f"`y` must hold one class a sample, or {len(self.classes_)} labels, as in the "
+                f"training before; got shape {np.shape(y)}."
+            )
+        if multilabel:
+            return np.asarray(y).astype(np.int64)
+        present = np.unique(y)
+        unknown = np.setdiff1d(present, self.classes_)
+        if unknown.size:
+            raise LabelError(f"`y` has classes {unknown} that are not among {self.classes_}.")
+        if self.warm_start and not first and len(present) != len(self.classes_) and classes is None:
+            raise LabelError(
+                f"warm_start needs the classes of the training before, {self.classes_}; "
+                f"`y` has {present}."
+            )
+        indices: np.ndarray[Any, Any] = np.searchsorted(self.classes_, y)
+        return indices
+
+    @staticmethod
+    def _see(y: Any, classes: Any, *, multilabel: bool) -> tuple[str, np.ndarray[Any, Any]]:
+        """Which kind of classification it is, and the classes."""
+        if multilabel:
+            return "multilabel", np.arange(np.shape(y)[1])
+        found = np.unique(y) if classes is None else unique_labels(classes)
+        return ("binary" if len(found) <= 2 else "multiclass"), found
+
+    def _stratifies(self) -> bool:
+        return self._kind != "multilabel"
+
+    def _total_weights(self, y: Any, sample_weight: Any) -> Any:
+        if self.class_weight is None:
+            return sample_weight
+        of_classes = compute_sample_weight(self.class_weight, _on_host(y))
+        return of_classes if sample_weight is None else of_classes * sample_weight
+
+    def _closing(self) -> tuple[int, Layer | None]:
+        if not isinstance(self.loss, Loss):
+            if self.loss != "log_loss":
+                raise ArgumentError(f"`loss` must be 'log_loss' or a Loss; got {self.loss!r}.")
+            return self.n_outputs_, (Softmax() if self._kind == "multiclass" else Sigmoid())
+        closings = (closing for closing in (Softmax(), Sigmoid()) if self.loss.fused_with(closing))
+        return self._width_under(self.loss), next(closings, None)
+
+    def _width_under(self, loss: Loss) -> int:
+        """How many outputs the network needs under a loss of the user's."""
+        if self._kind == "multilabel" or isinstance(loss, BinaryLoss):
+            if self._kind == "multiclass":
+                raise ArgumentError(
+                    f"{type(loss).__name__} is for two classes or several labels; `y` has "
+                    f"{len(self.classes_)} classes."
+                )
+            if not isinstance(loss, BinaryLoss):
+                raise ArgumentError(
+                    f"{type(loss).__name__} is for one class a sample; `y` has several labels."
+                )
+            return self.n_outputs_
+        return max(2, len(self.classes_))
+
+    def _check_width(self, width: int) -> None:
+        needed = [self.n_outputs_]
+        if isinstance(self.loss, Loss):
+            needed = [self._width_under(self.loss)]
+        elif self._kind == "binary":
+            needed = [1, 2]
+        if width not in needed:
+            outputs = " or ".join(map(str, needed))
+            raise ArgumentError(f"`network` must have {outputs} outputs; it has {width}.")
+
+    def _default_loss(self, network: Layer) -> Loss:
+        last = last_layer(network)
+        if self._kind == "multilabel" or isinstance(last, Sigmoid):
+            return BinaryLogLoss() if isinstance(last, Sigmoid) else SigmoidBinaryLogLoss()
+        if isinstance(last, Softmax):
+            return CategoricalCrossentropy()
+        one = self._kind == "binary" and network.output_shape((self.n_features_in_,)) == (1,)
+        return SigmoidBinaryLogLoss() if one else SoftmaxCategoricalCrossentropy()
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+def _on_host(y: Any) -> Any:
+    """The targets as a NumPy array, of whatever type."""
+    if is_sparse(y):
+        return y.toarray()
+    return y if isinstance(y, np.ndarray) or not is_array(y) else to_numpy(y)

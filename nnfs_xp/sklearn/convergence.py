@@ -1,0 +1,147 @@
+"""When an estimator stops, and at which rate it learns meanwhile: scikit-learn's rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nnfs_xp.interop.model_file import fill, host_arrays
+from nnfs_xp.schedules import Schedule
+from nnfs_xp.training import Callback, Trainer
+from nnfs_xp.training.callbacks import Figures
+
+if TYPE_CHECKING:
+    from nnfs_xp.sklearn.base import BaseMLP
+
+_LOWEST_RATE = 1e-6
+
+
+class EpochRate(Schedule):
+    """A learning rate that changes between epochs only.
+
+    Parameters
+    ----------
+    initial_rate : float
+    kind : {"constant", "invscaling", "adaptive"}
+    power : float
+        Of ``"invscaling"``.
+
+    Notes
+    -----
+    ``"invscaling"``: rate = initial_rate / (samples + 1)**power, with the samples seen in the
+    epochs before. ``"adaptive"``: a fifth of itself, each time that the training would stop.
+    """
+
+    def __init__(self, initial_rate: float, kind: str, power: float) -> None:
+        self.initial_rate = self.value = initial_rate
+        self.kind = kind
+        self.power = power
+
+    def rate(self, step: int) -> float:
+        del step
+        return self.value
+
+    def state(self) -> dict[str, Any]:
+        return {"value": self.value}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        self.value = state["value"]
+
+    def after_epoch(self, n_samples: int) -> None:
+        """Follow the number of samples seen so far."""
+        if self.kind == "invscaling":
+            self.value = float(self.initial_rate / (n_samples + 1) ** self.power)
+
+    def lower(self) -> bool:
+        """Go on with a lower rate, if there is one."""
+        if self.kind != "adaptive" or self.value <= _LOWEST_RATE:
+            return False
+        self.value /= 5
+        return True
+
+
+class Convergence(Callback):
+    """Keeps an estimator's records of its epochs, and ends the training when it has converged.
+
+    Parameters
+    ----------
+    estimator : BaseMLP
+    score : callable, optional
+        The score of the validation samples now. Without it the training loss decides.
+    decides : bool
+        Whether the score does, or is only recorded.
+    rate : EpochRate, optional
+    n_samples : int
+
+    Attributes
+    ----------
+    converged : bool
+    """
+
+    def __init__(
+        self,
+        estimator: BaseMLP,
+        score: Callable[[], float] | None,
+        *,
+        decides: bool,
+        rate: EpochRate | None,
+        n_samples: int,
+    ) -> None:
+        self.estimator = estimator
+        self.score = score
+        self.decides = decides
+        self.learning_rate = rate
+        self.n_samples = n_samples
+        self.converged = False
+        self._best: dict[str, np.ndarray[Any, Any]] = {}
+
+    def on_train_begin(self, trainer: Trainer) -> None:
+        if self.decides:  # what an earlier training left is the best so far
+            self._best = self._weights(trainer)
+
+    def on_epoch_end(self, trainer: Trainer, figures: Figures) -> None:
+        estimator = self.estimator
+        estimator.n_iter_ += 1
+        estimator.t_ += self.n_samples
+        estimator.loss_ = figures["loss"]
+        estimator.loss_curve_.append(estimator.loss_)
+        if estimator.verbose:
+            print(f"Iteration {estimator.n_iter_}, loss = {estimator.loss_:.8f}")
+        score = None if self.score is None else self.score()
+        if score is not None:
+            assert estimator.validation_scores_ is not None
+            estimator.validation_scores_.append(score)
+            if estimator.verbose:
+                print(f"Validation score: {score:.6f}")
+        if self.decides:
+            assert score is not None
+            better = score >= estimator.best_validation_score_ + estimator.tol
+            if score > estimator.best_validation_score_:
+                estimator.best_validation_score_ = score
+                self._best = self._weights(trainer)
+        else:
+            better = estimator.loss_ <= estimator.best_loss_ - estimator.tol
+            estimator.best_loss_ = min(estimator.best_loss_, estimator.loss_)
+        estimator._no_improvement_count = 0 if better else estimator._no_improvement_count + 1
+        rate = self.learning_rate
+        if rate is not None:
+            rate.after_epoch(estimator.t_)
+        if estimator._no_improvement_count > estimator.n_iter_no_change:
+            if rate is not None and rate.lower():
+                estimator._no_improvement_count = 0
+            else:
+                self.converged = True
+                trainer.stop()
+        if not self.converged and trainer.stopping:  # as a callback of the user's has asked
+            self.converged = True
+
+    def restore_best(self, trainer: Trainer) -> None:
+        """Give the model the weights of the best score, where the score decides."""
+        if self.decides:
+            fill(trainer.model, self._best)
+
+    @staticmethod
+    def _weights(trainer: Trainer) -> dict[str, np.ndarray[Any, Any]]:
+        return {name: np.array(values) for name, values in host_arrays(trainer.model).items()}

@@ -1,0 +1,98 @@
+"""The solver "lbfgs": SciPy's L-BFGS-B over the flat buffer, with all samples in each step."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.optimize import minimize
+
+from nnfs_xp.backend import to_numpy
+from nnfs_xp.errors import ArgumentError
+from nnfs_xp.layers import BatchNorm, Layer, StochasticLayer
+from nnfs_xp.training import Trainer
+from nnfs_xp.training.preparation import prepare_inputs
+from nnfs_xp.training.weights import prepare_weights
+
+
+class Solution(NamedTuple):
+    """Where the solver came to.
+
+    Attributes
+    ----------
+    loss : float
+        With the penalties.
+    n_iter : int
+    message : str or None
+        Why it stopped before it had converged.
+    """
+
+    loss: float
+    n_iter: int
+    message: str | None
+
+
+def solve(
+    trainer: Trainer,
+    X: Any,
+    targets: Any,
+    sample_weight: Any,
+    *,
+    max_iter: int,
+    max_fun: int,
+    tol: float,
+) -> Solution:
+    """Minimize the trainer's loss over its model's parameters, which then have their best values.
+
+    Parameters
+    ----------
+    trainer : Trainer
+    X, targets, sample_weight
+        As `Trainer.fit` takes them.
+    max_iter, max_fun : int
+        The most iterations, and the most passes forward and backward.
+    tol : float
+        The largest element of the gradient at which it stops.
+
+    Raises
+    ------
+    ArgumentError
+        The network differs from pass to pass.
+    """
+    _refuse_noise(trainer.model)
+    backend, flat, loss = trainer.backend, trainer.model.flat, trainer.fused_loss
+    dtype = flat.values.dtype
+    x = backend.asarray(prepare_inputs(X, trainer.model, backend)[:, ...])
+    n_outputs = trainer.model.output_shape(tuple(x.shape[1:]))[0]
+    y = loss.prepare_targets(backend.asarray(targets), n_outputs, dtype)
+    weights = prepare_weights(y, n_outputs, sample_weight)
+    w = () if weights is None else (backend.asarray(weights, dtype),)
+
+    def loss_and_gradient(theta: np.ndarray[Any, Any]) -> tuple[float, np.ndarray[Any, Any]]:
+        flat.values[...] = backend.asarray(theta, dtype)
+        values = x
+        for layer in trainer.chain:
+            values = layer.forward(values, training=True)
+        total, dvalues = loss.calculate_and_backward(values, y, *w)
+        for layer in reversed(trainer.chain):
+            dvalues = layer.backward(dvalues)
+        penalty = trainer.model.regularization_loss()
+        total = total if penalty is None else total + penalty
+        return float(to_numpy(total)), to_numpy(flat.gradients).astype(np.float64)
+
+    with backend.active():
+        start = to_numpy(flat.values).astype(np.float64)
+        options = {"maxiter": max_iter, "maxfun": max_fun, "gtol": tol}
+        result = minimize(loss_and_gradient, start, method="L-BFGS-B", jac=True, options=options)
+        flat.values[...] = backend.asarray(result.x, dtype)
+    message = str(result.message) if result.status else None
+    return Solution(float(result.fun), min(int(result.nit), max_iter), message)
+
+
+def _refuse_noise(model: Layer) -> None:
+    for _, layer in model.walk():
+        if isinstance(layer, (StochasticLayer, BatchNorm)):
+            raise ArgumentError(
+                f"solver='lbfgs' needs a network that is the same in each pass, without "
+                f"{type(layer).__name__}. Take solver='adam'."
+            )

@@ -1,0 +1,67 @@
+"""An estimator's training as plain values, so that pickle, joblib and skops keep no objects."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from nnfs_xp import layers
+from nnfs_xp.backend import get_backend, to_numpy
+from nnfs_xp.errors import BackendError
+from nnfs_xp.interop.model_file import build, describe, fill, host_arrays
+from nnfs_xp.layers import Layer
+from nnfs_xp.schedules import Schedule
+from nnfs_xp.training import Trainer
+
+
+def pack_network(network: Layer) -> dict[str, Any]:
+    """The network as text and arrays, or as the object that it is if it has layers of one's own."""
+    ours = all(getattr(layers, type(la).__name__, None) is type(la) for _, la in network.walk())
+    return {
+        "backend": network.backend.name if network.backend is not None else "numpy",
+        "network": json.dumps(describe(network)) if ours else network,
+        "arrays": {name: np.array(array) for name, array in host_arrays(network).items()},
+    }
+
+
+def unpack_network(packed: dict[str, Any]) -> Layer:
+    """What `pack_network` packed, on its backend, or on NumPy where that is not usable."""
+    network = packed["network"]
+    if isinstance(network, str):
+        network = build(json.loads(network))
+    fill(network.to("numpy"), packed["arrays"])
+    try:
+        backend = get_backend(packed["backend"])
+    except BackendError:
+        backend = get_backend("numpy")
+    moved: Layer = network.to(backend)
+    return moved
+
+
+def pack_trainer(trainer: Trainer) -> dict[str, Any]:
+    """Where the training has come to, beside the network's weights."""
+    optimizer, schedule = trainer.optimizer, trainer.optimizer.learning_rate
+    state = optimizer.kept(trainer.model)
+    return {
+        "iterations": optimizer.iterations,
+        "state": {name: np.array(to_numpy(array)) for name, array in state.items()},
+        "schedule": schedule.state() if isinstance(schedule, Schedule) else {},
+        "epoch": trainer.epoch,
+        "steps_done": trainer.steps_done,
+        "seed": trainer.seed,
+    }
+
+
+def unpack_trainer(packed: dict[str, Any], trainer: Trainer) -> None:
+    """Have a new trainer go on where the packed one had come to."""
+    optimizer, schedule = trainer.optimizer, trainer.optimizer.learning_rate
+    optimizer.iterations = packed["iterations"]
+    if packed["state"]:
+        for name, array in optimizer.state(trainer.model).items():
+            array[...] = trainer.backend.asarray(packed["state"][name])
+    if isinstance(schedule, Schedule):
+        schedule.load_state(packed["schedule"])
+    trainer.epoch, trainer.steps_done = packed["epoch"], packed["steps_done"]
+    trainer.seed = packed["seed"]
