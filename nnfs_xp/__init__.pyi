@@ -1,9 +1,20 @@
 """What the package offers, as a type checker and a reader see it; loaded by __init__.py."""
 
-from . import data, errors, initializers, layers, losses, metrics, optimizers, plots, training
+from . import (
+    data,
+    errors,
+    initializers,
+    interop,
+    layers,
+    losses,
+    metrics,
+    optimizers,
+    plots,
+    training,
+)
 from .backend import Backend, available_backends, get_backend, register_backend, to_numpy
 from .errors import NnfsError
-from .interop import load, save
+from .interop import export_onnx, load, save
 from .layers import (
     ELU,
     GELU,
@@ -173,8 +184,10 @@ __all__ = [
     "data",
     "diagnose",
     "errors",
+    "export_onnx",
     "get_backend",
     "initializers",
+    "interop",
     "layers",
     "load",
     "losses",

@@ -38,4 +38,4 @@ class SparseRows:
 
 def is_sparse(a: object) -> bool:
     """Whether it is a sparse matrix of SciPy, which need not be installed."""
-    return type(a).__module__.startswith("scipy.sparse")
+    return any(kind.__module__.startswith("scipy.sparse") for kind in type(a).__mro__)

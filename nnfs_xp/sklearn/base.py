@@ -9,35 +9,31 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn import get_config
-from sklearn.base import BaseEstimator, is_regressor
+from sklearn.base import is_regressor
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from nnfs_xp import _checks
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, backend_of, get_backend, is_array, to_numpy
 from nnfs_xp.data.sparse import SparseRows, is_sparse
-from nnfs_xp.errors import ArgumentError, BackendError, DataError, DivergenceError
+from nnfs_xp.errors import ArgumentError, BackendError, DivergenceError
 from nnfs_xp.layers import Layer
 from nnfs_xp.losses import Loss
-from nnfs_xp.optimizers import SGD, Adam, Optimizer
-from nnfs_xp.schedules import Schedule
 from nnfs_xp.sklearn.convergence import Convergence, EpochRate
 from nnfs_xp.sklearn.lbfgs import solve
 from nnfs_xp.sklearn.network import (
     build_network,
     dense_layers,
     draw_parameters,
-    dropout_rates,
-    hidden_activations,
     hidden_widths,
     own_network,
     width_of,
 )
+from nnfs_xp.sklearn.parameters import Parameters
 from nnfs_xp.sklearn.persistence import pack_network, pack_trainer, unpack_network, unpack_trainer
-from nnfs_xp.training import Callback, History, Trainer
+from nnfs_xp.sklearn.samples import floats_for, hold_out, name_of, on_host
+from nnfs_xp.training import History, Trainer
 
 _PREDICTION_BATCH = 4096
 _MOST_SEED = 2**31 - 1
@@ -51,43 +47,11 @@ class NonFiniteError(DivergenceError, ValueError):
     """The training diverged. A ValueError too, as scikit-learn's estimators raise."""
 
 
-class BaseMLP(BaseEstimator):  # type: ignore[misc] # scikit-learn has no types
+class BaseMLP(Parameters):
     """Base class of `MLPClassifier` and `MLPRegressor`, which say what their targets are.
 
-    A subclass gives `_encode`, `_targets_of`, `_default_loss`, `_closing`, `_score_of`.
+    A subclass gives `_encode`, `_default_loss`, `_closing`, `_score_of`.
     """
-
-    hidden_layer_sizes: Any
-    activation: Any
-    solver: str
-    alpha: float
-    batch_size: Any
-    learning_rate: str
-    learning_rate_init: float
-    power_t: float
-    max_iter: int
-    shuffle: bool
-    random_state: Any
-    tol: float
-    verbose: Any
-    warm_start: bool
-    momentum: float
-    nesterovs_momentum: bool
-    early_stopping: bool
-    validation_fraction: float
-    beta_1: float
-    beta_2: float
-    epsilon: float
-    n_iter_no_change: Any
-    max_fun: int
-    loss: Any
-    dropout: Any
-    batch_norm: bool
-    optimizer: Optimizer | None
-    schedule: Schedule | None
-    callbacks: Any
-    backend: Any
-    network: Any
 
     network_: Layer
     n_outputs_: int
@@ -96,16 +60,6 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc] # scikit-learn has no types
     loss_: float
     best_loss_: Any
     best_validation_score_: Any
-
-    def _keep(self, parameters: dict[str, Any]) -> None:
-        """Set the arguments of ``__init__`` as attributes, which is all that it may do."""
-        for name in self._get_param_names():
-            setattr(self, name, parameters[name])
-
-    def _trains_by_steps(self) -> bool:
-        if self._solver() == "lbfgs":
-            raise AttributeError("partial_fit needs solver='adam' or 'sgd'.")
-        return True
 
     # What a subclass says of its targets ---------------------------------------------------
 
@@ -129,9 +83,9 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc] # scikit-learn has no types
         """The score of what the network puts out."""
         raise NotImplementedError
 
-    def _total_weights(self, y: Any, sample_weight: Any) -> Any:
+    def _total_weights(self, y: Any, targets: Any, sample_weight: Any) -> Any:
         """The weight of each sample, or None: those given, times those of the classes."""
-        del y
+        del y, targets
         return sample_weight
 
     # Attributes that scikit-learn's estimators have ------------------------------------------
@@ -183,53 +137,27 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc] # scikit-learn has no types
         targets = self._encode(y, first=first, classes=classes)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        weights = self._total_weights(y, _on_host(sample_weight))
+        weights = self._total_weights(y, targets, on_host(sample_weight))
         random_state = check_random_state(self.random_state)
         if first:
             self._start(X, random_state)
         held_out = None if validation is None else self._own_validation(*validation)
         if self.early_stopping and validation is None and self.solver != "lbfgs":
-            X, targets, weights, held_out = self._hold_out(X, targets, weights, random_state)
+            kept, held_out = hold_out(
+                (X, targets, weights),
+                self.validation_fraction,
+                random_state,
+                stratify=targets if self._stratifies() else None,
+            )
+            X, targets, weights = kept
         trainer = self._trainer_for(X, random_state, go_on=incremental)
         self.n_iter_ = 0
-        if self._solver() == "lbfgs":
-            self._fit_by_lbfgs(trainer, X, targets, weights)
-        else:
-            self._fit_by_steps(trainer, X, targets, weights, held_out, incremental=incremental)
+        with np.errstate(all="ignore"):  # divergence has an error of its own
+            if self._solver() == "lbfgs":
+                self._fit_by_lbfgs(trainer, X, targets, weights)
+            else:
+                self._fit_by_steps(trainer, X, targets, weights, held_out, incremental=incremental)
         return self
-
-    def _check_parameters(self, incremental: bool) -> None:
-        """Refuse parameters that are out of range, before anything is touched."""
-        check = _checks.check_range
-        n_hidden = len(hidden_widths(self.hidden_layer_sizes))
-        hidden_activations(self.activation, n_hidden)
-        dropout_rates(self.dropout, n_hidden)
-        _one_of("solver", self.solver, ("lbfgs", "sgd", "adam"))
-        _one_of("learning_rate", self.learning_rate, ("constant", "invscaling", "adaptive"))
-        check("alpha", self.alpha, 0)
-        check("learning_rate_init", self.learning_rate_init, 0, open_low=True)
-        check("power_t", self.power_t, 0)
-        check("tol", self.tol, 0)
-        check("validation_fraction", self.validation_fraction, 0, 1)
-        _checks.check_count("max_iter", self.max_iter)
-        _checks.check_count("max_fun", self.max_fun)
-        if self.n_iter_no_change != np.inf:
-            _checks.check_count("n_iter_no_change", self.n_iter_no_change)
-        if not (isinstance(self.batch_size, str) and self.batch_size == "auto"):
-            _checks.check_count("batch_size", self.batch_size)
-        for name, value, kind in (
-            ("optimizer", self.optimizer, Optimizer),
-            ("schedule", self.schedule, Schedule),
-        ):
-            if value is not None and not isinstance(value, kind):
-                raise ArgumentError(f"`{name}` must be of nn.{name}s; got {value!r}.")
-        for callback in self.callbacks:
-            if not isinstance(callback, Callback):
-                raise ArgumentError(f"`callbacks` must be Callback objects; got {callback!r}.")
-        if self.schedule is not None and self.optimizer is not None:
-            raise ArgumentError("hand the schedule to the optimizer, as its learning rate.")
-        if self.early_stopping and incremental:
-            raise ArgumentError("partial_fit does not support early_stopping=True.")
 
     def _check_samples(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
         """The samples, as a float array or as a sparse matrix, and the targets."""
@@ -238,18 +166,14 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc] # scikit-learn has no types
             X,
             y,
             reset=reset,
-            dtype=_floats_for(X),
+            dtype=floats_for(X),
             accept_sparse="csr",
             multi_output=True,
             y_numeric=is_regressor(self),
         )
         if reset:
-            self._samples_on = _name_of(X)
+            self._samples_on = name_of(X)
         return X, y
-
-    def _solver(self) -> str:
-        """The solver, which an optimizer of the user's own takes the place of."""
-        return self.solver if self.optimizer is None else "own"
 
     def _start(self, X: Any, random_state: Any) -> None:
         """A new network, and records with nothing in them."""
@@ -294,28 +218,6 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc] # scikit-learn has no types
         X, y = self._check_samples(X, y, reset=False)
         return X, self._encode(y, first=False), None
 
-    def _hold_out(
-        self, X: Any, targets: Any, weights: Any, random_state: Any
-    ) -> tuple[Any, Any, Any, tuple[Any, ...]]:
-        """The samples to train on, and those to validate with."""
-        stratify = targets if self._stratifies() else None
-        train, kept = train_test_split(
-            np.arange(X.shape[0]),
-            random_state=random_state,
-            test_size=self.validation_fraction,
-            stratify=stratify,
-        )
-        if len(kept) < 2:
-            raise DataError(
-                f"The validation set is too small: {len(kept)} of {X.shape[0]} samples. Raise "
-                "`validation_fraction`, or bring more samples."
-            )
-        parts = []
-        for rows in (train, kept):
-            part = None if weights is None else weights[rows]
-            parts.append((_rows(X, rows), targets[rows], part))
-        return *parts[0], parts[1]
-
     def _trainer_for(self, X: Any, random_state: Any, *, go_on: bool) -> Trainer:
         """A trainer of the network: the one that there is, to go on with, or else a new one."""
         trainer = vars(self).get("_trainer")
@@ -345,20 +247,6 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc] # scikit-learn has no types
         if isinstance(self.loss, Loss):
             return copy.deepcopy(self.loss)
         return self._default_loss(self.network_)
-
-    def _new_optimizer(self) -> Optimizer:
-        if self.optimizer is not None:
-            if self.optimizer.iterations:
-                raise ArgumentError("`optimizer` has made steps already; hand over a new one.")
-            return copy.deepcopy(self.optimizer)
-        kind = self.learning_rate if self.solver == "sgd" else "constant"
-        rate: Schedule = EpochRate(self.learning_rate_init, kind, self.power_t)
-        if self.schedule is not None:
-            rate = copy.deepcopy(self.schedule)
-        if self.solver == "sgd":
-            nesterov = self.nesterovs_momentum and self.momentum > 0
-            return SGD(rate, momentum=self.momentum, nesterov=nesterov)
-        return Adam(rate, beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon)
 
     def _set_alpha(self, n_samples: int, weights: Any) -> None:
         """Give the dense layers the penalty alpha / 2 * sum(weights**2) / the batch's weight."""
@@ -483,12 +371,12 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc] # scikit-learn has no types
     def _output(self, X: Any, method: str) -> tuple[Array, Callable[[Any], Any]]:
         """What the network puts out, on its backend, and what takes a result to where X is."""
         check_is_fitted(self, "network_")
-        X = validate_data(self, X, reset=False, accept_sparse="csr", dtype=_floats_for(X))
+        X = validate_data(self, X, reset=False, accept_sparse="csr", dtype=floats_for(X))
         dispatches = get_config()["array_api_dispatch"]
-        if dispatches and _name_of(X) != self._samples_on:
+        if dispatches and name_of(X) != self._samples_on:
             raise BackendMismatchError(
                 f"{type(self).__name__}.{method}() must use the same namespace and device as "
-                f"fit(), {self._samples_on}; got samples on {_name_of(X)}. Move them, or fit "
+                f"fit(), {self._samples_on}; got samples on {name_of(X)}. Move them, or fit "
                 "again."
             )
         bring = backend_of(X).asarray if dispatches and is_array(X) else to_numpy
@@ -534,32 +422,3 @@ class BaseMLP(BaseEstimator):  # type: ignore[misc] # scikit-learn has no types
         tags.input_tags.sparse = True
         tags.array_api_support = True
         return tags
-
-
-def _floats_for(X: Any) -> tuple[Any, Any]:
-    """The data types to choose from, the first for what is neither, in the library of X."""
-    dispatches = get_config()["array_api_dispatch"] and is_array(X)
-    xp = backend_of(X).xp if dispatches else np
-    return xp.float64, xp.float32
-
-
-def _name_of(X: Any) -> str:
-    """The backend of the samples; NumPy's where they are no array."""
-    return backend_of(X).name if is_array(X) else "numpy"
-
-
-def _one_of(name: str, value: Any, known: tuple[str, ...]) -> None:
-    if not isinstance(value, str) or value not in known:
-        raise ArgumentError(f"`{name}` must be one of {known}; got {value!r}.")
-
-
-def _on_host(a: Any) -> Any:
-    return None if a is None else to_numpy(a)
-
-
-def _rows(X: Any, rows: np.ndarray[Any, Any]) -> Any:
-    """Those rows of an array of any backend, or of a sparse matrix."""
-    if isinstance(X, np.ndarray) or not is_array(X):
-        return X[rows]
-    backend = backend_of(X)
-    return backend.xp.take(X, backend.asarray(rows), axis=0)

@@ -352,12 +352,15 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc] # scikit-le
         return ("binary" if len(found) <= 2 else "multiclass"), found
 
     def _stratifies(self) -> bool:
-        return self._kind != "multilabel"
+        return self._kind == "binary"  # as scikit-learn: several classes may have one sample each
 
-    def _total_weights(self, y: Any, sample_weight: Any) -> Any:
+    def _total_weights(self, y: Any, targets: Any, sample_weight: Any) -> Any:
         if self.class_weight is None:
             return sample_weight
-        of_classes = compute_sample_weight(self.class_weight, _on_host(y))
+        if isinstance(self.class_weight, str) and self._kind != "multilabel":
+            of_classes = _balanced(self.class_weight, targets, sample_weight)
+        else:
+            of_classes = compute_sample_weight(self.class_weight, _on_host(y))
         return of_classes if sample_weight is None else of_classes * sample_weight
 
     def _closing(self) -> tuple[int, Layer | None]:
@@ -406,6 +409,19 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc] # scikit-le
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _balanced(class_weight: str, indices: Any, sample_weight: Any) -> np.ndarray[Any, Any]:
+    """The weight of each sample by which all classes that occur have the same total."""
+    if class_weight != "balanced":
+        raise ArgumentError(
+            f"`class_weight` must be 'balanced' or a mapping; got {class_weight!r}."
+        )
+    totals = np.bincount(indices, weights=sample_weight)
+    n_present = np.count_nonzero(totals)
+    of_classes = totals.sum() / n_present / np.where(totals > 0, totals, 1.0)
+    weights: np.ndarray[Any, Any] = of_classes[indices]
+    return weights
 
 
 def _on_host(y: Any) -> Any:

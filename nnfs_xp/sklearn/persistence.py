@@ -46,6 +46,7 @@ def pack_trainer(trainer: Trainer) -> dict[str, Any]:
     state = optimizer.kept(trainer.model)
     return {
         "iterations": optimizer.iterations,
+        "exchanged": optimizer.is_exchanged(trainer.model),
         "state": {name: np.array(to_numpy(array)) for name, array in state.items()},
         "schedule": schedule.state() if isinstance(schedule, Schedule) else {},
         "epoch": trainer.epoch,
@@ -58,8 +59,13 @@ def unpack_trainer(packed: dict[str, Any], trainer: Trainer) -> None:
     """Have a new trainer go on where the packed one had come to."""
     optimizer, schedule = trainer.optimizer, trainer.optimizer.learning_rate
     optimizer.iterations = packed["iterations"]
+    model = trainer.model
+    weights = to_numpy(model.flat.values).copy()
+    if packed["exchanged"]:
+        optimizer.exchange_average(model)
+        model.flat.values[...] = trainer.backend.asarray(weights)  # they were exchanged before
     if packed["state"]:
-        for name, array in optimizer.state(trainer.model).items():
+        for name, array in optimizer.state(model).items():
             array[...] = trainer.backend.asarray(packed["state"][name])
     if isinstance(schedule, Schedule):
         schedule.load_state(packed["schedule"])

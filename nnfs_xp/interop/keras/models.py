@@ -1,0 +1,238 @@
+"""Models from Keras, and to it."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from nnfs_xp._checks import shown
+from nnfs_xp.backend import Backend, get_backend, to_numpy
+from nnfs_xp.errors import ArgumentError, DTypeError, NnfsError
+from nnfs_xp.interop.keras.classes import custom_objects, load_keras
+from nnfs_xp.interop.keras.layers import READERS, WRITERS
+from nnfs_xp.interop.keras.weights import WEIGHTS, fill, put, weights_of
+from nnfs_xp.interop.translation import Wanted, check_layer
+from nnfs_xp.layers import Layer, Parallel, Residual, Sequential
+
+
+def from_keras(
+    source: Any,
+    *,
+    like: Layer | None = None,
+    add_parameters: bool = False,
+    backend: str | Backend = "auto",
+) -> Layer:
+    """The model here that computes what a Keras model does, or that holds its weights.
+
+    Parameters
+    ----------
+    source : keras.Sequential, keras.layers.Layer, or list of array
+        A built model of layers that have a counterpart here, also within each other, or one such
+        layer. Or what its ``get_weights()`` gives, which needs `like`.
+    like : Layer, optional
+        For a list of weights: a model of that architecture. A copy of it gets the weights.
+    add_parameters : bool
+        Give layers the biases, scales and shifts that Keras' lack (``use_bias=False``,
+        ``center=False``, ``scale=False``) and that the layers here always have: 0, 1 and 0, so
+        that the output is the same until they are trained. Otherwise such layers are refused.
+    backend : str or Backend
+        Where the model is to live.
+
+    Returns
+    -------
+    Layer
+        A `Sequential` for a `keras.Sequential`, and for a dense layer with an activation. The
+        weights are copies.
+
+    Raises
+    ------
+    ArgumentError
+        A layer or one of its settings has no counterpart here; the message has its name.
+    ShapeError, DTypeError
+        Weights do not fit `like`, or are neither float32 nor float64.
+    BackendError
+        Keras is not installed, or `backend` is not usable.
+    """
+    target = get_backend(backend)
+    if isinstance(source, list | tuple):
+        if like is None:
+            raise ArgumentError(
+                "a list of weights does not tell the layers: hand over `like`, a model of their "
+                "architecture, or the Keras model itself."
+            )
+        check_layer(like)
+        model = copy.deepcopy(like)
+        fill(model, source)
+        return model.to(target)
+    keras = load_keras()
+    if not isinstance(source, keras.layers.Layer):
+        raise ArgumentError(
+            f"from_keras takes a Keras model or layer, or its get_weights(); got {shown(source)}."
+        )
+    if like is not None:
+        raise ArgumentError("`like` is for lists of weights, not for models.")
+    layers = _Reader(keras, source, bool(add_parameters)).layers(source, "")
+    return _one(layers).to(target)
+
+
+def to_keras(model: Layer, *, input_shape: tuple[int, ...] | None = None) -> Any:
+    """The Keras model that computes what a model here does.
+
+    Parameters
+    ----------
+    model : Layer
+    input_shape : tuple of int, optional
+        The shape of one sample, where the model does not tell it: one that begins with an
+        `Embedding`, say, whose number of columns is free. By default the Keras model finds it
+        out when it is first called.
+
+    Returns
+    -------
+    keras.Sequential
+        Its layers have the model's data type. The weights are copies; ``get_weights()`` has them
+        in the order of the layers. `Residual`, `Parallel` and the GELU "tanh" become classes of
+        `nnfs_xp.interop.keras`.
+
+    Raises
+    ------
+    ArgumentError
+        A layer has no counterpart in Keras.
+    ShapeError
+        `input_shape` is none that the model takes.
+    BackendError
+        Keras is not installed.
+    """
+    check_layer(model)
+    keras = load_keras()
+    dtype = model.dtype or "float32"
+    shape = model.input_shape if input_shape is None else tuple(input_shape)
+    inputs = []
+    if shape is not None:
+        model.output_shape(shape)
+        inputs = [keras.Input(shape, dtype=dtype)]
+    layers = model.children if type(model) is Sequential else (model,)
+    theirs = [_written(keras, each, str(n), dtype) for n, each in enumerate(layers)]
+    return _of_dtype(keras, keras.Sequential([*inputs, *theirs]), dtype)
+
+
+def _of_dtype(keras: Any, container: Any, dtype: str) -> Any:
+    """The container, told not to round what goes in."""
+    container.dtype_policy = keras.DTypePolicy(dtype)
+    return container
+
+
+def _written(keras: Any, layer: Layer, path: str, dtype: str) -> Any:
+    """The Keras layer of a layer, with its weights."""
+    containers: dict[type[Layer], Any] = {
+        Sequential: keras.Sequential,
+        Residual: custom_objects()["Residual"],
+        Parallel: custom_objects()["Parallel"],
+    }
+    container = containers.get(type(layer))
+    if container is not None:
+        children = enumerate(layer.children)
+        within = [_written(keras, each, f"{path}.{n}", dtype) for n, each in children]
+        return _of_dtype(keras, container(within), dtype)
+    write = WRITERS.get(type(layer))
+    if write is None:
+        raise ArgumentError(
+            f"layer {path} is a {type(layer).__name__}, which has no counterpart in Keras."
+        )
+    theirs = write(keras, layer, dtype)
+    if type(layer) in WEIGHTS:
+        theirs.build((None, *(layer.input_shape or (None,))))
+        theirs.set_weights(weights_of(layer))
+    return theirs
+
+
+class _Reader:
+    """Makes layers of Keras'."""
+
+    def __init__(self, keras: Any, source: Any, add_parameters: bool) -> None:
+        self._keras = keras
+        own = custom_objects()
+        self._rows = {keras.Sequential.call: Sequential, own["Residual"].call: Residual}
+        self._parallel = own["Parallel"]
+        self._seen: set[int] = set()
+        self._wanted = Wanted(self._dtype(source), add_parameters)
+
+    def layers(self, theirs: Any, path: str) -> list[Layer]:
+        """A layer, or two of a dense layer with an activation."""
+        try:
+            if not theirs.built:
+                raise ArgumentError(
+                    "it has no weights before it is built. Call it once, or its build() with the "
+                    "shape of a batch, as in model.build((None, 64))."
+                )
+            children = self._children(theirs)
+            if children is None:
+                return self._leaf(theirs)
+        except NnfsError as error:
+            raise _at(path, theirs, error) from None
+        read = [self.layers(child, f"{path}{child.name}/") for child in children]
+        try:
+            if type(theirs) is self._parallel:
+                return [Parallel(*map(_one, read))]
+            row = self._rows[type(theirs).call]
+            return [row(*(layer for layers in read for layer in layers))]
+        except NnfsError as error:
+            raise _at(path, theirs, error) from None
+
+    def _children(self, theirs: Any) -> list[Any] | None:
+        """The layers within a container that can be gone into; None of any other layer."""
+        if type(theirs) is self._parallel:
+            return list(theirs.branches)
+        if isinstance(theirs, self._keras.Sequential) and type(theirs).call in self._rows:
+            return list(theirs.layers)
+        return None
+
+    def _leaf(self, theirs: Any) -> list[Layer]:
+        name = type(theirs).__name__
+        if type(theirs) is not getattr(self._keras.layers, name, None) or name not in READERS:
+            raise ArgumentError(self._why_unknown(theirs))
+        if theirs.activity_regularizer is not None:
+            raise ArgumentError("its `activity_regularizer` has no counterpart here.")
+        if id(theirs) in self._seen and theirs.weights:
+            raise ArgumentError("it appears twice; each layer here has weights of its own.")
+        self._seen.add(id(theirs))
+        layers = READERS[name](theirs, self._wanted)
+        for ours, attribute in WEIGHTS.get(type(layers[0]), {}).items():
+            variable = getattr(theirs, attribute)
+            if variable is not None:
+                put(layers[0], ours, to_numpy(variable.value))
+        return layers
+
+    def _why_unknown(self, theirs: Any) -> str:
+        if isinstance(theirs, self._keras.Model):
+            return (
+                "only keras.Sequential can be gone into. Where the layers of a functional model "
+                "are in a row, hand over keras.Sequential(model.layers)."
+            )
+        return f"a {type(theirs).__name__} has no counterpart here."
+
+    def _dtype(self, source: Any) -> str:
+        """The data type that all layers within compute in and keep their weights in."""
+        found: set[str] = set()
+        left = [source]
+        while left:
+            theirs = left.pop()
+            children = self._children(theirs)
+            if children is None:
+                found |= {str(theirs.compute_dtype), str(theirs.variable_dtype)}
+            left += children or []
+        names = sorted(found) or ["float32"]
+        if len(names) > 1 or names[0] not in ("float32", "float64"):
+            raise DTypeError(
+                "all layers must compute and keep weights in float32, or all in float64; got "
+                f"{' and '.join(names)}. Build the Keras model with one dtype."
+            )
+        return names[0]
+
+
+def _one(layers: list[Layer]) -> Layer:
+    return layers[0] if len(layers) == 1 else Sequential(*layers)
+
+
+def _at(path: str, theirs: Any, error: NnfsError) -> NnfsError:
+    where = f"layer `{path.rstrip('/')}`" if path else "the model"
+    return type(error)(f"{where}, a {type(theirs).__name__}: {error}")

@@ -1,0 +1,123 @@
+"""The table of converters: a small function for each layer, of what it does outside training."""
+
+from __future__ import annotations
+
+from math import nan
+
+import numpy as np
+
+from nnfs_xp import layers
+from nnfs_xp.interop.onnx import activations
+from nnfs_xp.interop.onnx.graph import Converter, Graph
+from nnfs_xp.layers import Layer
+
+
+def dense(graph: Graph, layer: layers.Dense, inputs: str) -> str:
+    """``inputs @ weights + biases``."""
+    del layer
+    return graph.add("Gemm", inputs, graph.parameter("weights"), graph.parameter("biases"))
+
+
+def batch_norm(graph: Graph, layer: layers.BatchNorm, inputs: str) -> str:
+    """``gamma * (inputs - running_mean) / sqrt(running_variance + epsilon) + beta``."""
+    names = ("gamma", "beta", "running_mean", "running_variance")
+    if graph.dtype == "float32":
+        vectors = [graph.parameter(name, (layer.n_features,)) for name in names]
+        return graph.add("BatchNormalization", inputs, *vectors, epsilon=layer.epsilon)
+    gamma, beta, mean, variance = map(graph.parameter, names)
+    return _scaled(graph, graph.add("Sub", inputs, mean), variance, layer.epsilon, gamma, beta)
+
+
+def layer_norm(graph: Graph, layer: layers.LayerNorm, inputs: str) -> str:
+    """``gamma * normalized + beta``, with mean and variance over each sample's features."""
+    n = layer.n_features
+    if graph.dtype == "float32":
+        vectors = [graph.parameter(name, (n,)) for name in ("gamma", "beta")]
+        return graph.add("LayerNormalization", inputs, *vectors, axis=1, epsilon=layer.epsilon)
+    average = graph.constant(np.full((n, 1), 1 / n), "average")
+    centered = graph.add("Sub", inputs, graph.add("MatMul", inputs, average))
+    variance = graph.add("MatMul", graph.add("Mul", centered, centered), average)
+    gamma, beta = graph.parameter("gamma"), graph.parameter("beta")
+    return _scaled(graph, centered, variance, layer.epsilon, gamma, beta)
+
+
+def _scaled(
+    graph: Graph, centered: str, variance: str, epsilon: float, gamma: str, beta: str
+) -> str:
+    """``gamma * centered / sqrt(variance + epsilon) + beta``.
+
+    For float64, where ONNX's own operators would round epsilon, and perhaps more, to float32.
+    """
+    deviation = graph.add("Sqrt", graph.add("Add", variance, epsilon))
+    normalized = graph.add("Div", centered, deviation)
+    return graph.add("Add", graph.add("Mul", normalized, gamma), beta)
+
+
+def embedding(graph: Graph, layer: layers.Embedding, inputs: str) -> str:
+    """``weights[inputs]``, NaN for a code out of range, which Gather alone would not take."""
+    codes = graph.add("Round", inputs)
+    known = graph.add(
+        "And",
+        graph.add("GreaterOrEqual", codes, 0.0),
+        graph.add("Less", codes, float(layer.n_values)),
+    )
+    places = graph.cast(graph.add("Where", known, codes, 0.0), "int64")
+    rows = graph.add("Gather", graph.parameter("weights"), places, axis=0)
+    return graph.add("Where", graph.add("Unsqueeze", known, np.array([2])), rows, nan)
+
+
+def flatten(graph: Graph, layer: Layer, inputs: str) -> str:
+    """The inputs in shape (batch, features)."""
+    del layer
+    return graph.add("Flatten", inputs, axis=1)
+
+
+def identity(graph: Graph, layer: Layer, inputs: str) -> str:
+    """The inputs: what is random in training, and `Linear`."""
+    del graph, layer
+    return inputs
+
+
+def row(graph: Graph, layer: Layer, inputs: str) -> str:
+    """The layers within, each taking what the one before gives."""
+    for index, child in enumerate(layer.children):
+        inputs = graph.convert(child, inputs, index)
+    return inputs
+
+
+def residual(graph: Graph, layer: Layer, inputs: str) -> str:
+    """The inputs, and what the layers within make of them, added."""
+    return graph.add("Add", inputs, row(graph, layer, inputs))
+
+
+def parallel(graph: Graph, layer: Layer, inputs: str) -> str:
+    """What the branches make of the inputs, joined along axis 1."""
+    outputs = [graph.convert(child, inputs, index) for index, child in enumerate(layer.children)]
+    return graph.add("Concat", *outputs, axis=1)
+
+
+CONVERTERS: dict[type[Layer], Converter] = {
+    layers.Dense: dense,
+    layers.ReLU: activations.relu,
+    layers.LeakyReLU: activations.leaky_relu,
+    layers.Sigmoid: activations.sigmoid,
+    layers.Tanh: activations.tanh,
+    layers.Softmax: activations.softmax,
+    layers.GELU: activations.gelu,
+    layers.SiLU: activations.silu,
+    layers.ELU: activations.elu,
+    layers.SELU: activations.selu,
+    layers.Softplus: activations.softplus,
+    layers.Linear: identity,
+    layers.Dropout: identity,
+    layers.AlphaDropout: identity,
+    layers.GaussianNoise: identity,
+    layers.BatchNorm: batch_norm,
+    layers.LayerNorm: layer_norm,
+    layers.Embedding: embedding,
+    layers.Flatten: flatten,
+    layers.Sequential: row,
+    layers.Residual: residual,
+    layers.Parallel: parallel,
+}
+"""Each public layer's. A class of one's own joins with ``custom_layers`` of `export_onnx`."""

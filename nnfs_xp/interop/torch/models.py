@@ -1,0 +1,286 @@
+"""Models from PyTorch, and to it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from nnfs_xp.backend import Backend, get_backend
+from nnfs_xp.errors import ArgumentError, DTypeError, NnfsError
+from nnfs_xp.interop.torch.layers import PAIRS
+from nnfs_xp.interop.torch.modules import load_torch, modules
+from nnfs_xp.interop.torch.names import PLACES, Names, fill, fitted, state_dict
+from nnfs_xp.interop.torch.rows import row
+from nnfs_xp.interop.translation import Wanted, check_layer
+from nnfs_xp.layers import Dense, Layer, Parallel, Residual, Sequential
+
+_BY_LAYER = {pair.ours: pair for pair in PAIRS}
+_BY_MODULE = {pair.theirs: pair for pair in PAIRS}
+
+
+def from_torch(
+    source: Any,
+    *,
+    like: Layer | None = None,
+    activation: Callable[[], Layer] | None = None,
+    names: Names | None = None,
+    add_parameters: bool = False,
+    backend: str | Backend = "auto",
+) -> Layer:
+    """The model here that computes what a PyTorch module does, or that holds its weights.
+
+    Parameters
+    ----------
+    source : torch.nn.Module, or mapping of str to tensor
+        A `torch.nn.Sequential` of modules that have a counterpart here, also within each other,
+        or one such module. Or a state dict, which tells the weights but not what is done with
+        them: then say it with `like` or `activation`.
+    like : Layer, optional
+        For a state dict: a model of that architecture. A copy of it gets the weights.
+    activation : callable, optional
+        For a state dict of linear modules in a row: what builds the layer between two of them,
+        `nnfs_xp.ReLU` say. The last one has none behind it.
+    names : mapping of str to str, optional
+        With `like`: what the modules are called in the state dict, as in
+        `nnfs_xp.interop.load_torch_weights`.
+    add_parameters : bool
+        Give layers the biases, scales and shifts that their modules lack (``bias=False``,
+        ``affine=False``) and that the layers here always have: 0, 1 and 0, so that the output is
+        the same until they are trained. Otherwise such modules are refused.
+    backend : str or Backend
+        Where the model is to live.
+
+    Returns
+    -------
+    Layer
+        A `Sequential` for a `torch.nn.Sequential` and for the linear modules of a state dict. The
+        weights are copies.
+
+    Raises
+    ------
+    ArgumentError
+        A module or one of its settings has no counterpart here; the message has its path.
+    ShapeError, DTypeError
+        Tensors do not fit the model; the message has the key.
+    BackendError
+        PyTorch is not installed, or `backend` is not usable.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nnfs_xp as nn
+    >>> from nnfs_xp.interop import from_torch
+    >>> state = {"fc1.weight": np.ones((3, 2)), "fc1.bias": np.zeros(3)}
+    >>> state |= {"fc2.weight": np.ones((1, 3)), "fc2.bias": np.zeros(1)}
+    >>> model = from_torch(state, activation=nn.ReLU, backend="numpy")
+    >>> model.forward(np.array([[1.0, 2.0]]))
+    array([[9.]])
+    """
+    target = get_backend(backend)
+    if isinstance(source, str | Path):
+        raise ArgumentError(
+            f"from_torch takes a module or a state dict; got the path {str(source)!r}. "
+            "Fill a model from a safetensors file with load_torch_weights(model, path)."
+        )
+    if isinstance(source, Mapping):
+        return _from_state_dict(source, like, activation, names, add_parameters).to(target)
+    torch = load_torch()
+    if not isinstance(source, torch.nn.Module):
+        raise ArgumentError(
+            f"from_torch takes a torch.nn.Module or its state dict; got {type(source).__name__}."
+        )
+    if not (like is None and activation is None and names is None):
+        raise ArgumentError("`like`, `activation` and `names` are for state dicts, not modules.")
+    wanted = Wanted(_dtype(source), bool(add_parameters))
+    return _Reader(torch, wanted).layer(source, "").to(target)
+
+
+def to_torch(model: Layer, *, drop_penalties: bool = False) -> Any:
+    """The PyTorch module that computes what a model here does.
+
+    Parameters
+    ----------
+    model : Layer
+    drop_penalties : bool
+        Leave out the regularizers and the `max_norm` of dense layers, for which PyTorch has no
+        settings of modules. Otherwise a model that has any is refused.
+
+    Returns
+    -------
+    torch.nn.Module
+        A `torch.nn.Sequential` for a `Sequential`, in evaluation mode as `forward` is by default:
+        call ``.train()`` to train it. It lives where the model does if that is in PyTorch's
+        memory, else on the CPU. The weights are copies. `Residual`, `Parallel` and
+        `GaussianNoise` become modules of `nnfs_xp.interop.torch.modules`.
+
+    Raises
+    ------
+    ArgumentError
+        A layer has no counterpart in PyTorch, or has penalties.
+    BackendError
+        PyTorch is not installed.
+    """
+    check_layer(model)
+    torch = load_torch()
+    with torch.device("meta"):  # draws no weights, and takes no memory for them
+        module = _module(torch, model, "", drop_penalties)
+    if model.dtype is not None:
+        module = module.to(getattr(torch, model.dtype))
+    module = module.to_empty(device=_device(model))
+    module.load_state_dict({name: torch.from_numpy(a) for name, a in state_dict(model).items()})
+    return module.eval()
+
+
+def _device(model: Layer) -> Any:
+    backend = model.backend
+    in_torch = backend is not None and backend.name.partition(":")[0] == "torch"
+    return backend.device if in_torch and backend else "cpu"
+
+
+def _containers(torch: Any) -> dict[type[Layer], Any]:
+    own = modules()
+    return {
+        Sequential: torch.nn.Sequential,
+        Residual: own["Residual"],
+        Parallel: own["Parallel"],
+    }
+
+
+def _module(torch: Any, layer: Layer, path: str, drop_penalties: bool) -> Any:
+    """The module of a layer, on the active device, without the layer's weights."""
+    where = f"layer {path}" if path else "the model"
+    container = _containers(torch).get(type(layer))
+    if container is not None:
+        prefix = f"{path}." if path else ""
+        children = enumerate(layer.children)
+        return container(
+            *(_module(torch, each, f"{prefix}{n}", drop_penalties) for n, each in children)
+        )
+    pair = _BY_LAYER.get(type(layer))
+    if pair is None:
+        raise ArgumentError(
+            f"{where} is a {type(layer).__name__}, which has no counterpart in PyTorch."
+        )
+    if isinstance(layer, Dense) and _penalties(layer) and not drop_penalties:
+        raise ArgumentError(
+            f"{where} has {' and '.join(_penalties(layer))}, for which torch.nn.Linear has no "
+            "settings. drop_penalties=True leaves them out; PyTorch's optimizers have weight_decay."
+        )
+    return pair.write(torch.nn, layer)
+
+
+def _penalties(layer: Dense) -> list[str]:
+    return [
+        name
+        for name, value in layer.config().items()
+        if value and ("regularizer" in name or name == "max_norm")
+    ]
+
+
+def _dtype(module: Any) -> str:
+    """The data type of all parameters and buffers of a module, or float32 where there are none."""
+    found = {t.dtype for t in module.state_dict().values() if t.is_floating_point()}
+    names = sorted(str(each).removeprefix("torch.") for each in found) or ["float32"]
+    if len(names) > 1 or names[0] not in ("float32", "float64"):
+        raise DTypeError(
+            "all weights of the module must be float32, or all float64; got "
+            f"{' and '.join(names)}. Convert them with module.float() or module.double()."
+        )
+    return names[0]
+
+
+class _Reader:
+    """Makes layers of modules."""
+
+    def __init__(self, torch: Any, wanted: Wanted) -> None:
+        self._torch = torch
+        self._wanted = wanted
+        self._containers = {each.forward: ours for ours, each in _containers(torch).items()}
+        self._owners: dict[int, str] = {}
+
+    def layer(self, module: Any, path: str) -> Layer:
+        try:
+            self._refuse_unfinished(module)
+            container = self._containers.get(getattr(type(module), "forward", None))
+            if container is None:
+                return self._leaf(module, path)
+        except NnfsError as error:
+            raise _at(path, module, error) from None
+        prefix = f"{path}." if path else ""
+        # Not named_children(), which leaves out a module that appears a second time.
+        layers = [self.layer(child, prefix + name) for name, child in module._modules.items()]
+        try:
+            return container(*layers)
+        except NnfsError as error:
+            raise _at(path, module, error) from None
+
+    def _leaf(self, module: Any, path: str) -> Layer:
+        name = type(module).__name__
+        pair = _BY_MODULE.get(name)
+        if pair is None or type(module) is not (
+            getattr(self._torch.nn, name, None) or modules()[name]
+        ):
+            raise ArgumentError(self._why_unknown(module))
+        self._refuse_shared(module, path)
+        layer = pair.read(module, self._wanted)
+        places, prefix = PLACES.get(type(layer), {}), f"{path}." if path else ""
+        for key, tensor in module.state_dict().items():
+            if key in places:
+                place = places[key]
+                setattr(layer, place.name, fitted(prefix + key, tensor, layer, place))
+        return layer
+
+    def _why_unknown(self, module: Any) -> str:
+        name = type(module).__name__
+        if not module._modules:
+            return f"a {name} has no counterpart here."
+        return (
+            "only torch.nn.Sequential and what has its forward can be gone into: nothing tells "
+            f"what the forward of {name} does. Hand over the Sequential in it, or its state_dict() "
+            "and, as `like`, the model that it is."
+        )
+
+    def _refuse_unfinished(self, module: Any) -> None:
+        if any(map(self._torch.nn.parameter.is_lazy, module.parameters(recurse=False))):
+            raise ArgumentError("it has no shapes before it has seen inputs. Call it once.")
+        if module._forward_hooks or module._forward_pre_hooks:
+            raise ArgumentError("it has hooks, which may change what it computes. Remove them.")
+
+    def _refuse_shared(self, module: Any, path: str) -> None:
+        for name, parameter in module.named_parameters():
+            owner = self._owners.setdefault(id(parameter), path)
+            if owner != path:
+                raise ArgumentError(
+                    f"it shares its `{name}` with module `{owner}`; each layer here has its own."
+                )
+
+
+def _at(path: str, module: Any, error: NnfsError) -> NnfsError:
+    where = f"module `{path}`" if path else "the module"
+    return type(error)(f"{where}, a {type(module).__name__}: {error}")
+
+
+def _from_state_dict(
+    tensors: Mapping[str, Any],
+    like: Layer | None,
+    activation: Callable[[], Layer] | None,
+    names: Names | None,
+    add_parameters: bool,
+) -> Layer:
+    if (like is None) == (activation is None):
+        raise ArgumentError(
+            "a state dict tells the weights but not what is done with them: hand over either "
+            "`like`, a model of its architecture, or, for linear modules in a row, `activation`, "
+            "nnfs_xp.ReLU say."
+        )
+    if like is None:
+        if names is not None:
+            raise ArgumentError("`names` goes with `like`; without it, all modules are taken.")
+        assert activation is not None
+        return row(tensors, activation, add_parameters)
+    check_layer(like)
+    model = copy.deepcopy(like)
+    fill(model, tensors, names)
+    return model

@@ -1,0 +1,70 @@
+"""Modules for the layers that PyTorch has no modules for; made when PyTorch is first asked for.
+
+They stand in this module under their names, so that copies and pickles of a model find them.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from nnfs_xp.backend.importing import import_library
+
+REMEDY = "pip install 'nnfs-xp[torch]'"
+
+
+def load_torch() -> Any:
+    """PyTorch.
+
+    Raises
+    ------
+    BackendError
+        It is not installed.
+    """
+    return import_library("torch", REMEDY)
+
+
+@functools.cache
+def modules() -> dict[str, Any]:
+    """The classes by name."""
+    torch = load_torch()
+    module: Any = torch.nn.Module
+    sequential: Any = torch.nn.Sequential
+
+    class Residual(sequential):  # type: ignore[misc] # PyTorch is Any here
+        """Modules in a row, their output added to their inputs: `nnfs_xp.Residual`."""
+
+        def forward(self, inputs: Any) -> Any:
+            return inputs + super().forward(inputs)
+
+    class Parallel(sequential):  # type: ignore[misc] # PyTorch is Any here
+        """Branches that take the same inputs, outputs joined on axis 1: `nnfs_xp.Parallel`."""
+
+        def forward(self, inputs: Any) -> Any:
+            return torch.cat([branch(inputs) for branch in self], dim=1)
+
+    class GaussianNoise(module):  # type: ignore[misc] # PyTorch is Any here
+        """Normal noise added in training: `nnfs_xp.GaussianNoise`."""
+
+        def __init__(self, deviation: float) -> None:
+            super().__init__()
+            self.deviation = deviation
+
+        def forward(self, inputs: Any) -> Any:
+            if not self.training:
+                return inputs
+            return inputs + self.deviation * torch.randn_like(inputs)
+
+        def extra_repr(self) -> str:
+            return f"deviation={self.deviation}"
+
+    classes = {each.__name__: each for each in (Residual, Parallel, GaussianNoise)}
+    for name, each in classes.items():
+        each.__module__, each.__qualname__ = __name__, name
+    return classes
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("Residual", "Parallel", "GaussianNoise"):
+        return modules()[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,168 @@
+"""Weights under PyTorch's names and in its layouts: needs no PyTorch.
+
+A dense layer's weights are (n_inputs, n_neurons) here and (n_neurons, n_inputs) there; biases,
+scales and shifts are (1, n) here and (n,) there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nnfs_xp._checks import shown
+from nnfs_xp.backend import to_numpy
+from nnfs_xp.errors import ArgumentError
+from nnfs_xp.interop.tensor_file import Arrays
+from nnfs_xp.interop.translation import check_layer, fitting
+from nnfs_xp.layers import BatchNorm, Dense, Embedding, Layer, LayerNorm
+
+Names = Mapping[str, str]
+"""From the path of a layer, ``"0"`` say, to that of its module, ``"fc1"`` say."""
+
+
+class Place(NamedTuple):
+    """Where a tensor of PyTorch's lies in a layer of ours, and how."""
+
+    name: str
+    theirs: Callable[[Any], Any]
+    ours: Callable[[Any], Any]
+
+
+def _same(name: str) -> Place:
+    return Place(name, lambda array: array, lambda array: array)
+
+
+def _turned(name: str) -> Place:
+    return Place(name, lambda array: array.T, lambda array: array.T)
+
+
+def _row(name: str) -> Place:
+    return Place(name, lambda row: row[0], lambda vector: vector[None, :])
+
+
+PLACES: dict[type[Layer], dict[str, Place]] = {
+    Dense: {"weight": _turned("weights"), "bias": _row("biases")},
+    BatchNorm: {
+        "weight": _row("gamma"),
+        "bias": _row("beta"),
+        "running_mean": _row("running_mean"),
+        "running_var": _row("running_variance"),
+    },
+    LayerNorm: {"weight": _row("gamma"), "bias": _row("beta")},
+    Embedding: {"weight": _same("weights")},
+}
+"""For each layer with parameters: PyTorch's names, and where they lie."""
+
+_COUNTER = "num_batches_tracked"
+"""How many batches a BatchNorm1d has seen: what only one without a momentum needs."""
+
+
+def state_dict(model: Layer, names: Names | None = None) -> Arrays:
+    """All parameters and buffers as NumPy arrays, under PyTorch's names and in its layouts."""
+    tensors: Arrays = {}
+    for prefix, layer in _named(model, names):
+        for name, place in _places(prefix, layer).items():
+            tensors[prefix + name] = np.array(place.theirs(_value(layer, place)), order="C")
+        if isinstance(layer, BatchNorm):
+            tensors[prefix + _COUNTER] = np.zeros((), dtype=np.int64)
+    return tensors
+
+
+def fill(model: Layer, tensors: Mapping[str, Any], names: Names | None = None) -> None:
+    """Put what `state_dict` or PyTorch's own gives into the model, all of it or nothing.
+
+    Raises
+    ------
+    ArgumentError
+        A name is missing, or there is one too many.
+    ShapeError, DTypeError
+        A tensor does not fit.
+    """
+    layers = _named(model, names)
+    places = {
+        prefix + name: (layer, place)
+        for prefix, layer in layers
+        for name, place in _places(prefix, layer).items()
+    }
+    counters = {prefix + _COUNTER for prefix, layer in layers if isinstance(layer, BatchNorm)}
+    _check_names(set(places), set(tensors) - counters)
+    values = [
+        (layer, place, fitted(name, tensors[name], layer, place))
+        for name, (layer, place) in places.items()
+    ]
+    for layer, place, value in values:
+        setattr(layer, place.name, value)
+
+
+def fitted(name: str, tensor: Any, layer: Layer, place: Place) -> Any:
+    """The tensor in the layout of ours, if its shape and data type fit.
+
+    Raises
+    ------
+    ShapeError, DTypeError
+        They do not: with the tensor's name.
+    """
+    shape = place.theirs(_value(layer, place)).shape
+    return place.ours(fitting(f"`{shown(name)}`", tensor, shape, layer.dtype))
+
+
+def _value(layer: Layer, place: Place) -> np.ndarray[Any, Any]:
+    return to_numpy(getattr(layer, place.name))
+
+
+def _places(prefix: str, layer: Layer) -> dict[str, Place]:
+    places = PLACES.get(type(layer), {})
+    known = {place.name for place in places.values()}
+    if not known.issuperset({*layer._shapes, *layer._buffers}):
+        where = f"layer {prefix[:-1]}" if prefix else "the model"
+        raise ArgumentError(
+            f"{where} is a {type(layer).__name__}, whose weights have no counterpart in PyTorch."
+        )
+    return places
+
+
+def _named(model: Layer, names: Names | None) -> list[tuple[str, Layer]]:
+    """All layers, each with the prefix of its module's names: its own, or from the nearest above.
+
+    Raises
+    ------
+    ArgumentError
+        There is a name for a place where there is no layer, or one name for two layers.
+    """
+    check_layer(model)
+    renamed = dict(names or {})
+    layers = {prefix.removesuffix("."): layer for prefix, layer in model.walk()}
+    for path, name in renamed.items():
+        if path not in layers or not isinstance(name, str):
+            raise ArgumentError(
+                "`names` must lead from paths of layers to names of modules; got "
+                f"{shown(repr(path))}: {shown(repr(name))}. Paths are those of model.parameters(), "
+                "as '0' in '0.weights'."
+            )
+    for path in layers:  # from the outside in
+        above, _, own = path.rpartition(".")
+        inherited = renamed.get(above, "") if path else ""
+        renamed.setdefault(path, f"{inherited}.{own}" if inherited else own)
+    named = [(f"{renamed[path]}." if renamed[path] else "", la) for path, la in layers.items()]
+    prefixes = [prefix for prefix, layer in named if layer._shapes]
+    if len(set(prefixes)) < len(prefixes):
+        twice = next(prefix for prefix in prefixes if prefixes.count(prefix) > 1)
+        raise ArgumentError(f"`names` gives two layers the name {twice[:-1]!r}.")
+    return named
+
+
+def _check_names(expected: set[str], found: set[str]) -> None:
+    missing, odd = expected - found, found - expected
+    if missing:
+        least = min(missing)
+        there = f"there are {', '.join(sorted(odd))}" if odd else "there is no more"
+        raise ArgumentError(
+            f"`{least}` is missing; {shown(there)}. Names of other modules are given as in "
+            "names={'0': 'fc1'}."
+        )
+    if odd:
+        raise ArgumentError(
+            f"the model has no place for {shown(', '.join(map('`{}`'.format, sorted(odd))))}."
+        )

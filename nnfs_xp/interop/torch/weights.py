@@ -1,0 +1,131 @@
+"""Weights as files that PyTorch writes and reads, in safetensors: needs no PyTorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nnfs_xp._checks import shown
+from nnfs_xp.errors import CheckpointError, NnfsError
+from nnfs_xp.interop.atomic import write_atomically
+from nnfs_xp.interop.tensor_file import MALFORMED, Arrays
+from nnfs_xp.interop.torch.names import Names, fill, state_dict
+from nnfs_xp.interop.translation import check_layer
+from nnfs_xp.layers import Layer
+
+_PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
+
+
+def save_torch_weights(model: Layer, path: str | Path, *, names: Names | None = None) -> None:
+    """Write the weights as PyTorch would, whole or not at all.
+
+    Read them with ``module.load_state_dict(safetensors.torch.load_file(path))``.
+
+    Parameters
+    ----------
+    model : Layer
+    path : str or Path
+        By custom ending in ``.safetensors``.
+    names : mapping of str to str, optional
+        What modules are called in the file: from the path of a layer of the model to the path of
+        its module, as in ``{"0": "fc1", "2": "fc2"}``, or ``{"": "net"}`` for the whole model. By
+        default as in a `torch.nn.Sequential` of the same layers, which is as here.
+
+    Raises
+    ------
+    CheckpointError
+        The file cannot be written.
+    ArgumentError
+        A layer with parameters has no counterpart in PyTorch.
+
+    Notes
+    -----
+    Names and layouts: ``0.weight`` of shape (n_neurons, n_inputs) and ``0.bias`` of shape
+    (n_neurons,) for the dense layer at place 0; see the guide to PyTorch for the others.
+    """
+    import safetensors.numpy
+
+    path = _no_pickle(Path(path))
+    tensors = state_dict(model, names)
+    try:
+        write_atomically(path, safetensors.numpy.save(tensors, metadata={"format": "pt"}))
+    except (OSError, ValueError) as error:  # ValueError: the path names no file
+        raise CheckpointError(f"cannot write {path}: {error}.") from error
+
+
+def load_torch_weights(model: Layer, path: str | Path, *, names: Names | None = None) -> None:
+    """Fill the model with the weights that PyTorch wrote, all or, where they do not fit, none.
+
+    Write them with ``safetensors.torch.save_file(module.state_dict(), path)``.
+
+    Parameters
+    ----------
+    model : Layer
+    path : str or Path
+        A safetensors file. Pickles (``.pt``, ``.pth``, ``.bin``) are not read: they can execute
+        code.
+    names : mapping of str to str, optional
+        As in `save_torch_weights`.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing, damaged, no safetensors, or its names, shapes or data types do not
+        fit the model.
+    """
+    path = _no_pickle(Path(path))
+    check_layer(model)
+    try:
+        fill(model, _read(path), names)
+    except CheckpointError:
+        raise
+    except NnfsError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+
+
+def _no_pickle(path: Path) -> Path:
+    if path.suffix.lower() in _PICKLES:
+        raise _pickle_error(path)
+    return path
+
+
+def _pickle_error(path: Path) -> CheckpointError:
+    return CheckpointError(
+        f"{path} is a pickle, which can execute code and is never read or written here. Turn it "
+        f"into safetensors, with PyTorch: safetensors.torch.save_file(torch.load({path.name!r}, "
+        f"weights_only=True), {path.with_suffix('.safetensors').name!r})."
+    )
+
+
+def _read(path: Path) -> Arrays:
+    """The tensors of a safetensors file, whoever wrote it.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing, damaged, or no safetensors.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise CheckpointError(f"{path} is no safetensors file, but a folder or a device.")
+        with safe_open(path, framework="numpy") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 # no dict
+    except FileNotFoundError:
+        raise CheckpointError(f"there is no file {path}.") from None
+    except (SafetensorError, OSError, *MALFORMED) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        if _begins_like_a_pickle(path):
+            raise _pickle_error(path) from None
+        raise CheckpointError(
+            f"{path} is no safetensors file, or damaged: {shown(error)}."
+        ) from error
+
+
+def _begins_like_a_pickle(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(2) in (b"PK", b"\x80\x02", b"\x80\x04", b"\x80\x05")
+    except OSError:
+        return False

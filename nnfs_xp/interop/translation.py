@@ -1,0 +1,90 @@
+"""What is refused of the models and weights of other libraries, whichever they are."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nnfs_xp._checks import shown
+from nnfs_xp.backend import to_numpy
+from nnfs_xp.errors import ArgumentError, DTypeError, NnfsError, ShapeError
+from nnfs_xp.layers import Layer
+
+
+class Wanted(NamedTuple):
+    """How layers are to be built.
+
+    Attributes
+    ----------
+    dtype : str
+        Of their parameters.
+    add_parameters : bool
+        Whether parameters that the other library leaves out, and layers here always have, are
+        added where they change nothing.
+    """
+
+    dtype: str
+    add_parameters: bool
+
+
+def expect(theirs: object, **settings: tuple[Any, ...]) -> None:
+    """Refuse settings of another library's layer that have none of these values.
+
+    Raises
+    ------
+    ArgumentError
+    """
+    for name, allowed in settings.items():
+        value = getattr(theirs, name)
+        if not any(value is each or value == each for each in allowed):
+            choice = " or ".join(map(repr, allowed))
+            raise ArgumentError(f"its `{name}` must be {choice}; got {shown(repr(value))}.")
+
+
+def expect_parameter(present: bool, name: str, wanted: Wanted) -> None:
+    """Refuse a layer without a parameter that the layer here always has, unless it may be added.
+
+    Raises
+    ------
+    ArgumentError
+    """
+    if not present and not wanted.add_parameters:
+        raise ArgumentError(
+            f"it has no `{name}`, which the layer here always has and trains. "
+            "add_parameters=True adds it, so that it changes nothing until it is trained."
+        )
+
+
+def fitting(where: str, value: Any, shape: tuple[int, ...], dtype: str | None) -> Any:
+    """The value as a NumPy array, if it has the shape, and a data type that loses nothing.
+
+    Raises
+    ------
+    ShapeError, DTypeError
+        Saying where.
+    """
+    try:
+        array = to_numpy(value)
+    except NnfsError as error:
+        raise DTypeError(f"{where} is unusable: {error}") from error
+    if array.shape != shape:
+        hint = " Did you mean to transpose?" if array.shape == shape[::-1] else ""
+        raise ShapeError(f"{where} must have shape {shape}; got {array.shape}.{hint}")
+    if not np.can_cast(array.dtype, str(dtype), "safe"):
+        raise DTypeError(
+            f"{where} is {array.dtype}, which a model of {dtype} cannot hold. Build the model with "
+            "dtype='float64', or convert the weights first."
+        )
+    return array
+
+
+def check_layer(model: object) -> None:
+    """Refuse what is no layer of ours.
+
+    Raises
+    ------
+    ArgumentError
+    """
+    if not isinstance(model, Layer):
+        raise ArgumentError(f"`model` must be a layer of nnfs_xp; got {shown(model)}.")

@@ -1,0 +1,68 @@
+"""Samples as estimators get them: frames, sparse matrices, arrays of any library."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn import get_config
+from sklearn.model_selection import train_test_split
+
+from nnfs_xp.backend import backend_of, is_array, to_numpy
+from nnfs_xp.errors import DataError
+
+Samples = tuple[Any, Any, Any]
+"""Samples, targets and weights, the last perhaps None."""
+
+
+def floats_for(X: Any) -> tuple[Any, Any]:
+    """The data types to choose from, the first for what is neither, in the library of X."""
+    dispatches = get_config()["array_api_dispatch"] and is_array(X)
+    xp = backend_of(X).xp if dispatches else np
+    return xp.float64, xp.float32
+
+
+def name_of(X: Any) -> str:
+    """The backend of the samples; NumPy's where they are no array."""
+    return backend_of(X).name if is_array(X) else "numpy"
+
+
+def on_host(a: Any) -> Any:
+    """An array of any backend as a NumPy array; None stays."""
+    return None if a is None else to_numpy(a)
+
+
+def hold_out(
+    samples: Samples, share: float, random_state: Any, *, stratify: Any
+) -> tuple[Samples, Samples]:
+    """Split off a share of the samples to validate with; the classes alike in both, if given.
+
+    Raises
+    ------
+    DataError
+        It would be fewer than two.
+    ValueError
+        There are too few of a class.
+    """
+    X, targets, weights = samples
+    train, kept = train_test_split(
+        np.arange(X.shape[0]), random_state=random_state, test_size=share, stratify=stratify
+    )
+    if len(kept) < 2:
+        raise DataError(
+            f"The validation set is too small: {len(kept)} of {X.shape[0]} samples. Raise "
+            "`validation_fraction`, or bring more samples."
+        )
+    first, second = (
+        (_rows(X, rows), targets[rows], None if weights is None else weights[rows])
+        for rows in (train, kept)
+    )
+    return first, second
+
+
+def _rows(X: Any, rows: np.ndarray[Any, Any]) -> Any:
+    """Those rows of an array of any backend, or of a sparse matrix."""
+    if isinstance(X, np.ndarray) or not is_array(X):
+        return X[rows]
+    backend = backend_of(X)
+    return backend.xp.take(X, backend.asarray(rows), axis=0)

@@ -1,0 +1,394 @@
+"""Models from Keras and to it: outputs, gradients, running averages, weights, what is refused."""
+
+from __future__ import annotations
+
+import sys
+
+import keras
+import numpy as np
+import pytest
+import torch
+from cases import LAYERS
+from keras import layers as kl
+
+import nnfs_xp as nn
+from nnfs_xp.errors import ArgumentError, BackendError, DTypeError, ShapeError
+from nnfs_xp.interop.keras import custom_objects, from_keras, to_keras
+from nnfs_xp.interop.keras.layers import READERS, WRITERS
+from nnfs_xp.interop.keras.weights import WEIGHTS
+
+# Keras 3.15 hands tensors of PyTorch 2.13 to NumPy 2.4 by a protocol that this warns of.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+rng = np.random.default_rng(7)
+X = rng.normal(size=(6, 4)).astype(np.float32)
+RANDOM = (nn.Dropout, nn.AlphaDropout, nn.GaussianNoise)
+# On PyTorch and JAX, Keras multiplies in float32 whatever the layers' data type is.
+TOLERANCE = 64 * float(np.finfo("float32").eps)
+
+
+def close(actual, expected, tolerance=TOLERANCE):
+    np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
+
+
+def architecture(model):
+    return [(prefix, type(layer), layer.config()) for prefix, layer in model.walk()]
+
+
+def assert_same(model, other):
+    """The same layers with the same weights, bit for bit."""
+    assert architecture(model) == architecture(other)
+    arrays, others = model.parameters() | model.buffers(), other.parameters() | other.buffers()
+    assert arrays.keys() == others.keys()
+    for name, array in arrays.items():
+        assert array.dtype == others[name].dtype
+        np.testing.assert_array_equal(array, others[name])
+
+
+def assert_agree(model, theirs, inputs, *, training):
+    """Outputs and all gradients of one pass, from random dvalues, penalties included."""
+    x = torch.tensor(inputs, requires_grad=True)
+    for variable in theirs.trainable_weights:
+        variable.value.grad = None
+    expected = theirs(x, training=training)
+    ours = model.forward(inputs, training=training)
+    close(ours, expected.detach().numpy())
+    if not training:
+        return
+    dvalues = np.random.default_rng(1).normal(size=ours.shape).astype(inputs.dtype)
+    ((expected * torch.tensor(dvalues)).sum() + sum(theirs.losses)).backward()
+    dinputs = model.backward(dvalues)
+    if x.grad is not None:
+        close(dinputs, x.grad.numpy())
+    gradients = model.gradients()
+    assert len(gradients) == len(theirs.trainable_weights)
+    for gradient, variable in zip(gradients.values(), theirs.trainable_weights, strict=True):
+        close(gradient, variable.value.grad.numpy().reshape(gradient.shape))
+
+
+def ours(dtype="float32"):
+    """A model of ours with all kinds of parameters, nested."""
+    return nn.Sequential(
+        nn.Dense(4, 8, weight_regularizer_l1=0.01, bias_regularizer_l2=0.02, dtype=dtype),
+        nn.BatchNorm(8, momentum=0.8, epsilon=1e-4, dtype=dtype),
+        nn.ReLU(),
+        nn.Sequential(nn.Sequential(nn.Dense(8, 5, max_norm=2.0, dtype=dtype)), nn.GELU("tanh")),
+        nn.Residual(nn.LayerNorm(5, epsilon=1e-4, dtype=dtype), nn.Dense(5, 5, dtype=dtype)),
+        nn.Parallel(nn.Linear(), nn.Sequential(nn.Dense(5, 2, dtype=dtype), nn.Tanh())),
+        nn.Dense(7, 3, dtype=dtype),
+        seed=0,
+    )
+
+
+def theirs():
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            kl.Dense(8, activation="relu", kernel_regularizer=keras.regularizers.L2(0.02)),
+            kl.BatchNormalization(momentum=0.7),
+            kl.Dense(5, bias_regularizer="l1"),
+            kl.LeakyReLU(),
+            keras.Sequential([kl.Dense(5, activation="gelu"), kl.LayerNormalization()]),
+            kl.ReLU(negative_slope=0.1),
+            kl.Dense(3, activation="softmax", kernel_constraint=keras.constraints.MaxNorm(2.0)),
+        ]
+    )
+    for variable in model.trainable_weights:  # so that scales are not 1 and shifts not 0
+        variable.assign(variable + 0.1 * torch.randn(variable.shape))
+    return model
+
+
+def public():
+    names = (getattr(nn, name) for name in nn.layers.__all__)
+    return set(names) - {nn.layers.Layer, nn.StochasticLayer}
+
+
+def test_every_layer_has_a_counterpart():
+    assert set(WRITERS) | {nn.Sequential, nn.Residual, nn.Parallel} == public()
+    with_parameters = {
+        type(layer) for case in LAYERS for _, layer in case.build("float32").walk() if layer._shapes
+    }
+    assert set(WEIGHTS) == with_parameters
+
+
+# A layer without parameters has no data type, and float32 in Keras.
+CASES = [(case, case.build("float64").dtype or "float32") for case in LAYERS]
+CASES += [(case, "float32") for case, dtype in CASES if dtype == "float64"]
+
+
+@pytest.mark.parametrize(("case", "dtype"), CASES, ids=lambda each: getattr(each, "name", each))
+def test_every_layer_goes_to_keras_and_back(case, dtype):
+    layer = case.build(dtype)
+    inputs = case.inputs.astype(dtype)
+    model = to_keras(layer, input_shape=inputs.shape[1:])
+    assert model.built
+    assert_agree(layer, model, inputs, training=False)
+    assert model(torch.tensor(inputs)).dtype == getattr(torch, dtype)
+    if layer.dtype is not None:
+        back = from_keras(model)
+        if isinstance(layer, nn.Sequential):
+            assert_same(back, layer)
+        else:
+            assert_same(back.layers[0], layer)
+    if not isinstance(layer, RANDOM):
+        assert_agree(layer, model, inputs, training=True)
+
+
+@pytest.mark.parametrize("name", ["relu", "leaky_relu", "elu", "selu", "gelu", "silu", "swish"])
+@pytest.mark.parametrize("kind", [kl.Activation, lambda name: kl.Dense(4, activation=name)])
+def test_activations_by_name(name, kind):
+    model = keras.Sequential([keras.Input((4,)), kind(name)])
+    assert_agree(from_keras(model), model, X, training=True)
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "tanh", "softplus", "softmax", "linear", None])
+def test_more_activations_by_name(name):
+    model = keras.Sequential([keras.Input((4,)), kl.Dense(3, activation=name), kl.Identity()])
+    found = from_keras(model)
+    assert len(found.layers) == (2 if name in ("linear", None) else 3)
+    assert_agree(found, model, X, training=True)
+
+
+def test_a_model_of_theirs_computes_the_same_here():
+    model = theirs()
+    found = from_keras(model)
+    kinds = [type(layer).__name__ for layer in found.layers]
+    assert kinds[:4] == ["Dense", "ReLU", "BatchNorm", "Dense"]
+    assert kinds[4:] == ["LeakyReLU", "Sequential", "LeakyReLU", "Dense", "Softmax"]
+    assert found.layers[2].epsilon == 1e-3
+    assert found.layers[4].negative_slope == 0.3
+    assert found.layers[7].max_norm == 2.0
+    assert found.layers[3].bias_regularizer_l1 == pytest.approx(0.01)
+    assert_agree(found, model, X, training=False)
+    assert_agree(found, model, X, training=True)
+
+
+def test_a_model_of_ours_computes_the_same_there():
+    model = ours()
+    found = to_keras(model)
+    assert type(found) is keras.Sequential
+    assert_agree(model, found, X, training=False)
+    assert_agree(model, found, X, training=True)
+    assert_same(from_keras(to_keras(ours())), ours())
+
+
+def test_running_averages_differ_by_the_estimate_of_the_variance():
+    model = nn.Sequential(nn.BatchNorm(4, momentum=0.8, epsilon=1e-3))
+    found = to_keras(model)
+    model.forward(X, training=True)
+    found(torch.tensor(X), training=True)
+    layer, their = model.layers[0], found.layers[0]
+    close(layer.running_mean[0], their.moving_mean.value.numpy())
+    change = layer.running_variance[0] - 0.8
+    their_change = their.moving_variance.value.numpy() - 0.8
+    close(change, their_change * 6 / 5)  # unbiased here and in PyTorch, of the 6 samples there
+    moved = from_keras(found)
+    assert moved.layers[0].running_mean.any()
+    assert_agree(moved, found, X, training=False)
+
+
+@pytest.mark.parametrize("kind", [nn.Dropout, nn.AlphaDropout])
+def test_what_is_dropped_becomes_the_same_value(kind):
+    ones = np.ones((20, 20), np.float32)
+    layer = kind(0.3, seed=0)
+    values = np.unique(np.round(layer.forward(ones, training=True), 5))
+    expected = to_keras(layer)(torch.tensor(ones), training=True).numpy()
+    assert len(values) == 2
+    close(values, np.unique(np.round(expected, 5)), 2e-5)
+
+
+def test_weights_are_copies_and_float64_is_kept():
+    model = ours("float64")
+    found = to_keras(model)
+    back = from_keras(found)
+    assert back.dtype == "float64"
+    for variable in found.weights:
+        variable.assign(torch.zeros(variable.shape))
+    assert_same(model, ours("float64"))
+    assert_same(back, ours("float64"))
+
+
+def test_get_weights_and_set_weights_have_the_order_of_the_layers():
+    model = ours()
+    weights = to_keras(model).get_weights()
+    assert [each.shape for each in weights][:6] == [(4, 8), (8,), (8,), (8,), (8,), (8,)]
+    blank = nn.Sequential(*ours().layers, seed=1)
+    filled = from_keras(weights, like=blank)
+    assert_same(filled, model)
+    assert not np.array_equal(blank.layers[0].weights, model.layers[0].weights)
+    other = to_keras(blank)
+    other.set_weights(weights)
+    assert_same(from_keras(other), model)
+
+
+def test_lists_of_weights_that_do_not_fit():
+    like = nn.Sequential(nn.Dense(4, 3))
+    good = [np.ones((4, 3), "f4"), np.ones(3, "f4")]
+    for weights, kind, complaint in [
+        (good[:1], ArgumentError, "2 arrays of weights; got 1"),
+        ([good[0].T, good[1]], ShapeError, r"weights\[0\], for `0\.weights`.*\(4, 3\); got"),
+        ([good[0], good[1][None]], ShapeError, r"weights\[1\].*\(3,\); got \(1, 3\)"),
+        ([good[0].astype("f8"), good[1]], DTypeError, r"weights\[0\].*float64"),
+        ([good[0], np.array(["a"] * 3)], DTypeError, r"weights\[1\]"),
+    ]:
+        with pytest.raises(kind, match=complaint):
+            from_keras(weights, like=like)
+    with pytest.raises(ArgumentError, match="hand over `like`"):
+        from_keras(good)
+    with pytest.raises(ArgumentError, match="`model` must be a layer"):
+        from_keras(good, like=3)
+    with pytest.raises(ArgumentError, match="layer 0 is a Scale"):
+        from_keras(good, like=nn.Sequential(Scale()))
+
+
+def test_a_model_with_an_embedding_need_not_tell_its_columns():
+    model = nn.Sequential(nn.Embedding(5, 3), nn.Flatten(), nn.Dense(6, 2), seed=0)
+    codes = np.array([[0, 1], [4, 3]])
+    found = to_keras(model)
+    assert not found.built
+    close(model.forward(codes), found(torch.tensor(codes)).detach().numpy())
+    assert_same(from_keras(found), model)
+
+
+def test_our_own_classes_are_saved_by_keras(tmp_path):
+    model = ours()
+    to_keras(model).save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(
+        tmp_path / "model.keras", custom_objects=custom_objects(), compile=False
+    )
+    assert_same(from_keras(loaded), model)
+    assert_agree(model, loaded, X, training=False)
+
+
+def test_a_subclass_without_a_call_of_its_own_and_a_single_layer():
+    class Net(keras.Sequential):
+        pass
+
+    model = Net([keras.Input((4,)), kl.Dense(2, activation="tanh")])
+    assert_agree(from_keras(model), model, X, training=True)
+    single = from_keras(model.layers[0])
+    assert [type(layer) for layer in single.layers] == [nn.Dense, nn.Tanh]
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        kl.Dense(4, use_bias=False),
+        kl.BatchNormalization(center=False),
+        kl.BatchNormalization(scale=False),
+        kl.LayerNormalization(center=False),
+        kl.LayerNormalization(scale=False),
+    ],
+    ids=lambda layer: layer.name,
+)
+def test_parameters_that_are_left_out_there_can_be_added(layer):
+    model = keras.Sequential([keras.Input((4,)), layer])
+    with pytest.raises(ArgumentError, match=r"has no `\w+`.*add_parameters"):
+        from_keras(model)
+    found = from_keras(model, add_parameters=True)
+    for training in (False, True):
+        expected = model(torch.tensor(X), training=training).detach().numpy()
+        close(found.forward(X, training=training), expected)
+
+
+def built(*layers, shape=(4,)):
+    return keras.Sequential([keras.Input(shape), *layers])
+
+
+def frozen():
+    model = built(kl.BatchNormalization(name="norm"))
+    model.layers[0].trainable = False
+    return model
+
+
+def functional():
+    inputs = keras.Input((4,))
+    return keras.Model(inputs, kl.Add()([inputs, kl.Dense(4)(inputs)]))
+
+
+class DenseOfMyOwn(kl.Dense):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("model", "complaint"),
+    [
+        (lambda: built(kl.PReLU(name="p")), "layer `p`, a PReLU: .*no counterpart"),
+        (lambda: built(keras.Sequential([kl.PReLU(name="p")], name="s")), "layer `s/p`, a PReLU"),
+        (lambda: built(kl.Dense(2, activation="mish", name="d")), "layer `d`.*'mish'"),
+        (lambda: built(kl.Dense(2, activation=lambda x: 2 * x)), "'<lambda>'"),
+        (lambda: built(kl.ReLU(max_value=6)), "`max_value` must be None; got 6"),
+        (lambda: built(kl.ReLU(threshold=1)), "`threshold`"),
+        (lambda: built(kl.ReLU(negative_slope=1.5)), "negative_slope"),
+        (lambda: built(kl.Softmax(axis=0)), "`axis`"),
+        (lambda: built(kl.Flatten(data_format="channels_first")), "`data_format`"),
+        (lambda: built(kl.Dropout(0.5, noise_shape=(1, 4))), "`noise_shape`"),
+        (lambda: built(kl.Dropout(1.0)), "rate"),
+        (lambda: built(kl.BatchNormalization(axis=2), shape=(2, 4, 3)), "`axis`"),
+        (lambda: built(kl.BatchNormalization(beta_regularizer="l2")), "`beta_regularizer`"),
+        (lambda: built(kl.LayerNormalization(axis=[1, 2]), shape=(2, 4)), "`axis`"),
+        (lambda: built(kl.LayerNormalization(center=False, scale=False)), "`gamma`"),
+        (lambda: built(kl.Embedding(5, 2, mask_zero=True)), "`mask_zero`"),
+        (lambda: built(kl.Dense(2, kernel_constraint="non_neg")), "NonNeg"),
+        (
+            lambda: built(kl.Dense(2, kernel_constraint=keras.constraints.MaxNorm(2, axis=1))),
+            "MaxN",
+        ),
+        (lambda: built(kl.Dense(2, bias_constraint="non_neg")), "`bias_constraint`"),
+        (lambda: built(kl.Dense(2, kernel_regularizer="orthogonal_regularizer")), "Orthogonal"),
+        (lambda: built(kl.Dense(2, activity_regularizer="l2")), "`activity_regularizer`"),
+        (lambda: built(DenseOfMyOwn(2, name="mine")), "layer `mine`, a DenseOfMyOwn"),
+        (lambda: keras.Sequential([kl.Dense(2)]), "before it is built"),
+        (frozen, "layer `norm`.*frozen"),
+        (functional, "only keras.Sequential can be gone into"),
+    ],
+)
+def test_layers_without_a_counterpart(model, complaint):
+    with pytest.raises(ArgumentError, match=complaint):
+        from_keras(model())
+
+
+def test_layers_of_other_types():
+    with pytest.raises(DTypeError, match="float16 and float32"):
+        from_keras(built(kl.Dense(2, dtype="mixed_float16")))
+    with pytest.raises(DTypeError, match="float32 and float64"):
+        from_keras(built(kl.Dense(2), kl.ReLU(dtype="float64")))
+    for source in (3, None, "model.keras"):
+        with pytest.raises(ArgumentError, match="from_keras takes"):
+            from_keras(source)
+    with pytest.raises(ArgumentError, match="`like` is for lists"):
+        from_keras(built(kl.Dense(2)), like=nn.Dense(4, 2))
+
+
+class Scale(nn.Layer):
+    factors = nn.Parameter()
+    dfactors = nn.Gradient()
+
+    def __init__(self):
+        super().__init__()
+        self.create_parameters("float32", factors=(1, 3))
+
+
+def test_layers_of_ones_own_are_refused():
+    with pytest.raises(ArgumentError, match=r"layer 1\.0 is a Scale.*no counterpart in Keras"):
+        to_keras(nn.Sequential(nn.Dense(2, 3), nn.Sequential(Scale())))
+    with pytest.raises(ArgumentError, match="`model` must be a layer"):
+        to_keras(kl.Dense(3))
+    with pytest.raises(ShapeError, match="takes samples of shape"):
+        to_keras(nn.Sequential(nn.Dense(2, 3)), input_shape=(4,))
+
+
+def test_every_reader_is_of_a_layer_of_keras():
+    assert all(issubclass(getattr(kl, name), kl.Layer) for name in READERS)
+
+
+def test_without_keras(monkeypatch):
+    monkeypatch.setitem(sys.modules, "keras", None)
+    with pytest.raises(BackendError, match=r"keras.*nnfs-xp\[keras\]"):
+        to_keras(nn.ReLU())
+    with pytest.raises(BackendError, match=r"nnfs-xp\[keras\].*KERAS_BACKEND"):
+        from_keras(object())
+    weights = [np.ones((4, 3), "f4"), np.zeros(3, "f4")]
+    filled = from_keras(weights, like=nn.Dense(4, 3))
+    np.testing.assert_array_equal(filled.weights, weights[0])

@@ -1,0 +1,624 @@
+"""Models from PyTorch and to it: outputs, gradients, running averages, files, what is refused."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import safetensors.numpy
+import safetensors.torch
+import torch
+from cases import LAYERS
+from torch import nn as tnn
+
+import nnfs_xp as nn
+from nnfs_xp.errors import ArgumentError, BackendError, CheckpointError, DTypeError, ShapeError
+from nnfs_xp.interop.torch import from_torch, load_torch_weights, save_torch_weights, to_torch
+from nnfs_xp.interop.torch.layers import PAIRS
+
+rng = np.random.default_rng(7)
+X = rng.normal(size=(6, 4))
+RANDOM = (nn.Dropout, nn.AlphaDropout, nn.GaussianNoise)
+
+
+TOLERANCE = {"float64": 1e-9, "float32": 64 * float(np.finfo("float32").eps)}
+
+
+def close(actual, expected, dtype="float64"):
+    tolerance = TOLERANCE[dtype]
+    np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
+
+
+def architecture(model):
+    return [(prefix, type(layer), layer.config()) for prefix, layer in model.walk()]
+
+
+def assert_same(model, other):
+    """The same layers with the same weights, bit for bit."""
+    assert architecture(model) == architecture(other)
+    arrays, others = model.parameters() | model.buffers(), other.parameters() | other.buffers()
+    assert arrays.keys() == others.keys()
+    for name, array in arrays.items():
+        assert array.dtype == others[name].dtype
+        np.testing.assert_array_equal(array, others[name])
+
+
+def their_gradients(model, module):
+    """PyTorch's gradients under our names and in our layouts, written without the package."""
+    names = {"weights": "weight", "biases": "bias", "gamma": "weight", "beta": "bias"}
+    gradients, modules = {}, dict(module.named_modules())
+    for prefix, layer in model.walk():
+        for name in layer._shapes:
+            theirs = getattr(modules[prefix.removesuffix(".")], names[name]).grad.numpy()
+            if isinstance(layer, nn.Dense) and name == "weights":
+                theirs = theirs.T
+            gradients[prefix + name] = theirs.reshape(layer._shapes[name])
+    return gradients
+
+
+def assert_agree(model, module, inputs, *, training, dtype="float64"):
+    """Outputs, running averages and all gradients of one pass, from random dvalues."""
+    module.train(training)
+    module.zero_grad()
+    if isinstance(model, nn.Embedding):
+        x = torch.tensor(inputs.astype(np.int64))
+    else:
+        x = torch.tensor(inputs.astype(dtype), requires_grad=True)
+    expected = module(x)
+    ours = model.forward(inputs.astype(dtype), training=training)
+    close(ours, expected.detach().numpy(), dtype)
+    if not training:
+        return
+    dvalues = np.random.default_rng(1).normal(size=ours.shape).astype(dtype)
+    expected.backward(torch.tensor(dvalues))
+    dinputs = model.backward(dvalues)
+    if x.grad is not None:
+        close(dinputs, x.grad.numpy(), dtype)
+    gradients = their_gradients(model, module)
+    assert gradients.keys() == model.gradients().keys()
+    for name, gradient in model.gradients().items():
+        close(gradient, gradients[name], dtype)
+    state = module.state_dict()
+    for name, buffer in model.buffers().items():
+        theirs = name.replace("running_variance", "running_var")
+        close(buffer[0], state[theirs].numpy(), dtype)
+
+
+def mlp(dtype="float64"):
+    """A model of ours with all kinds of parameters, nested."""
+    return nn.Sequential(
+        nn.Dense(4, 8, dtype=dtype),
+        nn.BatchNorm(8, momentum=0.8, epsilon=1e-3, dtype=dtype),
+        nn.ReLU(),
+        nn.Sequential(nn.Dense(8, 5, dtype=dtype), nn.GELU("tanh")),
+        nn.Residual(nn.LayerNorm(5, epsilon=1e-4, dtype=dtype), nn.Dense(5, 5, dtype=dtype)),
+        nn.Parallel(nn.Linear(), nn.Sequential(nn.Dense(5, 2, dtype=dtype), nn.Tanh())),
+        nn.Dense(7, 3, dtype=dtype),
+        seed=0,
+    )
+
+
+def their_mlp(dtype=torch.float64):
+    torch.manual_seed(0)
+    module = tnn.Sequential(
+        tnn.Linear(4, 8),
+        tnn.BatchNorm1d(8, momentum=0.3, eps=1e-4),
+        tnn.LeakyReLU(0.2),
+        tnn.Sequential(tnn.Linear(8, 5), tnn.Identity(), tnn.Softplus()),
+        tnn.LayerNorm(5, eps=1e-4),
+        tnn.SiLU(inplace=True),
+        tnn.Linear(5, 3),
+        tnn.Softmax(dim=-1),
+    )
+    for parameter in module.parameters():  # so that scales are not 1 and shifts not 0
+        parameter.data.add_(0.1 * torch.randn(parameter.shape))
+    return module.to(dtype)
+
+
+def test_every_layer_has_a_pair():
+    pairs = [pair.ours for pair in PAIRS]
+    assert len(pairs) == len(set(pairs))
+    public = {getattr(nn, name) for name in nn.layers.__all__}
+    containers = {nn.Sequential, nn.Residual, nn.Parallel}
+    assert set(pairs) | containers == public - {nn.layers.Layer, nn.StochasticLayer}
+
+
+@pytest.mark.parametrize("case", LAYERS, ids=lambda case: case.name)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_layer_goes_to_torch_and_back(case, dtype):
+    layer = case.build(dtype)
+    module = to_torch(layer, drop_penalties=True)
+    assert not module.training
+    assert_agree(layer, module, case.inputs, training=False, dtype=dtype)
+    bare = without_penalties(layer)
+    assert_same(from_torch(module), bare)
+    if not isinstance(layer, RANDOM):
+        assert_agree(bare, module, case.inputs, training=True, dtype=dtype)
+
+
+def without_penalties(layer):
+    for _, each in layer.walk():
+        if isinstance(each, nn.Dense):
+            for name in ("weight", "bias"):
+                setattr(each, f"{name}_regularizer_l1", 0.0)
+                setattr(each, f"{name}_regularizer_l2", 0.0)
+    return layer
+
+
+def test_penalties_are_left_out_only_when_told():
+    model = nn.Sequential(nn.Dense(4, 3, weight_regularizer_l1=0.1, max_norm=2.0))
+    with pytest.raises(ArgumentError, match=r"layer 0 has weight_reg\w+_l1 and max_norm.*drop_pen"):
+        to_torch(model)
+    assert_agree(model, to_torch(model, drop_penalties=True), X, training=False, dtype="float32")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_model_of_theirs_computes_the_same_here(dtype):
+    module = their_mlp(getattr(torch, dtype))
+    model = from_torch(module)
+    assert isinstance(model, nn.Sequential)
+    assert model.dtype == dtype
+    assert model.layers[1].momentum == 0.7
+    for _ in range(3):  # the running averages move
+        assert_agree(model, module, X, training=True, dtype=dtype)
+        assert_agree(model, module, X, training=False, dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_model_of_ours_computes_the_same_there(dtype):
+    model = mlp(dtype)
+    module = to_torch(model)
+    assert type(module) is tnn.Sequential
+    for _ in range(3):
+        assert_agree(model, module, X, training=True, dtype=dtype)
+        assert_agree(model, module, X, training=False, dtype=dtype)
+
+
+def test_a_training_there_is_the_training_here():
+    model = mlp()
+    module = to_torch(model).train()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9)
+    y = rng.normal(size=(6, 3))
+    trainer = nn.Trainer(model, nn.MeanSquaredError(), nn.SGD(0.1, momentum=0.9), backend="numpy")
+    for _ in range(5):
+        trainer.train_step(X, y)
+        optimizer.zero_grad()
+        tnn.functional.mse_loss(module(torch.tensor(X)), torch.tensor(y)).backward()
+        optimizer.step()
+    trained = from_torch(module)
+    assert not np.array_equal(trained.layers[0].weights, mlp().layers[0].weights)
+    for name, array in (model.parameters() | model.buffers()).items():
+        close(array, (trained.parameters() | trained.buffers())[name])
+
+
+def test_weights_are_copies():
+    model = mlp()
+    module = to_torch(model)
+    back = from_torch(module)
+    with torch.no_grad():
+        for tensor in module.state_dict().values():
+            tensor.zero_()
+    assert_same(model, mlp())
+    assert_same(back, mlp())
+
+
+def test_no_random_number_of_theirs_is_drawn():
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    to_torch(mlp())
+    assert torch.rand(1) == expected
+
+
+@pytest.mark.parametrize(
+    ("layer", "module"),
+    [
+        (nn.Dropout(0.3, seed=0), tnn.Dropout(0.3)),
+        (nn.AlphaDropout(0.3, seed=0), tnn.AlphaDropout(0.3)),
+    ],
+)
+def test_what_is_dropped_becomes_the_same_value(layer, module):
+    for ours, theirs in ((layer, to_torch(layer).train()), (from_torch(module), module.train())):
+        ones = np.ones((20, 20))
+        values = np.unique(np.round(ours.forward(ones, training=True), 12))
+        assert len(values) == 2
+        expected = np.unique(np.round(theirs(torch.tensor(ones)).numpy(), 12))
+        close(values, expected)
+
+
+def test_noise_is_as_strong_there():
+    module = to_torch(nn.GaussianNoise(0.5)).train()
+    zeros = torch.zeros(100, 100)
+    torch.manual_seed(0)
+    assert 0.48 < float(module(zeros).std()) < 0.52
+    assert torch.equal(module.eval()(zeros), zeros)
+    assert "deviation=0.5" in repr(module)
+
+
+def test_modules_of_our_own_can_be_copied_and_pickled():
+    model = nn.Sequential(mlp(), nn.GaussianNoise(0.5))
+    module = to_torch(model)
+    for twin in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
+        assert_same(from_torch(twin), model)
+
+
+def test_softplus_agrees_far_out():
+    inputs = np.linspace(-30, 60, 91).reshape(7, 13)
+    module = to_torch(nn.Softplus())
+    assert_agree(nn.Softplus(), module, inputs, training=True)
+    assert_agree(from_torch(tnn.Softplus()), tnn.Softplus(), inputs, training=True)
+
+
+def test_a_sequential_with_names_and_a_subclass_without_a_forward():
+    class Net(tnn.Sequential):
+        pass
+
+    activation = tnn.ReLU()  # the same object twice, which has nothing to share
+    module = Net()
+    module.add_module("first", tnn.Linear(4, 4))
+    module.add_module("act1", activation)
+    module.add_module("second", tnn.Linear(4, 4))
+    module.add_module("act2", activation)
+    model = from_torch(module)
+    assert [type(layer) for layer in model.layers] == [nn.Dense, nn.ReLU, nn.Dense, nn.ReLU]
+    close(model.forward(X.astype("f4")), module(torch.tensor(X.astype("f4"))).detach(), "float32")
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        tnn.Sequential(tnn.Linear(4, 3, bias=False), tnn.ReLU()),
+        tnn.Sequential(tnn.BatchNorm1d(4, affine=False)),
+        tnn.Sequential(tnn.LayerNorm(4, elementwise_affine=False)),
+        tnn.Sequential(tnn.LayerNorm(4, bias=False)),
+    ],
+    ids=str,
+)
+def test_parameters_that_are_left_out_there_can_be_added(module):
+    module = module.double()
+    with pytest.raises(ArgumentError, match=r"module `0`.*has no `\w+`.*add_parameters"):
+        from_torch(module)
+    model = from_torch(module, add_parameters=True)
+    dtype = model.dtype  # float32 where the module has no tensor that tells it
+    for training in (True, False):
+        module.train(training)
+        expected = module(torch.tensor(X)).detach().numpy()
+        close(model.forward(X.astype(dtype), training=training), expected, dtype)
+
+
+class Net(tnn.Module):
+    """What many write: its forward is its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc1 = tnn.Linear(4, 5)
+        self.fc2 = tnn.Linear(5, 3)
+
+    def forward(self, x):
+        return self.fc2(torch.relu(self.fc1(x)))
+
+
+class LinearOfMyOwn(tnn.Linear):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+def _shared():
+    linear = tnn.Linear(3, 3)
+    return tnn.Sequential(linear, tnn.ReLU(), tnn.Sequential(linear))
+
+
+def _hooked():
+    module = tnn.Sequential(tnn.Linear(2, 2))
+    module[0].register_forward_hook(lambda *_: None)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("module", "complaint"),
+    [
+        (
+            tnn.Sequential(tnn.Linear(2, 3), tnn.Softmax(dim=0)),
+            r"`1`, a Softmax: its `dim`.* got 0",
+        ),
+        (
+            tnn.Sequential(tnn.Sequential(tnn.Conv1d(1, 1, 1))),
+            r"`0\.0`, a Conv1d: .*no counterpart",
+        ),
+        (tnn.Sequential(tnn.PReLU()), "`0`, a PReLU"),
+        (tnn.Sequential(tnn.LeakyReLU(1.5)), "`0`.*negative_slope"),
+        (tnn.Sequential(tnn.ELU(-1.0)), "`0`.*alpha"),
+        (tnn.Sequential(tnn.Softplus(beta=2.0)), "`0`.*`beta` must be 1; got 2.0"),
+        (tnn.Sequential(tnn.Softplus(threshold=5)), "`0`.*threshold"),
+        (tnn.Sequential(tnn.Dropout(1.0)), "`0`.*rate"),
+        (tnn.Sequential(tnn.Flatten(0)), "`0`.*`start_dim`"),
+        (tnn.Sequential(tnn.Flatten(1, 2)), "`0`.*`end_dim`"),
+        (tnn.Sequential(tnn.BatchNorm1d(3, momentum=None)), "`0`.*`momentum` is None"),
+        (tnn.Sequential(tnn.BatchNorm1d(3, momentum=0.0)), "`0`.*momentum"),
+        (tnn.Sequential(tnn.BatchNorm1d(3, track_running_stats=False)), "`track_running_stats`"),
+        (tnn.Sequential(tnn.LayerNorm((2, 3))), "`normalized_shape`"),
+        (tnn.Sequential(tnn.Embedding(5, 2, padding_idx=0)), "`padding_idx`"),
+        (tnn.Sequential(tnn.Embedding(5, 2, max_norm=1.0)), "`max_norm`"),
+        (tnn.Sequential(tnn.Embedding(5, 2, scale_grad_by_freq=True)), "`scale_grad_by_freq`"),
+        (tnn.Sequential(tnn.LazyLinear(3)), "`0`.*Call it once"),
+        (tnn.Sequential(LinearOfMyOwn(2, 3)), "`0`, a LinearOfMyOwn"),
+        (tnn.Sequential(tnn.utils.parametrizations.weight_norm(tnn.Linear(2, 2))), "`0`, a Param"),
+        (Net(), "nothing tells what the forward of Net does.*state_dict"),
+        (tnn.Sequential(Net()), "`0`, a Net"),
+        (tnn.ModuleList([tnn.Linear(2, 2)]), "ModuleList"),
+        (tnn.Sequential(), "at least one layer"),
+        (_shared(), r"`2\.0`.*shares its `weight` with module `0`"),
+        (_hooked(), "`0`.*hooks"),
+    ],
+)
+def test_modules_without_a_counterpart(module, complaint):
+    with pytest.raises(ArgumentError, match=complaint):
+        from_torch(module)
+
+
+def test_modules_of_other_shapes_and_types():
+    with pytest.raises(ShapeError, match="layer 1"):
+        from_torch(tnn.Sequential(tnn.Linear(2, 3), tnn.Linear(2, 3)))
+    for module in (tnn.Linear(2, 2).half(), tnn.Linear(2, 2).bfloat16()):
+        with pytest.raises(DTypeError, match=r"float16.*module\.float"):
+            from_torch(module)
+    with pytest.raises(DTypeError, match="float32 and float64"):
+        from_torch(tnn.Sequential(tnn.Linear(2, 2), tnn.Linear(2, 2).double()))
+    with pytest.raises(DTypeError, match=r"`weight`.*no values"):
+        from_torch(tnn.Linear(2, 2, device="meta"))
+    for source in (3, "model.pt", None):
+        with pytest.raises(ArgumentError, match="state dict"):
+            from_torch(source)
+    with pytest.raises(ArgumentError, match="for state dicts"):
+        from_torch(tnn.Linear(2, 2), activation=nn.ReLU)
+
+
+class Scale(nn.Layer):
+    factors = nn.Parameter()
+    dfactors = nn.Gradient()
+
+    def __init__(self):
+        super().__init__()
+        self.create_parameters("float32", factors=(1, 3))
+
+
+def test_layers_of_ones_own_are_refused(tmp_path):
+    model = nn.Sequential(nn.Dense(2, 3), nn.Sequential(Scale()))
+    for call in (to_torch, lambda each: save_torch_weights(each, tmp_path / "w.safetensors")):
+        with pytest.raises(ArgumentError, match=r"layer 1\.0 is a Scale.*no counterpart"):
+            call(model)
+        with pytest.raises(ArgumentError, match="must be a layer"):
+            call(tnn.Linear(2, 2))
+
+
+def test_without_torch(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(BackendError, match=r"torch.*nnfs-xp\[torch\]"):
+        to_torch(nn.ReLU())
+    with pytest.raises(BackendError, match=r"nnfs-xp\[torch\]"):
+        from_torch(object())
+
+
+# State dicts ------------------------------------------------------------------
+
+
+def test_a_state_dict_and_the_model_that_it_is_of():
+    net = Net().double()
+    like = nn.Sequential(
+        nn.Dense(4, 5, dtype="float64"), nn.ReLU(), nn.Dense(5, 3, dtype="float64")
+    )
+    before = like.layers[0].weights.copy()
+    model = from_torch(net.state_dict(), like=like, names={"0": "fc1", "2": "fc2"})
+    close(model.forward(X), net(torch.tensor(X)).detach())
+    np.testing.assert_array_equal(like.layers[0].weights, before)
+    wrapped = tnn.ModuleDict({"net": to_torch(mlp())})
+    assert_same(from_torch(wrapped.state_dict(), like=mlp(), names={"": "net"}), mlp())
+
+
+def test_a_state_dict_and_an_activation():
+    net = Net().double()
+    close(
+        from_torch(net.state_dict(), activation=nn.ReLU).forward(X), net(torch.tensor(X)).detach()
+    )
+    leaky = from_torch(net.state_dict(), activation=lambda: nn.LeakyReLU(0.3))
+    assert leaky.layers[1].negative_slope == 0.3
+
+
+def test_numbered_modules_are_taken_by_number():
+    torch.manual_seed(0)
+    module = tnn.Sequential(*(tnn.Linear(3, 3) for _ in range(12)))
+    shuffled = dict(sorted(module.state_dict().items(), key=lambda item: item[0]))
+    assert list(shuffled)[2] == "1.bias"
+    assert list(shuffled)[4] == "10.bias"
+    model = from_torch(shuffled, activation=nn.Linear)
+    x = np.ones((1, 3), dtype=np.float32)
+    close(model.forward(x), module(torch.tensor(x)).detach(), "float32")
+
+
+def test_a_state_dict_without_biases():
+    state = {"weight": np.ones((2, 3))}
+    with pytest.raises(ArgumentError, match="has no `bias`"):
+        from_torch(state, activation=nn.ReLU)
+    model = from_torch(state, activation=nn.ReLU, add_parameters=True)
+    np.testing.assert_array_equal(model.forward(np.ones((1, 3))), [[3.0, 3.0]])
+
+
+WEIGHTS = {"a.weight": np.ones((5, 4)), "a.bias": np.ones(5), "b.weight": np.ones((3, 5))}
+WEIGHTS["b.bias"] = np.ones(3)
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "complaint"),
+    [
+        ({"conv.weight": np.ones((2, 2, 3, 3))}, ShapeError, r"`conv\.weight`.*\(2, 2, 3, 3\)"),
+        ({"b.running_mean": np.ones(3)}, ArgumentError, r"`b\.running_mean` of shape \(3,\)"),
+        ({"c.weight": np.ones((2, 4))}, ShapeError, r"`c\.weight`.*cannot follow `b\.weight`"),
+        ({"a.bias": np.ones(4)}, ShapeError, r"`a\.bias` must have shape \(5,\); got \(4,\)"),
+        ({"a.bias": np.ones((1, 5))}, ShapeError, r"`a\.bias` must have shape"),
+        ({"c.bias": np.ones(4)}, ArgumentError, r"no place for `c\.bias`"),
+        ({"a.weight": np.ones((5, 4), "f4")}, DTypeError, "float32 and float64"),
+        ({"a.weight": np.array(["x"])}, DTypeError, r"`a\.weight`"),
+        ({"a.weight": torch.ones(5, 4, dtype=torch.bfloat16)}, DTypeError, r"`a\.weight`.*bfloat"),
+    ],
+)
+def test_state_dicts_of_something_else(change, kind, complaint):
+    with pytest.raises(kind, match=complaint):
+        from_torch(WEIGHTS | change, activation=nn.ReLU)
+
+
+def test_state_dicts_need_more():
+    like = nn.Sequential(nn.Dense(4, 5, dtype="float64"))
+    for keywords in ({}, {"like": like, "activation": nn.ReLU}):
+        with pytest.raises(ArgumentError, match=r"either `like`.* or.*`activation`"):
+            from_torch(WEIGHTS, **keywords)
+    with pytest.raises(ArgumentError, match="`names` goes with `like`"):
+        from_torch(WEIGHTS, activation=nn.ReLU, names={"0": "a"})
+    for activation in (nn.ReLU(), "relu", lambda: 3):
+        with pytest.raises(ArgumentError, match="`activation` must be what builds a layer"):
+            from_torch(WEIGHTS, activation=activation)
+    with pytest.raises(ArgumentError, match="no weight"):
+        from_torch({}, activation=nn.ReLU)
+    with pytest.raises(ArgumentError, match=r"`0\.bias` is missing; there are a\.bias"):
+        from_torch(WEIGHTS, like=like)
+    with pytest.raises(ArgumentError, match=r"no place for `b\.bias`, `b\.weight`"):
+        from_torch(WEIGHTS, like=like, names={"0": "a"})
+    with pytest.raises(ArgumentError, match="`names` must lead from"):
+        from_torch(WEIGHTS, like=like, names={"7": "a"})
+    two = nn.Sequential(nn.Dense(4, 5), nn.Dense(5, 3))
+    with pytest.raises(ArgumentError, match="two layers the name 'a'"):
+        from_torch(WEIGHTS, like=two, names={"0": "a", "1": "a"})
+    with pytest.raises(ShapeError, match=r"`a\.weight` must have shape \(4, 5\).*transpose"):
+        from_torch(
+            {"a.weight": np.ones((5, 4)), "a.bias": np.ones(4)},
+            like=nn.Dense(5, 4, dtype="float64"),
+            names={"": "a"},
+        )
+
+
+# Files ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_torch_reads_what_is_written_here(tmp_path, dtype):
+    model = mlp(dtype)
+    model.forward(X.astype(dtype), training=True)  # moves the running averages
+    save_torch_weights(model, tmp_path / "w.safetensors")
+    tensors = safetensors.torch.load_file(tmp_path / "w.safetensors")
+    assert tensors["0.weight"].shape == (8, 4)
+    assert tensors["0.bias"].shape == (8,)
+    assert tensors["1.num_batches_tracked"].dtype == torch.int64
+    module = to_torch(mlp(dtype))
+    assert module.state_dict().keys() == tensors.keys()
+    module.load_state_dict(tensors)
+    assert_agree(model, module, X, training=False, dtype=dtype)
+    with safetensors.safe_open(tmp_path / "w.safetensors", framework="pt") as file:
+        assert file.metadata() == {"format": "pt"}
+
+
+def test_what_torch_writes_is_read_here(tmp_path):
+    module = their_mlp()
+    module(torch.tensor(X))
+    safetensors.torch.save_file(module.state_dict(), tmp_path / "w.safetensors")
+    model = from_torch(their_mlp())
+    load_torch_weights(model, tmp_path / "w.safetensors")
+    assert_same(model, from_torch(module))
+    assert_agree(model, module, X, training=False)
+
+
+def test_a_file_of_another_module_with_names(tmp_path):
+    net = Net()
+    safetensors.torch.save_file(net.state_dict(), tmp_path / "net.safetensors")
+    model = nn.Sequential(nn.Dense(4, 5), nn.ReLU(), nn.Dense(5, 3))
+    names = {"0": "fc1", "2": "fc2"}
+    load_torch_weights(model, tmp_path / "net.safetensors", names=names)
+    x = X.astype(np.float32)
+    close(model.forward(x), net(torch.tensor(x)).detach(), "float32")
+    save_torch_weights(model, tmp_path / "back.safetensors", names=names)
+    other = Net()
+    other.load_state_dict(safetensors.torch.load_file(tmp_path / "back.safetensors"))
+    assert all(torch.equal(a, net.state_dict()[key]) for key, a in other.state_dict().items())
+
+
+def test_float32_and_float16_are_read_into_wider_models(tmp_path):
+    module = tnn.Linear(4, 3)
+    for theirs in (module, module.half()):
+        safetensors.torch.save_file(theirs.state_dict(), tmp_path / "w.safetensors")
+        model = nn.Dense(4, 3, dtype="float64")
+        load_torch_weights(model, tmp_path / "w.safetensors")
+        np.testing.assert_array_equal(model.weights, theirs.weight.detach().double().numpy().T)
+
+
+def test_files_need_no_torch(tmp_path):
+    script = """
+import sys
+sys.modules["torch"] = None
+import nnfs_xp as nn
+from nnfs_xp.interop.torch import load_torch_weights, save_torch_weights
+model, other = (nn.Sequential(nn.Dense(2, 3), nn.BatchNorm(3), seed=s) for s in (0, 1))
+save_torch_weights(model, "w.safetensors")
+load_torch_weights(other, "w.safetensors")
+assert (model.layers[0].weights == other.layers[0].weights).all()
+assert "torch" not in {name for name, module in sys.modules.items() if module is not None}
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path)
+
+
+def test_files_that_are_no_weights_of_the_model(tmp_path):
+    model = nn.Sequential(nn.Dense(4, 3))
+    before = model.layers[0].weights.copy()
+    weight, bias = np.ones((3, 4), "f4"), np.zeros(3, "f4")
+    path = tmp_path / "w.safetensors"
+
+    def refused(complaint, where=path):
+        with pytest.raises(CheckpointError, match=complaint):
+            load_torch_weights(model, where)
+        np.testing.assert_array_equal(model.layers[0].weights, before)
+
+    refused("there is no file")
+    refused("a folder", tmp_path)
+    for tensors, complaint in [
+        ({"0.weight": weight}, r"w\.safetensors: `0\.bias` is missing"),
+        ({"0.weight": weight, "0.bias": bias, "1.weight": bias}, r"no place for `1\.weight`"),
+        ({"0.weight": weight.T.copy(), "0.bias": bias}, r"\(3, 4\); got \(4, 3\).*transpose"),
+        ({"0.weight": weight, "0.bias": bias.astype("f8")}, r"`0\.bias` is float64.*dtype="),
+        ({"0.weight": weight, "0.bias": bias.astype("i4")}, r"`0\.bias` is int32"),
+    ]:
+        safetensors.numpy.save_file(tensors, path)
+        refused(complaint)
+    content = path.read_bytes()
+    path.write_bytes(content[:-1])
+    refused("damaged")
+    path.write_bytes(b"")
+    refused("damaged")
+    safetensors.torch.save_file(
+        {"0.weight": torch.ones(3, 4).bfloat16()} | {"0.bias": torch.ones(3)}, path
+    )
+    refused("bfloat16")
+
+
+@pytest.mark.parametrize("name", ["w.pt", "w.bin", "w.PTH", "w.pkl", "named.safetensors"])
+def test_pickles_are_not_read(tmp_path, name):
+    torch.save(tnn.Linear(2, 2).state_dict(), tmp_path / name)
+    with pytest.raises(
+        CheckpointError, match=r"pickle.*safetensors\.torch\.save_file\(torch\.load"
+    ):
+        load_torch_weights(nn.Dense(2, 2), tmp_path / name)
+    if not name.endswith("safetensors"):
+        with pytest.raises(CheckpointError, match="pickle"):
+            save_torch_weights(nn.Dense(2, 2), tmp_path / name)
+
+
+def test_a_file_that_cannot_be_written(tmp_path):
+    with pytest.raises(CheckpointError, match="cannot write"):
+        save_torch_weights(nn.Dense(2, 2), tmp_path / "absent" / "w.safetensors")
+    path = tmp_path / "w.safetensors"
+    save_torch_weights(nn.Dense(2, 2), path)
+    before = path.read_bytes()
+    with pytest.raises(ArgumentError):
+        save_torch_weights(Scale(), path)
+    assert path.read_bytes() == before
+    assert [each.name for each in tmp_path.iterdir()] == ["w.safetensors"]
