@@ -77,9 +77,7 @@ def tests_ecosystem(session: nox.Session) -> None:
     session.install("-e", f".[{extras}]", *group("test"), *group("oracle"), *group("ecosystem"))
     paths = ("tests/ecosystem", "docs/ecosystem", "nnfs_xp/sklearn", "nnfs_xp/tables")
     environment = {"KERAS_BACKEND": "torch", "SCIPY_ARRAY_API": "1"}
-    session.run(
-        "pytest", "--nnfs-backends", "numpy", *(session.posargs or paths), env=environment
-    )
+    session.run("pytest", "--nnfs-backends", "numpy", *(session.posargs or paths), env=environment)
 
 
 @nox.session(name="tests-cupy")
@@ -208,12 +206,12 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Write the pages of the API to build/docs; a docstring that cannot be rendered fails."""
-    session.install("-e", PACKAGE, *group("docs"))
-    # Beside the names that the package lists, the modules that readers import by name.
-    modules = [f"nnfs_xp.{name}" for name in ("book", "schedules", "testing")]
-    command = ("python", "-W", "error", "-m", "pdoc", "-d", "numpy", "-o", "build/docs")
-    session.run(*command, "nnfs_xp", *modules)
+    """Build the site in build/docs, examples run; a warning, or a name without a page, fails."""
+    session.install("-e", ".[plot,data,testing,numba,tables]", *group("docs"))
+    for folder in ("build/docs", "docs/generated", "docs/api/generated", "docs/gallery"):
+        shutil.rmtree(folder, ignore_errors=True)
+    command = ("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "build/docs")
+    session.run(*command, *session.posargs)
 
 
 @nox.session

@@ -15,6 +15,7 @@ WHAT = (
     "threads",
     "import_time",
     "accuracy",
+    "estimators",
     "checkpoint",
     "display",
     "gpu_check",

@@ -1,4 +1,8 @@
-"""The chapter on backpropagation, cell by cell, from the single neuron to batches and classes.
+"""
+The chapter on backpropagation, in numbers
+==========================================
+
+Cell by cell, from the single neuron to batches and classes.
 
 Usage: python examples/chapter09_backpropagation.py [BACKEND]
 

@@ -1,7 +1,17 @@
-"""A layer of one's own: a learnt scale for each feature, checked and trained.
-
-Usage: python examples/custom_layer.py
 """
+A layer of one's own
+====================
+
+A learnt scale for each feature: written, checked, trained, and saved with its model.
+"""
+
+# %%
+# The layer
+# ---------
+# Its two equations, and the arguments that build it again.
+
+import tempfile
+from pathlib import Path
 
 import numpy as np
 
@@ -45,18 +55,33 @@ class Scale(nn.Layer):
         return {"n_features": self.n_features, "dtype": self.dtype}
 
 
+# %%
+# The check
+# ---------
 # Gradients against central differences, shapes, dtypes, device, nothing written to or waited for.
+
 check_layer(Scale(4), np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32))
 print("the layer keeps the contract")
+
+# %%
+# The training
+# ------------
+# It stands in a model like any other layer.
 
 X_train, y_train, X_test, y_test = nn.data.load_digits()
 model = nn.Sequential(
     Scale(64), nn.Dense(64, 64), nn.ReLU(), Scale(64), nn.Dense(64, 10), nn.Softmax(), seed=0
 )
 trainer = nn.Trainer(model, nn.CategoricalCrossentropy(), nn.Adam(0.005), seed=0)
-trainer.fit(X_train, y_train, epochs=15)
+trainer.fit(X_train, y_train, epochs=15, progress=False)
 print(f"test accuracy {trainer.evaluate(X_test, y_test)['accuracy']:.4f}")
 
-nn.save(model, "scaled.safetensors")
-again = nn.load("scaled.safetensors", custom_layers=[Scale])
+# %%
+# The file
+# --------
+# A model file holds no code, so whoever loads it says which class is meant.
+
+with tempfile.TemporaryDirectory() as folder:
+    nn.save(model, Path(folder) / "scaled.safetensors")
+    again = nn.load(Path(folder) / "scaled.safetensors", custom_layers=[Scale])
 print(f"loaded again: {type(again.layers[0]).__name__} and {len(again.layers) - 1} more layers")

@@ -1,8 +1,11 @@
-"""Two rows of the dropout paper's table of MNIST results, trained again.
+"""
+The dropout paper's table, two rows of it
+=========================================
+
+Two rows of the dropout paper's table of MNIST results, trained again.
 
 Usage: python examples/dropout_paper.py [--rows dropout,max-norm] [--epochs N] [--seeds N]
-       [--validation] [--samples N] [--out DIR]
-       [--rate RATE] [--batch-size N] [--max-norm BOUND]
+[--validation] [--samples N] [--out DIR] [--rate RATE] [--batch-size N] [--max-norm BOUND]
 
 Source: Srivastava et al. 2014, *Dropout: A Simple Way to Prevent Neural Networks from
 Overfitting*, table 2: a network of three hidden layers of 1024 rectified-linear units errs on
@@ -10,7 +13,7 @@ Overfitting*, table 2: a network of three hidden layers of 1024 rectified-linear
 
 The architecture, the dropout rates and max-norm are the paper's; the optimizer is not: Adam, with
 a rate that rises and falls once, takes fewer epochs. The settings were chosen on 10,000 of the
-training images, which `--validation` holds out again. What counts is the last epoch's error.
+training images, which ``--validation`` holds out again. What counts is the last epoch's error.
 """
 
 import argparse
@@ -67,7 +70,7 @@ def train(row, seed, data, arguments):
 
 def main():
     """Train each row with each seed, and compare with the paper."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[4])
     parser.add_argument("--rows", default="dropout,max-norm", help="default: %(default)s")
     parser.add_argument("--epochs", type=int, default=45, help="default: %(default)s")
     parser.add_argument("--seeds", type=int, default=1, help="how many; default: %(default)s")

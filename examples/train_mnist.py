@@ -1,4 +1,8 @@
-"""Train on MNIST: on a CUDA GPU where one is usable, else on the CPU, with the same lines.
+"""
+MNIST, on a GPU or without
+==========================
+
+On a CUDA GPU where one is usable, else on the CPU, with the same lines.
 
 Usage: python examples/train_mnist.py [EPOCHS]
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -104,11 +105,39 @@ def test_the_dropout_paper(tmp_path, small_mnist):
         assert len(table) == 2
 
 
-def test_every_example_is_run_here():
+DRAWN = {  # what each prints, as a pattern with the figures in it
+    "plot_dropout.py": r"without dropout: .* accuracy (0\.\d+)\nwith dropout: .* accuracy (0\.\d+)",
+    "plot_mistakes.py": r"accuracy: (0\.\d+)\ntop_2_accuracy: (0\.\d+)",
+    "plot_schedules.py": r"one cycle: loss 0\.0\d+, validation (0\.\d+)\n",
+    "plot_spiral.py": r"loss (1\.\d+) after the first epoch, (0\.\d+) after the last",
+    "plot_vanishing_gradients.py": r"sigmoid: the first layer's gradient is (.+) of the last\n",
+    "plot_weights.py": r"test accuracy (0\.\d+)",
+}
+HOLDS = {
+    "plot_dropout.py": lambda without, with_dropout: with_dropout > without + 0.03,
+    "plot_mistakes.py": lambda accuracy, top_2: 0.9 < accuracy < top_2,
+    "plot_schedules.py": lambda loss: loss < 0.15,
+    "plot_spiral.py": lambda first, last: last < 0.5 * first,
+    "plot_vanishing_gradients.py": lambda share: share < 1e-4,
+    "plot_weights.py": lambda accuracy: accuracy > 0.93,
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_those_that_draw_show_what_they_say(name, tmp_path):
+    output = run(name, cwd=tmp_path, MPLBACKEND="Agg", MPLCONFIGDIR=str(tmp_path))
+    found = re.search(DRAWN[name], output)
+    assert found, output
+    assert HOLDS[name](*map(float, found.groups())), output
+
+
+def test_every_example_is_run_here_or_with_the_extras():
     tested = {
         "chapter09_backpropagation.py",
         "train_mnist.py",
         "custom_layer.py",
         "dropout_paper.py",
+        "plot_classifier.py",  # in tests/ecosystem/test_notebook.py, which has scikit-learn
+        *DRAWN,
     }
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested

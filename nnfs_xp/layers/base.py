@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from inspect import Signature, signature
 from math import prod
 from typing import Any, Self
 
@@ -12,6 +13,8 @@ from nnfs_xp.backend import Backend, backend_of, get_backend
 from nnfs_xp.errors import ArgumentError, DTypeError, NotReadyError, ShapeError
 from nnfs_xp.initializers import Initializer
 from nnfs_xp.parameters import Buffer, FlatParameters, Gradient, Parameter, check_room, owned
+
+_EMPTY = Signature.empty
 
 
 class Layer:
@@ -45,6 +48,18 @@ class Layer:
         self._buffers: dict[str, Array] = {}
         self._flat: FlatParameters | None = None
         self._kept: tuple[tuple[int, ...], DType, tuple[Any, ...]] | None = None
+
+    def __repr__(self) -> str:
+        if self.children and not self.config():
+            parts = [repr(layer) for layer in self.children]
+        else:
+            known = signature(type(self)).parameters
+            parts = [
+                f"{value!r}" if known[name].default is _EMPTY else f"{name}={value!r}"
+                for name, value in self.config().items()
+                if name in known and value != known[name].default
+            ]
+        return f"{type(self).__name__}({', '.join(parts)})"
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         """The layer's output. With ``training=True`` keeps what `backward` needs."""

@@ -25,11 +25,12 @@ class CosineLoss(RegressionLoss):
 
     Notes
     -----
-    With the unit vectors u = y_pred / |y_pred| and v = y_true / |y_true| of each sample:
+    With the unit vectors u = y_pred / norm(y_pred) and v = y_true / norm(y_true) of each
+    sample:
 
     Forward: loss = 1 - u·v, a number from 0 to 2 without a unit.
 
-    Backward: dinputs = ((u·v) u - v) / |y_pred| / batch.
+    Backward: dinputs = ((u·v) u - v) / norm(y_pred) / batch.
 
     Source: Hadsell, Chopra and LeCun 2006, *Dimensionality Reduction by Learning an Invariant
     Mapping*, for its use; the derivative is that of a quotient.

@@ -202,9 +202,9 @@ class SigmoidBinaryCrossentropy(_Binary):
 
     Notes
     -----
-    Forward: loss = the mean over the outputs of |z| w + log(1 + exp(-|z|)), with the logits
-    z = y_pred and w the share of t that is on the other side, 1 - t where z >= 0, else t; in
-    nats per sample and output.
+    Forward: loss = the mean over the outputs of abs(z) w + log(1 + exp(-abs(z))), with the
+    logits z = y_pred and w the share of t that is on the other side, 1 - t where z >= 0, else
+    t; in nats per sample and output.
 
     Backward: dinputs = (sigmoid(y_pred) - t) / outputs / batch.
 

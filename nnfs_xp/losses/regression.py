@@ -50,7 +50,7 @@ class MeanAbsoluteError(RegressionLoss):
 
     Notes
     -----
-    Forward: loss = mean(|y_pred - y_true|) over the outputs, in units of y.
+    Forward: loss = mean(abs(y_pred - y_true)) over the outputs, in units of y.
 
     Backward: dinputs = sign(y_pred - y_true) / outputs / batch. The book's code has the
     opposite sign, which climbs instead of descending.
@@ -84,7 +84,7 @@ class Huber(RegressionLoss):
     With the difference d = y_pred - y_true and c = d clipped to [-delta, delta]:
 
     Forward: loss = mean(c (d - c / 2)) over the outputs, in squared units of y: d**2 / 2 within
-    delta of the target, delta (|d| - delta / 2) beyond.
+    delta of the target, delta (abs(d) - delta / 2) beyond.
 
     Backward: dinputs = c / outputs / batch.
 

@@ -1,0 +1,26 @@
+"""The order of the examples in the gallery: the order of learning."""
+
+ORDER = [
+    "chapter09_backpropagation.py",
+    "plot_spiral.py",
+    "plot_vanishing_gradients.py",
+    "plot_dropout.py",
+    "plot_schedules.py",
+    "plot_weights.py",
+    "plot_mistakes.py",
+    "plot_classifier.py",
+    "custom_layer.py",
+    "train_mnist.py",
+    "dropout_paper.py",
+]
+
+
+class Order:
+    """The key that sphinx-gallery sorts by; an example that is not in `ORDER` is an error."""
+
+    def __init__(self, folder):
+        del folder
+
+    def __call__(self, name):
+        """The example's place."""
+        return ORDER.index(name)
