@@ -123,7 +123,10 @@ def find_recipe(name: str) -> Recipe:
         There is none.
     """
     if name not in RECIPES:
-        raise DataError(f"unknown data set {name!r}; known are {', '.join(RECIPES)}.")
+        raise DataError(
+            f"unknown data set {name!r}; known are {', '.join(RECIPES)}, and .csv and .parquet "
+            "files."
+        )
     return RECIPES[name]
 
 

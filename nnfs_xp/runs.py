@@ -19,6 +19,8 @@ from nnfs_xp.recipes import Recipe, find_recipe
 
 MODEL, RUN, HISTORY = "model.safetensors", "run.json", "history.csv"
 CHECKPOINTS = "checkpoints"
+TABLE_MODEL = "model.skops"
+RESULTS = (MODEL, TABLE_MODEL, RUN, HISTORY, *PICTURES)
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,11 @@ def choose_settings(given: dict[str, Any], resumed: Path | None) -> Settings:
     return replace(settings, hidden=tuple(settings.hidden))
 
 
+def holds_table(folder: Path) -> bool:
+    """Whether the folder is that of a training on a table."""
+    return (folder / TABLE_MODEL).exists()
+
+
 def make_folder(out: Path | None, dataset: str, *, resume: bool) -> Path:
     """The folder for the results, there and writable before any work is done.
 
@@ -100,11 +107,11 @@ def make_folder(out: Path | None, dataset: str, *, resume: bool) -> Path:
         while out.exists():
             count += 1
             out = Path("runs") / f"{name}-{count}"
-    for name in () if resume else (MODEL, RUN, HISTORY, *PICTURES, CHECKPOINTS):
+    for name in () if resume else (*RESULTS, CHECKPOINTS):
         if (out / name).exists():
+            advice = "Name" if holds_table(out) else "Go on with --resume, name"
             raise ArgumentError(
-                f"{out} already holds a {name}. Go on with --resume, name another --out, or "
-                "delete it first."
+                f"{out} already holds a {name}. {advice} another --out, or delete it first."
             )
     try:
         out.mkdir(parents=True, exist_ok=True)

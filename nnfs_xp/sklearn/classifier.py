@@ -29,7 +29,7 @@ from nnfs_xp.sklearn.network import last_layer
 class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc] # scikit-learn has no types
     """A multi-layer perceptron that classifies, in place of scikit-learn's.
 
-    The parameters up to `max_fun` are those of scikit-learn's `MLPClassifier`, with the same
+    The parameters up to `max_fun` are those of scikit-learn's own, with the same
     defaults and meanings; so are the attributes. The rest is what that one lacks.
 
     Parameters

@@ -25,7 +25,7 @@ _LOSSES = {"squared_error": HalfSquaredError, "poisson": HalfPoissonDeviance}
 class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc] # scikit-learn has no types
     """A multi-layer perceptron that predicts values, in place of scikit-learn's.
 
-    The parameters up to `max_fun` are those of scikit-learn's `MLPRegressor`, with the same
+    The parameters up to `max_fun` are those of scikit-learn's own, with the same
     defaults and meanings; so are the attributes. `MLPClassifier` explains them; what differs
     is here. Scale the targets to a variance near 1, as with `TransformedTargetRegressor`.
 

@@ -1,0 +1,82 @@
+"""The command ``nnfs-xp``: train, evaluate and predict from a terminal."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TextIO
+
+import numpy as np
+
+from nnfs_xp.cli.parser import build_parser
+from nnfs_xp.cli.results import INTERRUPTED
+from nnfs_xp.errors import DivergenceError, NnfsError, TrainingWarning
+
+_BROKEN_PIPE = 141
+"""As a shell reports a command that a closed pipe ended."""
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    if not hasattr(options, "command"):
+        parser.print_help()
+        return 2
+    try:
+        with _log_shown(), np.errstate(all="ignore"):  # divergence has an error of its own
+            status = int(options.command(options))
+            sys.stdout.flush()
+            return status
+    except BrokenPipeError:
+        # Whoever read our output has gone, as `head` does; Python would complain at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
+    except DivergenceError as error:
+        print(f"nnfs-xp: {error}", file=sys.stderr)
+        return 1
+    except (NnfsError, OSError) as error:
+        print(f"nnfs-xp: error: {error}", file=sys.stderr)
+        return 2
+    except MemoryError as error:
+        print(f"nnfs-xp: error: not enough memory. {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("nnfs-xp: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+@contextmanager
+def _log_shown() -> Iterator[None]:
+    """Show the library's log lines and warnings on standard error."""
+    log = logging.getLogger("nnfs_xp")
+    handler = logging.StreamHandler(sys.stderr)
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", TrainingWarning)
+            warnings.showwarning = _show_warning
+            yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    del category, filename, lineno, file, line
+    print(f"nnfs-xp: warning: {message}", file=sys.stderr)

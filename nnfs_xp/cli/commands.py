@@ -1,0 +1,63 @@
+"""The commands, and which of them a table has its own way of."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import nnfs_xp as nn
+from nnfs_xp.cli import datasets, tables
+from nnfs_xp.errors import ArgumentError
+from nnfs_xp.recipes import RECIPES
+from nnfs_xp.runs import holds_table
+
+_ENDINGS = (".csv", ".tsv", ".txt", ".parquet", ".pq", ".gz")
+
+
+def train(options: argparse.Namespace) -> int:
+    """Train on a data set that the library knows, or on a file."""
+    name = options.dataset
+    resumed = options.out if options.resume and options.out is not None else None
+    if resumed is not None and holds_table(resumed):
+        raise ArgumentError("--resume goes on with data sets only, not with files. Train anew.")
+    is_file = name is not None and name not in RECIPES and _names_file(name, options.target)
+    if is_file:
+        _refuse(options, ("resume", "precision"), "a file")
+        return tables.train(options)
+    _refuse(options, tables.OPTIONS, "a data set with a name")
+    return datasets.train(options)
+
+
+def _names_file(name: str, target: str | None) -> bool:
+    return target is not None or name.casefold().endswith(_ENDINGS) or Path(name).exists()
+
+
+def _refuse(options: argparse.Namespace, names: tuple[str, ...], what: str) -> None:
+    """Refuse options that do not go with what is trained on."""
+    for name in names:
+        if getattr(options, name):
+            raise ArgumentError(f"--{name.replace('_', '-')} does not go with {what}.")
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Test a model that was kept."""
+    if holds_table(options.folder):
+        return tables.evaluate(options)
+    _refuse(options, ("separator",), "a data set with a name")
+    return datasets.evaluate(options)
+
+
+def predict(options: argparse.Namespace) -> int:
+    """Predict with a model that was kept."""
+    if holds_table(options.folder):
+        return tables.predict(options)
+    _refuse(options, ("separator",), "a data set with a name")
+    return datasets.predict(options)
+
+
+def backends(options: argparse.Namespace) -> int:
+    """Say what can run here."""
+    del options
+    for name, text in nn.available_backends().items():
+        print(f"{name:18} {text}")
+    return 0

@@ -1,0 +1,171 @@
+"""What the commands do with the data sets that the library knows."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import sys
+import time
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import nnfs_xp as nn
+from nnfs_xp.cli.results import INTERRUPTED, check_output, incomplete, write_predictions
+from nnfs_xp.data import Split, hold_out
+from nnfs_xp.data.tables import read_numbers
+from nnfs_xp.errors import ArgumentError, CheckpointError, DataError, NnfsError
+from nnfs_xp.pictures import draw_pictures
+from nnfs_xp.recipes import Recipe, build_classifier, find_recipe
+from nnfs_xp.runs import (
+    CHECKPOINTS,
+    HISTORY,
+    MODEL,
+    RUN,
+    Settings,
+    choose_settings,
+    make_folder,
+    open_run,
+    write_run,
+)
+from nnfs_xp.training.memory import size_text
+
+_VALIDATION_SHARE = 0.1
+_CHECKPOINT_SECONDS = 60
+
+
+def train(options: argparse.Namespace) -> int:
+    """Train on a data set that the library knows."""
+    if options.resume and options.out is None:
+        raise ArgumentError("--resume needs --out: the folder of the training to go on with.")
+    names = (field.name for field in fields(Settings) if hasattr(options, field.name))
+    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    settings = choose_settings(given, options.out if options.resume else None)
+    recipe = find_recipe(settings.dataset)
+    backend = nn.get_backend(options.backend)
+    optimizer = nn.Adam(settings.learning_rate, decay=settings.decay)
+    X, y, X_test, y_test = data = recipe.load()
+    X, y, X_val, y_val = hold_out(X, y, share=_VALIDATION_SHARE, seed=settings.seed)
+    n_classes = len(recipe.classes)
+    model = build_classifier(
+        X.shape[1], settings.hidden, n_classes, settings.dropout, settings.seed
+    )
+    trainer = nn.Trainer(
+        model,
+        nn.CategoricalCrossentropy(),
+        optimizer,
+        backend=backend,
+        seed=settings.seed,
+        precision=settings.precision,
+    )
+    folder = make_folder(options.out, settings.dataset, resume=options.resume)
+    widths = "-".join(str(n) for n in (X.shape[1], *settings.hidden, n_classes))
+    print(f"{settings.dataset}: {len(X)} samples, network {widths}, on {backend.name}")
+    run = {**asdict(settings), "nnfs_xp": nn.__version__, "backend": backend.name}
+    first = not (folder / RUN).exists()
+    if first:  # so that it can be resumed, whatever ends it
+        write_run(folder, run)
+
+    start = time.perf_counter()
+    try:
+        trainer.fit(
+            X,
+            y,
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            validation_data=(X_val, y_val),
+            checkpoint=nn.Checkpoints(
+                folder / CHECKPOINTS, every_seconds=_CHECKPOINT_SECONDS, least_seconds=1
+            ),
+            resume=options.resume,
+        )
+    except CheckpointError:
+        if first:
+            (folder / RUN).unlink(missing_ok=True)
+        raise
+    except (KeyboardInterrupt, SystemExit) as stop:
+        if isinstance(stop, KeyboardInterrupt) and not stop.args:
+            raise  # a second Ctrl-C, which leaves at once
+        _keep(folder, trainer, {**run, "epochs_done": trainer.epoch})
+        print(f"stopped after epoch {trainer.epoch}; the model so far is in {folder}")
+        print(f"go on with: nnfs-xp train --out {folder} --resume")
+        return INTERRUPTED if isinstance(stop, KeyboardInterrupt) else int(stop.code or 0)
+    seconds = time.perf_counter() - start
+    run |= {"epochs_done": trainer.epoch, "seconds": round(seconds, 3)}
+    run["epochs"] = max(settings.epochs, trainer.epoch)
+    _keep(folder, trainer, run)
+    test = trainer.evaluate(X_test, y_test)
+    try:
+        write_run(folder, {**run, "test": test})
+        _draw(folder, trainer, recipe, data, settings.dataset)
+    except OSError as error:
+        raise incomplete(folder, error) from error
+    epochs = "1 epoch" if trainer.epoch == 1 else f"{trainer.epoch} epochs"
+    print(f"trained {epochs} in {seconds:.1f} s{_memory_text(trainer)}")
+    print(f"test accuracy {test['accuracy']:.4f}, loss {test['loss']:.4f}")
+    print(f"results in {folder}")
+    return 0
+
+
+def _memory_text(trainer: nn.Trainer) -> str:
+    memory = trainer.memory()
+    if memory is None:
+        return ""
+    return f", with at most {size_text(memory.reserved)} of the device's {size_text(memory.total)}"
+
+
+def _keep(folder: Path, trainer: nn.Trainer, run: dict[str, Any]) -> None:
+    nn.save(trainer.model, folder / MODEL)
+    try:
+        write_run(folder, run)
+        trainer.history.to_csv(folder / HISTORY)
+    except OSError as error:
+        raise incomplete(folder, error) from error
+
+
+def _draw(folder: Path, trainer: nn.Trainer, recipe: Recipe, data: Split, name: str) -> None:
+    try:
+        draw_pictures(folder, trainer, recipe, data, name)
+    except (NnfsError, OSError) as error:
+        print(f"not all pictures could be drawn: {error}", file=sys.stderr)
+
+
+def _trainer(model: nn.Layer, backend: str) -> nn.Trainer:
+    return nn.Trainer(model, nn.CategoricalCrossentropy(), nn.Adam(), backend=backend)
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Test a model on a data set that it fits."""
+    model, name, recipe = open_run(options.folder, options.dataset)
+    data = recipe.load()
+    figures = _trainer(model, options.backend).evaluate(data.X_test, data.y_test)
+    print(f"{name}: test accuracy {figures['accuracy']:.4f}, loss {figures['loss']:.4f}")
+    return 0
+
+
+def predict(options: argparse.Namespace) -> int:
+    """Classify the rows of a file of numbers."""
+    model, _, recipe = open_run(options.folder, None)
+    check_output(options)
+    X = read_numbers(options.file) / recipe.unit
+    if X.shape[1] != recipe.n_features:
+        raise DataError(
+            f"{options.file} has {X.shape[1]} columns; the model takes {recipe.n_features} "
+            "features. Without the labels?"
+        )
+    text = _predictions(recipe, _trainer(model, options.backend).predict_proba(X))
+    write_predictions(options, text)
+    return 0
+
+
+def _predictions(recipe: Recipe, probabilities: np.ndarray[Any, Any]) -> str:
+    """The table of predictions, as CSV."""
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["prediction", "probability"])
+    for label, row in zip(probabilities.argmax(axis=1), probabilities, strict=True):
+        writer.writerow([recipe.classes[label], f"{row[label]:.4f}"])
+    return table.getvalue()

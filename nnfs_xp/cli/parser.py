@@ -1,0 +1,192 @@
+"""The words of the command line."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import NoReturn
+
+import nnfs_xp as nn
+from nnfs_xp._checks import check_range
+from nnfs_xp.cli import commands
+from nnfs_xp.recipes import RECIPES
+from nnfs_xp.training.steps import PRECISIONS
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; each sets `command`, the function that carries it out."""
+    parser = _Parser(
+        prog="nnfs-xp", description="Train small neural networks, every line of them in view."
+    )
+    parser.add_argument("--version", action="version", version=f"nnfs-xp {nn.__version__}")
+    subcommands = parser.add_subparsers(title="commands")
+
+    train = subcommands.add_parser(
+        "train",
+        help="train on a data set and keep the model",
+        description="Train on a data set and keep the model. Ctrl-C, or SIGTERM, keeps what there "
+        "is so far, to go on with.",
+        epilog="Defaults: " + "; ".join(map(_defaults, RECIPES)) + ".",
+    )
+    train.set_defaults(command=commands.train)
+    train.add_argument(
+        "dataset",
+        nargs="?",
+        help=f"{', '.join(RECIPES)} (default: digits, which needs no download), or a CSV or "
+        "Parquet file with a header, which needs --target",
+    )
+    _add_backend(train)
+    train.add_argument(
+        "--hidden", type=_widths, metavar="N,N", help="widths of the hidden layers, as in 128,64"
+    )
+    train.add_argument(
+        "--epochs", type=_count, metavar="N", help="passes over the training samples"
+    )
+    train.add_argument("--batch-size", type=_count, metavar="N", help="samples in a step")
+    train.add_argument("--learning-rate", type=float, metavar="RATE", help="of Adam")
+    train.add_argument(
+        "--dropout", type=_share, metavar="RATE", help="share of neurons silenced in training"
+    )
+    train.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        help="what steps compute in, with weights in float32; the last three need a GPU to be fast "
+        "(default: float32)",
+    )
+    train.add_argument("--seed", type=_seed, metavar="N", help="(default: 0)")
+    train.add_argument(
+        "--out", type=_folder, metavar="DIR", help="results (default: runs/DATASET-TIME)"
+    )
+
+    train.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the training in --out, with its settings, where it was cut; where there "
+        "is none, start it",
+    )
+
+    _add_table_options(train)
+
+    evaluate = subcommands.add_parser("evaluate", help="test a kept model")
+    evaluate.set_defaults(command=commands.evaluate)
+    evaluate.add_argument("folder", type=Path, metavar="DIR", help="the --out of a training")
+    evaluate.add_argument(
+        "dataset", nargs="?", help="or a file (default: what it was tested on after the training)"
+    )
+    _add_separator(evaluate)
+    _add_backend(evaluate)
+
+    predict = subcommands.add_parser("predict", help="predict the rows of a file")
+    predict.set_defaults(command=commands.predict)
+    predict.add_argument("folder", type=Path, metavar="DIR", help="the --out of a training")
+    predict.add_argument(
+        "file",
+        type=Path,
+        metavar="FILE",
+        help="with a model of a table, a file with its columns; else a CSV file with a row for "
+        "each sample, features in the data set's own units (pixels of digits go from 0 to 16, of "
+        "MNIST from 0 to 255), where the first row may be a header",
+    )
+    _add_separator(predict)
+    predict.add_argument("-o", "--output", type=Path, metavar="FILE", help="instead of the screen")
+    _add_backend(predict)
+
+    backends = subcommands.add_parser("backends", help="what can run here, and why not the rest")
+    backends.set_defaults(command=commands.backends)
+    return parser
+
+
+def _add_table_options(parser: argparse.ArgumentParser) -> None:
+    """What is only for training on a file."""
+    group = parser.add_argument_group("for files (with the extra: pip install 'nnfs-xp[tables]')")
+    group.add_argument("--target", metavar="COLUMN", help="the column to predict")
+    group.add_argument(
+        "--task",
+        choices=("auto", "classification", "regression"),
+        help="(default: by what --target holds: text, true and false or few whole numbers make a "
+        "classification)",
+    )
+    group.add_argument("--test", type=Path, metavar="FILE", help="another file to test on")
+    group.add_argument(
+        "--test-share",
+        type=float,
+        metavar="SHARE",
+        help="of the rows, held out for the test where there is no --test (default: 0.2)",
+    )
+    for name, text in (
+        ("drop", "do not use it"),
+        ("numeric", "it holds numbers"),
+        ("categorical", "its numbers are names, of places say"),
+    ):
+        group.add_argument(
+            f"--{name}", action="append", metavar="COLUMN", help=f"{text}; may come again"
+        )
+    _add_separator(group)
+
+
+def _add_separator(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--separator",
+        type=_separator,
+        metavar="CHAR",
+        help="between the columns of a CSV file: , ; | or tab (default: found by itself)",
+    )
+
+
+def _add_backend(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--backend",
+        default="auto",
+        metavar="NAME",
+        help="numpy, cupy, cupy:1, torch, torch:cuda, … (default: a usable CUDA GPU, else numpy)",
+    )
+
+
+def _defaults(name: str) -> str:
+    recipe = RECIPES[name]
+    hidden = ",".join(map(str, recipe.hidden))
+    return (
+        f"{name} --hidden {hidden} --epochs {recipe.epochs} --batch-size {recipe.batch_size} "
+        f"--learning-rate {recipe.learning_rate} --dropout {recipe.dropout}"
+    )
+
+
+def _count(text: str) -> int:
+    value = int(text) if text.strip().isdecimal() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+    return value
+
+
+def _share(text: str) -> float:
+    try:
+        return check_range("it", float(text), 0, 1)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 up to below 1") from None
+
+
+def _seed(text: str) -> int:
+    if not text.strip().isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 0")
+    return int(text)
+
+
+def _folder(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("'' names no folder")
+    return Path(text)
+
+
+def _separator(text: str) -> str:
+    return "\t" if text in ("tab", "\\t") else text
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    return tuple(_count(part) for part in text.split(","))

@@ -1,0 +1,204 @@
+"""What the commands do with tables in files. The extra is imported when there is one to read."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import io
+import sys
+import warnings
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import nnfs_xp as nn
+from nnfs_xp._checks import shown
+from nnfs_xp.cli.results import INTERRUPTED, check_output, incomplete, write_predictions
+from nnfs_xp.errors import ArgumentError, DataError, NnfsError
+from nnfs_xp.pictures import draw_table_pictures
+from nnfs_xp.runs import HISTORY, RUN, make_folder
+
+if TYPE_CHECKING:
+    from nnfs_xp.tables import Report, TableModel
+
+OPTIONS = (
+    "target",
+    "task",
+    "test",
+    "test_share",
+    "drop",
+    "numeric",
+    "categorical",
+    "separator",
+)
+"""The options of ``train`` that are for tables only."""
+
+_SETTINGS = ("hidden", "epochs", "batch_size", "learning_rate", "dropout", "test_share", "seed")
+_MOST_PROBABILITIES = 30
+"""Classes up to which each has a column of probabilities in a file of predictions."""
+
+
+def _show_warnings() -> None:
+    """Have every warning of a table shown; the filters are restored when the command ends."""
+    from nnfs_xp.tables import TableWarning
+
+    warnings.simplefilter("always", TableWarning)
+
+
+def train(options: argparse.Namespace) -> int:
+    """Train on a file."""
+    from nnfs_xp.tables.settings import TableSettings
+    from nnfs_xp.tables.source import open_source
+    from nnfs_xp.tables.training import prepare
+
+    _show_warnings()
+    given = {name: getattr(options, name) for name in _SETTINGS}
+    settings = TableSettings(**{name: v for name, v in given.items() if v is not None}).check()
+    backend = nn.get_backend(options.backend)
+    path = Path(options.dataset)
+    source = open_source(path, options.separator)
+    if options.target is None:
+        raise ArgumentError(
+            f"--target is missing: which column of {path} is to be predicted? It has "
+            f"{shown(', '.join(map(repr, source.names)))}."
+        )
+    prepared = prepare(
+        source,
+        options.target,
+        settings,
+        task=options.task or "auto",
+        test=None if options.test is None else open_source(options.test, options.separator),
+        numeric=options.numeric or (),
+        categorical=options.categorical or (),
+        drop=options.drop or (),
+    )
+    name = path.name.partition(".")[0] or "table"
+    new = options.out is None or not options.out.exists()
+    folder = make_folder(options.out, name, resume=False)
+    columns = len(prepared.features.used)
+    what = f"{prepared.target.task} of {shown(options.target)!r}"
+    if prepared.target.classes:
+        what += f", {len(prepared.target.classes)} classes"
+    print(f"{path}: {len(prepared.y)} rows; {what}, from {columns} columns, on {backend.name}")
+    try:
+        model = prepared.train(settings, backend=backend.name)
+    except BaseException:
+        if new:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+    _keep(folder, model, options)
+    facts = model.settings
+    done, best, seconds = (facts[each] for each in ("epochs_done", "best_epoch", "seconds"))
+    outputs = len(model.classes) if len(model.classes) > 2 else 1
+    widths = "-".join(map(str, (facts["inputs"], *settings.hidden, outputs)))
+    print(
+        f"trained network {widths} on {facts['trained_on']} rows in {seconds:.1f} s; "
+        f"best of {done} epochs: {best}"
+    )
+    print(model.report)
+    if facts["interrupted"]:
+        print(f"stopped in epoch {done + 1}; the model so far is in {folder}")
+        return INTERRUPTED
+    print(f"results in {folder}")
+    return 0
+
+
+def _keep(folder: Path, model: TableModel, options: argparse.Namespace) -> None:
+    """Write the model, its history and pictures."""
+    from nnfs_xp.tables import save_table_model
+
+    path = Path(options.dataset)
+    save_table_model(
+        model,
+        folder,
+        dataset=str(path.resolve()),
+        test=None if options.test is None else str(options.test.resolve()),
+        separator=options.separator,
+        data_sha256=_digest(path),
+    )
+    try:
+        model.history.to_csv(folder / HISTORY)
+    except OSError as error:
+        raise incomplete(folder, error) from error
+    assert model.report is not None  # training makes one
+    try:
+        draw_table_pictures(
+            folder,
+            model.history,
+            model.report.y_true,
+            model.report.y_pred,
+            name=path.name,
+            target=model.target.name,
+            classes=model.classes or None,
+        )
+    except (NnfsError, OSError) as error:
+        print(f"not all pictures could be drawn: {error}", file=sys.stderr)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Test a model on a file, or on what it was tested on in the first place."""
+    from nnfs_xp.tables import load_table_model
+    from nnfs_xp.tables.source import open_source
+
+    _show_warnings()
+    model = load_table_model(options.folder, options.backend)
+    if options.dataset is not None:
+        print(model.evaluate_source(open_source(options.dataset, options.separator)))
+    else:
+        print(_evaluate_again(options, model))
+    return 0
+
+
+def _evaluate_again(options: argparse.Namespace, model: TableModel) -> Report:
+    from nnfs_xp.tables.files import read_record
+    from nnfs_xp.tables.source import open_source
+    from nnfs_xp.tables.training import evaluate_held_out
+
+    record = read_record(options.folder) or {}
+    separator = options.separator or record.get("separator")
+    data, test = record.get("dataset"), record.get("test")
+    if isinstance(test, str):
+        return model.evaluate_source(open_source(test, separator))
+    if not isinstance(data, str):
+        raise ArgumentError(f"{options.folder / RUN} names no file. Name one to test on.")
+    source = open_source(data, separator)
+    if _digest(Path(data)) != record.get("data_sha256"):
+        raise DataError(
+            f"{data} has changed since the training: which rows were held out is not known. Name "
+            "a file to test on."
+        )
+    return evaluate_held_out(model, source)
+
+
+def predict(options: argparse.Namespace) -> int:
+    """Predict the target of each row of a file."""
+    from nnfs_xp.tables import load_table_model
+    from nnfs_xp.tables.source import open_source
+
+    _show_warnings()
+    model = load_table_model(options.folder, options.backend)
+    check_output(options)
+    source = open_source(options.file, options.separator)
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    if model.task == "regression":
+        writer.writerow(["prediction"])
+        writer.writerows([f"{value:.7g}"] for value in model.predict_source(source))
+    else:
+        probabilities = model.probabilities_of(source)
+        labels = model.labels_of(probabilities)
+        each = model.classes if len(model.classes) <= _MOST_PROBABILITIES else ()
+        header = (f"probability of {label}" for label in each)
+        writer.writerow(["prediction", "probability", *header])
+        for label, row in zip(labels, probabilities, strict=True):
+            all_of_them = row if each else ()
+            writer.writerow([label, *(f"{p:.4f}" for p in (row.max(), *all_of_them))])
+    write_predictions(options, table.getvalue())
+    return 0

@@ -1,0 +1,142 @@
+"""A column's kind, and its values as that kind has them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from nnfs_xp._checks import shown
+from nnfs_xp.errors import DataError
+from nnfs_xp.tables.cells import has_decimal_comma, to_category, to_number
+
+_LOG = logging.getLogger(__name__)
+
+Kind = Literal["number", "category"]
+Values = np.ndarray[Any, Any]
+
+NUMBERS = 0.8
+"""Of the filled cells of a column of text, the share that must be numbers for the others to be
+mistakes."""
+
+_SOME = 0.2
+"""The share of numbers that is worth a line where the column is one of categories."""
+
+LARGEST = 1e30
+"""Numbers further from 0 are refused: their squares have no room in single precision."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column whose kind is known.
+
+    Attributes
+    ----------
+    kind : {"number", "category"}
+    values : ndarray, shape (rows,)
+        Of float64, NaN where missing; or of strings, None where missing.
+    """
+
+    kind: Kind
+    values: Values
+
+    @property
+    def missing(self) -> Values:
+        """Where there is no value."""
+        return np.asarray(pd.isna(self.values))
+
+    @property
+    def filled(self) -> Values:
+        """The values that are not missing."""
+        return self.values[~self.missing]
+
+
+def column_of_texts(
+    texts: pa.Array | pa.ChunkedArray,
+    name: str,
+    kind: Kind | None,
+    place: Callable[[int], str],
+    *,
+    may_have_comma: bool = False,
+) -> Column:
+    """The column that cells of text make.
+
+    Parameters
+    ----------
+    texts : Arrow array of str
+    name : str
+    kind : {"number", "category"}, optional
+        By default a column of numbers where at least 80 % of the filled cells are numbers, of
+        categories else.
+    place : callable
+        The name of a row, by its index, for messages.
+    may_have_comma : bool
+        Whether 1,5 may be a number: where a comma separates no columns.
+
+    Raises
+    ------
+    DataError
+        A cell of a column of numbers holds none.
+    """
+    if isinstance(texts, pa.ChunkedArray):
+        texts = texts.combine_chunks()
+    coded = texts.dictionary_encode()
+    different, codes = coded.dictionary.to_pylist(), coded.indices.to_numpy()
+    if kind != "category":
+        comma = may_have_comma and has_decimal_comma(different)
+        numbers = [to_number(text, comma=comma) for text in different]
+        wrong = np.array([number is None for number in numbers])[codes]
+        values = np.array([np.nan if n is None else n for n in numbers], np.float64)[codes]
+        n_wrong, n_numbers = int(wrong.sum()), int(np.sum(~np.isnan(values)))
+        share = n_numbers / max(n_numbers + n_wrong, 1)
+        if n_wrong and (kind == "number" or share >= NUMBERS):
+            row = int(wrong.argmax())
+            _refuse_text(name, different[codes[row]], place(row), n_wrong, share, kind)
+        if not n_wrong:
+            return checked_numbers(values, name, place)
+        if share >= _SOME:
+            _LOG.info(
+                "column %r holds numbers in %.0f %% of its rows, and text: taken as categories",
+                shown(name),
+                100 * share,
+            )
+    categories = np.array([to_category(text) for text in different], dtype=object)
+    return Column("category", categories[codes])
+
+
+def _refuse_text(
+    name: str, text: str, place: str, n_wrong: int, share: float, kind: Kind | None
+) -> None:
+    reason = "" if kind else f", as {100 * share:.0f} % of the column's cells are"
+    more = f" There are {n_wrong} such cells." if n_wrong > 1 else ""
+    advice = "" if kind else " Or name the column as categorical."
+    raise DataError(
+        f"{place}, column {shown(name)!r}: {shown(text, 60)!r} is no number{reason}.{more} Correct "
+        f"it, or leave it empty.{advice}"
+    )
+
+
+def checked_numbers(values: Values, name: str, place: Callable[[int], str]) -> Column:
+    """A column of numbers, without any that nothing can be computed with.
+
+    Raises
+    ------
+    DataError
+        One is infinite or huge.
+    """
+    beyond = np.abs(values) > LARGEST
+    if beyond.any():
+        row = int(beyond.argmax())
+        problem = (
+            "is no finite number. Leave the cell empty if it is not known."
+            if np.isinf(values[row])
+            else f"is too large; numbers go up to {LARGEST:g}. Leave the cell empty if that stands "
+            "for a missing one."
+        )
+        raise DataError(f"{place(row)}, column {shown(name)!r}: {values[row]:g} {problem}")
+    return Column("number", values)

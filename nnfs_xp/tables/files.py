@@ -1,0 +1,208 @@
+"""The folder of a trained table: the fitted pipeline by skops, and JSON beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import skops.io
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.pipeline import Pipeline
+
+import nnfs_xp
+from nnfs_xp._checks import shown
+from nnfs_xp.errors import CheckpointError, DataError
+from nnfs_xp.interop.atomic import write_atomically
+from nnfs_xp.sklearn import MLPClassifier, MLPRegressor
+from nnfs_xp.tables.features import Feature, Features
+from nnfs_xp.tables.model import TableModel
+from nnfs_xp.tables.pipeline import Clip
+from nnfs_xp.tables.report import figures_from
+from nnfs_xp.tables.target import Target
+from nnfs_xp.training import History
+
+MODEL, RUN = "model.skops", "run.json"
+_FORMAT = 1
+
+
+def _name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+TRUSTED = (*map(_name, (MLPClassifier, MLPRegressor, Clip)), "numpy.dtype")
+"""What a file may hold beside skops' own list; nothing that a file says adds to it."""
+
+_LARGEST = 2**31
+"""Bytes of a model file, unpacked; a small file that says it holds more is refused."""
+
+
+def save_table_model(model: TableModel, folder: str | Path, **facts: Any) -> None:
+    """Write a model into a folder: ``model.skops`` and ``run.json``.
+
+    Parameters
+    ----------
+    model : TableModel
+    folder : str or Path
+        Made where it is not there.
+    **facts
+        What else to write into ``run.json``; as JSON has it.
+
+    Raises
+    ------
+    CheckpointError
+        The files cannot be written; each that was there before is as it was.
+    """
+    content = skops.io.dumps(model.pipeline)
+    record = {
+        "table": _FORMAT,
+        "task": model.task,
+        "target": asdict(model.target),
+        "features": [asdict(feature) for feature in model.features.used],
+        "dropped": model.features.dropped,
+        "constant": model.constant,
+        "settings": model.settings,
+        "report": None if model.report is None else model.report.as_dict(),
+        "history": model.history,
+        "versions": {
+            "nnfs_xp": nnfs_xp.__version__,
+            **{name: version(name) for name in ("scikit-learn", "skops", "numpy", "pandas")},
+        },
+        "sha256": hashlib.sha256(content).hexdigest(),
+        **facts,
+    }
+    text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / MODEL, content)
+        write_atomically(folder / RUN, text.encode())
+    except OSError as error:
+        raise CheckpointError(f"cannot write the model to {folder}: {error.strerror}.") from error
+
+
+def load_table_model(folder: str | Path, backend: str = "numpy") -> TableModel:
+    """The model that `save_table_model` or ``nnfs-xp train`` left in a folder.
+
+    Nothing in the files is run: skops builds objects of a fixed list of types only.
+
+    Parameters
+    ----------
+    folder : str or Path
+    backend : str
+        Where it is to predict: see `get_backend`.
+
+    Raises
+    ------
+    CheckpointError
+        The files are missing, damaged, changed, or not of this kind.
+    """
+    folder = Path(folder)
+    record = read_record(folder)
+    if record is None:
+        raise CheckpointError(f"{folder / RUN} is not that of a table's model.")
+    try:
+        model = _model(record)
+        digest = str(record["sha256"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{folder / RUN} is damaged: {shown(error)}.") from error
+    model.pipeline = _load_pipeline(folder / MODEL, digest)
+    if not _fits(model):
+        raise CheckpointError(f"{folder / MODEL} holds another model than {RUN} beside it says.")
+    return model.to(backend)
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """The ``run.json`` of a table's model; None where it is that of another training.
+
+    Raises
+    ------
+    DataError
+        It is missing or damaged.
+    """
+    path = folder / RUN
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path} is missing or damaged: {shown(error)}.") from error
+    if not isinstance(record, dict) or "table" not in record:
+        return None
+    if record["table"] != _FORMAT:
+        raise DataError(f"{path} is of a newer nnfs_xp; its format is {shown(record['table'])}.")
+    return record
+
+
+def _model(record: dict[str, Any]) -> TableModel:
+    """The model without its pipeline, checked as far as predictions need it."""
+    said = dict(record["target"])
+    target = Target(said["name"], said["task"], said["kind"], tuple(said["classes"]))
+    used = tuple(Feature(each["name"], each["kind"]) for each in record["features"])
+    labels = {type(label) for label in target.classes}
+    sound = (
+        target.task in ("classification", "regression")
+        and (len(target.classes) >= 2) == (target.task == "classification")
+        and len(labels) <= 1
+        and labels <= {str, bool, int, float}
+        and all(isinstance(name, str) for name in (target.name, *(each.name for each in used)))
+        and {target.kind, *(each.kind for each in used)} <= {"number", "category"}
+    )
+    if not sound:
+        raise ValueError("its target or features are none")
+    dropped = {str(name): str(reason) for name, reason in record["dropped"].items()}
+    history = History()
+    for name, values in record["history"].items():
+        history[str(name)] = [float(value) for value in values]
+    report = None if record["report"] is None else figures_from(record["report"])
+    constant, settings = float(record["constant"]), dict(record["settings"])
+    features = Features(used, dropped)
+    return TableModel(None, target, features, constant, settings, history, report)
+
+
+def _load_pipeline(path: Path, digest: str) -> Any:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror}.") from error
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise CheckpointError(f"{path} is damaged or changed: its checksum is not that of {RUN}.")
+    try:
+        _check_size(content)
+        return skops.io.loads(content, trusted=list(TRUSTED))
+    except skops.io.exceptions.UntrustedTypesFoundException as error:
+        raise CheckpointError(
+            f"{path} is refused: it holds what no model of a table does. {shown(error)}"
+        ) from error
+    except Exception as error:
+        # A forged file can fail anywhere in skops, NumPy or scikit-learn.
+        raise CheckpointError(
+            f"{path} is no model of a table, or damaged: {shown(error)}."
+        ) from error
+
+
+def _check_size(content: bytes) -> None:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        size = sum(each.file_size for each in archive.infolist())
+    if size > _LARGEST:
+        raise ValueError(f"it would unpack to {size} bytes")
+
+
+def _fits(model: TableModel) -> bool:
+    """Whether the pipeline is of our making and for the columns and classes of the record."""
+    pipeline = model.pipeline
+    if type(pipeline) is not Pipeline or len(pipeline.steps) != 2:
+        return False
+    columns, network = pipeline[0], pipeline[1]
+    names = list(getattr(columns, "feature_names_in_", []))
+    if type(columns) is not ColumnTransformer or names != model.features.names:
+        return False
+    if model.task == "regression":
+        return type(network) is TransformedTargetRegressor and (
+            type(getattr(network, "regressor_", None)) is MLPRegressor
+        )
+    classes = list(getattr(network, "classes_", []))
+    return type(network) is MLPClassifier and classes == list(model.target.labels)

@@ -1,0 +1,58 @@
+"""What is seen of an estimator's training from outside: its progress, and its history."""
+
+from __future__ import annotations
+
+from nnfs_xp.training import Callback, History, Trainer
+from nnfs_xp.training.callbacks import Figures
+from nnfs_xp.training.progress import Progress
+
+
+class EpochLines(Callback):
+    """Shows what `Trainer.fit` shows, where an estimator calls that without, and keeps the history.
+
+    Parameters
+    ----------
+    epochs, n_samples, batch_size : int
+    shown : bool
+
+    Attributes
+    ----------
+    history : History
+        Of the epochs that were completed: also where Ctrl-C cut the training.
+    ended : bool
+        Whether the training came to its end.
+    trainer : Trainer
+        When the training has begun.
+    """
+
+    trainer: Trainer
+
+    def __init__(self, epochs: int, n_samples: int, batch_size: int, *, shown: bool) -> None:
+        self._lines = Progress(epochs, n_samples, batch_size, shown=shown)
+        self._batch_size = batch_size
+        self._n_samples = n_samples
+        self._left = 0
+        self.history = History()
+        self.ended = False
+
+    def on_train_begin(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+
+    def on_epoch_begin(self, trainer: Trainer) -> None:
+        self._left = self._n_samples
+        self._lines.begin_epoch(trainer.epoch + 1)
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        done = min(self._batch_size, self._left)
+        self._left -= done
+        self._lines.end_batch(done, lambda: trainer.totals.read(collected=False))
+
+    def on_epoch_end(self, trainer: Trainer, figures: Figures) -> None:
+        del trainer
+        figures = {name: value for name, value in figures.items() if name != "learning_rate"}
+        self.history.append(figures)
+        self._lines.end_epoch(figures)
+
+    def on_train_end(self, trainer: Trainer) -> None:
+        del trainer
+        self.ended = True

@@ -1,0 +1,5 @@
+"""What tables warn of."""
+
+
+class TableWarning(UserWarning):
+    """Something in a table was put right or left out: a column of ids, an unknown category."""
