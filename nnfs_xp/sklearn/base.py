@@ -20,7 +20,7 @@ from nnfs_xp.data.sparse import SparseRows, is_sparse
 from nnfs_xp.errors import ArgumentError, BackendError, DivergenceError
 from nnfs_xp.layers import Layer
 from nnfs_xp.losses import Loss
-from nnfs_xp.sklearn.convergence import Convergence, EpochRate
+from nnfs_xp.sklearn.convergence import Convergence
 from nnfs_xp.sklearn.lbfgs import solve
 from nnfs_xp.sklearn.network import (
     build_network,
@@ -32,6 +32,7 @@ from nnfs_xp.sklearn.network import (
 )
 from nnfs_xp.sklearn.parameters import Parameters
 from nnfs_xp.sklearn.persistence import pack_network, pack_trainer, unpack_network, unpack_trainer
+from nnfs_xp.sklearn.rates import EpochRate
 from nnfs_xp.sklearn.samples import floats_for, hold_out, name_of, on_host
 from nnfs_xp.training import History, Trainer
 

@@ -1,65 +1,19 @@
-"""When an estimator stops, and at which rate it learns meanwhile: scikit-learn's rules."""
+"""When an estimator stops: scikit-learn's rules."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nnfs_xp.interop.model_file import fill, host_arrays
-from nnfs_xp.schedules import Schedule
+from nnfs_xp.sklearn.rates import EpochRate
 from nnfs_xp.training import Callback, Trainer
 from nnfs_xp.training.callbacks import Figures
 
 if TYPE_CHECKING:
     from nnfs_xp.sklearn.base import BaseMLP
-
-_LOWEST_RATE = 1e-6
-
-
-class EpochRate(Schedule):
-    """A learning rate that changes between epochs only.
-
-    Parameters
-    ----------
-    initial_rate : float
-    kind : {"constant", "invscaling", "adaptive"}
-    power : float
-        Of ``"invscaling"``.
-
-    Notes
-    -----
-    ``"invscaling"``: rate = initial_rate / (samples + 1)**power, with the samples seen in the
-    epochs before. ``"adaptive"``: a fifth of itself, each time that the training would stop.
-    """
-
-    def __init__(self, initial_rate: float, kind: str, power: float) -> None:
-        self.initial_rate = self.value = initial_rate
-        self.kind = kind
-        self.power = power
-
-    def rate(self, step: int) -> float:
-        del step
-        return self.value
-
-    def state(self) -> dict[str, Any]:
-        return {"value": self.value}
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        self.value = state["value"]
-
-    def after_epoch(self, n_samples: int) -> None:
-        """Follow the number of samples seen so far."""
-        if self.kind == "invscaling":
-            self.value = float(self.initial_rate / (n_samples + 1) ** self.power)
-
-    def lower(self) -> bool:
-        """Go on with a lower rate, if there is one."""
-        if self.kind != "adaptive" or self.value <= _LOWEST_RATE:
-            return False
-        self.value /= 5
-        return True
 
 
 class Convergence(Callback):

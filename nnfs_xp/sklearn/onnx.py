@@ -17,6 +17,7 @@ from nnfs_xp.errors import ArgumentError, NnfsError, ShapeError
 from nnfs_xp.interop.onnx.converters import CONVERTERS
 from nnfs_xp.interop.onnx.export import OPSET, checked_custom, checked_opset, write_model
 from nnfs_xp.interop.onnx.graph import Converter, import_onnx
+from nnfs_xp.interop.paths import path_of
 from nnfs_xp.layers import Layer
 from nnfs_xp.sklearn.classifier import MLPClassifier
 from nnfs_xp.sklearn.onnx_converters import (
@@ -74,6 +75,7 @@ def export_onnx(
     CheckpointError
         The file cannot be written.
     """
+    path = path_of(path)
     check_is_fitted(estimator)
     onnx, skl2onnx = import_onnx(), _import_skl2onnx()
     opset, dtype = checked_opset(onnx, opset), check_dtype(dtype)
@@ -94,7 +96,7 @@ def export_onnx(
             f"skl2onnx {skl2onnx.__version__} cannot convert {type(estimator).__name__}: "
             f"{shown(error, 500).rstrip('.')}.{hint}"
         ) from error
-    write_model(onnx, proto, Path(path))
+    write_model(onnx, proto, path)
 
 
 def register_converters(custom_layers: Mapping[type[Layer], Converter] | None = None) -> None:

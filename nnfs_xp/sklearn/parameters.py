@@ -12,8 +12,8 @@ from nnfs_xp._checks import check_count, check_range
 from nnfs_xp.errors import ArgumentError
 from nnfs_xp.optimizers import SGD, Adam, Optimizer
 from nnfs_xp.schedules import Schedule
-from nnfs_xp.sklearn.convergence import EpochRate
 from nnfs_xp.sklearn.network import dropout_rates, hidden_activations, hidden_widths
+from nnfs_xp.sklearn.rates import EpochRate
 from nnfs_xp.training import Callback
 
 
