@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from nnfs_xp.errors import DTypeError
+
 
 class SparseRows:
     """A SciPy sparse matrix that gives its rows as dense arrays, those that are asked for.
@@ -18,6 +20,8 @@ class SparseRows:
     """
 
     def __init__(self, matrix: Any, dtype: str | None = None) -> None:
+        if matrix.dtype.kind not in "biuf":
+            raise DTypeError(f"expected real numbers; got a sparse matrix of {matrix.dtype}.")
         self._rows = matrix.tocsr()
         self.dtype = np.dtype(dtype or matrix.dtype)
         self.shape: tuple[int, ...] = tuple(matrix.shape)
@@ -32,7 +36,8 @@ class SparseRows:
     @property
     def stored(self) -> np.ndarray[Any, Any]:
         """The values that are not left out as 0."""
-        values: np.ndarray[Any, Any] = self._rows.data
+        with np.errstate(over="ignore"):  # an infinity is found by whoever looks for one
+            values: np.ndarray[Any, Any] = self._rows.data.astype(self.dtype, copy=False)
         return values
 
 

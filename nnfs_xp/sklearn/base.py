@@ -17,10 +17,11 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, backend_of, get_backend, is_array, to_numpy
 from nnfs_xp.data.sparse import SparseRows, is_sparse
-from nnfs_xp.errors import ArgumentError, BackendError, DivergenceError
+from nnfs_xp.errors import ArgumentError, BackendError, DataError, DivergenceError
 from nnfs_xp.layers import Layer
 from nnfs_xp.losses import Loss
 from nnfs_xp.sklearn.convergence import Convergence
+from nnfs_xp.sklearn.layer_arrays import LayerArrays
 from nnfs_xp.sklearn.lbfgs import solve
 from nnfs_xp.sklearn.network import (
     build_network,
@@ -36,7 +37,9 @@ from nnfs_xp.sklearn.rates import EpochRate
 from nnfs_xp.sklearn.samples import floats_for, hold_out, name_of, on_host
 from nnfs_xp.training import History, Trainer
 
-_PREDICTION_BATCH = 4096
+_MOST_ROWS, _MOST_ELEMENTS = 4096, 2**22
+"""Of the samples that are predicted together."""
+
 _MOST_SEED = 2**31 - 1
 
 
@@ -64,7 +67,9 @@ class BaseMLP(Parameters):
 
     # What a subclass says of its targets ---------------------------------------------------
 
-    def _encode(self, y: Any, *, first: bool, classes: Any = None) -> np.ndarray[Any, Any]:
+    def _encode(
+        self, y: Any, *, first: bool, classes: Any = None, validates: bool = False
+    ) -> np.ndarray[Any, Any]:
         """The targets as numbers, and, if it is the first time, what there is to know of them."""
         raise NotImplementedError
 
@@ -94,25 +99,22 @@ class BaseMLP(Parameters):
     @property
     def coefs_(self) -> list[np.ndarray[Any, Any]]:
         """The weights of the dense layers, each of shape (n_inputs, n_neurons)."""
-        return [to_numpy(layer.weights) for layer in dense_layers(self._network_for("coefs_"))]
+        layers = dense_layers(self._network_for("coefs_"))
+        return LayerArrays(layers, "weights", [to_numpy(layer.weights) for layer in layers])
 
     @coefs_.setter
     def coefs_(self, values: Any) -> None:
-        layers = dense_layers(self._network_for("coefs_"))
-        for layer, weights in zip(layers, values, strict=True):
-            layer.weights = weights
+        self.coefs_[:] = values
 
     @property
     def intercepts_(self) -> list[np.ndarray[Any, Any]]:
         """The biases of the dense layers, each of shape (n_neurons,)."""
         layers = dense_layers(self._network_for("intercepts_"))
-        return [to_numpy(layer.biases)[0] for layer in layers]
+        return LayerArrays(layers, "biases", [to_numpy(layer.biases)[0] for layer in layers])
 
     @intercepts_.setter
     def intercepts_(self, values: Any) -> None:
-        layers = dense_layers(self._network_for("intercepts_"))
-        for layer, biases in zip(layers, values, strict=True):
-            layer.biases = np.reshape(biases, (1, -1))
+        self.intercepts_[:] = values
 
     def _network_for(self, name: str) -> Layer:
         network: Layer | None = vars(self).get("network_")
@@ -132,8 +134,42 @@ class BaseMLP(Parameters):
         incremental: bool,
         classes: Any = None,
     ) -> Self:
+        before = dict(vars(self))
+        if not self._begins(incremental):
+            self._own_records()
+        try:
+            self._fit_checked(
+                X, y, sample_weight, validation, incremental=incremental, classes=classes
+            )
+        except Exception:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+        return self
+
+    def _begins(self, incremental: bool) -> bool:
+        """Whether a new network is trained."""
+        return not hasattr(self, "network_") or not (self.warm_start or incremental)
+
+    def _own_records(self) -> None:
+        """Add to copies of the lists, so that those of before are there if the training fails."""
+        for name in ("loss_curve_", "validation_scores_"):
+            if vars(self).get(name) is not None:
+                setattr(self, name, list(getattr(self, name)))
+
+    def _fit_checked(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        validation: tuple[Any, Any] | None,
+        *,
+        incremental: bool,
+        classes: Any,
+    ) -> None:
         self._check_parameters(incremental)
-        first = not hasattr(self, "network_") or not (self.warm_start or incremental)
+        first = self._begins(incremental)
+        self._check_loss(first)
         X, y = self._check_samples(X, y, reset=first)
         targets = self._encode(y, first=first, classes=classes)
         if sample_weight is not None:
@@ -143,7 +179,8 @@ class BaseMLP(Parameters):
         if first:
             self._start(X, random_state)
         held_out = None if validation is None else self._own_validation(*validation)
-        if self.early_stopping and validation is None and self.solver != "lbfgs":
+        by_steps = self._solver() != "lbfgs"
+        if self.early_stopping and validation is None and by_steps:
             kept, held_out = hold_out(
                 (X, targets, weights),
                 self.validation_fraction,
@@ -154,11 +191,40 @@ class BaseMLP(Parameters):
         trainer = self._trainer_for(X, random_state, go_on=incremental)
         self.n_iter_ = 0
         with np.errstate(all="ignore"):  # divergence has an error of its own
-            if self._solver() == "lbfgs":
-                self._fit_by_lbfgs(trainer, X, targets, weights)
+            if by_steps:
+                self._begin_records(first, validates=held_out is not None)
+                self._fit_by_steps(
+                    trainer, X, targets, weights, held_out, first=first, incremental=incremental
+                )
+            elif held_out is not None:
+                raise ArgumentError("solver='lbfgs' has no epochs to validate after.")
             else:
-                self._fit_by_steps(trainer, X, targets, weights, held_out, incremental=incremental)
-        return self
+                self._fit_by_lbfgs(trainer, X, targets, weights)
+
+    def _check_loss(self, first: bool) -> None:
+        """Refuse another loss where a training goes on; keep the one that it begins with."""
+        if first:
+            self._trained_by = self.loss
+            return
+        former = self._trained_by
+        same = self.loss == former if isinstance(former, str) else type(self.loss) is type(former)
+        if not same:
+            raise ArgumentError(
+                f"`loss` must stay {former!r} where a training goes on; got {self.loss!r}."
+            )
+
+    def _begin_records(self, first: bool, *, validates: bool) -> None:
+        """The records of training by steps, empty where there are none yet."""
+        if first or not hasattr(self, "loss_curve_"):
+            self.loss_curve_: list[float] = []
+            self._no_improvement_count = 0
+            self.best_loss_ = None if self.early_stopping else np.inf
+            self.validation_scores_: list[float] | None = None
+            self.best_validation_score_ = None
+        if validates and self.validation_scores_ is None:
+            self.validation_scores_, self.best_validation_score_ = [], -np.inf
+        if not self.early_stopping and self.best_loss_ is None:
+            self.best_loss_ = np.inf
 
     def _check_samples(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
         """The samples, as a float array or as a sparse matrix, and the targets."""
@@ -196,18 +262,13 @@ class BaseMLP(Parameters):
             draw_parameters(self.network_, random_state, self.activation)
         else:
             self.network_ = own_network(self.network, n_features, n_outputs, random_state)
-            self._check_width(width_of(self.network_, n_features))
+            self._check_network(width_of(self.network_, n_features))
         self.n_layers_ = len(dense_layers(self.network_)) + 1
         self.t_ = 0
-        self.loss_curve_: list[float] = []
-        self._no_improvement_count = 0
-        self.best_loss_ = None if self.early_stopping else np.inf
-        self.validation_scores_: list[float] | None = None
-        self.best_validation_score_ = None
         self._trainer: Trainer | None = None
         self._packed: dict[str, Any] | None = None
 
-    def _check_width(self, width: int) -> None:
+    def _check_network(self, width: int) -> None:
         """Refuse a network of the user's own with another number of outputs than is needed."""
         if width != self.n_outputs_:
             raise ArgumentError(f"`network` must have {self.n_outputs_} outputs; it has {width}.")
@@ -217,7 +278,10 @@ class BaseMLP(Parameters):
         if X is None or y is None:
             raise ArgumentError("`X_val` and `y_val` must be given together.")
         X, y = self._check_samples(X, y, reset=False)
-        return X, self._encode(y, first=False), None
+        if is_regressor(self) and X.shape[0] < 2:
+            raise DataError("`X_val` must have at least 2 samples: R² needs them.")
+        targets = self._encode(y, first=False, validates=True)
+        return X, targets, self._total_weights(y, targets, None)
 
     def _trainer_for(self, X: Any, random_state: Any, *, go_on: bool) -> Trainer:
         """A trainer of the network: the one that there is, to go on with, or else a new one."""
@@ -245,9 +309,9 @@ class BaseMLP(Parameters):
         return backend_of(X) if is_array(X) else get_backend("numpy")
 
     def _loss(self) -> Loss:
-        if isinstance(self.loss, Loss):
-            return copy.deepcopy(self.loss)
-        return self._default_loss(self.network_)
+        """The loss of the training, whatever the parameter has become since."""
+        loss = self._trained_by
+        return copy.deepcopy(loss) if isinstance(loss, Loss) else self._default_loss(self.network_)
 
     def _set_alpha(self, n_samples: int, weights: Any) -> None:
         """Give the dense layers the penalty alpha / 2 * sum(weights**2) / the batch's weight."""
@@ -281,27 +345,25 @@ class BaseMLP(Parameters):
         weights: Any,
         held_out: tuple[Any, ...] | None,
         *,
+        first: bool,
         incremental: bool,
     ) -> None:
         n_samples = X.shape[0]
         batch_size = self._batch_size_for(n_samples)
         self._set_alpha(batch_size, weights)
-        decides = self.early_stopping
         score = None if held_out is None else self._scorer(trainer, *held_out)
-        if score is not None and self.validation_scores_ is None:
-            self.validation_scores_, self.best_validation_score_ = [], -np.inf
-        if not decides and self.best_loss_ is None:
-            self.best_loss_ = np.inf
+        if score is not None and self.early_stopping and not first:
+            self.best_validation_score_ = score()  # that of the present weights on these samples
         rate = trainer.optimizer.learning_rate
         convergence = Convergence(
             self,
             score,
-            decides=decides,
+            decides=self.early_stopping,
             rate=rate if isinstance(rate, EpochRate) else None,
             n_samples=n_samples,
         )
         try:
-            self.history_ = trainer.fit(
+            trainer.fit(
                 X,
                 targets,
                 epochs=1 if incremental else self.max_iter,
@@ -317,12 +379,13 @@ class BaseMLP(Parameters):
         except DivergenceError as error:
             self._diverged(error, convergence)
         else:
-            if not (incremental or convergence.converged):
+            if not (incremental or convergence.converged or trainer.stopping):
                 warnings.warn(
                     f"the training has not converged after max_iter={self.max_iter} epochs.",
                     ConvergenceWarning,
                     stacklevel=4,
                 )
+        self.history_ = trainer.history
         convergence.restore_best(trainer)
 
     def _diverged(self, error: DivergenceError, convergence: Convergence) -> None:
@@ -346,6 +409,7 @@ class BaseMLP(Parameters):
             max_iter=self.max_iter,
             max_fun=self.max_fun,
             tol=self.tol,
+            verbose=bool(self.verbose),
         )
         self.loss_, self.n_iter_ = solution.loss, solution.n_iter
         if not np.all(np.isfinite(to_numpy(self.network_.flat.values))):
@@ -389,8 +453,9 @@ class BaseMLP(Parameters):
         backend = network.backend or get_backend("numpy")
         with backend.active():
             parts = []
-            for start in range(0, X.shape[0], _PREDICTION_BATCH):
-                rows = X[start : min(start + _PREDICTION_BATCH, X.shape[0]), ...]
+            n = max(1, min(_MOST_ROWS, _MOST_ELEMENTS // X.shape[1]))
+            for start in range(0, X.shape[0], n):
+                rows = X[start : min(start + n, X.shape[0]), ...]
                 parts.append(network.forward(backend.asarray(rows, network.dtype)))
             output: Array = parts[0] if len(parts) == 1 else backend.xp.concat(parts, axis=0)
         return output

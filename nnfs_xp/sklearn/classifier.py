@@ -42,7 +42,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc] # scikit-le
     solver : {"adam", "sgd", "lbfgs"}
         ``"lbfgs"`` is SciPy's, over all samples at once.
     alpha : float
-        Strength of the L2 penalty: alpha / 2 * sum(weights**2) / samples of a batch.
+        Strength of the L2 penalty: alpha / 2 * sum(weights**2) / batch_size, also in a last batch
+        that is smaller.
     batch_size : int or "auto"
         ``"auto"`` is 200, or all samples where there are fewer.
     learning_rate : {"constant", "invscaling", "adaptive"}
@@ -123,7 +124,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc] # scikit-le
     Raises
     ------
     ArgumentError
-        A parameter is out of range. Like all errors on bad input it is a ValueError.
+        A parameter is out of range. Like most errors on bad input it is a ValueError.
 
     See Also
     --------
@@ -195,7 +196,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc] # scikit-le
         ----------
         X : array-like or sparse matrix, shape (n, features)
             Float32 stays that, and trains faster; all else becomes float64. A sparse matrix
-            becomes dense a batch at a time.
+            becomes dense a batch at a time, except for ``solver="lbfgs"``.
         y : array-like, shape (n,) or (n, labels)
             Classes of any kind, or 0 and 1 for each of several labels.
         sample_weight : array-like, shape (n,), optional
@@ -289,24 +290,27 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc] # scikit-le
 
     def _probabilities(self, output: Array) -> Array:
         probabilities = self._loss().probabilities(output)
+        xp = backend_of(output).xp
+        if len(self.classes_) == 1 and self._kind != "multilabel":
+            certain: Array = xp.ones_like(probabilities[:, :1])
+            return certain
         if self._kind == "multilabel" or probabilities.shape[1] > 1:
             return probabilities
-        xp = backend_of(output).xp
-        if len(self.classes_) == 1:
-            certain: Array = xp.ones_like(probabilities)
-            return certain
         both: Array = xp.concat([1 - probabilities, probabilities], axis=1)
         return both
 
     def _has_probabilities(self) -> bool:
-        loss = self.loss if isinstance(self.loss, Loss) else CategoricalCrossentropy()
+        loss = vars(self).get("_trained_by", self.loss)
+        loss = loss if isinstance(loss, Loss) else CategoricalCrossentropy()
         return type(loss).probabilities is not Loss.probabilities
 
     def _score_of(self, output: Array, targets: Any, sample_weight: Any) -> float:
         found = to_numpy(self._indices(output))
         return float(accuracy_score(targets, found, sample_weight=sample_weight))
 
-    def _encode(self, y: Any, *, first: bool, classes: Any = None) -> np.ndarray[Any, Any]:
+    def _encode(
+        self, y: Any, *, first: bool, classes: Any = None, validates: bool = False
+    ) -> np.ndarray[Any, Any]:
         y = _on_host(y)
         check_classification_targets(y)
         multilabel = type_of_target(y).startswith("multilabel")
@@ -335,7 +339,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc] # scikit-le
         unknown = np.setdiff1d(present, self.classes_)
         if unknown.size:
             raise LabelError(f"`y` has classes {unknown} that are not among {self.classes_}.")
-        if self.warm_start and not first and len(present) != len(self.classes_) and classes is None:
+        goes_on = self.warm_start and not first and classes is None and not validates
+        if goes_on and len(present) != len(self.classes_):
             raise LabelError(
                 f"warm_start needs the classes of the training before, {self.classes_}; "
                 f"`y` has {present}."
@@ -373,6 +378,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc] # scikit-le
 
     def _width_under(self, loss: Loss) -> int:
         """How many outputs the network needs under a loss of the user's."""
+        if not loss.has_classes:
+            raise ArgumentError(f"{type(loss).__name__} is for values, not for classes.")
         if self._kind == "multilabel" or isinstance(loss, BinaryLoss):
             if self._kind == "multiclass":
                 raise ArgumentError(
@@ -386,7 +393,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc] # scikit-le
             return self.n_outputs_
         return max(2, len(self.classes_))
 
-    def _check_width(self, width: int) -> None:
+    def _check_network(self, width: int) -> None:
         needed = [self.n_outputs_]
         if isinstance(self.loss, Loss):
             needed = [self._width_under(self.loss)]
@@ -395,6 +402,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc] # scikit-le
         if width not in needed:
             outputs = " or ".join(map(str, needed))
             raise ArgumentError(f"`network` must have {outputs} outputs; it has {width}.")
+        last = last_layer(self.network_)
+        one_class = self._kind != "multilabel" and width > 1
+        if isinstance(last, Sigmoid if one_class else Softmax):
+            fit, kind = ("Softmax", "one class") if one_class else ("Sigmoid", "yes or no outputs")
+            raise ArgumentError(
+                f"`network` must end in {fit} or logits, for {kind} a sample; it ends in {last}."
+            )
 
     def _default_loss(self, network: Layer) -> Loss:
         last = last_layer(network)

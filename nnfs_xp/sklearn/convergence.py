@@ -69,6 +69,8 @@ class Convergence(Callback):
             estimator.validation_scores_.append(score)
             if estimator.verbose:
                 print(f"Validation score: {score:.6f}")
+        if score is not None and not self.decides:
+            estimator.best_validation_score_ = max(estimator.best_validation_score_, score)
         if self.decides:
             assert score is not None
             better = score >= estimator.best_validation_score_ + estimator.tol
@@ -93,7 +95,7 @@ class Convergence(Callback):
 
     def restore_best(self, trainer: Trainer) -> None:
         """Give the model the weights of the best score, where the score decides."""
-        if self.decides:
+        if self._best:
             fill(trainer.model, self._best)
 
     @staticmethod

@@ -41,6 +41,7 @@ def solve(
     max_iter: int,
     max_fun: int,
     tol: float,
+    verbose: bool,
 ) -> Solution:
     """Minimize the trainer's loss over its model's parameters, which then have their best values.
 
@@ -48,11 +49,13 @@ def solve(
     ----------
     trainer : Trainer
     X, targets, sample_weight
-        As `Trainer.fit` takes them.
+        As `Trainer.fit` takes them; a sparse X becomes dense as a whole.
     max_iter, max_fun : int
         The most iterations, and the most passes forward and backward.
     tol : float
         The largest element of the gradient at which it stops.
+    verbose : bool
+        Whether to print the loss of each iteration.
 
     Raises
     ------
@@ -80,10 +83,20 @@ def solve(
         total = total if penalty is None else total + penalty
         return float(to_numpy(total)), to_numpy(flat.gradients).astype(np.float64)
 
+    def show(intermediate_result: Any) -> None:
+        print(f"loss = {intermediate_result.fun:.8f}")
+
     with backend.active():
         start = to_numpy(flat.values).astype(np.float64)
         options = {"maxiter": max_iter, "maxfun": max_fun, "gtol": tol}
-        result = minimize(loss_and_gradient, start, method="L-BFGS-B", jac=True, options=options)
+        result = minimize(
+            loss_and_gradient,
+            start,
+            method="L-BFGS-B",
+            jac=True,
+            options=options,
+            callback=show if verbose else None,
+        )
         flat.values[...] = backend.asarray(result.x, dtype)
     message = str(result.message) if result.status else None
     return Solution(float(result.fun), min(int(result.nit), max_iter), message)

@@ -41,6 +41,8 @@ def dropout_rates(dropout: Any, n_hidden: int) -> list[float]:
 
 
 def _each(name: str, value: Any, n_hidden: int) -> Sequence[Any]:
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
     if isinstance(value, str) or not isinstance(value, Sequence):
         return [value] * n_hidden
     if len(value) != n_hidden:
@@ -89,6 +91,11 @@ def build_network(
         if batch_norm:
             layers.append(BatchNorm(width, dtype=dtype))
         if activity is not None:
+            if activity.dtype not in (None, dtype):
+                raise ArgumentError(
+                    f"`activation` {activity} has parameters in {activity.dtype}, the samples are "
+                    f"in {dtype}. Build it with dtype={dtype!r}, or cast the samples."
+                )
             layers.append(activity)
         if rate:
             layers.append(Dropout(rate))
@@ -104,7 +111,9 @@ def draw_parameters(network: Layer, random_state: Any, activation: Any) -> None:
     Uniform within ±sqrt(6 / (n_inputs + n_neurons)), or the square root of a third of that
     behind the parameter ``activation="logistic"``, the weights of a layer before its biases.
     """
-    factor = 2.0 if isinstance(activation, str) and activation == "logistic" else 6.0
+    alone = [activation] if isinstance(activation, str) else activation
+    logistic = isinstance(alone, Sequence) and all(each == "logistic" for each in alone)
+    factor = 2.0 if logistic else 6.0
     for layer in dense_layers(network):
         bound = sqrt(factor / (layer.n_inputs + layer.n_neurons))
         shape = layer.n_inputs, layer.n_neurons

@@ -54,8 +54,9 @@ class Parameters(BaseEstimator):  # type: ignore[misc] # scikit-learn has no typ
 
     def _keep(self, parameters: dict[str, Any]) -> None:
         """Set the arguments of ``__init__`` as attributes, which is all that it may do."""
-        for name in self._get_param_names():
-            setattr(self, name, parameters[name])
+        for name, value in parameters.items():
+            if name not in ("self", "__class__"):
+                setattr(self, name, value)
 
     def _trains_by_steps(self) -> bool:
         if self._solver() == "lbfgs":
@@ -71,10 +72,14 @@ class Parameters(BaseEstimator):  # type: ignore[misc] # scikit-learn has no typ
         n_hidden = len(hidden_widths(self.hidden_layer_sizes))
         hidden_activations(self.activation, n_hidden)
         dropout_rates(self.dropout, n_hidden)
+        for name in ("shuffle", "warm_start", "nesterovs_momentum", "early_stopping", "batch_norm"):
+            if not isinstance(getattr(self, name), bool | np.bool_):
+                raise ArgumentError(f"`{name}` must be True or False; got {getattr(self, name)!r}.")
         _one_of("solver", self.solver, ("lbfgs", "sgd", "adam"))
         _one_of("learning_rate", self.learning_rate, ("constant", "invscaling", "adaptive"))
         check_range("alpha", self.alpha, 0)
         check_range("learning_rate_init", self.learning_rate_init, 0, open_low=True)
+        check_range("momentum", self.momentum, 0, 1)
         check_range("power_t", self.power_t, 0)
         check_range("tol", self.tol, 0)
         check_range("validation_fraction", self.validation_fraction, 0, 1)
@@ -90,11 +95,17 @@ class Parameters(BaseEstimator):  # type: ignore[misc] # scikit-learn has no typ
         ):
             if value is not None and not isinstance(value, kind):
                 raise ArgumentError(f"`{name}` must be of nn.{name}s; got {value!r}.")
+        if not isinstance(self.callbacks, list | tuple):
+            raise ArgumentError(f"`callbacks` must be a list or a tuple; got {self.callbacks!r}.")
         for callback in self.callbacks:
             if not isinstance(callback, Callback):
                 raise ArgumentError(f"`callbacks` must be Callback objects; got {callback!r}.")
         if self.schedule is not None and self.optimizer is not None:
             raise ArgumentError("hand the schedule to the optimizer, as its learning rate.")
+        if self._solver() == "lbfgs" and (self.schedule is not None or self.callbacks):
+            raise ArgumentError("`schedule` and `callbacks` need solver='adam' or 'sgd'.")
+        if self.early_stopping and not self.validation_fraction:
+            raise ArgumentError("`validation_fraction` must be above 0 for early_stopping.")
         if self.early_stopping and incremental:
             raise ArgumentError("partial_fit does not support early_stopping=True.")
 

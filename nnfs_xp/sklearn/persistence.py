@@ -45,6 +45,7 @@ def pack_trainer(trainer: Trainer) -> dict[str, Any]:
     optimizer, schedule = trainer.optimizer, trainer.optimizer.learning_rate
     state = optimizer.kept(trainer.model)
     return {
+        "kinds": [type(optimizer).__name__, type(schedule).__name__],
         "iterations": optimizer.iterations,
         "exchanged": optimizer.is_exchanged(trainer.model),
         "state": {name: np.array(to_numpy(array)) for name, array in state.items()},
@@ -56,18 +57,23 @@ def pack_trainer(trainer: Trainer) -> dict[str, Any]:
 
 
 def unpack_trainer(packed: dict[str, Any], trainer: Trainer) -> None:
-    """Have a new trainer go on where the packed one had come to."""
+    """Have a new trainer go on where the packed one had come to.
+
+    An optimizer of another kind, as parameters that were set since may ask for, begins anew.
+    """
+    trainer.epoch, trainer.steps_done = packed["epoch"], packed["steps_done"]
+    trainer.seed = packed["seed"]
     optimizer, schedule = trainer.optimizer, trainer.optimizer.learning_rate
+    if packed["kinds"] != [type(optimizer).__name__, type(schedule).__name__]:
+        return
     optimizer.iterations = packed["iterations"]
     model = trainer.model
     weights = to_numpy(model.flat.values).copy()
     if packed["exchanged"]:
         optimizer.exchange_average(model)
         model.flat.values[...] = trainer.backend.asarray(weights)  # they were exchanged before
-    if packed["state"]:
-        for name, array in optimizer.state(model).items():
+    for name, array in optimizer.state(model).items() if packed["iterations"] else ():
+        if name in packed["state"]:
             array[...] = trainer.backend.asarray(packed["state"][name])
     if isinstance(schedule, Schedule):
         schedule.load_state(packed["schedule"])
-    trainer.epoch, trainer.steps_done = packed["epoch"], packed["steps_done"]
-    trainer.seed = packed["seed"]

@@ -11,7 +11,8 @@ from sklearn.utils.metaestimators import available_if
 
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import to_numpy
-from nnfs_xp.errors import ArgumentError, LabelError
+from nnfs_xp.data.sparse import is_sparse
+from nnfs_xp.errors import ArgumentError, DataError, LabelError
 from nnfs_xp.layers import Layer
 from nnfs_xp.losses import Loss
 from nnfs_xp.optimizers import Optimizer
@@ -59,7 +60,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc] # scikit-lear
     Raises
     ------
     ArgumentError
-        A parameter is out of range. Like all errors on bad input it is a ValueError.
+        A parameter is out of range. Like most errors on bad input it is a ValueError.
 
     See Also
     --------
@@ -126,7 +127,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc] # scikit-lear
         ----------
         X : array-like or sparse matrix, shape (n, features)
             Float32 stays that, and trains faster; all else becomes float64. A sparse matrix
-            becomes dense a batch at a time.
+            becomes dense a batch at a time, except for ``solver="lbfgs"``.
         y : array-like, shape (n,) or (n, outputs)
         sample_weight : array-like, shape (n,), optional
         X_val, y_val : optional
@@ -182,8 +183,12 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc] # scikit-lear
             return float("nan")
         return float(r2_score(targets, values, sample_weight=sample_weight))
 
-    def _encode(self, y: Any, *, first: bool, classes: Any = None) -> np.ndarray[Any, Any]:
-        del classes
+    def _encode(
+        self, y: Any, *, first: bool, classes: Any = None, validates: bool = False
+    ) -> np.ndarray[Any, Any]:
+        del classes, validates
+        if is_sparse(y):
+            raise DataError("`y` must be an array; got a sparse matrix. Take y.toarray().")
         given = to_numpy(y)
         flat = given.ndim == 1 or given.shape[1] == 1
         values: np.ndarray[Any, Any] = given.reshape(len(given), -1)
@@ -200,7 +205,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc] # scikit-lear
         return values
 
     def _is_poisson(self) -> bool:
-        return isinstance(self.loss, str) and self.loss == "poisson"
+        loss = vars(self).get("_trained_by", self.loss)
+        return isinstance(loss, str) and loss == "poisson"
 
     def _closing(self) -> tuple[int, Layer | None]:
         if not isinstance(self.loss, Loss) and self.loss not in _LOSSES:
@@ -211,7 +217,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc] # scikit-lear
 
     def _default_loss(self, network: Layer) -> Loss:
         del network
-        return _LOSSES[self.loss]()
+        return _LOSSES[self._trained_by]()
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

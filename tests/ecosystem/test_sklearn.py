@@ -684,7 +684,7 @@ def test_wrong_parameters_are_named(Estimator, name):
     with pytest.raises(kind, match=message) as caught:
         estimator.fit(*data_for(Estimator))
     assert isinstance(caught.value, nn.NnfsError)
-    assert not hasattr(estimator, "coefs_") or name in ("momentum", "backend")
+    assert not hasattr(estimator, "coefs_")
 
 
 @pytest.mark.parametrize(
@@ -715,3 +715,229 @@ def test_a_training_that_diverges_says_so():
 def test_counts_below_0_are_refused():
     with pytest.raises(ValueError, match="at least 0"):
         MLPRegressor("poisson").fit(*values())
+
+
+# What must not come back ----------------------------------------------------------------------
+
+
+class Own(MLPClassifier):
+    """A subclass as scikit-learn's users write them."""
+
+    def __init__(self, hidden_layer_sizes=(10,), mine=3):
+        super().__init__(hidden_layer_sizes=hidden_layer_sizes, max_iter=3)
+        self.mine = mine
+
+
+def test_a_subclass_with_parameters_of_its_own():
+    assert Own(mine=5).fit(*iris()).get_params() == {"hidden_layer_sizes": (10,), "mine": 5}
+
+
+FAILS = {
+    "momentum": ({"solver": "sgd", "momentum": 1.0}, {}),
+    "lbfgs with dropout": ({"solver": "lbfgs", "dropout": 0.5}, {}),
+    "validation": ({}, {"X_val": IRIS[0], "y_val": np.full(150, 7)}),
+    "monitor": ({"schedule": nn.ReduceOnPlateau(0.01)}, {}),
+    "backend": ({"backend": "tpu"}, {}),
+    "weights": ({}, {"sample_weight": np.ones(3)}),
+    "divergence": ({"solver": "sgd", "learning_rate_init": 1e300, "activation": "identity"}, {}),
+}
+
+
+@pytest.mark.parametrize("name", FAILS)
+def test_a_fit_that_fails_leaves_what_was_there(name):
+    parameters, arguments = FAILS[name]
+    X, y = iris()
+    unfitted = MLPClassifier(**parameters)
+    with pytest.raises(nn.NnfsError if name != "weights" else ValueError):
+        unfitted.fit(X, y, **arguments)
+    with pytest.raises(NotFittedError):
+        unfitted.predict(X)
+    fitted = MLPClassifier(learning_rate_init=0.02, random_state=0, max_iter=40).fit(X, y)
+    before = fitted.predict_proba(X)
+    curve = list(fitted.loss_curve_)
+    fitted.set_params(**parameters)
+    with pytest.raises(nn.NnfsError if name != "weights" else ValueError):
+        fitted.fit(X[:, :3] if name != "validation" else X, y, **arguments)
+    np.testing.assert_array_equal(fitted.predict_proba(X), before)
+    assert fitted.loss_curve_ == curve
+
+
+def test_a_first_partial_fit_that_fails_teaches_no_classes():
+    X, y = iris()
+    classifier = MLPClassifier()
+    with pytest.raises(ValueError, match="not among"):
+        classifier.partial_fit(X, y, classes=[0, 1])
+    with pytest.raises(ValueError, match="needs `classes`"):
+        classifier.partial_fit(X[:50], y[:50])
+
+
+def test_a_warm_start_is_judged_by_its_own_validation_samples():
+    X, y = iris()
+    y = (X[:, 0] > 0).astype(int)
+    classifier = MLPClassifier(
+        (16,),
+        warm_start=True,
+        early_stopping=True,
+        n_iter_no_change=1000,
+        max_iter=60,
+        learning_rate_init=0.03,
+        random_state=0,
+    ).fit(X, y)
+    for _ in range(2):
+        classifier.fit(X, 1 - y)
+    assert classifier.score(X, 1 - y) > 0.9
+
+
+@pytest.mark.parametrize("optimizer", [None, nn.SGD(0.1)])
+def test_an_optimizer_without_state_goes_on_after_pickling(optimizer):
+    X, y = iris()
+    original = MLPClassifier(
+        solver="sgd", momentum=0.0, optimizer=optimizer, max_iter=2, random_state=0
+    ).fit(X, y)
+    copy = pickle.loads(pickle.dumps(original)).partial_fit(X, y)
+    np.testing.assert_array_equal(copy.coefs_[0], original.partial_fit(X, y).coefs_[0])
+
+
+@pytest.mark.parametrize(
+    "later", [{"solver": "sgd"}, {"schedule": nn.ReduceOnPlateau(0.01, monitor="loss")}], ids=str
+)
+def test_other_settings_after_pickling_begin_the_optimizer_anew(later):
+    X, y = iris()
+    fitted = MLPClassifier(max_iter=2).fit(X, y).set_params(**later)
+    copy = pickle.loads(pickle.dumps(fitted))
+    assert np.all(np.isfinite(copy.partial_fit(X, y).coefs_[0]))
+
+
+def test_one_class_under_any_loss_and_network():
+    X, _ = iris()
+    y = np.full(150, "a")
+    for settings in (
+        {"loss": nn.FocalLoss()},
+        {"network": nn.Sequential(nn.Dense(4, 2, seed=0))},
+    ):
+        classifier = MLPClassifier(max_iter=2, **settings).fit(X, y)
+        np.testing.assert_array_equal(classifier.predict_proba(X), np.ones((150, 1)))
+        assert set(classifier.predict(X)) == {"a"}
+
+
+def test_validation_samples_may_lack_a_class():
+    X, y = iris()
+    classifier = MLPClassifier(max_iter=3, warm_start=True)
+    classifier.fit(X, y, X_val=X[:100], y_val=y[:100]).fit(X, y, X_val=X[:100], y_val=y[:100])
+    assert classifier.best_validation_score_ == max(classifier.validation_scores_)
+
+
+def test_lbfgs_refuses_what_it_has_no_epochs_for(capsys):
+    X, y = iris()
+    for settings in (
+        {"schedule": nn.CosineDecay(0.1, steps=3)},
+        {"callbacks": [nn.EarlyStopping("loss")]},
+    ):
+        with pytest.raises(ValueError, match="need solver"):
+            MLPClassifier(solver="lbfgs", **settings).fit(X, y)
+    with pytest.raises(ValueError, match="no epochs"):
+        MLPClassifier(solver="lbfgs").fit(X, y, X_val=X, y_val=y)
+    MLPClassifier(solver="lbfgs", optimizer=nn.Adam(0.01), early_stopping=True).fit(X, y)
+    MLPClassifier(solver="lbfgs", verbose=True, max_iter=3).fit(X, y)
+    assert capsys.readouterr().out.count("loss = ") == 3
+
+
+@pytest.mark.parametrize(
+    ("last", "outputs", "labels", "fitting"),
+    [
+        (nn.Softmax, 3, "several", "Sigmoid"),
+        (nn.Sigmoid, 3, "three", "Softmax"),
+        (nn.Sigmoid, 2, "two", "Softmax"),
+        (nn.Softmax, 1, "two", "Sigmoid"),
+    ],
+)
+def test_a_network_that_ends_in_another_activation(last, outputs, labels, fitting):
+    X, y = iris()
+    targets = {"several": np.column_stack([y > 0, y > 1, y == 1]), "three": y, "two": y > 0}
+    network = nn.Sequential(nn.Dense(4, outputs, seed=0), last())
+    with pytest.raises(ValueError, match=f"must end in {fitting} or logits"):
+        MLPClassifier(network=network).fit(X, np.asarray(targets[labels], int))
+
+
+def test_an_interrupted_training_has_its_history():
+    X, y = iris()
+
+    def interrupt(trainer):
+        if trainer.epoch == 2:
+            raise KeyboardInterrupt
+
+    for hook in ("on_epoch_begin", "on_train_begin"):
+        stopping = nn.LambdaCallback(**{hook: interrupt if hook == "on_epoch_begin" else stop})
+        classifier = MLPClassifier(callbacks=[stopping], early_stopping=True, random_state=0)
+        classifier.fit(X, y)
+        assert len(classifier.history_.get("loss", [])) == classifier.n_iter_
+        assert classifier.predict(X).shape == (150,)
+
+
+def stop(_):
+    raise KeyboardInterrupt
+
+
+def test_what_predicts_is_the_loss_of_the_training():
+    X, y = values()
+    regressor = MLPRegressor(max_iter=2).fit(X, y)
+    before = regressor.predict(X)
+    np.testing.assert_array_equal(regressor.set_params(loss="poisson").predict(X), before)
+    with pytest.raises(ValueError, match="must stay 'squared_error'"):
+        regressor.partial_fit(X, np.abs(y))
+    assert regressor.fit(X, np.abs(y)).out_activation_ == "exp"
+    assert regressor.predict(X).min() > 0
+
+
+def test_one_array_is_assigned():
+    classifier = MLPClassifier((8,), max_iter=2).fit(*iris())
+    classifier.coefs_[0] = np.zeros((4, 8))
+    assert np.all(classifier.network_.layers[0].weights == 0)
+    classifier.intercepts_[1] = np.ones(3)
+    assert np.all(classifier.network_.layers[2].biases == 1)
+    good, bad = np.ones((4, 8)), np.ones((3, 8))
+    with pytest.raises(ValueError, match="dense layer 1 must have shape"):
+        classifier.coefs_ = [good, bad]
+    assert np.all(classifier.coefs_[0] == 0)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"shuffle": "no"}, "True or False"),
+        ({"callbacks": None}, "a list or a tuple"),
+        ({"momentum": 2.0}, "momentum"),
+        ({"early_stopping": True, "validation_fraction": 0.0}, "above 0"),
+        ({"activation": nn.LayerNorm(100)}, "dtype='float64'"),
+        ({"loss": nn.MeanSquaredError()}, "is for values"),
+    ],
+    ids=str,
+)
+def test_more_wrong_parameters(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        MLPClassifier(**parameters).fit(*iris())
+
+
+def test_a_list_of_logistic_draws_as_the_word_does():
+    X, y = iris()
+    one, other = (
+        MLPClassifier((8,), activation=each, max_iter=1, random_state=0).fit(X, y)
+        for each in ("logistic", ["logistic"])
+    )
+    np.testing.assert_array_equal(one.coefs_[0], other.coefs_[0])
+
+
+def test_samples_that_do_not_do():
+    X, y = values()
+    with pytest.raises(ValueError, match="toarray"):
+        MLPRegressor().fit(X, scipy.sparse.csr_array(y[:, None]))
+    with pytest.raises(ValueError, match="at least 2 samples"):
+        MLPRegressor(early_stopping=True).fit(X, y, X_val=X[:1], y_val=y[:1])
+    trainer = nn.Trainer(
+        nn.Sequential(nn.Dense(1, 1, seed=0)), nn.MeanSquaredError(), nn.SGD(), metrics=()
+    )
+    y = np.zeros((2, 1), "float32")
+    with pytest.raises(nn.errors.DTypeError, match="real numbers"):
+        trainer.fit(scipy.sparse.csr_array([[1j], [2.0]]), y, progress=False)
+    with pytest.raises(nn.errors.DataError, match="NaN or infinity"):
+        trainer.fit(scipy.sparse.csr_array([[1e300], [2.0]]), y, progress=False)
