@@ -25,7 +25,11 @@ def write_atomically(path: Path, *parts: Any) -> None:
     OSError
         It could not be written; the old file, if any, is as it was.
     """
-    path = path.resolve()
+    path = Path(os.path.realpath(path))
+    if path.is_symlink():  # it leads back to itself
+        raise OSError("it is a link that leads nowhere")
+    if path.exists() and not path.is_file():  # which a file would otherwise take the place of
+        raise OSError("it is a folder or a device")
     temporary = path.with_name(f".{os.urandom(8).hex()}.tmp")
     try:
         with temporary.open("xb") as file:
@@ -45,7 +49,10 @@ def write_atomically(path: Path, *parts: Any) -> None:
 
 def _sync_folder(folder: Path) -> None:
     """Make the new name last through a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:  # one may write to it, but not read it
+        return
     try:
         os.fsync(descriptor)
     finally:

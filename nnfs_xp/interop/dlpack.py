@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from nnfs_xp._checks import shown
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, get_backend
@@ -59,6 +61,7 @@ def from_dlpack(array: Any, backend: str | Backend = "auto") -> Array:
             f"expected an array with __dlpack__; got {type(array).__name__}. "
             "get_backend(...).asarray takes lists, numbers and anything that NumPy does."
         )
+    _check_meaning(array)
     where = _place(array)
     target = _automatic(where) if backend == "auto" else get_backend(backend)
     if not _reaches(target, where):
@@ -75,11 +78,22 @@ def from_dlpack(array: Any, backend: str | Backend = "auto") -> Array:
     return shared
 
 
+def _check_meaning(array: Any) -> None:
+    """Refuse arrays whose values are not those in the memory: DLPack tells the memory alone."""
+    if isinstance(array, np.ma.MaskedArray):
+        raise BackendError("a masked array would lose its mask. Hand over its filled(...).")
+    is_negated = getattr(array, "is_neg", None)  # a tensor of PyTorch has it
+    if callable(is_negated) and is_negated():
+        raise BackendError(
+            "this tensor is negated without having changed its memory. Hand over its resolve_neg()."
+        )
+
+
 def _taken(array: Any, target: Backend) -> Array:
     try:
         with target.active():
             shared: Array = target.xp.from_dlpack(array)
-    except (BufferError, RuntimeError, TypeError, ValueError) as error:
+    except Exception as error:  # whatever a library raises for what it cannot share
         if getattr(array, "requires_grad", False):
             raise BackendError(
                 "this is a tensor whose gradients PyTorch tracks. Hand over its detach()."
@@ -96,12 +110,12 @@ def _taken(array: Any, target: Backend) -> Array:
 def _place(array: Any) -> tuple[int, int]:
     """DLPack's numbers of the kind of memory and of the device."""
     try:
-        kind, number = array.__dlpack_device__()
+        kind, number = map(int, array.__dlpack_device__())
     except Exception as error:  # whatever a library raises for what it cannot share
         raise BackendError(
             f"this {type(array).__name__} cannot be shared: {shown(error)}."
         ) from error
-    return int(kind), int(number)
+    return kind, number
 
 
 def _reaches(backend: Backend, where: tuple[int, int]) -> bool:

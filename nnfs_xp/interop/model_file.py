@@ -6,7 +6,8 @@ their arguments; nothing in a file is ever executed. See `tensor_file` for the r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,14 @@ from nnfs_xp._checks import shown
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, backend_of, get_backend, to_numpy
 from nnfs_xp.errors import ArgumentError, CheckpointError
-from nnfs_xp.interop.tensor_file import MALFORMED, Arrays, read_tensors, write_tensors
+from nnfs_xp.interop.paths import path_of
+from nnfs_xp.interop.tensor_file import (
+    MALFORMED,
+    Arrays,
+    read_description,
+    read_tensors,
+    write_tensors,
+)
 from nnfs_xp.layers import Layer
 from nnfs_xp.parameters import room_for
 
@@ -41,7 +49,7 @@ def save(model: Layer, path: str | Path) -> None:
     CheckpointError
         The file cannot be written.
     """
-    write_model(Path(path), model, {})
+    write_model(path_of(path), model, {})
 
 
 def write_model(path: Path, model: Layer, extra: dict[str, Any]) -> None:
@@ -74,13 +82,13 @@ def load(
     CheckpointError
         The file is missing, damaged, or none of ours.
     """
-    target = get_backend(backend)
+    target, path = get_backend(backend), path_of(path)
     known = _own_layers()
     for layer in custom_layers if isinstance(custom_layers, Iterable) else (custom_layers,):
         if not (isinstance(layer, type) and issubclass(layer, Layer)):
             raise ArgumentError(f"`custom_layers` must be classes of layers; got {layer!r}.")
         known[layer.__name__] = layer
-    model, _ = read_model(Path(path), known)
+    model, _ = read_model(path, known)
     return model.to(target)
 
 
@@ -98,15 +106,19 @@ def read_model(path: Path, known: dict[str, type[Layer]]) -> tuple[Layer, dict[s
     CheckpointError
         The file is missing, damaged, or none of ours.
     """
-    description, arrays = read_tensors(path, _KIND)
+    description, forms = read_description(path, _KIND)
     try:
-        with room_for(sum(array.size for array in arrays.values())):
+        with room_for(sum(array.size for array in forms.values())):
             model = _Builder(known).build(description["model"])
     except MALFORMED as error:
         raise CheckpointError(
             f"{path} describes no model that can be built: {shown(error)}."
         ) from error
-    _fill_from(path, model, arrays)
+    try:
+        check_fit(model, forms)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} is damaged, or forged: {error}") from None
+    read_weights(path, model)
     return model, description
 
 
@@ -118,8 +130,20 @@ def read_weights(path: Path, model: Layer) -> None:
     CheckpointError
         The file is missing, damaged, none of ours, or of another architecture.
     """
+    _, forms = read_description(path, _KIND)
+    with _naming(path):
+        check_fit(model, forms)
     _, arrays = read_tensors(path, _KIND)
-    _fill_from(path, model, arrays)
+    with _naming(path):
+        fill(model, arrays)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None
 
 
 def describe(model: Layer) -> dict[str, Any]:
@@ -217,10 +241,3 @@ def put(targets: Mapping[str, Array], values: Arrays) -> None:
     """Copy the values of the same names into place."""
     for name, array in targets.items():
         array[...] = backend_of(array).asarray(values[name])
-
-
-def _fill_from(path: Path, model: Layer, values: Arrays) -> None:
-    try:
-        fill(model, values)
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from None

@@ -9,14 +9,16 @@ from __future__ import annotations
 import json
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nnfs_xp._checks import shown
-from nnfs_xp.errors import CheckpointError, NnfsError
+from nnfs_xp.errors import CheckpointError, DTypeError, NnfsError
 from nnfs_xp.interop.atomic import write_atomically
+from nnfs_xp.interop.paths import check_readable
 
 VERSION = 1
 _CHECKSUM = "crc32"
@@ -37,6 +39,9 @@ _DTYPES = {
     "bool": "BOOL",
 }
 """The names that safetensors has for them."""
+
+WIDENED = {"BF16": "F32"}
+"""What NumPy lacks and is read as another type, which holds all its values."""
 
 MALFORMED = (
     ArithmeticError,
@@ -75,8 +80,6 @@ def write_tensors(path: Path, kind: str, description: dict[str, Any], arrays: Ar
     order = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
     stored = {name: _plain(arrays[name]) for name in order}
     description = {"version": VERSION, **description}
-    # safetensors writes the memory as it lies.
-    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     try:
         description[_CHECKSUM] = _checksum(description, stored)
         header = _header({kind: json.dumps(description)}, stored)
@@ -88,6 +91,21 @@ def write_tensors(path: Path, kind: str, description: dict[str, Any], arrays: Ar
         raise CheckpointError(f"cannot write {path}: {error}.") from error
 
 
+def read_description(path: Path, kind: str) -> tuple[dict[str, Any], Arrays]:
+    """The description and, in place of the arrays, some of their shapes that take no memory.
+
+    What does not fit can so be refused before a forged file takes gigabytes. Whether the file is
+    whole is known only from `read_tensors`.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing, damaged, none of ours, of another kind, or of another version.
+    """
+    text, forms = _read(path, kind, form)
+    return _described(path, kind, text)[0], forms
+
+
 def read_tensors(path: Path, kind: str) -> tuple[dict[str, Any], Arrays]:
     """The description and the arrays, as they were when they were written.
 
@@ -96,26 +114,51 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Any], Arrays]:
     CheckpointError
         The file is missing, damaged, none of ours, of another kind, or of another version.
     """
+    text, arrays = _read(path, kind, lambda file, name: file.get_tensor(name))
+    description, checksum = _described(path, kind, text)
+    if checksum != _checksum(description, arrays):
+        raise CheckpointError(f"{path} is damaged: its checksum does not fit its content.")
+    return description, arrays
+
+
+def form(file: Any, name: str) -> np.ndarray[Any, Any]:
+    """An array of the shape and data type of one in an open file, which takes no memory.
+
+    Raises
+    ------
+    DTypeError
+        NumPy has no such data type.
+    """
+    piece = file.get_slice(name)
+    dtype = WIDENED.get(piece.get_dtype(), piece.get_dtype())
+    ours = next((ours for ours, theirs in _DTYPES.items() if theirs == dtype), None)
+    if ours is None:
+        raise DTypeError(f"`{shown(name)}` is of type {shown(dtype)}, which NumPy has not.")
+    return np.broadcast_to(np.zeros((), dtype=ours), tuple(piece.get_shape()))
+
+
+def _read(path: Path, kind: str, take: Callable[[Any, str], Any]) -> tuple[str, Arrays]:
+    """The text of the description, and what is taken of each array."""
     from safetensors import SafetensorError, safe_open
 
     try:
-        if path.exists() and not path.is_file():  # a pipe would be waited for
-            raise CheckpointError(f"{path} is no {kind} file, but a folder or a device.")
+        check_readable(path, kind)
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             if kind not in metadata:
                 raise CheckpointError(f"{path} holds no {kind}, but other safetensors.")
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 # no dict
-    except FileNotFoundError:
-        raise CheckpointError(f"there is no file {path}.") from None
+            return metadata[kind], {name: take(file, name) for name in file.keys()}  # noqa: SIM118 # no dict
     except (SafetensorError, OSError, *MALFORMED) as error:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"{path} is no {kind} file, or damaged: {shown(error)}.") from error
+
+
+def _described(path: Path, kind: str, text: str) -> tuple[dict[str, Any], Any]:
+    """The description, and the checksum that stood in it."""
     try:
-        description = json.loads(metadata[kind])
+        description = json.loads(text)
         version, checksum = description["version"], description.pop(_CHECKSUM, None)
-        expected = _checksum(description, arrays)
     except MALFORMED as error:
         raise CheckpointError(
             f"{path} describes no {kind} that can be built: {shown(error)}."
@@ -124,9 +167,7 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Any], Arrays]:
         raise CheckpointError(
             f"{path} is of format version {shown(version)}; this release reads {VERSION}."
         )
-    if checksum != expected:
-        raise CheckpointError(f"{path} is damaged: its checksum does not fit its content.")
-    return description, arrays
+    return description, checksum
 
 
 def _plain(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

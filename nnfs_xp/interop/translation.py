@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from nnfs_xp._checks import shown
+from nnfs_xp._checks import check_count, shown
 from nnfs_xp.backend import to_numpy
 from nnfs_xp.errors import ArgumentError, DTypeError, NnfsError, ShapeError
-from nnfs_xp.layers import Layer
+from nnfs_xp.layers import Embedding, Layer
+
+_MOST_CODES = 2**24
 
 
 class Wanted(NamedTuple):
@@ -77,6 +81,57 @@ def fitting(where: str, value: Any, shape: tuple[int, ...], dtype: str | None) -
             "dtype='float64', or convert the weights first."
         )
     return array
+
+
+def class_among(
+    classes: Mapping[type[Layer], Any], layer: Layer, *methods: str
+) -> type[Layer] | None:
+    """Which of the classes the layer is of, having the same methods; None if none."""
+    for each in type(layer).__mro__:
+        if each in classes:
+            same = all(getattr(type(layer), name) is getattr(each, name) for name in methods)
+            return each if same else None
+    return None
+
+
+def checked_shape(input_shape: Any) -> tuple[int, ...]:
+    """Refuse what is no shape of one sample; a number is the shape with this one axis.
+
+    Raises
+    ------
+    ArgumentError
+    """
+    axes = input_shape if isinstance(input_shape, Iterable) else (input_shape,)
+    shape = tuple(check_count("input_shape", axis) for axis in axes)
+    if prod(shape) >= 2**63:  # more than indices reach
+        raise ArgumentError(f"`input_shape` is of too many values; got {shape}.")
+    return shape
+
+
+def check_text_keys(tensors: Mapping[Any, Any]) -> None:
+    """Refuse a state dict whose keys are not all names.
+
+    Raises
+    ------
+    ArgumentError
+    """
+    for key in tensors:
+        if not isinstance(key, str):
+            raise ArgumentError(f"the keys of a state dict are names; got {shown(repr(key))}.")
+
+
+def check_codes(layer: Embedding, dtype: str) -> None:
+    """Refuse an embedding whose codes are to go through a data type that cannot tell them apart.
+
+    Raises
+    ------
+    ArgumentError
+    """
+    if dtype == "float32" and layer.n_values > _MOST_CODES:
+        raise ArgumentError(
+            f"float32 tells {_MOST_CODES:,} codes apart; the Embedding has {layer.n_values:,}. "
+            "Use float64, or in ONNX input_dtype='int64'."
+        )
 
 
 def check_layer(model: object) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,9 @@ def export_onnx(
         By custom ending in ``.onnx``.
     X : array-like or DataFrame, optional
         Samples, one is enough, such as the file is to take: each column of a data frame becomes
-        an input of the column's name, an array the one input ``inputs``. Integers and strings
-        are taken as such, floats of any kind as `dtype`. By default there is one input, of floats.
+        an input of the column's name, which must be of letters, digits and underscores; an array
+        becomes the one input ``inputs``. Integers and strings are taken as such, floats of any
+        kind as `dtype`. By default there is one input, of floats.
     dtype : {"float32", "float64"}
         Of the inputs that are floats, and of what is computed from them. onnxruntime has not all
         transformers of scikit-learn in float64.
@@ -80,10 +82,11 @@ def export_onnx(
     onnx, skl2onnx = import_onnx(), _import_skl2onnx()
     opset, dtype = checked_opset(onnx, opset), check_dtype(dtype)
     register_converters(custom_layers)
+    types = _input_types(estimator, X, dtype)
     try:
         proto = skl2onnx.to_onnx(
             estimator,
-            initial_types=_input_types(estimator, X, dtype),
+            initial_types=types,
             target_opset=opset,
             options={"zipmap": zipmap} if is_classifier(estimator) else None,
         )
@@ -96,6 +99,12 @@ def export_onnx(
             f"skl2onnx {skl2onnx.__version__} cannot convert {type(estimator).__name__}: "
             f"{shown(error, 500).rstrip('.')}.{hint}"
         ) from error
+    changed = {each.name for each in proto.graph.input} - {name for name, _ in types}
+    if changed:
+        raise ArgumentError(
+            f"skl2onnx would change names of columns to {shown(sorted(changed))}. Rename those "
+            "that are called like an output of the file."
+        )
     write_model(onnx, proto, path)
 
 
@@ -145,8 +154,25 @@ def _input_types(estimator: Any, X: Any, dtype: str) -> list[tuple[str, Any]]:
     if n_features is not None and (len(X.shape) != 2 or X.shape[1] != n_features):
         raise ShapeError(f"`X` must have shape (n, {n_features}); got {tuple(X.shape)}.")
     types = []
+    if frame:
+        _check_names(X.columns)
     for name, kind in guess_data_type(X):
         is_float = isinstance(kind, FloatTensorType | DoubleTensorType)
         shape = [None, *kind.shape[1:]]
         types.append((name if frame else "inputs", (floats if is_float else type(kind))(shape)))
     return types
+
+
+def _check_names(columns: Iterable[Any]) -> None:
+    """Refuse names that skl2onnx would change, two perhaps to the same."""
+    seen = set()
+    for name in columns:
+        if not isinstance(name, str) or not re.fullmatch(r"(?![0-9])[\w+]+", name):
+            raise ArgumentError(
+                "columns that become inputs of a file must be called by letters, digits and "
+                f"underscores, not beginning with a digit; got {shown(repr(name))}. Rename them "
+                "before you fit."
+            )
+        if name in seen:
+            raise ArgumentError(f"two columns are called {shown(repr(name))}. Rename one.")
+        seen.add(name)

@@ -154,6 +154,37 @@ def test_what_cannot_be_shared(array, kind, complaint):
         from_dlpack(array, "numpy")
 
 
+class Odd:
+    """An array whose protocol is broken."""
+
+    def __init__(self, device=(1, 0)):
+        self.device = device
+
+    def __dlpack_device__(self):
+        return self.device
+
+    def __dlpack__(self, **_):
+        raise KeyError("lost")
+
+
+@pytest.mark.parametrize(
+    ("array", "complaint"),
+    [
+        (torch.conj(torch.ones(3, dtype=torch.complex64) * 2j).imag, r"resolve_neg\(\)"),
+        (np.ma.array([1.0, 2.0], mask=[True, False]), r"its mask.*filled"),
+        (Odd(), "numpy cannot take over this Odd .*lost"),
+        (Odd(("a", "b")), "this Odd cannot be shared"),
+        (Odd(None), "this Odd cannot be shared"),
+    ],
+)
+def test_what_is_more_than_its_memory_or_broken(array, complaint):
+    for target in ("numpy", "torch"):
+        with pytest.raises(BackendError, match=complaint):
+            from_dlpack(array, target)
+    if isinstance(array, torch.Tensor):
+        assert from_dlpack(array.resolve_neg(), "numpy").tolist() == [-2.0] * 3
+
+
 def test_a_backend_that_there_is_not():
     with pytest.raises(BackendError, match="unknown backend 'jax'"):
         from_dlpack(np.ones(2), "jax")

@@ -16,6 +16,7 @@ from nnfs_xp.errors import ArgumentError, BackendError, DTypeError, ShapeError
 from nnfs_xp.interop.keras import custom_objects, from_keras, to_keras
 from nnfs_xp.interop.keras.layers import READERS, WRITERS
 from nnfs_xp.interop.keras.weights import WEIGHTS
+from nnfs_xp.interop.torch import from_torch
 
 # Keras 3.15 hands tensors of PyTorch 2.13 to NumPy 2.4 by a protocol that this warns of.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -381,6 +382,91 @@ def test_layers_of_ones_own_are_refused():
 
 def test_every_reader_is_of_a_layer_of_keras():
     assert all(issubclass(getattr(kl, name), kl.Layer) for name in READERS)
+
+
+def replaced():
+    model = built(kl.Dense(2, name="d"))
+    model.layers[0].call = lambda x: x
+    return model
+
+
+class OwnCall(keras.Sequential):
+    def __call__(self, *args, **keywords):
+        return 2 * super().__call__(*args, **keywords)
+
+
+@pytest.mark.parametrize(
+    ("model", "complaint"),
+    [
+        (replaced, "layer `d`, a Dense: its call was replaced"),
+        (lambda: OwnCall([keras.Input((4,)), kl.Dense(2)]), "OwnCall: its call was replaced"),
+        (lambda: built(kl.LayerNormalization(rms_scaling=True)), "`rms_scaling` must be False"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:You passed `rms_scaling=True`")
+def test_what_does_not_show_is_refused(model, complaint):
+    with pytest.raises(ArgumentError, match=complaint):
+        from_keras(model())
+
+
+def test_a_model_of_keras_is_not_read_by_from_torch():
+    with pytest.raises(ArgumentError, match="read by from_keras"):
+        from_torch(built(kl.Dense(2)))
+
+
+@pytest.mark.parametrize("name", ["relu", "leaky_relu", "elu", "selu", "gelu", "silu", "softmax"])
+def test_activations_of_the_operators(name):
+    model = built(kl.Dense(4, activation=getattr(keras.ops, name)))
+    assert_agree(from_keras(model), model, X, training=True)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        nn.ReLU(),
+        nn.Sequential(nn.Embedding(5, 3), nn.Flatten(), nn.Dropout(0.5), nn.ReLU()),
+        nn.Sequential(nn.Flatten(), nn.Sequential(nn.Tanh())),
+        nn.Residual(nn.Softplus()),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_a_model_that_leaves_its_shape_open_goes_there_and_back(model):
+    back = from_keras(to_keras(model))
+    assert_same(back if isinstance(model, nn.Sequential) else back.layers[0], model)
+
+
+def test_a_class_of_ones_own_that_changes_nothing_is_its_parent():
+    class Own(nn.Sequential):
+        pass
+
+    class OwnDense(nn.Dense):
+        pass
+
+    model = Own(OwnDense(4, 3, seed=0), nn.ReLU())
+    assert_agree(model, to_keras(model), X, training=True)
+    filled = from_keras(to_keras(model).get_weights(), like=Own(OwnDense(4, 3, seed=1)))
+    np.testing.assert_array_equal(filled.layers[0].weights, model.layers[0].weights)
+
+
+@pytest.mark.parametrize("shape", [(None,), (-1,), (3.5,), "a", (0,), None])
+def test_shapes_that_are_none(shape):
+    model = nn.Sequential(nn.Embedding(5, 3), nn.Flatten())
+    if shape is None:
+        assert not to_keras(model, input_shape=shape).built
+        return
+    with pytest.raises(ArgumentError, match="`input_shape` must be a whole number"):
+        to_keras(model, input_shape=shape)
+
+
+def test_a_shape_of_one_axis_is_a_number():
+    assert to_keras(nn.Dense(3, 2), input_shape=3).input_shape == (None, 3)
+
+
+def test_codes_that_float32_does_not_tell_apart_are_refused(monkeypatch):
+    monkeypatch.setattr("nnfs_xp.interop.translation._MOST_CODES", 4)
+    with pytest.raises(ArgumentError, match=r"tells 4 codes apart; the Embedding has 5"):
+        to_keras(nn.Embedding(5, 2))
+    assert to_keras(nn.Embedding(5, 2, dtype="float64")).dtype == "float64"
 
 
 def test_without_keras(monkeypatch):

@@ -413,6 +413,102 @@ def test_a_converter_that_is_wrong_is_refused(converter, complaint, path):
     assert not path.exists()
 
 
+class Around(nn.Layer):
+    """One dense layer after another that it does not call its child."""
+
+    def __init__(self, *parts):
+        super().__init__()
+        self.parts = parts
+
+    def forward(self, inputs, training=False):
+        for part in self.parts:
+            inputs = part.forward(inputs)
+        return inputs
+
+
+def convert_around(graph, layer, inputs):
+    for part in layer.parts:
+        inputs = graph.convert(part, inputs)
+    return inputs
+
+
+def test_layers_converted_without_a_place_keep_their_own_weights(path):
+    first, *more = (nn.Dense(3, 3, seed=seed) for seed in range(3))
+    model = nn.Sequential(first, Around(*more))
+    export_onnx(model, path, custom_layers={Around: convert_around})
+    inputs = X[:, :3].copy()
+    close(run(path, inputs), model.forward(inputs))
+    names = [each.name for each in onnx.load(path).graph.initializer]
+    assert names == ["0.weights", "0.biases", "1.weights", "1.biases", "1.weights_2", "1.biases_2"]
+
+
+def test_a_parameter_in_two_shapes(path):
+    def convert(graph, layer, inputs):
+        column, row, again = (graph.parameter("factors", s) for s in ((3, 1), None, (3, 1)))
+        assert column == again
+        scaled = graph.add("Add", graph.add("Mul", inputs, row), layer.shift)
+        return graph.add("Add", scaled, graph.add("MatMul", inputs, column))
+
+    export_onnx(scaled(), path, custom_layers={Scale: convert})
+    graph = onnx.load(path).graph
+    shapes = {each.name: tuple(each.dims) for each in graph.initializer}
+    assert shapes["1.0.factors"] == (3, 1)
+    assert shapes["1.0.factors_2"] == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("converter", "complaint"),
+    [
+        (lambda graph, layer, inputs: [inputs], r"must return the name .* \['"),
+        (lambda graph, layer, inputs: graph.parameter("nope"), "asks for the parameter 'nope'"),
+        (lambda graph, layer, inputs: graph.parameter("factors", (7,)), r"'factors' of shape \(7"),
+        (lambda graph, layer, inputs: graph.parameter("factors", 7), "'factors' of shape 7"),
+        (lambda graph, layer, inputs: graph.add("Abs", inputs, name="q"), "Scale/Abs cannot have"),
+        (lambda graph, layer, inputs: graph.add("Elu", inputs, alpha={}), "Scale/Elu cannot have"),
+        (lambda graph, layer, inputs: graph.constant("abc"), "must be numbers; got 'abc'"),
+        (lambda graph, layer, inputs: graph.constant(None), "must be numbers; got None"),
+        (lambda graph, layer, inputs: graph.constant([[1], [1, 2]]), "must be numbers"),
+        (lambda graph, layer, inputs: graph.constant(1e300), "beyond those of float32"),
+        (lambda graph, layer, inputs: graph.constant(np.array([object()])), "ONNX cannot hold"),
+    ],
+)
+def test_a_converter_that_asks_for_what_there_is_not(converter, complaint, path):
+    with pytest.raises(ArgumentError, match=complaint):
+        export_onnx(scaled(), path, custom_layers={Scale: converter})
+    assert not path.exists()
+
+
+def test_values_beyond_the_dtype_are_refused(path):
+    model = nn.Sequential(nn.Dense(2, 2, seed=0, dtype="float64"))
+    model.layers[0].biases = [[1e39, 1.0]]
+    with pytest.raises(ArgumentError, match=r"^`0\.biases` has values beyond .*float64"):
+        export_onnx(model, path, dtype="float32")
+    model.layers[0].biases = [[np.inf, 1.0]]
+    export_onnx(model, path, dtype="float32")
+
+
+def test_codes_that_float32_does_not_tell_apart(path):
+    n = 2**24 + 4
+    layer = nn.Embedding(n, 1, initializer=lambda _, shape: np.arange(n).reshape(shape) % 7)
+    with pytest.raises(ArgumentError, match=r"tells 16,777,216 codes apart; .*input_dtype"):
+        export_onnx(layer, path, input_shape=(4,))
+    export_onnx(nn.Sequential(layer), path, input_shape=(4,), input_dtype="int64")
+    assert [node.op_type for node in onnx.load(path).graph.node].count("Cast") == 2
+    codes = np.array([[n - 3, n - 1, n, -1]])
+    output = run(path, codes)[0, :, 0]
+    np.testing.assert_array_equal(output, [(n - 3) % 7, (n - 1) % 7, np.nan, np.nan])
+
+
+@pytest.mark.parametrize("input_dtype", ["uint8", "int32", "uint64", "float64", "bool"])
+def test_codes_of_any_type(input_dtype, path):
+    layer = nn.Parallel(
+        nn.Sequential(nn.Dropout(0.5), nn.Embedding(6, 3, seed=0), nn.Flatten()), nn.Linear()
+    )
+    codes = (CODES % 2 if input_dtype == "bool" else CODES).astype(input_dtype)
+    export_onnx(layer, path, input_shape=(4,), input_dtype=input_dtype)
+    close(run(path, codes), layer.forward(codes.astype("float32")))
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -429,6 +525,9 @@ def test_a_converter_that_is_wrong_is_refused(converter, complaint, path):
         ({"input_name": "weights"}, "`input_name` must differ .* 'weights'"),
         ({"input_shape": 5}, r"takes samples of shape \(4,\)"),
         ({"input_shape": (0,)}, "`input_shape` must be a whole number"),
+        ({"input_shape": (2**40, 2**40)}, "`input_shape` is of too many values"),
+        ({"input_name": "\ud800"}, "`input_name` has characters that no file holds"),
+        ({"path": None}, "`path` must be a string"),
         ({"input_shape": (4.0,)}, "`input_shape` must be a whole number"),
         ({"custom_layers": [Scale]}, "`custom_layers` must map"),
         ({"custom_layers": {"Scale": convert_scale}}, "`custom_layers` must map"),
@@ -437,7 +536,7 @@ def test_a_converter_that_is_wrong_is_refused(converter, complaint, path):
 )
 def test_settings_out_of_range(arguments, complaint, path):
     with pytest.raises((ArgumentError, ShapeError), match=complaint):
-        export_onnx(dense(), path, **arguments)
+        export_onnx(dense(), **{"path": path, **arguments})
     assert not path.exists()
 
 

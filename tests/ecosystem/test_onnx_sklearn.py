@@ -205,6 +205,32 @@ def test_columns_straight_into_the_network(path):
     assert_classifies_alike(path, estimator, X)
 
 
+@pytest.mark.parametrize(
+    ("names", "complaint"),
+    [
+        (["a b", "a_b"], "got 'a b'. Rename"),
+        (["c.d", "e"], r"got 'c\.d'"),
+        (["", "e"], "got ''"),
+        ([0, 1], "got 0"),
+        (["1a", "e"], "got '1a'"),
+        (["e", "e"], "two columns are called 'e'"),
+        (["variable", "e"], r"change names of columns to \['variable\w+'\].*an output"),
+    ],
+)
+def test_names_of_columns_that_would_not_stay(names, complaint, path):
+    table = pd.DataFrame(X[:, :2])
+    pipeline = make_pipeline(make_column_transformer((StandardScaler(), [0, 1])), regressor())
+    pipeline.fit(table.set_axis(["a", "b"], axis=1), VALUES)
+    with pytest.raises(ArgumentError, match=complaint):
+        export_onnx(pipeline, path, table.set_axis(names, axis=1))
+    assert not path.exists()
+
+
+def test_what_is_no_path():
+    with pytest.raises(ArgumentError, match="`path` must be"):
+        export_onnx(regressor(), 3)
+
+
 def test_a_search_and_a_calibration(path):
     search = GridSearchCV(
         make_pipeline(StandardScaler(), classifier()), {"mlpclassifier__alpha": [1e-4, 1.0]}, cv=2

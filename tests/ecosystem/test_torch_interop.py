@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import json
+import os
 import pickle
+import struct
 import subprocess
 import sys
 
@@ -19,6 +22,7 @@ import nnfs_xp as nn
 from nnfs_xp.errors import ArgumentError, BackendError, CheckpointError, DTypeError, ShapeError
 from nnfs_xp.interop.torch import from_torch, load_torch_weights, save_torch_weights, to_torch
 from nnfs_xp.interop.torch.layers import PAIRS
+from nnfs_xp.interop.torch.modules import modules
 
 rng = np.random.default_rng(7)
 X = rng.normal(size=(6, 4))
@@ -499,6 +503,126 @@ def test_state_dicts_need_more():
         )
 
 
+@pytest.mark.parametrize("kind", ["inputs", "gradients"])
+def test_what_overwrites_the_inputs_of_others_is_refused(kind):
+    own = modules()
+    for branch in (tnn.ReLU(inplace=True), tnn.Sequential(tnn.Identity(), tnn.ELU(inplace=True))):
+        for container in (own["Residual"](branch), own["Parallel"](branch, tnn.Identity())):
+            with pytest.raises(ArgumentError, match=r"`0.*inplace=True can overwrite"):
+                from_torch(container)
+    module = tnn.Sequential(tnn.Linear(4, 4), tnn.ReLU(inplace=True)).double()
+    assert_agree(from_torch(module), module, X, training=kind == "gradients")
+
+
+def _sequential(change, *layers):
+    module = tnn.Sequential(*(layers or (tnn.Linear(3, 3), tnn.Linear(3, 3))))
+    change(module)
+    return module
+
+
+def _same_memory(name):
+    def change(module):
+        getattr(module[1], name).data = getattr(module[0], name).data
+
+    return change
+
+
+class OwnCall(tnn.Sequential):
+    def __call__(self, x):
+        return 2 * super().__call__(x)
+
+
+NORM = tnn.BatchNorm1d(3, affine=False)
+
+
+@pytest.mark.parametrize(
+    ("module", "complaint"),
+    [
+        (_sequential(_same_memory("weight")), "`1`.*shares its `weight` with module `0`"),
+        (_sequential(_same_memory("bias")), "`1`.*shares its `bias` with module `0`"),
+        (
+            _sequential(_same_memory("running_mean"), tnn.BatchNorm1d(3), tnn.BatchNorm1d(3)),
+            "`1`.*shares its `running_mean` with module `0`",
+        ),
+        (tnn.Sequential(NORM, NORM), "`1`.*shares its `running_mean` with module `0`"),
+        (
+            _sequential(lambda m: m[1].eval(), tnn.Dropout(), tnn.BatchNorm1d(3)),
+            "`1`.*`training` is False.*module `0` True.*train\\(\\) or eval\\(\\)",
+        ),
+        (_sequential(lambda m: setattr(m[0], "forward", lambda x: x)), "`0`.*was replaced"),
+        (_sequential(lambda m: setattr(m, "forward", lambda x: x)), "the module.*was replaced"),
+        (OwnCall(tnn.Linear(2, 2)), "OwnCall: its forward was replaced"),
+        (_sequential(lambda m: m[0].register_full_backward_hook(lambda *_: None)), "`0`.*hooks"),
+        (_sequential(lambda m: m[0].register_full_backward_pre_hook(lambda *_: None)), "hooks"),
+        (_sequential(lambda m: m[0].weight.register_hook(lambda g: g)), "`0`.*hooks"),
+        (_sequential(lambda m: m.add_module("2", None)), "`2`.*there is no module"),
+        (_sequential(lambda m: delattr(m[0], "bias")), "`0`.*settings.*bias"),
+        (_sequential(lambda m: setattr(m[0], "momentum", "x"), tnn.BatchNorm1d(3)), "`0`.*setti"),
+        (_sequential(lambda m: setattr(m[0], "momentum", 0), tnn.BatchNorm1d(3)), "above 0.*got 0"),
+        (tnn.Sequential(tnn.Softplus(1, None)), "`0`.*settings"),
+        (_sequential(lambda m: setattr(m[0], "weight", None)), "`0`.*`weight` is None"),
+        (_sequential(lambda m: setattr(m[0], "running_var", None), tnn.BatchNorm1d(3)), "is None"),
+    ],
+)
+def test_what_does_not_show_is_refused(module, complaint):
+    with pytest.raises(ArgumentError, match=complaint):
+        from_torch(module, add_parameters=True)
+
+
+def test_hooks_of_all_modules_are_refused():
+    hook = tnn.modules.module.register_module_forward_hook(lambda *_: None)
+    try:
+        with pytest.raises(ArgumentError, match="hooks for all modules"):
+            from_torch(tnn.Linear(2, 2))
+    finally:
+        hook.remove()
+    assert isinstance(from_torch(tnn.Linear(2, 2)), nn.Dense)
+
+
+def test_modules_that_all_train_or_all_do_not():
+    for training in (True, False):
+        module = tnn.Sequential(tnn.BatchNorm1d(3), tnn.Dropout()).train(training)
+        assert len(from_torch(module).layers) == 2
+
+
+def test_a_class_of_ones_own_that_changes_nothing_is_its_parent(tmp_path):
+    class Own(nn.Sequential):
+        pass
+
+    class Reversed(nn.Sequential):
+        def backward(self, dvalues):
+            return -super().backward(dvalues)
+
+    layer = nn.Dense(4, 3, dtype="float64", seed=0)
+    assert_agree(Own(layer), to_torch(Own(layer)), X, training=True)
+    save_torch_weights(Own(layer), tmp_path / "w.safetensors")
+    load_torch_weights(Own(layer), tmp_path / "w.safetensors")
+    with pytest.raises(ArgumentError, match="is a Reversed"):
+        to_torch(Reversed(layer))
+
+
+@pytest.mark.parametrize(
+    ("keywords", "complaint"),
+    [
+        ({"source": {1: np.ones((2, 2))}, "activation": nn.ReLU}, "keys .* are names; got 1"),
+        ({"source": {("a",): np.ones(2)}, "like": nn.Dense(2, 2)}, r"names; got \('a',\)"),
+        ({"activation": nn.Dropout}, "`activation` must be what builds a layer"),
+        ({"like": nn.Dense(5, 4), "names": ["a"]}, r"`names` must lead .* got \['a'\]"),
+        ({"like": nn.Dense(5, 4), "names": "abc"}, "`names` must lead .* got 'abc'"),
+        ({"like": nn.Dense(5, 4), "names": 5}, "`names` must lead .* got 5"),
+    ],
+)
+def test_arguments_of_other_kinds(keywords, complaint):
+    with pytest.raises(ArgumentError, match=complaint):
+        from_torch(**{"source": WEIGHTS, **keywords})
+
+
+def test_no_path():
+    for call in (save_torch_weights, load_torch_weights):
+        with pytest.raises(ArgumentError, match="`path` must be"):
+            call(nn.Dense(2, 2), None)
+
+
 # Files ------------------------------------------------------------------------
 
 
@@ -594,10 +718,34 @@ def test_files_that_are_no_weights_of_the_model(tmp_path):
     refused("damaged")
     path.write_bytes(b"")
     refused("damaged")
-    safetensors.torch.save_file(
-        {"0.weight": torch.ones(3, 4).bfloat16()} | {"0.bias": torch.ones(3)}, path
-    )
-    refused("bfloat16")
+    small = {"0.weight": torch.ones(3, 4).to(torch.float8_e4m3fn), "0.bias": torch.ones(3)}
+    safetensors.torch.save_file(small, path)
+    refused(r"w\.safetensors: `0\.weight` is of type F8_E4M3")
+
+
+def test_bfloat16_is_read_as_float32(tmp_path):
+    module = tnn.Linear(4, 3).bfloat16()
+    with torch.no_grad():
+        module.bias[:] = torch.tensor([float("inf"), -0.0, 1e-40])
+    state = {"number": torch.ones(1), **module.state_dict()}
+    path = tmp_path / "w.safetensors"
+    safetensors.torch.save_file({f"0.{n}": t for n, t in module.state_dict().items()}, path)
+    model = nn.Sequential(nn.Dense(4, 3))
+    load_torch_weights(model, path)
+    np.testing.assert_array_equal(model.layers[0].weights, state["weight"].float().numpy().T)
+    np.testing.assert_array_equal(model.layers[0].biases[0], state["bias"].float().numpy())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems allocate all of the file")
+def test_what_does_not_fit_is_refused_before_it_is_read(tmp_path):
+    path, n = tmp_path / "w.safetensors", 2**40
+    entry = {"dtype": "F32", "shape": [n // 4], "data_offsets": [0, n]}
+    text = json.dumps({"0.weight": entry}).encode()
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        file.truncate(8 + len(text) + n)  # of which the disk holds nothing
+    with pytest.raises(CheckpointError, match=r"`0\.bias` is missing"):
+        load_torch_weights(nn.Sequential(nn.Dense(4, 3)), path)
 
 
 @pytest.mark.parametrize("name", ["w.pt", "w.bin", "w.PTH", "w.pkl", "named.safetensors"])

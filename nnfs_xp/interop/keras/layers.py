@@ -8,7 +8,7 @@ from typing import Any
 from nnfs_xp._checks import shown
 from nnfs_xp.errors import ArgumentError
 from nnfs_xp.interop.keras.classes import custom_objects, load_keras
-from nnfs_xp.interop.translation import Wanted, expect, expect_parameter
+from nnfs_xp.interop.translation import Wanted, check_codes, expect, expect_parameter
 from nnfs_xp.layers import (
     ELU,
     GELU,
@@ -51,9 +51,11 @@ _ACTIVATIONS: dict[str, Callable[[], Layer]] = {
 def _activation(function: Any) -> Layer:
     if function is custom_objects()["gelu_tanh"]:
         return GELU("tanh")
-    get = load_keras().activations.get
+    keras = load_keras()
+    if function is keras.ops.gelu:  # whose default is not that of keras.activations.gelu
+        return GELU("tanh")
     for name, build in _ACTIVATIONS.items():
-        if function is get(name):
+        if function in (keras.activations.get(name), getattr(keras.ops, name, None)):
             return build()
     name = getattr(function, "__name__", type(function).__name__)
     raise ArgumentError(f"its activation {shown(repr(name))} has no counterpart here.")
@@ -135,8 +137,8 @@ def _batch_norm(layer: Any, wanted: Wanted) -> list[Layer]:
 
 
 def _layer_norm(layer: Any, wanted: Wanted) -> list[Layer]:
-    _check_normalization(layer, wanted)
     expect(layer, rms_scaling=(False,))
+    _check_normalization(layer, wanted)
     n_features = next((each.shape[0] for each in layer.weights), None)
     if n_features is None:
         raise ArgumentError("it has neither scale nor shift, and so tells no number of features.")
@@ -214,6 +216,11 @@ def _to_gelu(keras: Any, layer: Any, dtype: str) -> Any:
     return keras.layers.Activation(function, dtype=dtype)
 
 
+def _to_embedding(keras: Any, layer: Any, dtype: str) -> Any:
+    check_codes(layer, dtype)
+    return keras.layers.Embedding(layer.n_values, layer.n_dimensions, dtype=dtype)
+
+
 def _named(activation: str) -> Callable[[Any, Any, str], Any]:
     return lambda keras, _, dtype: keras.layers.Activation(activation, dtype=dtype)
 
@@ -226,9 +233,7 @@ WRITERS: dict[type[Layer], Callable[[Any, Any, str], Any]] = {
     LayerNorm: lambda keras, layer, dtype: keras.layers.LayerNormalization(
         epsilon=layer.epsilon, dtype=dtype
     ),
-    Embedding: lambda keras, layer, dtype: keras.layers.Embedding(
-        layer.n_values, layer.n_dimensions, dtype=dtype
-    ),
+    Embedding: _to_embedding,
     ReLU: _named("relu"),
     LeakyReLU: lambda keras, layer, dtype: keras.layers.LeakyReLU(
         negative_slope=layer.negative_slope, dtype=dtype

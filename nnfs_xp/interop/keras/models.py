@@ -11,8 +11,10 @@ from nnfs_xp.errors import ArgumentError, DTypeError, NnfsError
 from nnfs_xp.interop.keras.classes import custom_objects, load_keras
 from nnfs_xp.interop.keras.layers import READERS, WRITERS
 from nnfs_xp.interop.keras.weights import WEIGHTS, fill, put, weights_of
-from nnfs_xp.interop.translation import Wanted, check_layer
+from nnfs_xp.interop.translation import Wanted, check_layer, checked_shape, class_among
 from nnfs_xp.layers import Layer, Parallel, Residual, Sequential
+
+_WITH_WEIGHTS = ("Dense", "BatchNormalization", "LayerNormalization", "Embedding")
 
 
 def from_keras(
@@ -105,12 +107,13 @@ def to_keras(model: Layer, *, input_shape: tuple[int, ...] | None = None) -> Any
     check_layer(model)
     keras = load_keras()
     dtype = model.dtype or "float32"
-    shape = model.input_shape if input_shape is None else tuple(input_shape)
+    shape = model.input_shape if input_shape is None else checked_shape(input_shape)
     inputs = []
     if shape is not None:
         model.output_shape(shape)
         inputs = [keras.Input(shape, dtype=dtype)]
-    layers = model.children if type(model) is Sequential else (model,)
+    is_row = class_among({Sequential: None}, model, "forward", "backward") is not None
+    layers = model.children if is_row else (model,)
     theirs = [_written(keras, each, str(n), dtype) for n, each in enumerate(layers)]
     return _of_dtype(keras, keras.Sequential([*inputs, *theirs]), dtype)
 
@@ -128,18 +131,17 @@ def _written(keras: Any, layer: Layer, path: str, dtype: str) -> Any:
         Residual: custom_objects()["Residual"],
         Parallel: custom_objects()["Parallel"],
     }
-    container = containers.get(type(layer))
-    if container is not None:
+    kind = class_among({**WRITERS, **containers}, layer, "forward", "backward")
+    if kind in containers:
         children = enumerate(layer.children)
         within = [_written(keras, each, f"{path}.{n}", dtype) for n, each in children]
-        return _of_dtype(keras, container(within), dtype)
-    write = WRITERS.get(type(layer))
-    if write is None:
+        return _of_dtype(keras, containers[kind](within), dtype)
+    if kind is None:
         raise ArgumentError(
             f"layer {path} is a {type(layer).__name__}, which has no counterpart in Keras."
         )
-    theirs = write(keras, layer, dtype)
-    if type(layer) in WEIGHTS:
+    theirs = WRITERS[kind](keras, layer, dtype)
+    if kind in WEIGHTS:
         theirs.build((None, *(layer.input_shape or (None,))))
         theirs.set_weights(weights_of(layer))
     return theirs
@@ -159,11 +161,7 @@ class _Reader:
     def layers(self, theirs: Any, path: str) -> list[Layer]:
         """A layer, or two of a dense layer with an activation."""
         try:
-            if not theirs.built:
-                raise ArgumentError(
-                    "it has no weights before it is built. Call it once, or its build() with the "
-                    "shape of a batch, as in model.build((None, 64))."
-                )
+            self._refuse_replaced(theirs)
             children = self._children(theirs)
             if children is None:
                 return self._leaf(theirs)
@@ -195,12 +193,22 @@ class _Reader:
         if id(theirs) in self._seen and theirs.weights:
             raise ArgumentError("it appears twice; each layer here has weights of its own.")
         self._seen.add(id(theirs))
+        if not theirs.built and name in _WITH_WEIGHTS:
+            raise ArgumentError(
+                "it has no weights before it is built. Call the model once, or its build() with "
+                "the shape of a batch, as in model.build((None, 64))."
+            )
         layers = READERS[name](theirs, self._wanted)
         for ours, attribute in WEIGHTS.get(type(layers[0]), {}).items():
             variable = getattr(theirs, attribute)
             if variable is not None:
                 put(layers[0], ours, to_numpy(variable.value))
         return layers
+
+    def _refuse_replaced(self, theirs: Any) -> None:
+        """Refuse a layer that does not do what its class says."""
+        if "call" in vars(theirs) or type(theirs).__call__ is not self._keras.layers.Layer.__call__:
+            raise ArgumentError("its call was replaced, and nothing tells what the new one does.")
 
     def _why_unknown(self, theirs: Any) -> str:
         if isinstance(theirs, self._keras.Model):

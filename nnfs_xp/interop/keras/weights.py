@@ -9,7 +9,7 @@ import numpy as np
 
 from nnfs_xp.backend import to_numpy
 from nnfs_xp.errors import ArgumentError
-from nnfs_xp.interop.translation import fitting
+from nnfs_xp.interop.translation import class_among, fitting
 from nnfs_xp.layers import BatchNorm, Dense, Embedding, Layer, LayerNorm
 
 WEIGHTS: dict[type[Layer], dict[str, str]] = {
@@ -31,7 +31,12 @@ Keras lays out as here, but for biases, scales and shifts: (n,) there and (1, n)
 
 def weights_of(layer: Layer) -> list[np.ndarray[Any, Any]]:
     """The parameters and buffers of one layer, as Keras has them."""
-    return [_theirs(layer, name) for name in WEIGHTS[type(layer)]]
+    return [_theirs(layer, name) for name in _names(layer)]
+
+
+def _names(layer: Layer) -> dict[str, str]:
+    kind = class_among(WEIGHTS, layer, "forward", "backward")
+    return WEIGHTS[kind] if kind else {}
 
 
 def put(layer: Layer, name: str, value: np.ndarray[Any, Any]) -> None:
@@ -51,7 +56,7 @@ def fill(model: Layer, weights: Sequence[Any]) -> None:
     """
     slots = []
     for prefix, layer in model.walk():
-        names = WEIGHTS.get(type(layer), {})
+        names = _names(layer)
         if not names.keys() >= {*layer._shapes, *layer._buffers}:
             where = f"layer {prefix[:-1]}" if prefix else "the model"
             raise ArgumentError(

@@ -9,6 +9,7 @@ import numpy as np
 from nnfs_xp import layers
 from nnfs_xp.interop.onnx import activations
 from nnfs_xp.interop.onnx.graph import Converter, Graph
+from nnfs_xp.interop.translation import check_codes
 from nnfs_xp.layers import Layer
 
 
@@ -55,13 +56,16 @@ def _scaled(
 
 def embedding(graph: Graph, layer: layers.Embedding, inputs: str) -> str:
     """``weights[inputs]``, NaN for a code out of range, which Gather alone would not take."""
-    codes = graph.add("Round", inputs)
+    if inputs in graph.integers:
+        codes, dtype = graph.cast(graph.integers[inputs], "int64"), "int64"
+    else:
+        check_codes(layer, graph.dtype)
+        codes, dtype = graph.add("Round", inputs), graph.dtype
+    first, end = np.array(0, dtype), np.array(layer.n_values, dtype)
     known = graph.add(
-        "And",
-        graph.add("GreaterOrEqual", codes, 0.0),
-        graph.add("Less", codes, float(layer.n_values)),
+        "And", graph.add("GreaterOrEqual", codes, first), graph.add("Less", codes, end)
     )
-    places = graph.cast(graph.add("Where", known, codes, 0.0), "int64")
+    places = graph.cast(graph.add("Where", known, codes, first), "int64")
     rows = graph.add("Gather", graph.parameter("weights"), places, axis=0)
     return graph.add("Where", graph.add("Unsqueeze", known, np.array([2])), rows, nan)
 

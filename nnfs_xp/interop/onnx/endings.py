@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nnfs_xp.errors import ArgumentError
 from nnfs_xp.interop.onnx.converters import CONVERTERS, identity
-from nnfs_xp.interop.onnx.graph import class_among
+from nnfs_xp.interop.translation import class_among
 from nnfs_xp.layers import Layer, Sequential, Sigmoid, Softmax
 
 OUTPUTS = ("model", "logits", "probabilities", "sigmoid")
@@ -56,13 +56,13 @@ def final_activation(model: Layer) -> Layer | None:
 
     It is looked for within `Sequential`, and before layers that only pass on what they get.
     """
-    kind = class_among(CONVERTERS, model)
+    kind = class_among(CONVERTERS, model, "forward")
     if kind in (Softmax, Sigmoid):
         return model
     if kind is not Sequential:
         return None
     for child in reversed(model.children):
-        within = class_among(CONVERTERS, child)
+        within = class_among(CONVERTERS, child, "forward")
         if within is None or CONVERTERS[within] is not identity:
             return final_activation(child)
     return None

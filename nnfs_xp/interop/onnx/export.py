@@ -16,6 +16,8 @@ from nnfs_xp.interop.atomic import write_atomically
 from nnfs_xp.interop.onnx.converters import CONVERTERS
 from nnfs_xp.interop.onnx.endings import change_of_ending
 from nnfs_xp.interop.onnx.graph import Converter, Graph, import_onnx
+from nnfs_xp.interop.paths import path_of
+from nnfs_xp.interop.translation import checked_shape
 from nnfs_xp.layers import Layer
 
 OPSET = 17
@@ -82,7 +84,7 @@ def export_onnx(
     """
     if not isinstance(model, Layer):
         raise ArgumentError(f"`model` must be a layer; got {model!r}.")
-    onnx = import_onnx()
+    path, onnx = path_of(path), import_onnx()
     opset = checked_opset(onnx, opset)
     shape = _sample_shape(model, input_shape)
     output_shape = model.output_shape(shape)
@@ -96,11 +98,11 @@ def export_onnx(
 
     graph = Graph(dtype, CONVERTERS | checked_custom(custom_layers), without)
     graph.names |= {input_name, output_name}
-    value = input_name if input_dtype == dtype else graph.cast(input_name, dtype)
-    value = graph.convert(model, value)
+    value = graph.convert(model, graph.cast_inputs(input_name, input_dtype))
     if behind is not None:
         value = graph.convert(behind, value)
     graph.name_output(value, output_name)
+    graph.drop_unused()
 
     describe = onnx.helper.make_tensor_value_info
     versions = [onnx.helper.make_opsetid("", opset)]
@@ -117,7 +119,7 @@ def export_onnx(
         producer_name="nnfs_xp",
         producer_version=__version__,
     )
-    write_model(onnx, proto, Path(path))
+    write_model(onnx, proto, path)
 
 
 def write_model(onnx: Any, proto: Any, path: Path) -> None:
@@ -142,8 +144,7 @@ def write_model(onnx: Any, proto: Any, path: Path) -> None:
 
 def _sample_shape(model: Layer, input_shape: Iterable[int] | None) -> tuple[int, ...]:
     if input_shape is not None:
-        numbers = input_shape if isinstance(input_shape, Iterable) else (input_shape,)
-        return tuple(check_count("input_shape", number) for number in numbers)
+        return checked_shape(input_shape)
     if model.input_shape is None:
         raise ArgumentError(
             "the model leaves open which shape a sample has; say it, without the batch axis, as "
@@ -199,9 +200,16 @@ def _check_names(model: Layer, input_name: str, output_name: str) -> None:
     for argument, name in (("input_name", input_name), ("output_name", output_name)):
         if not isinstance(name, str) or not name:
             raise ArgumentError(f"`{argument}` must be a name; got {name!r}.")
+        if not _is_unicode(name):
+            raise ArgumentError(f"`{argument}` has characters that no file holds; got {name!r}.")
         if name in taken:
             raise ArgumentError(f"`{argument}` must differ from all other names; got {name!r}.")
         taken.add(name)
+
+
+def _is_unicode(name: str) -> bool:
+    """Whether the name has no halves of characters."""
+    return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def _check_size(model: Layer, dtype: str) -> None:

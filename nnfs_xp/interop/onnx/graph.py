@@ -7,9 +7,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from nnfs_xp._checks import shown
 from nnfs_xp.backend import to_numpy
 from nnfs_xp.backend.importing import import_library
-from nnfs_xp.errors import ArgumentError
+from nnfs_xp.errors import ArgumentError, NnfsError, NotReadyError
+from nnfs_xp.interop.translation import class_among
 from nnfs_xp.layers import Layer
 
 
@@ -38,6 +40,8 @@ class Graph:
         In an order in which they can run.
     names : set of str
         All that are taken.
+    integers : dict of str to str
+        From floating-point values that were made of integers to these.
     """
 
     def __init__(
@@ -47,11 +51,13 @@ class Graph:
         self.nodes: list[Any] = []
         self.initializers: list[Any] = []
         self.names: set[str] = set()
+        self.integers: dict[str, str] = {}
         self._onnx = import_onnx()
         self._converters = converters
         self._without = without
         self._prefix = ""
         self._layer: Layer | None = None
+        self._stored: dict[tuple[Layer, str, str], str] = {}
 
     def convert(self, layer: Layer, inputs: str, index: int | None = None) -> str:
         """Add all nodes of a layer; returns the name of its output.
@@ -61,18 +67,19 @@ class Graph:
         layer : Layer
         inputs : str
         index : int, optional
-            Its place among the children of the layer that is being converted.
+            Its place among the children of the layer that is being converted; by default it
+            is taken for a part of that layer, and names begin with the layer's.
         """
         if layer is self._without:
             return inputs
         outer = self._prefix, self._layer
-        self._prefix = "" if index is None else f"{self._prefix}{index}."
+        self._prefix = self._prefix if index is None else f"{self._prefix}{index}."
         self._layer = layer
         output = self._converter(layer)(self, layer, inputs)
-        if output not in self.names and output != inputs:
+        if not isinstance(output, str) or (output not in self.names and output != inputs):
             raise ArgumentError(
                 f"the converter of {type(layer).__name__} must return the name of the layer's "
-                f"output, which graph.add gave; it returned {output!r}."
+                f"output, which graph.add gave; it returned {shown(repr(output))}."
             )
         self._prefix, self._layer = outer
         return output
@@ -92,15 +99,22 @@ class Graph:
         """
         names = [each if isinstance(each, str) else self.constant(each) for each in inputs]
         output = self._new_name(operator)
-        node = self._onnx.helper.make_node(operator, names, [output], name=output, **attributes)
+        try:
+            node = self._onnx.helper.make_node(operator, names, [output], name=output, **attributes)
+        except (TypeError, ValueError) as error:
+            raise ArgumentError(
+                f"{output} cannot have the attributes {shown(attributes)}: {shown(error)}."
+            ) from error
         self.nodes.append(node)
         return output
 
     def constant(self, value: Any, name: str = "constant") -> str:
         """Add a constant, as `add` does for a number or an array; returns its name."""
-        exact = isinstance(value, np.ndarray) and value.dtype.kind != "f"
         name = self._new_name(name)
-        self._store(name, np.asarray(value, dtype=None if exact else self.dtype))
+        if isinstance(value, np.ndarray) and value.dtype.kind != "f":
+            self._store(name, value)
+        else:
+            self._store(name, self._rounded(name, value))
         return name
 
     def cast(self, value: str, dtype: str) -> str:
@@ -110,6 +124,21 @@ class Graph:
     def element_type(self, dtype: str) -> int:
         """ONNX's number for a data type that NumPy names so."""
         return int(self._onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+
+    def cast_inputs(self, inputs: str, input_dtype: str) -> str:
+        """Add the conversion of the model's inputs, if need be; what are integers stays at hand."""
+        if input_dtype == self.dtype:
+            return inputs
+        value = self.cast(inputs, self.dtype)
+        if np.dtype(input_dtype).kind in "iu":
+            self.integers[value] = inputs
+        return value
+
+    def drop_unused(self) -> None:
+        """Take out conversions that nothing needs: those of inputs that were taken as integers."""
+        used = {name for node in self.nodes for name in node.input}
+        unused = self.integers.keys() - used
+        self.nodes[:] = [node for node in self.nodes if unused.isdisjoint(node.output)]
 
     def name_output(self, value: str, name: str) -> None:
         """Call a value by the name that it is to have as the output of the whole graph."""
@@ -131,31 +160,68 @@ class Graph:
         Returns
         -------
         str
-            As in `Layer.parameters` of the whole model: ``"0.weights"``.
+            As in `Layer.parameters` of the whole model: ``"0.weights"``. A second layer at the
+            same place, or a second shape, has names of its own.
         """
-        full = self._prefix + name
-        if full not in self.names:
-            values = to_numpy(getattr(self._layer, name)).astype(self.dtype)
-            self._store(full, values if shape is None else values.reshape(shape))
-        return full
+        layer = self._layer
+        if layer is None:
+            raise NotReadyError("there are parameters only while a layer is being converted.")
+        known = (layer, name, repr(shape))
+        if known not in self._stored:
+            full = self._free(self._prefix + name)
+            try:
+                values = to_numpy(getattr(layer, name))
+                values = values if shape is None else values.reshape(shape)
+            except (AttributeError, NnfsError, TypeError, ValueError) as error:
+                raise ArgumentError(
+                    f"the converter of {type(layer).__name__} asks for the parameter "
+                    f"{shown(repr(name))}{'' if shape is None else f' of shape {shape}'}: "
+                    f"{shown(error)}"
+                ) from error
+            self._store(full, self._rounded(full, values))
+            self._stored[known] = full
+        return self._stored[known]
+
+    def _rounded(self, name: str, value: Any) -> np.ndarray[Any, Any]:
+        """Numbers in the graph's dtype, if that holds them."""
+        try:
+            numbers = np.asarray(value)
+        except ValueError:  # rows of different lengths
+            numbers = np.asarray(None)
+        if numbers.dtype.kind not in "biuf":
+            raise ArgumentError(f"`{name}` must be numbers; got {shown(repr(value))}.")
+        with np.errstate(over="ignore"):
+            rounded = numbers.astype(self.dtype)
+        if np.any(np.isinf(rounded) & ~np.isinf(numbers)):
+            raise ArgumentError(
+                f"`{name}` has values beyond those of {self.dtype}. Export with dtype='float64'."
+            )
+        return rounded
 
     def _store(self, name: str, values: np.ndarray[Any, Any]) -> None:
         self.names.add(name)
-        self.initializers.append(self._onnx.numpy_helper.from_array(values, name))
+        try:
+            self.initializers.append(self._onnx.numpy_helper.from_array(values, name))
+        except (NotImplementedError, TypeError, ValueError) as error:
+            raise ArgumentError(f"ONNX cannot hold `{name}`: {shown(error)}.") from error
 
     def _new_name(self, part: str) -> str:
         """A name that tells the place and the class of the layer: ``"0.Dense/Gemm"``."""
         place = "" if self._layer is None else f"{self._prefix}{type(self._layer).__name__}/"
-        stem = place + part
+        name = self._free(place + part)
+        self.names.add(name)
+        return name
+
+    def _free(self, stem: str) -> str:
+        """The name, or the first with a number behind it that is not taken."""
         name, count = stem, 1
         while name in self.names:
             count += 1
             name = f"{stem}_{count}"
-        self.names.add(name)
         return name
 
     def _converter(self, layer: Layer) -> Converter:
-        known = class_among(self._converters, layer)
+        known = class_among(self._converters, layer, "forward")
         if known is None:
             kind, place = type(layer).__name__, self._prefix.rstrip(".")
             where = f"layer {place}" if place else "the model"
@@ -169,11 +235,3 @@ class Graph:
 Converter: TypeAlias = Callable[[Graph, Any, str], str]
 """What turns a layer into nodes: takes the graph, the layer and the name of its inputs, and
 returns the name of its output."""
-
-
-def class_among(classes: Mapping[type[Layer], Any], layer: Layer) -> type[Layer] | None:
-    """Which of the classes the layer is of, having the same `forward`; None if none."""
-    for each in type(layer).__mro__:
-        if each in classes and issubclass(each, Layer):
-            return each if type(layer).forward is each.forward else None
-    return None

@@ -54,16 +54,29 @@ def _plain(ours: type[Layer], theirs: str) -> Pair:
     return Pair(ours, theirs, lambda *_: ours(), lambda nn, _: getattr(nn, theirs)())
 
 
+def _check_present(module: Any, *names: str) -> None:
+    """Refuse a module without what each of its kind has."""
+    for name in names:
+        if getattr(module, name) is None:
+            raise ArgumentError(f"its `{name}` is None.")
+
+
 def _dense(linear: Any, wanted: Wanted) -> Dense:
+    _check_present(linear, "weight")
     expect_parameter(linear.bias is not None, "bias", wanted)
     return Dense(linear.in_features, linear.out_features, dtype=wanted.dtype, seed=0)
 
 
 def _batch_norm(module: Any, wanted: Wanted) -> BatchNorm:
     expect(module, track_running_stats=(True,))
+    _check_present(module, "running_mean", "running_var")
     if module.momentum is None:
         raise ArgumentError(
             "its `momentum` is None, a mean over all batches; the running averages here need one."
+        )
+    if not 0 < module.momentum <= 1:
+        raise ArgumentError(
+            f"its `momentum` must be above 0 and at most 1; got {module.momentum!r}."
         )
     expect_parameter(module.weight is not None, "weight", wanted)
     expect_parameter(module.bias is not None, "bias", wanted)
@@ -96,6 +109,7 @@ def _layer_norm(module: Any, wanted: Wanted) -> LayerNorm:
 
 def _embedding(module: Any, wanted: Wanted) -> Embedding:
     expect(module, padding_idx=(None,), max_norm=(None,), scale_grad_by_freq=(False,))
+    _check_present(module, "weight")
     return Embedding(module.num_embeddings, module.embedding_dim, dtype=wanted.dtype, seed=0)
 
 

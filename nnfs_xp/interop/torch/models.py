@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from nnfs_xp.backend import Backend, get_backend
 from nnfs_xp.errors import ArgumentError, DTypeError, NnfsError
-from nnfs_xp.interop.torch.layers import PAIRS
+from nnfs_xp.interop.torch.layers import PAIRS, Pair
 from nnfs_xp.interop.torch.modules import load_torch, modules
 from nnfs_xp.interop.torch.names import PLACES, Names, fill, fitted, state_dict
 from nnfs_xp.interop.torch.rows import row
-from nnfs_xp.interop.translation import Wanted, check_layer
+from nnfs_xp.interop.torch.unseen import Unseen
+from nnfs_xp.interop.translation import Wanted, check_layer, check_text_keys, class_among
 from nnfs_xp.layers import Dense, Layer, Parallel, Residual, Sequential
 
 _BY_LAYER = {pair.ours: pair for pair in PAIRS}
@@ -94,7 +96,7 @@ def from_torch(
     if not (like is None and activation is None and names is None):
         raise ArgumentError("`like`, `activation` and `names` are for state dicts, not modules.")
     wanted = Wanted(_dtype(source), bool(add_parameters))
-    return _Reader(torch, wanted).layer(source, "").to(target)
+    return _Reader(torch, wanted).model(source).to(target)
 
 
 def to_torch(model: Layer, *, drop_penalties: bool = False) -> Any:
@@ -151,15 +153,15 @@ def _containers(torch: Any) -> dict[type[Layer], Any]:
 def _module(torch: Any, layer: Layer, path: str, drop_penalties: bool) -> Any:
     """The module of a layer, on the active device, without the layer's weights."""
     where = f"layer {path}" if path else "the model"
-    container = _containers(torch).get(type(layer))
-    if container is not None:
+    containers = _containers(torch)
+    kind = class_among({**_BY_LAYER, **containers}, layer, "forward", "backward")
+    if kind in containers:
         prefix = f"{path}." if path else ""
         children = enumerate(layer.children)
-        return container(
+        return containers[kind](
             *(_module(torch, each, f"{prefix}{n}", drop_penalties) for n, each in children)
         )
-    pair = _BY_LAYER.get(type(layer))
-    if pair is None:
+    if kind is None:
         raise ArgumentError(
             f"{where} is a {type(layer).__name__}, which has no counterpart in PyTorch."
         )
@@ -168,7 +170,7 @@ def _module(torch: Any, layer: Layer, path: str, drop_penalties: bool) -> Any:
             f"{where} has {' and '.join(_penalties(layer))}, for which torch.nn.Linear has no "
             "settings. drop_penalties=True leaves them out; PyTorch's optimizers have weight_decay."
         )
-    return pair.write(torch.nn, layer)
+    return _BY_LAYER[kind].write(torch.nn, layer)
 
 
 def _penalties(layer: Dense) -> list[str]:
@@ -198,39 +200,53 @@ class _Reader:
         self._torch = torch
         self._wanted = wanted
         self._containers = {each.forward: ours for ours, each in _containers(torch).items()}
-        self._owners: dict[int, str] = {}
+        self._unseen = Unseen(torch)
 
-    def layer(self, module: Any, path: str) -> Layer:
-        try:
-            self._refuse_unfinished(module)
-            container = self._containers.get(getattr(type(module), "forward", None))
+    def model(self, source: Any) -> Layer:
+        self._unseen.refuse_global_hooks()
+        return self._layer(source, "", branch=False)
+
+    def _layer(self, module: Any, path: str, branch: bool) -> Layer:
+        """The layer of a module; `branch` where others are given the same inputs."""
+        with _at(path, module):
+            if module is None:
+                raise ArgumentError("there is no module.")
+            self._unseen.refuse_changed(module, branch)
+            container = self._containers.get(type(module).forward)
             if container is None:
                 return self._leaf(module, path)
-        except NnfsError as error:
-            raise _at(path, module, error) from None
+        branch = branch or container is not Sequential
         prefix = f"{path}." if path else ""
         # Not named_children(), which leaves out a module that appears a second time.
-        layers = [self.layer(child, prefix + name) for name, child in module._modules.items()]
-        try:
+        children = module._modules.items()
+        layers = [self._layer(child, prefix + name, branch) for name, child in children]
+        with _at(path, module):
             return container(*layers)
-        except NnfsError as error:
-            raise _at(path, module, error) from None
 
     def _leaf(self, module: Any, path: str) -> Layer:
-        name = type(module).__name__
-        pair = _BY_MODULE.get(name)
-        if pair is None or type(module) is not (
-            getattr(self._torch.nn, name, None) or modules()[name]
-        ):
+        pair = _BY_MODULE.get(type(module).__name__)
+        if pair is None or not self._is_exactly(module, pair):
             raise ArgumentError(self._why_unknown(module))
-        self._refuse_shared(module, path)
-        layer = pair.read(module, self._wanted)
+        self._unseen.refuse_mixed(module, path)
+        self._unseen.refuse_shared(module, path)
+        try:
+            layer = pair.read(module, self._wanted)
+        except (ArithmeticError, AttributeError, TypeError, ValueError) as error:
+            if isinstance(error, NnfsError):
+                raise
+            raise ArgumentError(f"its settings are none of a {pair.theirs}: {error}.") from error
         places, prefix = PLACES.get(type(layer), {}), f"{path}." if path else ""
         for key, tensor in module.state_dict().items():
             if key in places:
                 place = places[key]
                 setattr(layer, place.name, fitted(prefix + key, tensor, layer, place))
         return layer
+
+    def _is_exactly(self, module: Any, pair: Pair) -> bool:
+        """Whether the class is PyTorch's or ours, not one that only has its name."""
+        return type(module) is (
+            getattr(self._torch.nn, pair.theirs, None) or modules()[pair.theirs]
+        )
 
     def _why_unknown(self, module: Any) -> str:
         name = type(module).__name__
@@ -242,24 +258,15 @@ class _Reader:
             "and, as `like`, the model that it is."
         )
 
-    def _refuse_unfinished(self, module: Any) -> None:
-        if any(map(self._torch.nn.parameter.is_lazy, module.parameters(recurse=False))):
-            raise ArgumentError("it has no shapes before it has seen inputs. Call it once.")
-        if module._forward_hooks or module._forward_pre_hooks:
-            raise ArgumentError("it has hooks, which may change what it computes. Remove them.")
 
-    def _refuse_shared(self, module: Any, path: str) -> None:
-        for name, parameter in module.named_parameters():
-            owner = self._owners.setdefault(id(parameter), path)
-            if owner != path:
-                raise ArgumentError(
-                    f"it shares its `{name}` with module `{owner}`; each layer here has its own."
-                )
-
-
-def _at(path: str, module: Any, error: NnfsError) -> NnfsError:
+@contextmanager
+def _at(path: str, module: Any) -> Iterator[None]:
+    """Begin the message of an error with the module's place."""
     where = f"module `{path}`" if path else "the module"
-    return type(error)(f"{where}, a {type(module).__name__}: {error}")
+    try:
+        yield
+    except NnfsError as error:
+        raise type(error)(f"{where}, a {type(module).__name__}: {error}") from None
 
 
 def _from_state_dict(
@@ -275,6 +282,7 @@ def _from_state_dict(
             "`like`, a model of its architecture, or, for linear modules in a row, `activation`, "
             "nnfs_xp.ReLU say."
         )
+    check_text_keys(tensors)
     if like is None:
         if names is not None:
             raise ArgumentError("`names` goes with `like`; without it, all modules are taken.")

@@ -6,7 +6,7 @@ scales and shifts are (1, n) here and (n,) there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from nnfs_xp._checks import shown
 from nnfs_xp.backend import to_numpy
 from nnfs_xp.errors import ArgumentError
 from nnfs_xp.interop.tensor_file import Arrays
-from nnfs_xp.interop.translation import check_layer, fitting
+from nnfs_xp.interop.translation import check_layer, class_among, fitting
 from nnfs_xp.layers import BatchNorm, Dense, Embedding, Layer, LayerNorm
 
 Names = Mapping[str, str]
@@ -80,6 +80,14 @@ def fill(model: Layer, tensors: Mapping[str, Any], names: Names | None = None) -
     ShapeError, DTypeError
         A tensor does not fit.
     """
+    for layer, place, value in fits(model, tensors, names):
+        setattr(layer, place.name, value)
+
+
+def fits(
+    model: Layer, tensors: Mapping[str, Any], names: Names | None = None
+) -> list[tuple[Layer, Place, Any]]:
+    """What `fill` puts where; it refuses the same, and changes nothing."""
     layers = _named(model, names)
     places = {
         prefix + name: (layer, place)
@@ -88,12 +96,10 @@ def fill(model: Layer, tensors: Mapping[str, Any], names: Names | None = None) -
     }
     counters = {prefix + _COUNTER for prefix, layer in layers if isinstance(layer, BatchNorm)}
     _check_names(set(places), set(tensors) - counters)
-    values = [
+    return [
         (layer, place, fitted(name, tensors[name], layer, place))
         for name, (layer, place) in places.items()
     ]
-    for layer, place, value in values:
-        setattr(layer, place.name, value)
 
 
 def fitted(name: str, tensor: Any, layer: Layer, place: Place) -> Any:
@@ -113,7 +119,8 @@ def _value(layer: Layer, place: Place) -> np.ndarray[Any, Any]:
 
 
 def _places(prefix: str, layer: Layer) -> dict[str, Place]:
-    places = PLACES.get(type(layer), {})
+    kind = class_among(PLACES, layer, "forward", "backward")
+    places = PLACES[kind] if kind else {}
     known = {place.name for place in places.values()}
     if not known.issuperset({*layer._shapes, *layer._buffers}):
         where = f"layer {prefix[:-1]}" if prefix else "the model"
@@ -124,7 +131,7 @@ def _places(prefix: str, layer: Layer) -> dict[str, Place]:
 
 
 def _named(model: Layer, names: Names | None) -> list[tuple[str, Layer]]:
-    """All layers, each with the prefix of its module's names: its own, or from the nearest above.
+    """All layers, each with the prefix of its module's names.
 
     Raises
     ------
@@ -132,25 +139,48 @@ def _named(model: Layer, names: Names | None) -> list[tuple[str, Layer]]:
         There is a name for a place where there is no layer, or one name for two layers.
     """
     check_layer(model)
-    renamed = dict(names or {})
     layers = {prefix.removesuffix("."): layer for prefix, layer in model.walk()}
-    for path, name in renamed.items():
+    modules = _module_paths(layers, _checked(names, layers))
+    with_weights = [modules[path] for path, layer in layers.items() if layer._shapes]
+    twice = next((name for name in with_weights if with_weights.count(name) > 1), None)
+    if twice is not None:
+        raise ArgumentError(f"`names` gives two layers the name {shown(repr(twice))}.")
+    return [(f"{modules[path]}." if modules[path] else "", la) for path, la in layers.items()]
+
+
+def _checked(names: Names | None, layers: Mapping[str, Layer]) -> Names:
+    """Refuse what does not lead from paths of layers to names."""
+    if names is None:
+        return {}
+    if not isinstance(names, Mapping):
+        raise ArgumentError(
+            "`names` must lead from paths of layers to names of modules, as in {'0': 'fc1'}; got "
+            f"{shown(repr(names))}."
+        )
+    for path, name in names.items():
         if path not in layers or not isinstance(name, str):
             raise ArgumentError(
                 "`names` must lead from paths of layers to names of modules; got "
                 f"{shown(repr(path))}: {shown(repr(name))}. Paths are those of model.parameters(), "
                 "as '0' in '0.weights'."
             )
+    return names
+
+
+def _module_paths(layers: Iterable[str], names: Names) -> dict[str, str]:
+    """The path of each layer's module: its own name, or its place below the module above.
+
+    Examples
+    --------
+    >>> _module_paths(["", "0", "1", "1.0"], {"": "net", "1": "head"})
+    {'': 'net', '0': 'net.0', '1': 'head', '1.0': 'head.0'}
+    """
+    modules: dict[str, str] = {}
     for path in layers:  # from the outside in
         above, _, own = path.rpartition(".")
-        inherited = renamed.get(above, "") if path else ""
-        renamed.setdefault(path, f"{inherited}.{own}" if inherited else own)
-    named = [(f"{renamed[path]}." if renamed[path] else "", la) for path, la in layers.items()]
-    prefixes = [prefix for prefix, layer in named if layer._shapes]
-    if len(set(prefixes)) < len(prefixes):
-        twice = next(prefix for prefix in prefixes if prefixes.count(prefix) > 1)
-        raise ArgumentError(f"`names` gives two layers the name {twice[:-1]!r}.")
-    return named
+        inherited = modules[above] if path else ""
+        modules[path] = names.get(path, f"{inherited}.{own}" if inherited else own)
+    return modules
 
 
 def _check_names(expected: set[str], found: set[str]) -> None:

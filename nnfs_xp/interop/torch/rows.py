@@ -110,7 +110,10 @@ def _dtype(arrays: Arrays) -> str:
 
 
 def _built(activation: Callable[[], Layer]) -> Layer:
-    layer = activation() if callable(activation) else activation
+    try:
+        layer = activation() if callable(activation) else activation
+    except TypeError:  # it needs arguments
+        layer = None
     if isinstance(activation, Layer) or not isinstance(layer, Layer):
         raise ArgumentError(
             "`activation` must be what builds a layer, nnfs_xp.ReLU or a function without "

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import struct
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from nnfs_xp._checks import shown
 from nnfs_xp.errors import CheckpointError, NnfsError
 from nnfs_xp.interop.atomic import write_atomically
-from nnfs_xp.interop.tensor_file import MALFORMED, Arrays
-from nnfs_xp.interop.torch.names import Names, fill, state_dict
+from nnfs_xp.interop.paths import check_readable, path_of
+from nnfs_xp.interop.tensor_file import MALFORMED, WIDENED, Arrays, form
+from nnfs_xp.interop.torch.names import Names, fill, fits, state_dict
 from nnfs_xp.interop.translation import check_layer
 from nnfs_xp.layers import Layer
 
@@ -44,7 +52,7 @@ def save_torch_weights(model: Layer, path: str | Path, *, names: Names | None = 
     """
     import safetensors.numpy
 
-    path = _no_pickle(Path(path))
+    path = _no_pickle(path_of(path))
     tensors = state_dict(model, names)
     try:
         write_atomically(path, safetensors.numpy.save(tensors, metadata={"format": "pt"}))
@@ -61,8 +69,8 @@ def load_torch_weights(model: Layer, path: str | Path, *, names: Names | None = 
     ----------
     model : Layer
     path : str or Path
-        A safetensors file. Pickles (``.pt``, ``.pth``, ``.bin``) are not read: they can execute
-        code.
+        A safetensors file; its bfloat16 is read as float32. Pickles (``.pt``, ``.pth``,
+        ``.bin``) are not read: they can execute code.
     names : mapping of str to str, optional
         As in `save_torch_weights`.
 
@@ -72,10 +80,11 @@ def load_torch_weights(model: Layer, path: str | Path, *, names: Names | None = 
         The file is missing, damaged, no safetensors, or its names, shapes or data types do not
         fit the model.
     """
-    path = _no_pickle(Path(path))
+    path = _no_pickle(path_of(path))
     check_layer(model)
     try:
-        fill(model, _read(path), names)
+        fits(model, _read(path, form), names)  # before a tensor takes memory
+        fill(model, _read(path, partial(_tensor, path)), names)
     except CheckpointError:
         raise
     except NnfsError as error:
@@ -96,8 +105,8 @@ def _pickle_error(path: Path) -> CheckpointError:
     )
 
 
-def _read(path: Path) -> Arrays:
-    """The tensors of a safetensors file, whoever wrote it.
+def _read(path: Path, take: Callable[[Any, str], Any]) -> Arrays:
+    """What is taken of each tensor of a safetensors file, whoever wrote it.
 
     Raises
     ------
@@ -106,21 +115,31 @@ def _read(path: Path) -> Arrays:
     """
     from safetensors import SafetensorError, safe_open
 
+    check_readable(path, "safetensors")
     try:
-        if path.exists() and not path.is_file():  # a pipe would be waited for
-            raise CheckpointError(f"{path} is no safetensors file, but a folder or a device.")
         with safe_open(path, framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 # no dict
-    except FileNotFoundError:
-        raise CheckpointError(f"there is no file {path}.") from None
+            return {name: take(file, name) for name in file.keys()}  # noqa: SIM118 # no dict
+    except NnfsError:
+        raise
     except (SafetensorError, OSError, *MALFORMED) as error:
-        if isinstance(error, CheckpointError):
-            raise
         if _begins_like_a_pickle(path):
             raise _pickle_error(path) from None
         raise CheckpointError(
             f"{path} is no safetensors file, or damaged: {shown(error)}."
         ) from error
+
+
+def _tensor(path: Path, file: Any, name: str) -> np.ndarray[Any, Any]:
+    """A tensor of an open file; bfloat16 becomes float32, of which it is the upper half."""
+    piece = file.get_slice(name)
+    if piece.get_dtype() not in WIDENED:
+        array: np.ndarray[Any, Any] = file.get_tensor(name)
+        return array
+    with path.open("rb") as raw:
+        (length,) = struct.unpack("<Q", raw.read(8))
+        begin, end = json.loads(raw.read(length))[name]["data_offsets"]
+    halves = np.fromfile(path, "<u2", (end - begin) // 2, offset=8 + length + begin)
+    return (halves.astype(np.uint32) << 16).view(np.float32).reshape(piece.get_shape())
 
 
 def _begins_like_a_pickle(path: Path) -> bool:
