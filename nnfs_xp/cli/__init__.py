@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -12,6 +13,7 @@ from typing import TextIO
 
 import numpy as np
 
+from nnfs_xp._checks import shown
 from nnfs_xp.cli.parser import build_parser
 from nnfs_xp.cli.results import INTERRUPTED
 from nnfs_xp.errors import DivergenceError, NnfsError, TrainingWarning
@@ -24,6 +26,9 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without our letters gets a "?"
+            stream.reconfigure(errors="replace")
     parser = build_parser()
     options = parser.parse_args(arguments)
     if not hasattr(options, "command"):
@@ -32,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with _log_shown(), np.errstate(all="ignore"):  # divergence has an error of its own
             status = int(options.command(options))
-            sys.stdout.flush()
+            if sys.stdout is not None:  # as it is where it was closed
+                sys.stdout.flush()
             return status
     except BrokenPipeError:
         # Whoever read our output has gone, as `head` does; Python would complain at its exit.
@@ -63,6 +69,8 @@ def _log_shown() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always", TrainingWarning)
+            # A picture has a box for a letter that its font lacks.
+            warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
             warnings.showwarning = _show_warning
             yield
     finally:
@@ -79,4 +87,4 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     del category, filename, lineno, file, line
-    print(f"nnfs-xp: warning: {message}", file=sys.stderr)
+    print(f"nnfs-xp: warning: {shown(str(message), 1000)}", file=sys.stderr)

@@ -31,8 +31,8 @@ def build_parser() -> argparse.ArgumentParser:
     train = subcommands.add_parser(
         "train",
         help="train on a data set and keep the model",
-        description="Train on a data set and keep the model. Ctrl-C, or SIGTERM, keeps what there "
-        "is so far, to go on with.",
+        description="Train on a data set and keep the model. Ctrl-C keeps what there is so far; "
+        "with a data set by its name SIGTERM does too, and one can go on with it.",
         epilog="Defaults: " + "; ".join(map(_defaults, RECIPES)) + ".",
     )
     train.set_defaults(command=commands.train)

@@ -53,6 +53,8 @@ def train(options: argparse.Namespace) -> int:
     from nnfs_xp.tables.training import prepare
 
     _show_warnings()
+    if options.test is not None and options.test_share is not None:
+        raise ArgumentError("--test-share does not go with --test, which is all tested on.")
     given = {name: getattr(options, name) for name in _SETTINGS}
     settings = TableSettings(**{name: v for name, v in given.items() if v is not None}).check()
     backend = nn.get_backend(options.backend)
@@ -80,8 +82,9 @@ def train(options: argparse.Namespace) -> int:
     what = f"{prepared.target.task} of {shown(options.target)!r}"
     if prepared.target.classes:
         what += f", {len(prepared.target.classes)} classes"
-    print(f"{path}: {len(prepared.y)} rows; {what}, from {columns} columns, on {backend.name}")
+    what += f", from {columns} column{'s' * (columns != 1)}"
     try:
+        print(f"{path}: {len(prepared.y)} rows; {what}, on {backend.name}", flush=True)
         model = prepared.train(settings, backend=backend.name)
     except BaseException:
         if new:
@@ -95,7 +98,7 @@ def train(options: argparse.Namespace) -> int:
     widths = "-".join(map(str, (facts["inputs"], *settings.hidden, outputs)))
     print(
         f"trained network {widths} on {facts['trained_on']} rows in {seconds:.1f} s; "
-        f"best of {done} epochs: {best}"
+        f"best of {done} epoch{'s' * (done != 1)}: {best}"
     )
     print(model.report)
     if facts["interrupted"]:
@@ -117,6 +120,7 @@ def _keep(folder: Path, model: TableModel, options: argparse.Namespace) -> None:
         test=None if options.test is None else str(options.test.resolve()),
         separator=options.separator,
         data_sha256=_digest(path),
+        test_sha256=None if options.test is None else _digest(options.test),
     )
     try:
         model.history.to_csv(folder / HISTORY)
@@ -138,8 +142,11 @@ def _keep(folder: Path, model: TableModel, options: argparse.Namespace) -> None:
 
 
 def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}.") from error
 
 
 def evaluate(options: argparse.Namespace) -> int:
@@ -165,6 +172,8 @@ def _evaluate_again(options: argparse.Namespace, model: TableModel) -> Report:
     separator = options.separator or record.get("separator")
     data, test = record.get("dataset"), record.get("test")
     if isinstance(test, str):
+        if "test_sha256" in record and _digest(Path(test)) != record["test_sha256"]:
+            raise DataError(f"{test} has changed since the training. Name a file to test on.")
         return model.evaluate_source(open_source(test, separator))
     if not isinstance(data, str):
         raise ArgumentError(f"{options.folder / RUN} names no file. Name one to test on.")
@@ -180,17 +189,20 @@ def _evaluate_again(options: argparse.Namespace, model: TableModel) -> Report:
 def predict(options: argparse.Namespace) -> int:
     """Predict the target of each row of a file."""
     from nnfs_xp.tables import load_table_model
+    from nnfs_xp.tables.files import read_record
     from nnfs_xp.tables.source import open_source
 
     _show_warnings()
     model = load_table_model(options.folder, options.backend)
-    check_output(options)
+    record = read_record(options.folder) or {}
+    used = (record.get("dataset"), record.get("test"))
+    check_output(options, *(Path(name) for name in used if isinstance(name, str)))
     source = open_source(options.file, options.separator)
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     if model.task == "regression":
         writer.writerow(["prediction"])
-        writer.writerows([f"{value:.7g}"] for value in model.predict_source(source))
+        writer.writerows([repr(float(value))] for value in model.predict_source(source))
     else:
         probabilities = model.probabilities_of(source)
         labels = model.labels_of(probabilities)

@@ -144,7 +144,7 @@ def _rows(reader: Iterator[list[str]], path: Path) -> Iterator[tuple[int, str, l
         except csv.Error as error:
             raise DataError(f"{path}: {place}: {_complaint(error)}.") from error
         line = reader.line_num  # type: ignore[attr-defined] # csv.reader has it
-        if any(fields):
+        if fields:
             yield number, place, fields
 
 
@@ -162,7 +162,7 @@ def _names(header: Sequence[str], path: Path) -> list[str]:
     names = [name.strip() or f"column {i}" for i, name in enumerate(header, start=1)]
     filled = [name for name in header if name.strip()]
     if not filled:
-        raise DataError(f"{path} is empty.")
+        raise DataError(f"{path}: the first row must name the columns; it is empty. Add a header.")
     if all(is_number(name) for name in filled):
         raise DataError(
             f"{path}: the first row must name the columns; it holds numbers only: "

@@ -11,7 +11,7 @@ import pandas as pd
 
 from nnfs_xp._checks import shown
 from nnfs_xp.errors import ArgumentError, DataError
-from nnfs_xp.tables.columns import Column, Kind, Values
+from nnfs_xp.tables.columns import Column, Kind, Values, marked_example
 from nnfs_xp.tables.source import Source
 from nnfs_xp.tables.warning import TableWarning
 
@@ -129,6 +129,13 @@ def choose_features(
         if name == target or name in dropped:
             continue
         column = source.column(name, kinds.get(name))
+        if name not in kinds and (example := marked_example(column)):
+            warnings.warn(
+                f"column {shown(name)!r} is taken as categories: its numbers have signs "
+                f"({shown(example, 60)!r} first). Write plain ones to have them as numbers",
+                TableWarning,
+                stacklevel=4,
+            )
         reason = _why_not(Column(column.kind, column.values[rows]), named=name in kinds)
         if reason is None:
             used[name] = column

@@ -5,19 +5,25 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import warnings
 import zipfile
 from dataclasses import asdict
+from errno import EINVAL
 from importlib.metadata import version
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import skops.io
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.pipeline import Pipeline
 
 import nnfs_xp
-from nnfs_xp._checks import shown
-from nnfs_xp.errors import CheckpointError, DataError
+from nnfs_xp._checks import check_count, check_range, shown
+from nnfs_xp.backend import get_backend
+from nnfs_xp.errors import BackendError, CheckpointError
 from nnfs_xp.interop.atomic import write_atomically
 from nnfs_xp.sklearn import MLPClassifier, MLPRegressor
 from nnfs_xp.tables.features import Feature, Features
@@ -65,6 +71,7 @@ def save_table_model(model: TableModel, folder: str | Path, **facts: Any) -> Non
         "target": asdict(model.target),
         "features": [asdict(feature) for feature in model.features.used],
         "dropped": model.features.dropped,
+        "decimal_commas": sorted(model.commas),
         "constant": model.constant,
         "settings": model.settings,
         "report": None if model.report is None else model.report.as_dict(),
@@ -111,10 +118,60 @@ def load_table_model(folder: str | Path, backend: str = "numpy") -> TableModel:
         digest = str(record["sha256"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{folder / RUN} is damaged: {shown(error)}.") from error
+    get_backend(backend)  # refused by an error of its own
     model.pipeline = _load_pipeline(folder / MODEL, digest)
-    if not _fits(model):
+    try:
+        fits = _fits(model)
+        if fits:
+            model.to(backend)
+            _try(model)
+    except BackendError:
+        raise
+    except Exception as error:
+        # What another version or a forger left out can be missed anywhere in scikit-learn.
+        raise CheckpointError(
+            f"{folder / MODEL} does not predict: {shown(error)}. It is damaged, or of another "
+            f"version: {_versions(record)}."
+        ) from error
+    if not fits:
         raise CheckpointError(f"{folder / MODEL} holds another model than {RUN} beside it says.")
-    return model.to(backend)
+    return model
+
+
+def _try(model: TableModel) -> None:
+    """Predict a row with nothing in it; raises whatever goes wrong."""
+    columns = model.pipeline[0]
+    kept = {name: list(names) for name, _, names in columns.transformers_}
+    numbers, categories = model.features.of_kind("number"), model.features.of_kind("category")
+    if (kept.get("numbers", []), kept.get("categories", [])) != (numbers, categories):
+        raise ValueError("its columns are of other kinds")
+    if categories:
+        known = columns.named_transformers_["categories"].categories_
+        if len(known) != len(categories) or any(np.ndim(each) != 1 for each in known):
+            raise ValueError("its categories are none")
+    row = pd.DataFrame(
+        {
+            each.name: [np.nan] if each.kind == "number" else np.array([""], dtype=object)
+            for each in model.features.used
+        }
+    )
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        shape = np.shape(model.scores(row))
+    wanted = (1,) if model.task == "regression" else (1, len(model.classes))
+    if shape != wanted:
+        raise ValueError(f"it gives an array of shape {shape}")
+
+
+def _versions(record: dict[str, Any]) -> str:
+    """Those of the record and those that are here, for a message."""
+    said = record.get("versions")
+    said = said if isinstance(said, dict) else {}
+    here = {"nnfs_xp": nnfs_xp.__version__, "scikit-learn": version("scikit-learn")}
+    return ", ".join(
+        f"{name} {shown(said.get(name, 'unknown'), 20)} then, {now} now"
+        for name, now in here.items()
+    )
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
@@ -122,18 +179,21 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 
     Raises
     ------
-    DataError
+    CheckpointError
         It is missing or damaged.
     """
     path = folder / RUN
     try:
+        _check_file(path)
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path} is missing or damaged: {shown(error)}.") from error
+        raise CheckpointError(f"{path} is missing or damaged: {shown(error)}.") from error
     if not isinstance(record, dict) or "table" not in record:
         return None
-    if record["table"] != _FORMAT:
-        raise DataError(f"{path} is of a newer nnfs_xp; its format is {shown(record['table'])}.")
+    if type(record["table"]) is not int or record["table"] != _FORMAT:
+        raise CheckpointError(
+            f"{path} is of a newer nnfs_xp, or damaged; its format is {shown(record['table'])}."
+        )
     return record
 
 
@@ -158,13 +218,42 @@ def _model(record: dict[str, Any]) -> TableModel:
     for name, values in record["history"].items():
         history[str(name)] = [float(value) for value in values]
     report = None if record["report"] is None else figures_from(record["report"])
-    constant, settings = float(record["constant"]), dict(record["settings"])
-    features = Features(used, dropped)
-    return TableModel(None, target, features, constant, settings, history, report)
+    constant, settings = record["constant"], record["settings"]
+    if type(constant) not in (int, float) or not isfinite(constant):
+        raise ValueError("its constant is no number")
+    if target.classes and constant not in range(len(target.classes)):
+        raise ValueError("its constant is no class")
+    if not isinstance(settings, dict):
+        raise ValueError("its settings are none")
+    check_range("test_share", settings["test_share"], 0, open_low=True)
+    check_count("seed", settings["seed"], least=0)
+    for name in ("dataset", "test", "separator"):
+        if not isinstance(record.get(name), str | None):
+            raise ValueError(f"its {name} is {shown(record[name])}")
+    commas = record.get("decimal_commas", [])
+    if not isinstance(commas, list) or not all(isinstance(name, str) for name in commas):
+        raise ValueError("its decimal_commas are no columns")
+    return TableModel(
+        None,
+        target,
+        Features(used, dropped),
+        float(constant),
+        settings,
+        history,
+        report,
+        frozenset(commas),
+    )
+
+
+def _check_file(path: Path) -> None:
+    """Refuse a pipe, which would be waited for."""
+    if path.exists() and not path.is_file():
+        raise OSError(EINVAL, "it is no regular file")
 
 
 def _load_pipeline(path: Path, digest: str) -> Any:
     try:
+        _check_file(path)
         content = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}.") from error

@@ -45,6 +45,8 @@ class TableModel:
         Of the training.
     report : Report
         Of the test; after `load_table_model` without the single predictions.
+    commas : frozenset of str
+        The columns whose decimals were written after a comma.
     """
 
     pipeline: Any
@@ -54,6 +56,7 @@ class TableModel:
     settings: dict[str, Any]
     history: History = field(default_factory=History)
     report: Report | None = None
+    commas: frozenset[str] = frozenset()
 
     @property
     def task(self) -> str:
@@ -122,6 +125,7 @@ class TableModel:
 
     def evaluate_source(self, source: Source) -> Report:
         """As `evaluate`, of a table that is open."""
+        source.commas |= self.commas
         rows, y = self.target.read(source)
         return self.test(self._inputs(source, rows), y, f"of {source.label}")
 
@@ -153,13 +157,21 @@ class TableModel:
         self._tell_of_extra(source)
         self._warn_of_unknown(source, frame)
 
+    def scores(self, frame: pd.DataFrame) -> Values:
+        """The values, or the probabilities of each class, of rows as `Features.read` gives them."""
+        return self._values(frame) if self.task == "regression" else self._probabilities(frame)
+
     def _inputs(self, source: Source, rows: Values | None = None) -> pd.DataFrame:
+        source.commas |= self.commas
         frame = self.features.read(source, rows)
         self.tell_of(source, frame)
         return frame
 
     def _values(self, frame: pd.DataFrame) -> Values:
-        return np.asarray(self.pipeline.predict(frame), dtype=np.float64).ravel()
+        columns, network = self.pipeline
+        scaled = np.asarray(network.regressor_.predict(columns.transform(frame)), np.float64)
+        # In double precision: an offset is not to swallow what is predicted.
+        return np.asarray(network.transformer_.inverse_transform(scaled.reshape(-1, 1))).ravel()
 
     def _probabilities(self, frame: pd.DataFrame) -> Values:
         return np.asarray(self.pipeline.predict_proba(frame), dtype=np.float64)

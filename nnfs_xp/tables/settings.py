@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from nnfs_xp._checks import check_count, check_range
@@ -9,6 +10,9 @@ from nnfs_xp.errors import ArgumentError
 
 _MOST_BATCH, _LEAST_BATCH, _STEPS = 256, 16, 50
 """By default an epoch has about 50 steps, of at least 16 and at most 256 rows."""
+
+_MOST_SEED = 2**32 - 1
+"""Which is what scikit-learn takes."""
 
 
 @dataclass(frozen=True)
@@ -44,20 +48,26 @@ class TableSettings:
     seed: int = 0
 
     def check(self) -> TableSettings:
-        """Refuse what is out of range."""
-        for width in self.hidden:
-            check_count("hidden", width)
-        check_count("epochs", self.epochs)
-        if self.batch_size is not None:
-            check_count("batch_size", self.batch_size)
-        check_range("learning_rate", self.learning_rate, 0, open_low=True)
-        check_range("dropout", self.dropout, 0, 1)
-        check_count("patience", self.patience)
-        check_count("seed", self.seed, least=0)
-        check_range("test_share", self.test_share, 0, open_low=True)
-        if self.test_share > 0.5:
+        """The settings in Python's own types; refuse what is out of range."""
+        if isinstance(self.hidden, str) or not isinstance(self.hidden, Iterable):
+            raise ArgumentError(f"`hidden` must be a list of widths; got {self.hidden!r}.")
+        checked = TableSettings(
+            hidden=tuple(check_count("hidden", width) for width in self.hidden),
+            epochs=check_count("epochs", self.epochs),
+            batch_size=(
+                None if self.batch_size is None else check_count("batch_size", self.batch_size)
+            ),
+            learning_rate=check_range("learning_rate", self.learning_rate, 0, open_low=True),
+            dropout=check_range("dropout", self.dropout, 0, 1),
+            patience=check_count("patience", self.patience),
+            test_share=check_range("test_share", self.test_share, 0, open_low=True),
+            seed=check_count("seed", self.seed, least=0),
+        )
+        if checked.test_share > 0.5:
             raise ArgumentError(f"`test_share` must be at most 0.5; got {self.test_share}.")
-        return self
+        if checked.seed > _MOST_SEED:
+            raise ArgumentError(f"`seed` must be at most {_MOST_SEED}; got {self.seed}.")
+        return checked
 
     def batch_size_for(self, n_rows: int) -> int:
         """The batch size for so many rows that are trained on."""

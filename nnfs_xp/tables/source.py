@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from nnfs_xp.tables.columns import Column, Kind, checked_numbers, column_of_text
 from nnfs_xp.tables.csv_file import check_names, read_csv
 
 _PARQUET = b"PAR1"
+_NO_CELL = (bytes, bytearray, list, tuple, dict, set, np.ndarray)
+_EXACT = 2**53
+"""Up to here a float64 holds every whole number."""
 
 
 class Source(ABC):
@@ -31,11 +35,14 @@ class Source(ABC):
     names : list of str
         Of the columns.
     n_rows : int
+    commas : set of str
+        The columns that were, or are to be, read with decimal commas where they leave it open.
     """
 
     label: str
     names: list[str]
     n_rows: int
+    commas: set[str]
 
     @abstractmethod
     def row(self, index: int) -> Any:
@@ -78,7 +85,7 @@ class CsvSource(Source):
     """A CSV file."""
 
     def __init__(self, path: Path, separator: str | None = None) -> None:
-        self.label = str(path)
+        self.label, self.commas = str(path), set()
         self._table = read_csv(path, separator)
         self.names = list(self._table.columns)
         self.n_rows = len(self._table.rows)
@@ -88,15 +95,20 @@ class CsvSource(Source):
 
     def column(self, name: str, kind: Kind | None = None) -> Column:
         texts = self._table.columns[name]
-        comma = self._table.separator != ","
-        return column_of_texts(texts, name, kind, self.place, may_have_comma=comma)
+        may, expected = self._table.separator != ",", name in self.commas
+        column = column_of_texts(
+            texts, name, kind, self.place, may_have_comma=may, expect_comma=expected
+        )
+        if column.comma:
+            self.commas.add(name)
+        return column
 
 
 class FrameSource(Source):
     """A pandas frame; its index names the rows."""
 
     def __init__(self, frame: pd.DataFrame, label: str = "the table") -> None:
-        self.label = label
+        self.label, self.commas = label, set()
         self._frame = frame
         self.names = check_names([str(name) for name in frame.columns], label)
         self.n_rows = len(frame)
@@ -115,11 +127,25 @@ class FrameSource(Source):
             kind = "category"
         if kind is None and isinstance(cells.dtype, pd.CategoricalDtype):
             kind = "category"
+        if kind is None and is_number and _has_inexact(cells):
+            kind = "category"
         if kind != "category" and (is_number or is_bool):
+            if _has_inexact(cells):
+                raise DataError(
+                    f"{self.label}: column {shown(name)!r} has whole numbers beyond 2**53, which "
+                    "double precision does not hold. Make them smaller, or name the column as "
+                    "categorical if they name something."
+                )
             if types.is_complex_dtype(cells.dtype):
                 raise DataError(f"{self.label}: column {shown(name)!r} holds complex numbers.")
             values = cells.to_numpy(dtype=np.float64, na_value=np.nan)
             return checked_numbers(values, name, self.place)
+        odd = next((cell for cell in cells if isinstance(cell, _NO_CELL)), None)
+        if odd is not None:
+            raise DataError(
+                f"{self.label}: column {shown(name)!r} holds {type(odd).__name__}, which is "
+                "neither number nor text. Leave the column out, or name it to be dropped."
+            )
         texts = pa.array([_text(cell) for cell in cells], pa.string())
         return column_of_texts(texts, name, kind, self.place)
 
@@ -130,7 +156,17 @@ def _text(cell: Any) -> str:
         return ""
     if isinstance(cell, float | np.floating):
         return "" if np.isnan(cell) else str(int(cell)) if float(cell).is_integer() else str(cell)
+    if isinstance(cell, datetime) and cell.tzinfo is None and cell == pd.Timestamp(cell.date()):
+        return cell.date().isoformat()
     return str(cell)
+
+
+def _has_inexact(cells: pd.Series) -> bool:
+    """Whether there are whole numbers that double precision has no room for."""
+    if not pd.api.types.is_integer_dtype(cells.dtype):
+        return False
+    filled = cells.dropna()
+    return len(filled) > 0 and max(int(filled.max()), -int(filled.min())) > _EXACT
 
 
 def open_source(data: Any, separator: str | None = None) -> Source:
@@ -159,10 +195,14 @@ def open_source(data: Any, separator: str | None = None) -> Source:
         )
     path = Path(data)
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise DataError(f"cannot read {path}: it is a pipe or a device. Name a file.")
         with path.open("rb") as file:
             is_parquet = file.read(len(_PARQUET)) == _PARQUET
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}.") from error
+    except ValueError as error:
+        raise DataError(f"cannot read {shown(str(path))}: {error}.") from error
     if not is_parquet and path.suffix.casefold() not in (".parquet", ".pq"):
         return CsvSource(path, separator)
     return FrameSource(_read_parquet(path), str(path))

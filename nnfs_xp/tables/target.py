@@ -11,7 +11,7 @@ import numpy as np
 
 from nnfs_xp._checks import shown
 from nnfs_xp.errors import ArgumentError, DataError
-from nnfs_xp.tables.columns import Column, Kind, Values
+from nnfs_xp.tables.columns import Column, Kind, Values, marked_example
 from nnfs_xp.tables.source import Source
 from nnfs_xp.tables.warning import TableWarning
 
@@ -23,6 +23,9 @@ MOST_CLASSES = 20
 
 _ROWS_A_CLASS = 3
 """Rows that there must be for each of these, on average."""
+
+_LEAST_SPREAD = 1e-30
+"""Between the least and the greatest value of a regression."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,8 @@ class Target:
             first = source.place(int(column.missing.argmax()))
             warnings.warn(
                 f"{source.n_rows - len(rows)} of {source.n_rows} rows are left out: they have "
-                f"nothing in the target {shown(self.name)!r} ({first} is the first)",
+                f"nothing, or NA or the like, in the target {shown(self.name)!r} "
+                f"({first} is the first)",
                 TableWarning,
                 stacklevel=4,
             )
@@ -120,6 +124,11 @@ def choose_target(source: Source, name: str, task: str, kind: Kind | None = None
     times = Counter(column.filled.tolist())
     if not times:
         raise DataError(f"{source.label}: column {shown(name)!r} is empty in all rows.")
+    if task == "auto" and kind is None and (example := marked_example(column)):
+        raise DataError(
+            f"{source.label}: the numbers in column {shown(name)!r} have signs "
+            f"({shown(example, 60)!r} first). Write plain ones, or let the task be classification."
+        )
     if task == "auto":
         task = _suitable_task(column, times)
     if len(times) < 2:
@@ -128,6 +137,11 @@ def choose_target(source: Source, name: str, task: str, kind: Kind | None = None
             "There is nothing to learn."
         )
     if task == "regression":
+        if np.ptp(column.filled) < _LEAST_SPREAD:
+            raise DataError(
+                f"{source.label}: the values in column {shown(name)!r} differ by less than "
+                f"{_LEAST_SPREAD:g}, too little to compute with. Multiply them."
+            )
         return Target(name, "regression", "number")
     _check_classes(source, name, times)
     return Target(name, "classification", column.kind, _labels(column, sorted(times)))

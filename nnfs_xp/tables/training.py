@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from nnfs_xp.backend import get_backend
-from nnfs_xp.errors import DataError
+from nnfs_xp.errors import ArgumentError, DataError
 from nnfs_xp.tables.columns import Values
 from nnfs_xp.tables.features import Features, choose_features, forced_kinds
 from nnfs_xp.tables.fitting import fit, split
@@ -95,8 +95,15 @@ def train_table(
     ['a', 'b']
     """
     settings = TableSettings(
-        tuple(hidden), epochs, batch_size, learning_rate, dropout, patience, test_share, seed
-    )
+        hidden,  # type: ignore[arg-type] # which check makes a tuple
+        epochs,
+        batch_size,
+        learning_rate,
+        dropout,
+        patience,
+        test_share,
+        seed,
+    ).check()
     get_backend(backend)  # refused before anything is read
     prepared = prepare(
         open_source(data),
@@ -127,6 +134,8 @@ class Preparation:
         Which of them are trained on, and which are held out.
     test : (Source, DataFrame, ndarray), optional
         A table of its own to test on, and its columns and targets.
+    commas : frozenset of str
+        The columns whose decimals were written after a comma.
     """
 
     target: Target
@@ -136,6 +145,7 @@ class Preparation:
     trained: Values
     tested: Values
     test: tuple[Source, pd.DataFrame, Values] | None
+    commas: frozenset[str]
 
     def train(
         self, settings: TableSettings, *, backend: str = "auto", progress: bool = True
@@ -151,6 +161,7 @@ class Preparation:
             backend=get_backend(backend).name,
             progress=progress,
         )
+        model.commas = self.commas
         if self.test is None:
             model.report = model.test(self.frame.iloc[self.tested], self.y[self.tested], HELD_OUT)
         else:
@@ -173,6 +184,11 @@ def prepare(
 ) -> Preparation:
     """Read and check a table, as `train_table` says."""
     settings.check()
+    if not isinstance(target_name, str):
+        raise ArgumentError(f"`target` must be the name of a column; got {target_name!r}.")
+    for what, names in (("numeric", numeric), ("categorical", categorical), ("drop", drop)):
+        if isinstance(names, str):
+            raise ArgumentError(f"`{what}` must be a list of columns; got the text {names!r}.")
     kinds = forced_kinds(source, numeric, categorical)
     target = choose_target(source, target_name, task, kinds.get(target_name))
     rows, y = target.read(source)
@@ -183,12 +199,14 @@ def prepare(
     features, frame = choose_features(
         source, target_name, rows, numeric=numeric, categorical=categorical, drop=drop
     )
+    commas = frozenset(source.commas)
     if test is None:
         trained, tested = _split_for_test(target, y, settings.test_share, settings.seed)
-        return Preparation(target, features, frame, y, trained, tested, None)
+        return Preparation(target, features, frame, y, trained, tested, None, commas)
+    test.commas |= commas
     test_rows, y_test = target.read(test)
     apart = (test, features.read(test, test_rows), y_test)
-    return Preparation(target, features, frame, y, np.arange(len(y)), np.arange(0), apart)
+    return Preparation(target, features, frame, y, np.arange(len(y)), np.arange(0), apart, commas)
 
 
 def _split_for_test(
@@ -199,6 +217,7 @@ def _split_for_test(
 
 def evaluate_held_out(model: TableModel, source: Source) -> Report:
     """The figures on the rows of the training's table that were held out from it."""
+    source.commas |= model.commas
     rows, y = model.target.read(source)
     share, seed = model.settings["test_share"], model.settings["seed"]
     _, tested = _split_for_test(model.target, y, share, seed)

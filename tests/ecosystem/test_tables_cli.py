@@ -264,6 +264,10 @@ GOOD = "a,b,y\n" + "".join(f"{i % 7},{i % 3},{'np'[i % 2]}\n" for i in range(40)
         ("predict kind houses.csv -o nowhere/x.csv", "cannot write nowhere/x.csv: No such file"),
         ("predict damaged houses.csv", "is damaged or changed: its checksum is not that of run.js"),
         ("evaluate no-facts", "run.json is missing or damaged"),
+        ("evaluate test-changed", "good.csv has changed since the training"),
+        ("predict test-changed houses.csv -o good.csv", "would overwrite"),
+        ("train good.csv --target y --test few.csv --test-share 0.2", "--test-share does not go"),
+        ("train good.csv --target y --seed 4294967296", "`seed` must be at most 4294967295"),
         ("evaluate moved", "cannot read /nowhere/houses.csv: No such file"),
         ("evaluate changed", "has changed since the training"),
     ],
@@ -278,11 +282,13 @@ def test_what_cannot_be_done_is_refused_in_a_line(run, trained, tmp_path, comman
     Path("cut.csv").write_text("size,town,price,kind\n1,Rome,2,hut\n1,Rome\n")
     Path("a.csv").mkdir()
     shutil.copy(trained / "houses.csv", "houses.csv")
-    for name in ("kind", "damaged", "no-facts", "moved", "changed"):
+    for name in ("kind", "damaged", "no-facts", "moved", "changed", "test-changed"):
         shutil.copytree(trained / "kind", name)
     Path("damaged/model.skops").write_bytes(b"\x00" * 100)
     Path("no-facts/run.json").unlink()
     record = facts("kind")
+    tested = {"test": str(Path("good.csv").resolve()), "test_sha256": "0"}
+    Path("test-changed/run.json").write_text(json.dumps({**record, **tested}))
     Path("moved/run.json").write_text(json.dumps({**record, "dataset": "/nowhere/houses.csv"}))
     Path("changed/run.json").write_text(json.dumps({**record, "data_sha256": "0"}))
     before = set(tmp_path.rglob("*"))
@@ -337,6 +343,48 @@ def test_predictions_come_with_probabilities(run, trained):
     houses = ("predict", trained / "kind", trained / "houses.csv", "-o", "answers.csv")
     assert run(*houses).out == ""
     assert Path("answers.csv").read_text() == result.out
+
+
+def test_predictions_go_into_a_pipe_that_is_there(run, trained):
+    os.mkfifo("pipe")
+    reader = os.open("pipe", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        result = run("predict", trained / "kind", trained / "houses.csv", "-o", "pipe")
+        assert result.status == 0
+        assert len(table(os.read(reader, 100_000).decode())) == 120
+    finally:
+        os.close(reader)
+    assert Path("pipe").is_fifo()
+
+
+def test_letters_that_the_terminal_has_not_end_nothing():
+    frame = houses().replace({"kind": {"hut": "rosé"}})
+    frame.to_csv("data.csv", index=False)
+    poor = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
+
+    def command(*arguments):
+        script = [sys.executable, "-m", "nnfs_xp", *arguments]
+        return subprocess.run(script, capture_output=True, env=poor, check=False)
+
+    for target in ("kind", "price"):
+        made = command("train", "data.csv", "--target", target, "--out", target, *QUICK)
+        assert (made.returncode, made.stderr) == (0, b"")
+    assert "probability of rosé" in command("predict", "kind", "data.csv").stdout.decode("utf-8")
+
+
+def test_letters_that_the_font_has_not_are_no_warning(run):
+    houses().replace({"kind": {"hut": "小屋"}}).to_csv("data.csv", index=False)
+    result = run("train", "data.csv", "--target", "kind", "--out", "out", *QUICK)
+    assert (result.status, result.err) == (0, "")
+
+
+def test_a_closed_standard_output_is_no_crash(trained):
+    for verb, status in (("evaluate", 0), ("predict", 2)):
+        command = f'exec "$0" -m nnfs_xp {verb} "$1" "$2" >&-'
+        script = ["sh", "-c", command, sys.executable, trained / "kind", trained / "houses.csv"]
+        result = subprocess.run(script, stderr=subprocess.PIPE, text=True, check=False)
+        assert result.returncode == status
+        assert "Traceback" not in result.stderr
 
 
 def test_values_are_predicted(run, trained):
