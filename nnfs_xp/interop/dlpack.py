@@ -92,7 +92,8 @@ def _check_meaning(array: Any) -> None:
 def _taken(array: Any, target: Backend) -> Array:
     plain = type(array) is np.ndarray and array.dtype.isnative and array.dtype.kind in "biuf"
     if plain and target.name == "numpy":
-        return array  # by DLPack it would be read-only before NumPy 2.2
+        own: Array = array
+        return own  # by DLPack it would be read-only before NumPy 2.2
     try:
         with target.active():
             shared: Array = target.xp.from_dlpack(array)
