@@ -243,7 +243,7 @@ class BaseMLP(Parameters):
         return X, y
 
     def _start(self, X: Any, random_state: Any) -> None:
-        """A new network, and records with nothing in them."""
+        """A new network, untrained."""
         n_features = int(X.shape[1])
         n_outputs, closing = self._closing()
         dtype = "float32" if str(X.dtype).endswith("float32") else "float64"
@@ -401,19 +401,20 @@ class BaseMLP(Parameters):
 
     def _fit_by_lbfgs(self, trainer: Trainer, X: Any, targets: Any, weights: Any) -> None:
         self._set_alpha(X.shape[0], weights)
-        solution = solve(
-            trainer,
-            X,
-            targets,
-            weights,
-            max_iter=self.max_iter,
-            max_fun=self.max_fun,
-            tol=self.tol,
-            verbose=bool(self.verbose),
-        )
+        try:
+            solution = solve(
+                trainer,
+                X,
+                targets,
+                weights,
+                max_iter=self.max_iter,
+                max_fun=self.max_fun,
+                tol=self.tol,
+                verbose=bool(self.verbose),
+            )
+        except DivergenceError as error:
+            raise NonFiniteError(str(error)) from error
         self.loss_, self.n_iter_ = solution.loss, solution.n_iter
-        if not np.all(np.isfinite(to_numpy(self.network_.flat.values))):
-            raise NonFiniteError("a weight became NaN or infinite. Scale the inputs.")
         if solution.message is not None:
             warnings.warn(
                 f"lbfgs has not converged: {solution.message}. Raise max_iter or max_fun, or "

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from nnfs_xp.backend import to_numpy
-from nnfs_xp.errors import ArgumentError
+from nnfs_xp.errors import ArgumentError, DivergenceError
 from nnfs_xp.layers import BatchNorm, Layer, StochasticLayer
 from nnfs_xp.training import Trainer
 from nnfs_xp.training.preparation import prepare_inputs
@@ -61,6 +61,8 @@ def solve(
     ------
     ArgumentError
         The network differs from pass to pass.
+    DivergenceError
+        The loss or a weight became NaN or infinite. The model has its weights from before.
     """
     _refuse_noise(trainer.model)
     backend, flat, loss = trainer.backend, trainer.model.flat, trainer.fused_loss
@@ -89,15 +91,21 @@ def solve(
     with backend.active():
         start = to_numpy(flat.values).astype(np.float64)
         options = {"maxiter": max_iter, "maxfun": max_fun, "gtol": tol}
-        result = minimize(
-            loss_and_gradient,
-            start,
-            method="L-BFGS-B",
-            jac=True,
-            options=options,
-            callback=show if verbose else None,
-        )
-        flat.values[...] = backend.asarray(result.x, dtype)
+        best = start  # an error, or Ctrl-C, leaves the weights as they were
+        try:
+            result = minimize(
+                loss_and_gradient,
+                start,
+                method="L-BFGS-B",
+                jac=True,
+                options=options,
+                callback=show if verbose else None,
+            )
+            if not (np.isfinite(result.fun) and np.all(np.isfinite(result.x))):
+                raise DivergenceError("the loss or a weight became NaN or infinite. Scale `X`.")
+            best = result.x
+        finally:
+            flat.values[...] = backend.asarray(best, dtype)
     message = str(result.message) if result.status else None
     return Solution(float(result.fun), min(int(result.nit), max_iter), message)
 

@@ -941,3 +941,12 @@ def test_samples_that_do_not_do():
         trainer.fit(scipy.sparse.csr_array([[1j], [2.0]]), y, progress=False)
     with pytest.raises(nn.errors.DataError, match="NaN or infinity"):
         trainer.fit(scipy.sparse.csr_array([[1e300], [2.0]]), y, progress=False)
+
+
+def test_lbfgs_that_diverges_leaves_the_weights():
+    X, y = values()
+    regressor = MLPRegressor(solver="lbfgs", warm_start=True, random_state=0, max_iter=20).fit(X, y)
+    before = regressor.predict(X)
+    with pytest.raises(ValueError, match="became NaN or infinite"):
+        regressor.fit(X * 1e300, y)
+    np.testing.assert_array_equal(regressor.predict(X), before)
