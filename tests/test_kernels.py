@@ -41,7 +41,7 @@ LAYERS = {
         normal(1, k),
     ),
     "dense": lambda n, k: (normal(n, 3), normal(3, k), normal(1, k)),
-    "dense_relu": lambda n, k: (normal(n, 3), normal(3, k), normal(1, k), True),
+    "dense_relu": lambda n, k: (normal(n, 3), normal(3, k), normal(1, k)),
     "dense_backward": lambda n, k: (normal(n, 3), normal(k, 3)),
     "dense_backward_relu": lambda n, k: (
         normal(n, 3),

@@ -139,6 +139,9 @@ class CupyBackend(Backend):
         return Memory(used, reserved, min(free, limit - used) if limit else free, int(total))
 
     def release_memory(self) -> None:
+        from nnfs_xp.kernels.cupy.graphs import give_back
+
+        give_back()
         with self.active():
             self._pool().free_all_blocks()
 

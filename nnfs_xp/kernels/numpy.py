@@ -103,17 +103,14 @@ def dense(xp: Any, inputs: Array, weights: Array, biases: Array) -> Array:
     return output
 
 
-def dense_relu(
-    xp: Any, inputs: Array, weights: Array, biases: Array, training: bool
-) -> tuple[Array, Array]:
-    output = bias_relu(xp, product(inputs, weights), biases)
-    return output, output
+def dense_relu(xp: Any, inputs: Array, weights: Array, biases: Array) -> Array:
+    return bias_relu(xp, product(inputs, weights), biases)
 
 
 def dense_backward_relu(
-    xp: Any, dvalues: Array, weights: Array, active: Array, dbiases: Array
+    xp: Any, dvalues: Array, weights: Array, output: Array, dbiases: Array
 ) -> Array:
-    return relu_backward_biases(xp, product(dvalues, weights.T), active, dbiases)
+    return relu_backward_biases(xp, product(dvalues, weights.T), output, dbiases)
 
 
 def dense_backward(xp: Any, dvalues: Array, weights: Array) -> Array:

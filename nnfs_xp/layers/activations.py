@@ -34,7 +34,7 @@ class ReLU(Layer):
         return output
 
     def backward(self, dvalues: Array) -> Array:
-        xp, output, *_ = self.recall(dvalues)
+        xp, output = self.recall(dvalues)
         self.dinputs = self.kernels_for(dvalues).relu_backward(xp, dvalues, output)
         return self.dinputs
 

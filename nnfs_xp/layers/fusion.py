@@ -58,13 +58,11 @@ class DenseRow:
             if relu is None:
                 output = kernels.dense(xp, inputs, dense.weights, dense.biases)
             else:
-                output, active = kernels.dense_relu(
-                    xp, inputs, dense.weights, dense.biases, training
-                )
+                output = kernels.dense_relu(xp, inputs, dense.weights, dense.biases)
             if training:
                 dense.keep(output, inputs)
                 if relu is not None:
-                    relu.keep(output, output, active)
+                    relu.keep(output, output)
             inputs = output
         return inputs
 
@@ -93,9 +91,9 @@ class DenseRow:
                     following.dinputs = kernels.dense_backward(xp, dz, weights)
                     dz = self._through(relu, dense, following.dinputs)
                 else:
-                    xp, _, active = relu.recall(inputs)  # of the shape of their gradient
+                    xp, output = relu.recall(inputs)  # of the shape of their gradient
                     weights, dbiases = following.weights, dense.dbiases
-                    dz = kernels.dense_backward_relu(xp, dz, weights, active, dbiases)
+                    dz = kernels.dense_backward_relu(xp, dz, weights, output, dbiases)
                 relu.dinputs = dz
                 xp, inputs = dense.recall(dz)
                 kernels.matmul_into(xp, inputs.T, dz, dense.dweights)
@@ -106,7 +104,7 @@ class DenseRow:
     @staticmethod
     def _through(relu: ReLU, dense: Dense, dvalues: Array) -> Array:
         """The gradient behind the biases, given that of the ReLU's output; and the biases'."""
-        xp, output, *_ = relu.recall(dvalues)
+        xp, output = relu.recall(dvalues)
         dense.recall(dvalues)  # the ReLU may have been called for others since
         kernels = dense.kernels_for(dvalues)
         dz: Array = kernels.relu_backward_biases(xp, dvalues, output, dense.dbiases)

@@ -7,9 +7,9 @@ import pickle
 import random
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from operator import is_
+from operator import is_, itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -39,7 +39,7 @@ class RecordedStep:
     ----------
     trainer : Trainer
     batch : tuple of arrays
-        Like those that are put into `held` before each step.
+        Like those of each step, which are put into `held`.
     work : callable (trainer, held, start, index) -> result
         The step, all but its counting. Start, the place in the epoch's order, and index, the
         step's in the epoch, are ints or, in recording, `DeviceCount`s.
@@ -74,6 +74,8 @@ class RecordedStep:
         self._arrays = _arrays_of(trainer)
         self._parts = _parts_of(trainer)
         self._looks: list[_Look] = []
+        self._pins: list[_Pins] = []
+        self._walks = True
         self._rehearsals = 0
         self._changed = ""
         kind = xp.float64 if trainer.model.dtype == "float64" else xp.float32
@@ -82,14 +84,22 @@ class RecordedStep:
 
     def holds(self, trainer: Trainer, uses: tuple[Any, ...]) -> bool:
         """Whether what was recorded is still what is to be done."""
+        if not _same(uses, self._uses):
+            return False
+        if not self.launched:
+            return _same(_arrays_of(trainer), self._arrays)
+        flat = trainer.model.flat
         return (
-            _same(uses, self._uses)
-            and _same(_arrays_of(trainer), self._arrays)
-            and (not self.launched or _same(_parts_of(trainer), self._parts))
+            flat.values is self._arrays[0]
+            and flat.gradients is self._arrays[1]
+            and trainer.optimizer.kept(trainer.model) is self._state
+            and _same(_made_of(trainer), self._made_of)
+            and all(pins.stand() for pins in self._pins)
             and all(look.stands() for look in self._looks)
+            and not (self._walks and not _same(_parts_of(trainer), self._parts))
         )
 
-    def run(self, trainer: Trainer, start: int, index: int) -> None:
+    def run(self, trainer: Trainer, batch: tuple[Array, ...], start: int, index: int) -> None:
         """Make a step, all but its counting.
 
         Raises
@@ -99,15 +109,18 @@ class RecordedStep:
         """
         if not self.launched:
             if self._rehearsals < _REHEARSALS:
-                self._rehearse(trainer, start, index)
+                self._rehearse(trainer, batch, start, index)
                 return
             self._record(trainer)
         optimizer = trainer.optimizer
         counts = optimizer.iterations, trainer.steps_done, start, index
-        self.graph.set_numbers(self._counts, self._rate, counts, optimizer.current_learning_rate)
+        rate = optimizer.current_learning_rate
+        self.graph.begin(self._counts, self._rate, counts, rate, batch, self.held)
         self.graph.launch()
 
-    def _rehearse(self, trainer: Trainer, start: int, index: int) -> None:
+    def _rehearse(self, trainer: Trainer, batch: tuple[Array, ...], start: int, index: int) -> None:
+        for place, array in zip(self.held, batch, strict=True):
+            place[...] = array
         trainer.reseed()
         before = [_Look.at(part) for part in self._parts]
         self.result = self.graph.rehearse(lambda: self._work(trainer, self.held, start, index))
@@ -131,6 +144,7 @@ class RecordedStep:
                 self._record_once(trainer, looks, hint=_hint(replaced))
         passing = {(id(part), name) for part, name in replaced}
         self._looks = [look.without(passing) for look in looks]
+        self._pin(trainer)
         self.launched = True
         _log.debug("recorded a training step as a graph")
 
@@ -148,6 +162,17 @@ class RecordedStep:
         finally:
             replaced = [(look.part, name) for look in looks for name in look.put_back()]
         return replaced
+
+    def _pin(self, trainer: Trainer) -> None:
+        """Note the objects that must be there in each step, for `holds` to compare quickly."""
+        layers = trainer.working_layers()
+        self._state = trainer.optimizer.kept(trainer.model)
+        self._made_of = _made_of(trainer)
+        pins = [_Pins(self._state), *(_Pins(vars(layer), ("_buffers",)) for layer in layers)]
+        pins += [_Pins(layer._buffers) for layer in layers]
+        self._pins = [each for each in pins if each.objects]
+        # Whose layers are an attribute of their own has them looked at with the other attributes.
+        self._walks = any(la.children and "children" not in vars(la) for la in layers)
 
     def _count(self, place: int) -> DeviceCount:
         return DeviceCount(self._counts[place, ...])
@@ -186,10 +211,36 @@ _PASSING = {
 """Attributes that passes change as they must, and those that have a look of their own."""
 
 
+class _Pins:
+    """Objects by their names in a dictionary, which must stay the same ones.
+
+    Parameters
+    ----------
+    names : dict
+    keys : iterable of str, optional
+        Which to look at; all by default.
+    """
+
+    def __init__(self, names: dict[str, Any], keys: Iterable[str] | None = None) -> None:
+        keys = tuple(names if keys is None else keys)
+        self._names = names
+        # Of two keys at least, it gives a tuple.
+        self._get = itemgetter(*keys, keys[0]) if keys else tuple
+        self.objects: tuple[Any, ...] = self._get(names) if keys else ()
+
+    def stand(self) -> bool:
+        """Whether each is there as it was."""
+        try:
+            return all(map(is_, self._get(self._names), self.objects))
+        except KeyError:
+            return False
+
+
 class _Look(NamedTuple):
     """A part of the training as it was when looked at: its attributes, and what was in them."""
 
     part: Any
+    pins: _Pins
     names: tuple[str, ...]
     values: tuple[Any, ...]
     contents: dict[str, Any]
@@ -209,13 +260,14 @@ class _Look(NamedTuple):
             for name, value in own.items()
             if isinstance(value, (dict, list, set, deque)) and contents[name] != _UNKNOWN
         )
-        return cls(part, tuple(own), tuple(own.values()), contents, filled)
+        pins = _Pins(vars(part), own)
+        return cls(part, pins, tuple(own), tuple(own.values()), contents, filled)
 
     def stands(self) -> bool:
         """Whether each attribute is the same object, or has the same numbers, texts and flags."""
-        present = tuple(map(vars(self.part).get, self.names))
-        if all(map(is_, present, self.values)) and not self.filled:
+        if not self.filled and self.pins.stand():
             return True
+        present = tuple(map(vars(self.part).get, self.names))
         return all(
             _content(now) == self.contents[name]
             if name in self.filled or (isinstance(now, _PLAIN) and isinstance(was, _PLAIN))
@@ -251,7 +303,7 @@ class _Look(NamedTuple):
             if (id(self.part), name) not in passing
         ]
         names, values = zip(*kept, strict=True) if kept else ((), ())
-        return self._replace(names=names, values=values)
+        return self._replace(pins=_Pins(vars(self.part), names), names=names, values=values)
 
 
 class _Nothing:
@@ -297,6 +349,11 @@ def _content(value: Any) -> Any:
 def _same(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
     """Whether both have the same objects."""
     return len(one) == len(other) and all(map(is_, one, other))
+
+
+def _made_of(trainer: Trainer) -> tuple[Any, ...]:
+    """What the trainer was given, or made of it; without the layers, which takes longer to find."""
+    return trainer.model, trainer.fused_loss, trainer.optimizer, trainer._step, *trainer.metrics
 
 
 def _parts_of(trainer: Trainer) -> tuple[Any, ...]:

@@ -83,7 +83,10 @@ class Recorder:
     def forget(self, source: str | None = None) -> None:
         """Give back what was recorded, or that from one source: see `Kind`."""
         for kind in [kind for kind in self._recorded if source in (None, kind.source)]:
-            del self._recorded[kind]
+            self._drop(kind)
+
+    def _drop(self, kind: Kind) -> None:
+        self._recorded.pop(kind).graph.close()
 
     @property
     def memory(self) -> int:
@@ -94,9 +97,10 @@ class Recorder:
         """Train on a batch; returns the loss, in an array of its own."""
         backend = trainer.backend
         if self.records(trainer) and all(map(backend.owns, batch)):
-            loss = self._make(trainer, Kind("given", *_form(batch)), batch, _given, tuple)
+            kind = Kind("given", *_form(batch))
+            loss = self._make(trainer, kind, batch, _given, tuple)
             if loss is not None:
-                own: Array = backend.xp.asarray(loss, copy=True)
+                own: Array = self._recorded[kind].graph.copied(loss)
                 return own
         return trainer.make_step(*batch)[1]
 
@@ -167,17 +171,16 @@ class Recorder:
             if flaw is not None:
                 self._refuse(flaw)
                 return None
-            self._recorded.pop(kind, None)
+            if found is not None:
+                self._drop(kind)
             while len(self._recorded) >= _MOST:
-                del self._recorded[next(iter(self._recorded))]
+                self._drop(next(iter(self._recorded)))
             found = self._recorded[kind] = RecordedStep(trainer, batch, work, uses())
         new = not found.launched
-        for place, array in zip(found.held, batch, strict=True):
-            place[...] = array
         try:
-            found.run(trainer, start, index)
+            found.run(trainer, batch, start, index)
         except NotRecordableError as error:
-            self._recorded.clear()
+            self.forget()
             self._refuse(str(error))
             return None
         trainer.count_step()

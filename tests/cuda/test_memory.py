@@ -14,6 +14,7 @@ import nnfs_xp as nn
 from nnfs_xp.backend import to_numpy
 from nnfs_xp.data.batching import place
 from nnfs_xp.errors import OutOfMemoryError
+from nnfs_xp.kernels.cupy import graphs
 
 BACKEND = nn.get_backend("cupy")
 X = np.random.default_rng(0).standard_normal((20_000, 8)).astype("float32")
@@ -148,3 +149,63 @@ def test_data_that_do_not_fit_are_streamed():
         )
         found[backend] = history["loss"][0], history["val_loss"][0]
     np.testing.assert_allclose(found["cupy"], found["numpy"], rtol=1e-5)
+
+
+def reserved():
+    """Bytes in all pools, and, on the stand-in, where nobody else takes any, of the device."""
+    gc.collect()
+    BACKEND.synchronize()
+    BACKEND.release_memory()
+    pools = [cupy.get_default_memory_pool(), *(pool for _, pool in graphs._left)]
+    found = [sum(pool.total_bytes() for pool in pools)]
+    if "stand-in" in cupy.__version__:
+        free, total = cupy.cuda.runtime.memGetInfo()
+        found.append(total - free)
+    return found
+
+
+@pytest.mark.parametrize("by", ["fit", "train_step"])
+def test_recorded_steps_that_are_dropped_give_their_memory_back(by):
+    """CuPy's pools lose what is free in them when they are dropped: cupy/cupy#9437."""
+    after = []
+    kept = None
+    for _ in range(50):
+        model = nn.Sequential(nn.Dense(8, 16), nn.ReLU(), nn.Dense(16, 3), seed=0)
+        loss = nn.SoftmaxCategoricalCrossentropy()
+        trained = nn.Trainer(model, loss, nn.Adam(), backend="cupy")
+        if by == "fit":
+            trained.fit(X[:96], Y[:96], epochs=2, batch_size=32, progress=False)
+        else:
+            x, y = BACKEND.asarray(X[:32]), BACKEND.asarray(Y[:32])
+            kept = [trained.train_step(x, y) for _ in range(3)]
+        assert trained.recorder.recordings == 1
+        after.append(reserved())
+    assert kept is None or len(kept) == 3
+    for column in zip(*after, strict=True):
+        assert column[-1] <= column[1]
+    del trained, model, kept
+    reserved()
+    assert not graphs._left, "an array is still there"
+
+
+def test_memory_that_runs_out_while_recording_spoils_the_graph():
+    """The pool then gives free blocks back to the device, which the recorded work writes to."""
+    for limit, fits in ((2**16, True), (5 * 2**10, False)):
+        graph, results = graphs.Graph(), []
+        graph._pool.set_limit(size=limit)
+
+        def work(results=results):
+            small = cupy.zeros(2**9, "float32")
+            small += 1
+            results.append(small[:1].copy())
+            del small
+            return cupy.ones(2**10, "float32")
+
+        if fits:
+            graph.record(work)
+            graph.launch()
+        else:
+            with pytest.raises(RuntimeError, match="memory ran out while the work was recorded"):
+                graph.record(work)
+            assert graph._graph is None
+        graph.close()

@@ -45,7 +45,7 @@ _OF_THE_STAND_IN = {
         "take",
         "total_memory",
     },
-    "nvmath.bindings.cublasLt": {"unsupported_epilogues"},
+    "nvmath.bindings.cublasLt": {"seed", "unsupported_epilogues"},
 }
 """Public names of modules that are not CuPy's: only the stand-in and its tests use them."""
 

@@ -195,16 +195,33 @@ class TestCapture:
         np.testing.assert_array_equal(y.get(), 15)
 
     @pytest.mark.parametrize(
+        ("transfer", "direction"),
+        [
+            (lambda a: a.get(), "D2H"),
+            (lambda a: a.get(out=cupyx.empty_pinned(3), blocking=False), "D2H"),
+            (lambda a: a.item(), "D2H"),
+            (lambda a: float(a[0]), "D2H"),
+            (lambda a: bool(a[0] > 0), "D2H"),
+            (lambda a: repr(a), "D2H"),
+            (lambda a: cupy.asarray(np.ones(3)), "H2D"),
+            (lambda a: cupy.asarray([1.0]), "H2D"),
+            (lambda a: a.set(np.ones(3)), "H2D"),
+            (lambda a: a.set(cupyx.zeros_pinned(3)), "H2D"),
+        ],
+    )
+    def test_transfers_are_refused_before_anything_is_done(self, transfer, direction):
+        a = cupy.ones(3)
+        text = f"^the current stream is capturing, so {direction} transfers are disallowed$"
+        with Recording() as recording:
+            with pytest.raises(RuntimeError, match=text):
+                transfer(a)
+            a += 1
+        recording.graph.launch()
+        np.testing.assert_array_equal(a.get(), 2)
+
+    @pytest.mark.parametrize(
         "wait",
         [
-            lambda a: a.get(),
-            lambda a: a.item(),
-            lambda a: float(a[0]),
-            lambda a: bool(a[0] > 0),
-            lambda a: repr(a),
-            lambda a: cupy.asarray(np.ones(3)),
-            lambda a: cupy.asarray([1.0]),
-            lambda a: a.set(np.ones(3)),
             lambda a: a[a > 0],
             lambda a: a.__setitem__(a > 0, 0),
             lambda a: cupy.nonzero(a),
@@ -225,17 +242,13 @@ class TestCapture:
 
     def test_what_does_not_wait_is_taken(self):
         a = cupy.ones(3)
-        room, result = cupyx.zeros_pinned(3), cupyx.empty_pinned(3)
         with Recording() as recording:
             a.fill(2)
             a[1] = 3.0
             b = cupy.full(3, 4.0) + cupy.arange(3) + cupy.zeros(3)
-            a[:2].set(room[:2])
-            a.get(out=result, blocking=False)
-        room[:] = 7
         recording.graph.launch()
+        np.testing.assert_array_equal(a.get(), [2, 3, 2])
         np.testing.assert_array_equal(b.get(), [4, 5, 6])
-        np.testing.assert_array_equal(result, [7, 7, 2])
 
     def test_errors_of_a_call_come_at_once(self):
         a = cupy.ones(3)
@@ -352,6 +365,38 @@ class TestMemory:
             assert cupy.cuda.memory.block_at(room.ctypes.data).state == "free"
         with cupy.cuda.using_allocator(pool.malloc):
             assert cupy.empty(3)._host.ctypes.data != room.ctypes.data
+
+    def test_a_pool_that_is_dropped_keeps_its_memory_for_good(self):
+        gc.collect()
+        before = cupy.cuda.Device().mem_info[0]
+        for free_first in (True, False):
+            pool = cupy.cuda.MemoryPool()
+            with cupy.cuda.using_allocator(pool.malloc):
+                kept = cupy.ones(2**10)
+                cupy.ones(2**15)
+            if free_first:
+                del kept
+                pool.free_all_blocks()
+            del pool
+            gc.collect()
+            kept = None
+            lost = 0 if free_first else 8 * (2**10 + 2**15)
+            assert before - cupy.cuda.Device().mem_info[0] == lost
+            runtime = cupy.cuda.runtime
+            runtime.give_back(lost, runtime.getDevice())  # for the tests behind this one
+
+    def test_a_devices_type_cannot_be_changed(self):
+        for name in ("compute_capability", "new"):
+            with pytest.raises(TypeError, match=f"cannot set '{name}' attribute of immutable"):
+                setattr(cupy.cuda.Device, name, "60")
+        with pytest.raises(AttributeError):
+            cupy.cuda.Device().new = 1
+
+        class Other(cupy.cuda.Device):
+            compute_capability = "60"
+
+        assert Other(0) == cupy.cuda.Device(0)
+        assert Other(0).compute_capability == "60"
 
     def test_no_pool_at_all(self):
         before = cupy.cuda.Device().mem_info[0]
@@ -589,6 +634,25 @@ class TestKernels:
             cupy.RawModule(code=SOURCE, options=["-DTYPE=float"])
 
 
+TINY = """
+extern "C" __global__ void twice(const TYPE *x, TYPE *y) {
+    y[threadIdx.x] = x[threadIdx.x] * TYPE(2);
+}
+"""
+
+
+@pytest.mark.parametrize(("dtype", "kept"), [("float32", False), ("float64", True)])
+def test_small_numbers_of_float_are_flushed(dtype, kept):
+    name = {"float32": "float", "float64": "double"}[dtype]
+    options = "-std=c++17", f"-DTYPE={name}", f"-DWIDE={name}"
+    kernel = cupy.RawModule(code=TINY, options=options).get_function("twice")
+    x = np.array([1.0, np.finfo(dtype).tiny / 4, np.finfo(dtype).tiny], dtype)
+    y = cupy.empty(3, dtype)
+    kernel((1,), (3,), (cupy.asarray(x), y))
+    assert y.get().tolist() == [2.0, x[1] * 2 if kept else 0.0, x[2] * 2]
+    assert np.float32(1e-40) * np.float32(1) != 0, "it is so again outside of the kernel"
+
+
 KINDS = {np.float32: 0, np.float64: 1, np.float16: 2, ml_dtypes.bfloat16: 14}
 
 
@@ -704,6 +768,10 @@ TRANSPOSED = [(False, False), (True, False), (False, True), (True, True)]
 
 
 class TestCublasLt:
+    @pytest.fixture(autouse=True)
+    def _nothing_is_lacking(self, monkeypatch):
+        monkeypatch.setattr(lt, "seed", None)
+
     @pytest.mark.parametrize("dtype", KINDS)
     @pytest.mark.parametrize("trans", TRANSPOSED)
     @pytest.mark.parametrize("epilogue", EPILOGUES)
@@ -716,7 +784,7 @@ class TestCublasLt:
         product.run()
         product.close(product.d, expected)
         product.close(product.bias, vector)
-        if "AUX" in epilogue:
+        if "AUX" in epilogue:  # no element is 0
             np.testing.assert_array_equal(product.bits(), product.d.get().astype(np.float64) > 0)
 
     def test_rows_behind_the_matrix_stay_as_they_are(self):
@@ -753,6 +821,34 @@ class TestCublasLt:
         monkeypatch.setattr(lt, "unsupported_epilogues", {lt.Epilogue.BGRADA})
         assert Product("BGRADA").find() == 0
         assert Product("BGRADB").find() == 1
+
+    def test_some_are_lacking_by_the_seed(self, monkeypatch):
+        found = {}
+        for seed in ("0", "1", "1"):
+            monkeypatch.setattr(lt, "seed", seed)
+            pairs = [(e, d) for e in EPILOGUES for d in KINDS]
+            there = {(e, d): Product(e, d, t).find() for e, d in pairs for t in TRANSPOSED}
+            assert all(there["DEFAULT", dtype] for dtype in KINDS)
+            assert 0 < sum(there.values()) < len(there)
+            assert found.setdefault(seed, there) == there
+        assert found["0"] != found["1"]
+
+    def test_a_relu_makes_0_of_nan_and_its_mask_is_set_at_0(self):
+        z = np.float32([-1, 0, 1, np.nan, -0.0, np.inf, -np.inf, 2])
+        product = Product("RELU_AUX_BIAS")
+        product.a[...], product.b[...] = 0, 0
+        product.bias[:8] = cupy.asarray(z)
+        product.find()
+        product.run()
+        np.testing.assert_array_equal(product.d.get()[:8, 0], [0, 0, 1, 0, 0, np.inf, 0, 2])
+        np.testing.assert_array_equal(product.bits()[:8, 0], [0, 1, 1, 1, 1, 1, 0, 1])
+
+    def test_the_heuristic_fails_in_a_capture(self):
+        product = Product()
+        with Recording():
+            with pytest.raises(lt.cuBLASLtError, match="INTERNAL_ERROR") as caught:
+                product.find()
+            assert caught.value.status == 14
 
     @pytest.mark.parametrize(
         ("change", "reason"),

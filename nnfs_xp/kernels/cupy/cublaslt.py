@@ -1,4 +1,4 @@
-"""Matrix products through cuBLASLt, with biases, ReLUs and sums of biases' gradients in them.
+"""Matrix products through cuBLASLt, with biases, or sums of biases' gradients, in them.
 
 cuBLASLt takes matrices column by column. An array of rows (n, k) is, without a copy, its transpose
 (k, n) column by column, so a product out = a @ b is asked for as out.T = b.T @ a.T: what cuBLASLt
@@ -33,9 +33,6 @@ _COMPUTE_32F, _COMPUTE_TF32, _COMPUTE_64F = 68, 77, 70
 _WORKSPACE = 32 * 2**20
 """Bytes that a product may work in: what NVIDIA recommends for Hopper."""
 
-_MASK_UNIT = 128
-"""Columns that a ReLU's mask, a bit for each output, is padded to a multiple of."""
-
 _VECTOR = 16
 """Bytes at a multiple of which vectors have to start to be part of a product."""
 
@@ -45,9 +42,8 @@ _SPARE = 512
 
 _MOST_PLANS = 512
 
-_NEED_SUMS = ("DRELU_BGRAD", "BGRADA")
-"""Epilogues with sums of gradients, which cuBLAS lacks, or did, for products of a column and a
-row."""
+_NOT_SUPPORTED = 15
+"""The status, of cublasStatus_t, that says that there is no such product and never will be."""
 
 
 class Layout(NamedTuple):
@@ -80,17 +76,6 @@ def alignment(array: Array) -> int:
     """The largest power of two, up to 256, that the array's address is a multiple of."""
     address = int(array.data.ptr) | 256
     return address & -address
-
-
-def mask_for(output: Array) -> Array:
-    """Room for the bits that say which outputs of a ReLU are above 0."""
-    n, k = output.shape
-    return cupy.empty(n * mask_leading(k) // 8, np.uint8)
-
-
-def mask_leading(k: int) -> int:
-    """The bits of a row of such a mask."""
-    return -(-k // _MASK_UNIT) * _MASK_UNIT
 
 
 @functools.cache
@@ -181,9 +166,6 @@ class Plan:
         self.layout_a = self._layout(kind, (m, k), b)
         self.layout_b = self._layout(kind, (k, n), a)
         self.layout_d = self._layout(kind, (m, n), out)
-        self.mask_leading = mask_leading(m)
-        if epilogue in ("RELU_AUX_BIAS", "DRELU_BGRAD"):
-            self.set(names.EPILOGUE_AUX_LD, self.mask_leading)
         self._one, self._zero = np.ones(1, self.scale), np.zeros(1, self.scale)
         self._results = np.zeros(1, lt.matmul_heuristic_result_dtype)
         self._alignments = alignments
@@ -199,13 +181,10 @@ class Plan:
             self.descriptor, int(attribute), number.ctypes.data, number.nbytes
         )
 
-    def point(self, vector: Array | None, mask: Array | None) -> None:
-        """Say where the epilogue's arrays are."""
-        names = self._lt.MatmulDescAttribute
+    def point(self, vector: Array | None) -> None:
+        """Say where the epilogue's vector is."""
         if vector is not None:
-            self.set(names.BIAS_POINTER, vector.data.ptr)
-        if mask is not None:
-            self.set(names.EPILOGUE_AUX_POINTER, mask.data.ptr)
+            self.set(self._lt.MatmulDescAttribute.BIAS_POINTER, vector.data.ptr)
 
     def find(self, handle: int) -> bool:
         """Ask for the fastest algorithm; whether there is one."""
@@ -238,11 +217,18 @@ class Plan:
                 count.ctypes.data,
             )
         except lt.cuBLASLtError as error:
-            _log.debug("cuBLASLt has no such product: %s", error)
+            if error.status != _NOT_SUPPORTED:
+                raise
             return False
         finally:
             lt.matmul_preference_destroy(preference)
         return bool(count[0]) and not self._results["state"][0]
+
+    def describe(self) -> str:
+        """The algorithm that was found, for the log."""
+        found = self._results[0]
+        algorithm = found["algo"].tobytes()[:16].hex()
+        return f"{algorithm}, {found['workspace_size']} bytes, {found['waves_count']:.2f} waves"
 
     def close(self) -> None:
         """Give the descriptors back."""
@@ -287,7 +273,6 @@ def product(
     tf32: bool,
     epilogue: str = "DEFAULT",
     vector: Array | None = None,
-    mask: Array | None = None,
 ) -> bool:
     """Write a @ b to `out`, with what the epilogue does; False, nothing done, where it cannot.
 
@@ -296,13 +281,8 @@ def product(
     a, b, out : array, shapes (n, k), (k, m) and (n, m)
     tf32 : bool
     epilogue : str
-        ``"BIAS"``, ``"RELU_BIAS"`` and ``"RELU_AUX_BIAS"`` add the vector, the latter two take
-        max(…, 0), the last writes the mask; ``"DRELU_BGRAD"`` sets to 0 where the mask is not
-        set, and writes the columns' sums to the vector; ``"BGRADA"`` writes the sums of b's
-        columns to the vector.
+        ``"BIAS"`` adds the vector; ``"BGRADA"`` writes the sums of b's columns to it.
     vector : array of m elements
-    mask : array
-        From `mask_for`.
     """
     lt = library()
     if lt is None or out.dtype.name not in _TYPES or not a.dtype == b.dtype == out.dtype:
@@ -314,37 +294,53 @@ def product(
         raise ValueError(f"{a.shape} @ {b.shape} does not give {out.shape}")
     if vector is not None and vector.size != out.shape[1]:
         raise ValueError(f"{out.shape[1]} columns do not fit a vector of {vector.size}")
-    if epilogue in _NEED_SUMS and a.shape[1] == 1:
+    if epilogue == "BGRADA" and a.shape[1] == 1:  # which cuBLAS lacks, or did
         return False
     if vector is not None and (alignment(vector) < _VECTOR or vector.dtype != out.dtype):
         return False
     device = cupy.cuda.runtime.getDevice()
     alignments = alignment(a), alignment(b), alignment(out)
-    pointed = tuple(alignment(each) for each in (vector, mask) if each is not None)
+    pointed = None if vector is None else alignment(vector)
     shape = a.shape[0], a.shape[1], b.shape[1]
     key = device, out.dtype.name, tf32, epilogue, shape, layouts, alignments, pointed
     handle = _handle(lt, device)
     with _lock:
-        if key not in _plans:
-            new = Plan(lt, out.dtype.name, tf32, epilogue, shape, *layouts, alignments)  # type: ignore[arg-type] # no None
-            new.point(vector, mask)
-            _keep(key, new if new.find(handle) else None)
-        plan = _plans[key]
-        if plan is None:
-            return False
-        plan.point(vector, mask)
         try:
+            if key not in _plans:
+                new = Plan(lt, out.dtype.name, tf32, epilogue, shape, *layouts, alignments)  # type: ignore[arg-type] # no None
+                new.point(vector)
+                found = new.find(handle)
+                _log.debug("cuBLASLt, %s: %s", key, new.describe() if found else "none")
+                if not found and _is_recording():
+                    return False  # it may be that there is none now, and one later
+                _keep(key, new if found else None)
+            plan = _plans[key]
+            if plan is None:
+                return False
+            plan.point(vector)
             plan.run(handle, a, b, out)
-        except lt.cuBLASLtError as error:  # found, and yet refused
-            _log.warning("cuBLASLt has refused a product, which is done otherwise: %s", error)
-            _plans[key] = None
+        except lt.cuBLASLtError as error:
+            if error.status == _NOT_SUPPORTED and not _is_recording():
+                _keep(key, None)
+            _tell(f"cuBLASLt has refused a product, which is done otherwise: {error}")
             return False
     return True
 
 
+def _is_recording() -> bool:
+    stream = cupy.cuda.get_current_stream()
+    return bool(stream.ptr) and bool(stream.is_capturing())
+
+
+@functools.lru_cache(64)
+def _tell(text: str) -> None:
+    """Put a text into the log, once."""
+    _log.warning(text)
+
+
 def _keep(key: Any, plan: Plan | None) -> None:
     """Keep a plan, and so many others at most."""
-    while len(_plans) >= _MOST_PLANS:
+    while len(_plans) >= _MOST_PLANS and key not in _plans:
         oldest = _plans.pop(next(iter(_plans)))
         if oldest is not None:
             oldest.close()

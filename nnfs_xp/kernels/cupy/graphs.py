@@ -8,9 +8,26 @@ from typing import Any, TypeVar
 import cupy
 
 from nnfs_xp.kernels.cupy.compilation import Array
-from nnfs_xp.kernels.cupy.steps import set_numbers
+from nnfs_xp.kernels.cupy.steps import begin
 
 Result = TypeVar("Result")
+
+_left: list[tuple[int, cupy.cuda.MemoryPool]] = []
+"""Pools of graphs that are gone, each with its device, as long as arrays lie in them.
+
+A pool of CuPy 14 that is dropped with free blocks in it keeps their memory for good: the blocks and
+the pool's arena hold each other where the garbage collector does not look (cupy/cupy#9437).
+"""
+
+
+def give_back() -> None:
+    """Give the device what nothing lies in any more of the pools of graphs that are gone."""
+    for each in tuple(_left):
+        device, pool = each
+        with cupy.cuda.Device(device):
+            pool.free_all_blocks()
+            if not pool.total_bytes() and each in _left:
+                _left.remove(each)
 
 
 class Graph:
@@ -21,14 +38,32 @@ class Graph:
     the same arrays each time, in memory of the graph's own: each launch overwrites them.
     """
 
+    _stream: Any = None
+
     def __init__(self) -> None:
-        self._stream = cupy.cuda.Stream(non_blocking=True)
+        give_back()
+        self._device = cupy.cuda.runtime.getDevice()
         self._pool = cupy.cuda.MemoryPool()
+        self._stream = cupy.cuda.Stream(non_blocking=True)
         shared = cupy.get_default_memory_pool()
         limit = shared.get_limit()
         if limit:  # one limit for what both take
             self._pool.set_limit(size=max(limit - shared.used_bytes(), 1))
         self._graph: Any = None
+
+    def close(self) -> None:
+        """Give back what it works in, now or, where an array is still in use there, later."""
+        self._leave()
+        give_back()
+
+    def __del__(self) -> None:
+        self._leave()  # and no more: wherever this happens, a stream may be recording
+
+    def _leave(self) -> None:
+        if self._stream is not None:
+            # With the stream goes the workspace of its products, which lies in the pool.
+            self._graph = self._stream = None
+            _left.append((self._device, self._pool))
 
     def rehearse(self, work: Callable[[], Result]) -> Result:
         """Do the work now, with the graph's memory, after what was asked for before it."""
@@ -48,7 +83,8 @@ class Graph:
         Exception
             Whatever stopped it: it waits for the device, say. Nothing was recorded.
         """
-        with cupy.cuda.using_allocator(self._pool.malloc), self._stream:
+        self._spoilt = False
+        with cupy.cuda.using_allocator(self._allocate), self._stream:
             self._stream.begin_capture()
             try:
                 result = work()
@@ -58,19 +94,46 @@ class Graph:
                 except Exception:  # the capture is spoilt; what spoilt it is raised
                     self._graph = None
                 raise
-            self._graph = self._stream.end_capture()
+            graph = self._stream.end_capture()
+        if self._spoilt:
+            raise RuntimeError("the device's memory ran out while the work was recorded")
+        self._graph = graph
         return result
 
+    def _allocate(self, size: int) -> Any:
+        """Memory from the pool, while recording.
+
+        A pool that runs out gives all its free blocks back to the device, those that the recorded
+        work writes to before it frees them too: then the recording is worth nothing.
+        """
+        free = self._pool.free_bytes()
+        memory = self._pool.malloc(size)
+        if free - self._pool.free_bytes() not in (0, memory.mem.size):
+            self._spoilt = True
+        return memory
+
     @staticmethod
-    def set_numbers(
-        counts: Array, rate: Array, values: tuple[int, int, int, int], value: float
+    def begin(
+        counts: Array,
+        rate: Array,
+        values: tuple[int, int, int, int],
+        value: float,
+        batch: tuple[Array, ...],
+        held: tuple[Array, ...],
     ) -> None:
-        """Write what the next launch reads: see `kernels.cupy.steps.set_numbers`."""
-        set_numbers(counts, rate, values, value)
+        """Write what the next launch reads: see `kernels.cupy.steps.begin`."""
+        begin(counts, rate, values, value, batch, held)
 
     def launch(self) -> None:
         """Do the work, on the current stream."""
         self._graph.launch()
+
+    @staticmethod
+    def copied(result: Array) -> Array:
+        """A result in memory of its own, which no launch overwrites."""
+        copy = cupy.empty(result.shape, result.dtype)
+        copy.data.copy_from_device_async(result.data, result.nbytes)
+        return copy
 
     @property
     def memory(self) -> int:

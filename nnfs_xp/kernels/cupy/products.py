@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import cupy
 import numpy as np
@@ -14,13 +15,9 @@ from nnfs_xp.kernels.cupy import cublaslt
 from nnfs_xp.kernels.cupy.compilation import Array
 from nnfs_xp.kernels.cupy.layers import add_biases, bias_relu, column_sums, relu_backward_biases
 
-
-class Active(NamedTuple):
-    """Which outputs of a ReLU are above 0: the outputs, and cuBLASLt's bit for each, if any."""
-
-    output: Array
-    mask: Array | None
-
+_EPILOGUES = os.environ.get("NNFS_XP_EPILOGUES", "1") != "0"
+"""Whether biases, and the sums of their gradients, may be part of a product: to find out, on a new
+card or library, where a fault lies."""
 
 _local = threading.local()
 
@@ -46,6 +43,10 @@ def _multiply(a: Array, b: Array, out: Array, **more: Any) -> bool:
     return cublaslt.product(a, b, out, tf32=getattr(_local, "tf32", False), **more)
 
 
+def _with_vector(a: Array, b: Array, out: Array, epilogue: str, vector: Array) -> bool:
+    return _EPILOGUES and _multiply(a, b, out, epilogue=epilogue, vector=vector)
+
+
 def matmul_into(xp: Any, a: Array, b: Array, out: Array) -> None:
     if not _multiply(a, b, out):
         out[...] = a @ b
@@ -59,28 +60,15 @@ def _product(xp: Any, a: Array, b: Array) -> Array:
 
 def dense(xp: Any, inputs: Array, weights: Array, biases: Array) -> Array:
     output = cupy.empty((inputs.shape[0], weights.shape[1]), inputs.dtype)
-    if _multiply(inputs, weights, output, epilogue="BIAS", vector=biases):
+    if _with_vector(inputs, weights, output, "BIAS", biases):
         return output
     matmul_into(xp, inputs, weights, output)
     return add_biases(output, biases, with_relu=False)
 
 
-def dense_relu(
-    xp: Any, inputs: Array, weights: Array, biases: Array, training: bool
-) -> tuple[Array, Active | None]:
-    output = cupy.empty((inputs.shape[0], weights.shape[1]), inputs.dtype)
-    if not training:
-        if not _multiply(inputs, weights, output, epilogue="RELU_BIAS", vector=biases):
-            matmul_into(xp, inputs, weights, output)
-            output = bias_relu(xp, output, biases)
-        return output, None
-    mask = cublaslt.mask_for(output)
-    more = {"epilogue": "RELU_AUX_BIAS", "vector": biases, "mask": mask}
-    if _multiply(inputs, weights, output, **more):
-        return output, Active(output, mask)
-    matmul_into(xp, inputs, weights, output)
-    output = bias_relu(xp, output, biases)
-    return output, Active(output, None)
+def dense_relu(xp: Any, inputs: Array, weights: Array, biases: Array) -> Array:
+    # cuBLASLt has ReLUs too. They make 0 of NaN, let the gradient through at 0, and take longer.
+    return bias_relu(xp, _product(xp, inputs, weights), biases)
 
 
 def dense_backward(xp: Any, dvalues: Array, weights: Array) -> Array:
@@ -88,20 +76,14 @@ def dense_backward(xp: Any, dvalues: Array, weights: Array) -> Array:
 
 
 def dense_backward_relu(
-    xp: Any, dvalues: Array, weights: Array, active: Active, dbiases: Array
+    xp: Any, dvalues: Array, weights: Array, output: Array, dbiases: Array
 ) -> Array:
-    if active.mask is not None:
-        dz = cupy.empty((dvalues.shape[0], weights.shape[0]), dvalues.dtype)
-        more = {"epilogue": "DRELU_BGRAD", "vector": dbiases, "mask": active.mask}
-        if _multiply(dvalues, weights.T, dz, **more):
-            return dz
-    dinputs = _product(xp, dvalues, weights.T)
-    return relu_backward_biases(xp, dinputs, active.output, dbiases)
+    return relu_backward_biases(xp, _product(xp, dvalues, weights.T), output, dbiases)
 
 
 def dense_gradients(
     xp: Any, inputs: Array, dvalues: Array, dweights: Array, dbiases: Array
 ) -> None:
-    if not _multiply(inputs.T, dvalues, dweights, epilogue="BGRADA", vector=dbiases):
+    if not _with_vector(inputs.T, dvalues, dweights, "BGRADA", dbiases):
         matmul_into(xp, inputs.T, dvalues, dweights)
         column_sums(xp, dvalues, dbiases)

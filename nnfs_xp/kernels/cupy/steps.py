@@ -46,18 +46,37 @@ def put(xp: Any, values: Array, index: Any, value: Array) -> None:
     launch("steps", "put", values.dtype, (1,), (1,), *count(index), value, values)
 
 
-def set_numbers(
-    counts: Array, rate: Array, values: tuple[int, int, int, int], value: float
-) -> None:
-    """Write four counts, and a learning rate, to the device without waiting for it.
+_MOST_COPIES = 3
+"""Arrays that `begin` copies in one launch: inputs, targets, and the samples' weights."""
 
-    As arguments of a kernel, which the launch copies: memory that the device is to copy from later
-    might be overwritten before it does.
+
+def begin(
+    counts: Array,
+    rate: Array,
+    values: tuple[int, int, int, int],
+    value: float,
+    batch: tuple[Array, ...],
+    held: tuple[Array, ...],
+) -> None:
+    """Write what a recorded step reads: four counts, a learning rate, and its batch.
+
+    The numbers come as arguments of the kernel, which the launch copies: memory that the device is
+    to copy from later might be overwritten before it does.
     """
-    numbers = (np.int64(each) for each in values)
-    launch(
-        "steps", "set_numbers", rate.dtype, (1,), (1,), counts, *numbers, rate, np.float64(value)
-    )
+    copies: list[Any] = []
+    for array, place in zip(batch, held, strict=True):
+        if len(copies) < 3 * _MOST_COPIES and array.flags.c_contiguous:
+            copies += [np.int64(array.nbytes), array, place]
+        else:
+            place[...] = array
+    largest = max((int(size) for size in copies[::3]), default=0)
+    copies += _NO_COPY * (_MOST_COPIES - len(copies) // 3)
+    numbers = [np.int64(each) for each in values]
+    arguments = counts, *numbers, rate, np.float64(value), *copies
+    launch("steps", "begin", rate.dtype, (blocks_for(largest // 16),), (THREADS,), *arguments)
+
+
+_NO_COPY = [np.int64(0), None, None]
 
 
 def widen(xp: Any, narrow: Array, wide: Array, factor: Array) -> None:

@@ -68,14 +68,11 @@ def relu_backward_biases(xp: Any, dvalues: Array, output: Array, dbiases: Array)
     return dinputs
 
 
-def dense_relu(
-    xp: Any, inputs: Array, weights: Array, biases: Array, training: bool
-) -> tuple[Array, Array]:
-    output = bias_relu(xp, product(inputs, weights), biases)
-    return output, output
+def dense_relu(xp: Any, inputs: Array, weights: Array, biases: Array) -> Array:
+    return bias_relu(xp, product(inputs, weights), biases)
 
 
 def dense_backward_relu(
-    xp: Any, dvalues: Array, weights: Array, active: Array, dbiases: Array
+    xp: Any, dvalues: Array, weights: Array, output: Array, dbiases: Array
 ) -> Array:
-    return relu_backward_biases(xp, product(dvalues, weights.T), active, dbiases)
+    return relu_backward_biases(xp, product(dvalues, weights.T), output, dbiases)

@@ -16,13 +16,9 @@ def dense(xp: Namespace, inputs: Array, weights: Array, biases: Array) -> Array:
     return output
 
 
-def dense_relu(
-    xp: Namespace, inputs: Array, weights: Array, biases: Array, training: bool
-) -> tuple[Array, Array]:
-    """max(inputs @ weights + biases, 0), and, in training, what `dense_backward_relu` takes."""
-    del training
-    output = bias_relu(xp, inputs @ weights, biases)
-    return output, output
+def dense_relu(xp: Namespace, inputs: Array, weights: Array, biases: Array) -> Array:
+    """max(inputs @ weights + biases, 0), shape (batch, neurons)."""
+    return bias_relu(xp, inputs @ weights, biases)
 
 
 def dense_backward(xp: Namespace, dvalues: Array, weights: Array) -> Array:
@@ -33,14 +29,14 @@ def dense_backward(xp: Namespace, dvalues: Array, weights: Array) -> Array:
 
 
 def dense_backward_relu(
-    xp: Namespace, dvalues: Array, weights: Array, active: Array, dbiases: Array
+    xp: Namespace, dvalues: Array, weights: Array, output: Array, dbiases: Array
 ) -> Array:
     """Back through a dense layer and then through the `dense_relu` before it.
 
-    Returns dz = (dvalues @ weights.T where the ReLU's output was above 0, else 0), and writes its
-    sum over the batch to that layer's `dbiases`. Active is from `dense_relu`.
+    Returns dz = (dvalues @ weights.T where that ReLU's output was above 0, else 0), and writes its
+    sum over the batch to that layer's `dbiases`.
     """
-    return relu_backward_biases(xp, dvalues @ weights.T, active, dbiases)
+    return relu_backward_biases(xp, dvalues @ weights.T, output, dbiases)
 
 
 def dense_gradients(

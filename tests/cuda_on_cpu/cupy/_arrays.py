@@ -17,7 +17,7 @@ import numpy as np
 
 from cupy.cuda import memory, runtime
 from cupy.cuda.device import Device
-from cupy.cuda.stream import Stream, current_capture, submit, wait
+from cupy.cuda.stream import Stream, current_capture, get_current_stream, submit, wait
 
 Host: TypeAlias = np.ndarray[Any, Any]
 
@@ -101,6 +101,7 @@ class ndarray:  # noqa: N801 - CuPy's name
             out = np.empty(self.shape, self.dtype, order)  # type: ignore[call-overload] # a letter
         elif out.shape != self.shape or out.dtype != self.dtype:
             raise TypeError(f"`out` must be a {self.dtype} array of shape {self.shape}")
+        _refuse_in_capture("D2H", stream)
         if blocking or not memory.is_pinned(out):
             wait(stream)
         source, target = self._host, out
@@ -115,6 +116,7 @@ class ndarray:  # noqa: N801 - CuPy's name
             raise TypeError(f"{arr.dtype} array cannot be set to {self.dtype} array")
         if arr.shape != self.shape:
             raise ValueError(f"Shape mismatch. Old shape: {self.shape}, new shape: {arr.shape}")
+        _refuse_in_capture("H2D", stream)
         if not memory.is_pinned(arr):
             wait(stream)
         target = self._host
@@ -268,6 +270,14 @@ def _wrapped(shape: tuple[int, ...], index: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _blocks(arrays: Iterable[ndarray]) -> list[memory.Block]:
     return [each._mem.block for each in arrays if each._mem.block is not None]
+
+
+def _refuse_in_capture(direction: str, stream: Stream | None) -> None:
+    """What CuPy says, before it asks CUDA: so the capture goes on."""
+    if (stream or get_current_stream()).is_capturing():
+        raise RuntimeError(
+            f"the current stream is capturing, so {direction} transfers are disallowed"
+        )
 
 
 def _to_host(value: Any, found: list[ndarray]) -> Any:

@@ -29,6 +29,8 @@ _FOLDER = Path(__file__).parent
 _HEADER = _FOLDER / "cpu.h"
 _CACHE = Path(tempfile.gettempdir()) / f"cuda_on_cpu-{os.getuid()}"
 _COMPILER = ("g++", "-x", "c++", "-std=c++17", "-w", f"-I{_FOLDER / 'include'}")
+_FLUSHES = "-DCUDA_ON_CPU_FLUSHES"
+"""Numbers of float too small for a full mantissa are 0."""
 _FLAGS = ("-O1", "-fPIC", "-shared", "-fvisibility=hidden", "-U_FORTIFY_SOURCE")
 
 _KERNEL = re.compile(
@@ -59,6 +61,8 @@ def _library(source: str, options: tuple[str, ...]) -> ctypes.PyDLL:
     # NVRTC has many other options; these two kinds are what the source can notice.
     known = [option for option in options if option.startswith(("-D", "-U", "-I"))]
     header = _HEADER.read_text(encoding="utf-8")
+    if "-DWIDE=double" not in known:
+        known.append(_FLUSHES)  # CuPy has -ftz=true always; it is about float alone
     key = "\0".join([header, source, *known, *_COMPILER, *_FLAGS])
     target = _CACHE / f"{hashlib.sha256(key.encode()).hexdigest()}.so"
     if not target.exists():
@@ -101,6 +105,7 @@ CUDA_VISIBLE const char *cuda_signatures() {{
     return text;
 }}
 CUDA_VISIBLE const char *cuda_launch(int k, const unsigned *sizes, size_t shared, void **values) {{
+    const cuda_on_cpu::Rounding as_on_the_device;
     return cuda_on_cpu::launch(cuda_on_cpu::kernels[k], sizes, shared, values);
 }}
 """

@@ -425,6 +425,18 @@ static inline float __bfloat162float(__nv_bfloat16 x) { return x; }
 static inline __nv_bfloat16 __float2bfloat16(float x) { return x; }
 static inline __nv_bfloat16 __float2bfloat16_rn(float x) { return x; }
 
+// Numbers too small for a full mantissa are 0 while it lasts, as with NVRTC's -ftz=true: in double
+// as well, so only in sources without any.
+namespace cuda_on_cpu {
+struct Rounding {
+#if defined(CUDA_ON_CPU_FLUSHES) && defined(__x86_64__)
+    const unsigned before = __builtin_ia32_stmxcsr();
+    Rounding() { __builtin_ia32_ldmxcsr(before | 0x8040); }
+    ~Rounding() { __builtin_ia32_ldmxcsr(before); }
+#endif
+};
+}  // namespace cuda_on_cpu
+
 // For each kernel: its parameters' types in words, and a call with values at given addresses.
 
 namespace cuda_on_cpu {

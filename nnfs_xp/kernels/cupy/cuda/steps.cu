@@ -1,15 +1,30 @@
 // What a step that is recorded once and run many times reads anew each time, and leaves behind.
 
-// The numbers of the next step, which come as arguments: so none is overwritten before its step
-// has read it.
-extern "C" __global__ void set_numbers(
-    Int *counts, Int iterations, Int steps_done, Int start, Int index, T *rate, double value
+__device__ __forceinline__ void copy(Int bytes, const unsigned char *from, unsigned char *to) {
+    const bool aligned = !((Address(from) | Address(to)) % 16);
+    const Int packs = aligned ? bytes / 16 : 0;
+    for (Int p = first_index(); p < packs; p += stride()) ((uint4 *)to)[p] = ((const uint4 *)from)[p];
+    for (Int i = packs * 16 + first_index(); i < bytes; i += stride()) to[i] = from[i];
+}
+
+// The numbers of the next step, which come as arguments, so that none is overwritten before its step
+// has read it; and the arrays of its batch.
+extern "C" __global__ void begin(
+    Int *counts, Int iterations, Int steps_done, Int start, Int index, T *rate, double value,
+    Int bytes, const unsigned char *from, unsigned char *to,
+    Int bytes_2, const unsigned char *from_2, unsigned char *to_2,
+    Int bytes_3, const unsigned char *from_3, unsigned char *to_3
 ) {
-    counts[0] = iterations;
-    counts[1] = steps_done;
-    counts[2] = start;
-    counts[3] = index;
-    *rate = T(value);
+    if (first_index() == 0) {
+        counts[0] = iterations;
+        counts[1] = steps_done;
+        counts[2] = start;
+        counts[3] = index;
+        *rate = T(value);
+    }
+    copy(bytes, from, to);
+    copy(bytes_2, from_2, to_2);
+    copy(bytes_3, from_3, to_3);
 }
 
 // Rows order[start], order[start + 1], … of an array, in units of 16, 4 or 1 bytes.

@@ -7,8 +7,21 @@ from typing import Any
 from cupy.cuda import runtime
 
 
-class Device:
+class _Immutable(type):
+    """As for a type that is compiled: nothing of it can be set."""
+
+    def __setattr__(cls, name: str, value: object) -> None:
+        if cls.__module__ == __name__:
+            raise TypeError(
+                f"cannot set {name!r} attribute of immutable type 'cupy.cuda.device.Device'"
+            )
+        super().__setattr__(name, value)
+
+
+class Device(metaclass=_Immutable):
     """A device of that number; the thread's current one without."""
+
+    __slots__ = ("id",)
 
     def __init__(self, device: int | Device | None = None) -> None:
         self.id = runtime.getDevice() if device is None else int(device)

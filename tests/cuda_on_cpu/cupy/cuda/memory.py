@@ -52,7 +52,8 @@ class Block:
     size : int
         A multiple of 512.
     state : str
-        "used"; "free": it belongs to a pool and to no array; "gone": given back to the device.
+        "used"; "free": it belongs to a pool and to no array; "gone": given back to the device;
+        "lost": it belonged to a pool that was dropped, and nobody will ever have it.
     generation, nbytes : int
         How often it was handed out, and for how much the last time.
     """
@@ -269,15 +270,19 @@ class _Arena:
     def take_back(self, block: Block) -> None:
         with _lock:
             self.used -= block.size
-            if self.closed:
+            if not self.keeps or self.closed:
                 block.poison()
-                block.release()
-                return
-            if not self.keeps:
-                block.poison()
-            block.state = "free"
+            block.state = "lost" if self.closed else "free"
             self.free_bytes += block.size
             self.free[block.stream, block.size].append(block)
+
+    def close(self) -> None:
+        """Go without giving anything back, as CuPy's pools do since 14.1 (cupy/cupy#9437)."""
+        with _lock:
+            self.closed = True
+            for blocks in self.free.values():
+                for block in blocks:
+                    block.state = "lost"
 
     def free_all(self, stream: Stream | None = None) -> None:
         with _lock:
@@ -294,7 +299,8 @@ class MemoryPool:
 
     In the default pool a freed block is filled with bytes 0xFF and not handed out again, so that
     a graph that still points there is found out. Any other pool hands the same block out
-    again, as a real one does, and leaves in it what was there.
+    again, as a real one does, and leaves in it what was there. What is free in a pool that is
+    dropped, or becomes free later, is lost to the device.
     """
 
     def __init__(self, allocator: Allocator | None = None, *, _default: bool = False) -> None:
@@ -305,8 +311,7 @@ class MemoryPool:
 
     def __del__(self, finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         for arena in () if finalizing() else self._arenas.values():
-            arena.free_all()
-            arena.closed = True
+            arena.close()
 
     @property
     def _arena(self) -> _Arena:

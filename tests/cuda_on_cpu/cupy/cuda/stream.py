@@ -161,10 +161,16 @@ def current_capture() -> Capture | None:
     return get_current_stream()._working()
 
 
+asked_for = 0
+"""How often work was asked for so far: a launch of a graph is once."""
+
+
 def submit(
     work: Callable[[], object], blocks: Iterable[Block], stream: Stream | None = None
 ) -> None:
     """Do this work, which touches these blocks of memory; or record it in a capture."""
+    global asked_for
+    asked_for += 1
     stream = get_current_stream() if stream is None else stream
     capture = stream._working()
     if capture is None:

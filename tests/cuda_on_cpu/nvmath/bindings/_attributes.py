@@ -17,9 +17,10 @@ _STATUSES = {
     1: ("NOT_INITIALIZED", "the library was not initialized"),
     7: ("INVALID_VALUE", "an unsupported value or parameter was passed to the function"),
     13: ("EXECUTION_FAILED", "the function failed to launch on the GPU"),
+    14: ("INTERNAL_ERROR", "an internal operation failed"),
     15: ("NOT_SUPPORTED", "the requested functionality is not supported"),
 }
-INVALID_VALUE, EXECUTION_FAILED, NOT_SUPPORTED = 7, 13, 15
+INVALID_VALUE, EXECUTION_FAILED, INTERNAL_ERROR, NOT_SUPPORTED = 7, 13, 14, 15
 
 
 class cuBLASLtError(Exception):

@@ -251,10 +251,10 @@ def work_of(
                 result += vector().astype(result.dtype)[:, None]
             if epilogue in _WRITES_MASK:
                 bits = np.ones((-(-d.rows // 8) * 8, d.columns), bool)  # of no meaning behind D
-                bits[: d.rows] = result > 0
+                bits[: d.rows] = ~(result < 0)  # at 0 and NaN too
                 mask()[...] = np.packbits(bits, axis=0, bitorder="little")
             if epilogue in _WITH_RELU:
-                result = np.maximum(result, 0)
+                result = np.where(result > 0, result, 0)  # 0 of NaN
             if epilogue in _READS_MASK:
                 kept = np.unpackbits(mask(), axis=0, count=d.rows, bitorder="little")
                 result = np.where(kept == 1, result, 0)
