@@ -105,6 +105,28 @@ def test_batches_that_are_summed_in_parts(name):
     compare(name, LAYERS[name](3000, 40), "float32", factor=256)
 
 
+@pytest.mark.parametrize("offset", [0, 1])
+@pytest.mark.parametrize("k", [1024, 1022, 1021])
+@pytest.mark.parametrize("name", ["relu_backward_biases", "dense_gradients"])
+def test_large_arrays_are_summed_several_columns_at_once(name, k, offset, dtype, monkeypatch):
+    monkeypatch.setattr(kernels.layers, "_LARGE", 2**10)
+    monkeypatch.setattr(kernels.products, "_EPILOGUES", False)
+    n = 70
+    room = on_device((normal(n * k + 1),), dtype)[0][0]
+    dvalues = room[offset : offset + n * k].reshape(n, k)
+    dbiases = xp.empty((1, k), dtype=dvalues.dtype)
+    exact = to_numpy(dvalues).astype("float64")
+    if name == "relu_backward_biases":
+        output = on_device((np.maximum(normal(n, k, seed=1), 0),), dtype)[0][0]
+        exact = exact * (to_numpy(output) > 0)
+        found = kernels.relu_backward_biases(xp, dvalues, output, dbiases)
+        np.testing.assert_array_equal(to_numpy(found).astype("float64"), exact)
+    else:
+        inputs = on_device((normal(n, 3),), dtype)[0][0]
+        kernels.dense_gradients(xp, inputs, dvalues, xp.empty((3, k), dtype=room.dtype), dbiases)
+    agree([dbiases], [exact.sum(axis=0, keepdims=True)], dtype, 64)
+
+
 @pytest.mark.parametrize("k", [1024, 1025, 3000])
 @pytest.mark.parametrize("name", ["softmax_cross_entropy", "layer_norm", "layer_norm_backward"])
 def test_rows_of_one_warp_and_of_several(name, k):

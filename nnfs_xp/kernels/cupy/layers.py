@@ -22,6 +22,11 @@ from nnfs_xp.kernels.cupy.compilation import (
 )
 
 
+_AT_ONCE, _LARGE = 8, 2**20
+"""Bytes that a thread loads at once of arrays of so many elements; of smaller ones, an element: it
+is better there that more threads have something to do."""
+
+
 def bias_relu(xp: Any, products: Array, biases: Array) -> Array:
     if not alike(products, biases) or products.shape[1:] != biases.shape[1:]:
         return standard.bias_relu(xp, products, biases)
@@ -68,7 +73,13 @@ def _summed(kernel: str, like: Array, total: Array, *arrays: Array) -> None:
     """Run a kernel that leaves sums of columns behind, in parts where the batch is long."""
     n, k = like.shape
     device = cupy.cuda.runtime.getDevice()
-    columns = -(-k // TILE[0])
+    several = max(_AT_ONCE // like.itemsize, 1)
+    fits = not k % several and all(array.data.ptr % _AT_ONCE == 0 for array in arrays)
+    if fits and like.size >= _LARGE:
+        kernel, width = f"{kernel}_wide", several * TILE[0]
+    else:
+        width = TILE[0]
+    columns = -(-k // width)  # of blocks
     wanted = max(1, 2 * multiprocessors(device) // columns)
     rows = max(8 * TILE[1], -(-n // wanted))  # of a part
     parts = -(-n // rows)

@@ -36,36 +36,66 @@ extern "C" __global__ void relu_backward(
     sweep<3, 4u>(size, packs, arrays, [](A(&x)[3], Int) { x[2] = x[1] > A(0) ? x[0] : A(0); });
 }
 
-// Each block has 32 columns and the rows from blockIdx.y * rows on; its sums go to one row of
-// `sums`, which has gridDim.y of them.
-extern "C" __global__ void __launch_bounds__(1024) relu_backward_biases(
+constexpr int SEVERAL = sizeof(T) < 8 ? 8 / sizeof(T) : 1;
+
+// Goes through the columns of arrays, N next to each other for a thread: dinputs = dvalues where
+// output > 0, else 0, if there is an output, and the sums of dinputs, else of dvalues. Each block
+// has 32 N columns and the rows from blockIdx.y * rows on; its sums go to one row of `sums`, which
+// has gridDim.y of them.
+template <int N>
+__device__ __forceinline__ void sum_columns(
     Int n, Int k, Int rows, const T *dvalues, const T *output, T *dinputs, A *sums
 ) {
-    const Int column = (Int)blockIdx.x * 32 + threadIdx.x;
+    struct alignas(N * sizeof(T)) Part {
+        T at[N];
+    };
+    const Int column = N * ((Int)blockIdx.x * 32 + threadIdx.x);
     const Int begin = (Int)blockIdx.y * rows;
     const Int end = begin + rows < n ? begin + rows : n;
-    A sum = 0;
+    A sum[N] = {};
     if (column < k)
         for (Int row = begin + threadIdx.y; row < end; row += blockDim.y) {
             const Int i = row * k + column;
-            const A d = A(output[i]) > A(0) ? A(dvalues[i]) : A(0);
-            dinputs[i] = T(d);
-            sum += d;
+            Part part = *(const Part *)(dvalues + i);
+            if (output) {
+                const Part active = *(const Part *)(output + i);
+#pragma unroll
+                for (int j = 0; j < N; ++j)
+                    if (!(A(active.at[j]) > A(0))) part.at[j] = T(A(0));
+                *(Part *)(dinputs + i) = part;
+            }
+#pragma unroll
+            for (int j = 0; j < N; ++j) sum[j] += A(part.at[j]);
         }
-    sum = over_column(sum);
-    if (threadIdx.y == 0 && column < k) sums[(Int)blockIdx.y * k + column] = sum;
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+        const A total = over_column(sum[j]);
+        if (threadIdx.y == 0 && column < k) sums[(Int)blockIdx.y * k + column + j] = total;
+    }
 }
 
-extern "C" __global__ void __launch_bounds__(1024) column_sums(Int n, Int k, Int rows, const T *values, A *sums) {
-    const Int column = (Int)blockIdx.x * 32 + threadIdx.x;
-    const Int begin = (Int)blockIdx.y * rows;
-    const Int end = begin + rows < n ? begin + rows : n;
-    A sum = 0;
-    if (column < k)
-        for (Int row = begin + threadIdx.y; row < end; row += blockDim.y)
-            sum += A(values[row * k + column]);
-    sum = over_column(sum);
-    if (threadIdx.y == 0 && column < k) sums[(Int)blockIdx.y * k + column] = sum;
+extern "C" __global__ void __launch_bounds__(1024) relu_backward_biases(
+    Int n, Int k, Int rows, const T *dvalues, const T *output, T *dinputs, A *sums
+) {
+    sum_columns<1>(n, k, rows, dvalues, output, dinputs, sums);
+}
+
+extern "C" __global__ void __launch_bounds__(1024) relu_backward_biases_wide(
+    Int n, Int k, Int rows, const T *dvalues, const T *output, T *dinputs, A *sums
+) {
+    sum_columns<SEVERAL>(n, k, rows, dvalues, output, dinputs, sums);
+}
+
+extern "C" __global__ void __launch_bounds__(1024) column_sums(
+    Int n, Int k, Int rows, const T *values, A *sums
+) {
+    sum_columns<1>(n, k, rows, values, nullptr, nullptr, sums);
+}
+
+extern "C" __global__ void __launch_bounds__(1024) column_sums_wide(
+    Int n, Int k, Int rows, const T *values, A *sums
+) {
+    sum_columns<SEVERAL>(n, k, rows, values, nullptr, nullptr, sums);
 }
 
 // The sums of the parts that the two above leave behind.
