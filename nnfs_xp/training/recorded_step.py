@@ -171,8 +171,9 @@ class RecordedStep:
         pins = [_Pins(self._state), *(_Pins(vars(layer), ("_buffers",)) for layer in layers)]
         pins += [_Pins(layer._buffers) for layer in layers]
         self._pins = [each for each in pins if each.objects]
-        # Whose layers are an attribute of their own has them looked at with the other attributes.
-        self._walks = any(la.children and "children" not in vars(la) for la in layers)
+        # A tuple of layers is looked at with the other attributes.
+        tuples = (isinstance(vars(la).get("children", type(la).children), tuple) for la in layers)
+        self._walks = not all(tuples)
 
     def _count(self, place: int) -> DeviceCount:
         return DeviceCount(self._counts[place, ...])

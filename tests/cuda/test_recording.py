@@ -394,6 +394,35 @@ def test_a_setting_within_a_dictionary():
     assert_same(*results)
 
 
+@pytest.mark.parametrize("kind", ["tuple", "list", "property"])
+def test_a_layer_that_is_replaced_within_a_container(kind):
+    class Holding(nn.Sequential):
+        if kind == "property":
+            children = property(
+                lambda self: tuple(vars(self).get("held", ())),
+                lambda self, layers: vars(self).__setitem__("held", layers),
+            )
+
+    results = []
+    for graph in (True, False):
+        inner = Holding(nn.Tanh(), nn.LeakyReLU(0.2))
+        if kind == "list":
+            inner.children = list(inner.children)
+        trained = trainer([nn.Dense(8, 6), inner, nn.Dense(6, 3)], graph=graph)
+        x, y = BACKEND.asarray(X[:32]), BACKEND.asarray(Y[:32])
+        for step in range(12):
+            if step == 6:
+                other = [nn.Sigmoid(), inner.children[1]]
+                if kind == "list":
+                    inner.children[:] = other
+                else:
+                    inner.children = tuple(other)
+            trained.train_step(x, y)
+        results.append(({}, state(trained)))
+        assert not graph or trained.recorder.recordings == 2
+    assert_same(*results)
+
+
 def test_two_trainers_that_take_turns_draw_each_its_own_numbers():
     results = []
     for graph in (True, False):
