@@ -1,62 +1,100 @@
-"""All that is to be shown on a GPU, in one command and one report.
+"""All that is to be shown on a GPU, in one command of a few minutes.
 
-Usage: python -m benchmarks.gpu_check [--only steps,wide] [--quick] [--minutes 15] [--list]
-[--out build/gpu-report.md]
+Usage: python -m benchmarks.gpu_check [--minutes 7] [--only smoke,tests] [--no-epilogues]
+[--kit build/gpu-kit] [--checks kernels,backend] [--tests PATHS...] [--always] [--list]
 
-The tests on CuPy; the numbers beside NumPy's and PyTorch's; steps beside PyTorch and JAX; a wide
-network; the host's time; MNIST. Each part runs in a process of its own with a time limit, and the
-report is written anew after each; all output goes into a .log file beside it. The status is 1 if a
-check failed or a part broke, 2 if there is no usable GPU; a goal that is missed is no failure.
+For a machine that may be bare and without a network: `python -m benchmarks.gpu.prepare`, run before
+where there is one, lays the wheels and data that it takes along into the kit. The parts run one
+after the other, each with all its processes ended at its limit: smoke checks, the tests, steps
+beside PyTorch and JAX, MNIST, and compiled PyTorch; others are run when they are asked for. All
+that is found lies in $OUT, or in build/gpu; its summary.md is written anew after each part, and
+printed at the end. Where a step is not even right, little else is run. With the stand-in for CuPy,
+tests/cuda_on_cpu, on PYTHONPATH it is a rehearsal.
+
+The status is 1 if a check or a test failed or a part did not run to its end, 2 if there is nothing
+to run on; a goal that is missed is no failure.
 """
 
 from __future__ import annotations
 
 import argparse
-import faulthandler
-import importlib
-import logging
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from benchmarks.gpu.report import Outcome, render, summary
-from benchmarks.gpu.results import Results, Setting, read
-
-ROOT = Path(__file__).parents[1]
+from benchmarks.gpu import smoke
+from benchmarks.gpu.processes import GRACE, run_limited
+from benchmarks.gpu.results import ROOT, Results, is_rehearsal, read
+from benchmarks.gpu.summary import Heading, Outcome, good, render, shortened
 
 
 class Part(NamedTuple):
-    """A part, where its code is, and the seconds that it may take."""
+    """A part.
+
+    Attributes
+    ----------
+    title : str
+    seconds : float
+        That it may take.
+    least : float
+        Of these, what is kept for it while the parts before it run.
+    log : str
+        The file that its output goes to.
+    module : str
+        In `benchmarks.gpu`.
+    arguments : tuple of str
+    needs_a_right_step : bool
+        Whether it says nothing where a step is not right.
+    by_default : bool
+    """
 
     title: str
-    module: str
-    function: str
     seconds: float
+    least: float
+    log: str
+    module: str
+    arguments: tuple[str, ...] = ()
+    needs_a_right_step: bool = False
+    by_default: bool = True
 
-
-CARD = Part("The card", "card", "run", 90.0)
 
 PARTS = {
-    "step": Part("One step beside NumPy and PyTorch", "checks", "one_step", 120.0),
-    "recorded": Part("Recorded steps", "checks", "recorded", 120.0),
-    "host": Part("The host's time", "host_time", "run", 60.0),
-    "steps": Part("Training steps", "steps", "run", 240.0),
-    "steps-tf32": Part("Training steps with TF32", "steps", "run_tf32", 240.0),
-    "wide": Part("A wide network in bfloat16", "wide", "run", 180.0),
-    "mnist": Part("MNIST in ten epochs", "mnist_run", "run", 240.0),
-    "curves": Part("Loss curves", "checks", "curves", 120.0),
-    "tests": Part("The project's tests", "suite", "run", 480.0),
+    "smoke": Part("Smoke checks", 90, 30, "smoke.log", "smoke"),
+    "tests": Part("The project's tests", 160, 30, "tests.log", "suite"),
+    "bench": Part("Times beside PyTorch and JAX", 150, 40, "bench.log", "bench", (), True),
+    "mnist": Part("MNIST in ten epochs", 60, 30, "mnist.log", "mnist", (), True),
+    "compiled": Part(
+        "Times beside compiled PyTorch", 75, 30, "bench.log", "bench", ("--compiled",), True
+    ),
+    "curves": Part("Loss curves", 120, 30, "mnist.log", "curves", (), True, by_default=False),
+    "products": Part(
+        "Products by epilogue", 150, 30, "bench.log", "products", (), by_default=False
+    ),
+    "sanitize": Part("Memory checked", 200, 30, "smoke.log", "sanitize", (), by_default=False),
 }
-"""In this order, the long one last: when time runs out, it is cut."""
+"""In this order."""
 
-_LINES, _LEAST = 40, 10.0
-"""Of a part's output in the report; seconds under which none is begun."""
+FILES = (
+    *("summary.md", "results.jsonl", "smoke.jsonl", "smoke.log", "failures.log"),
+    *("tests.log", "bench.log", "mnist.log"),
+)
+"""All that is written: few, as not every machine hands back more."""
+
+SETUP_SECONDS, TESTS_OF_A_WRONG_STEP, LEAST = 60.0, 90.0, 4.0
+"""Seconds of each step of the setup; of tests where a step is not right; none is begun in less."""
+
+_SPARE = {"smoke": 5.0, "bench": 2.0, "mnist": 2.0}
+"""Seconds by which a part ends before its limit, by itself."""
+
+_SLOWER = 4.0
+"""Times the seconds of a part in a rehearsal, whose device is the processor."""
+
+_LINES = 40
 
 
 def main() -> None:
@@ -67,119 +105,214 @@ def main() -> None:
 def command() -> int:
     """Do what the arguments say; gives the status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_check")
-    parser.add_argument("--only", default=",".join(PARTS), help="parts, with commas between")
-    parser.add_argument("--quick", action="store_true", help="few sizes: does everything run?")
-    parser.add_argument("--minutes", type=float, default=15.0, help="for everything")
-    parser.add_argument("--out", type=Path, default=Path("build/gpu-report.md"))
+    default = ",".join(name for name, part in PARTS.items() if part.by_default)
+    parser.add_argument("--only", default=default, help="parts, with commas between")
+    parser.add_argument("--minutes", type=float, default=7.0, help="for everything")
+    parser.add_argument("--checks", default="", help="smoke checks, with commas between")
+    parser.add_argument("--tests", nargs="*", default=[], help="what pytest is given")
+    parser.add_argument("--workers", type=int, default=8, help="of the tests and smoke checks")
+    parser.add_argument("--no-epilogues", action="store_true", help="products without them")
+    parser.add_argument("--always", action="store_true", help="even where a step is not right")
+    parser.add_argument("--kit", type=Path, default=Path("build/gpu-kit"), help="from prepare")
     parser.add_argument("--list", action="store_true", help="the parts")
-    parser.add_argument("--backend", default="cupy", help="another one rehearses on the CPU")
-    parser.add_argument("--part", choices=["card", *PARTS], help=argparse.SUPPRESS)
-    parser.add_argument("--results", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--seconds", type=float, default=600.0, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.list:
         for name, part in PARTS.items():
-            print(f"{name:12} {part.title}, {part.seconds:.0f} s at most")
-        return 0
-    if options.part:
-        # Where it hangs, the end of its output says.
-        faulthandler.dump_traceback_later(max(1.0, 0.95 * options.seconds))
-        logging.basicConfig(level=logging.INFO)
-        setting = Setting(options.backend, options.quick, options.seconds)
-        part = {"card": CARD, **PARTS}[options.part]
-        module = importlib.import_module(f"benchmarks.gpu.{part.module}")
-        getattr(module, part.function)(Results(options.results), setting)
+            more = "" if part.by_default else "; only when asked for"
+            print(f"{name:10} {part.title}, {part.seconds:.0f} s at most{more}")
         return 0
     names = options.only.split(",")
-    unknown = [name for name in names if name not in PARTS]
-    if unknown:
-        parser.error(f"there is no part {unknown[0]!r}; there are {', '.join(PARTS)}")
-    return check(names, options)
+    for name in names:
+        if name not in PARTS:
+            parser.error(f"there is no part {name!r}; there are {', '.join(PARTS)}")
+    for path in options.tests:
+        if not (ROOT / path.partition("::")[0]).exists():
+            parser.error(f"there is no {path}")
+    try:
+        smoke.wanted(options.checks)
+    except ValueError as error:
+        parser.error(str(error))
+    if not options.minutes > 0:
+        parser.error(f"--minutes must be above 0; got {options.minutes:g}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the parts are ended with it
+    with tempfile.TemporaryDirectory(prefix="gpu-check-", ignore_cleanup_errors=True) as folder:
+        out = Path(os.environ.get("OUT") or "build/gpu").resolve()
+        return Check([name for name in PARTS if name in names], options, out, Path(folder)).run()
 
 
-def check(names: Sequence[str], options: argparse.Namespace) -> int:
-    """Run the parts of these names one after the other, and keep the report up to date."""
-    begin = time.monotonic()
-    out: Path = options.out
-    out.parent.mkdir(parents=True, exist_ok=True)
-    log = out.with_suffix(".log")
-    log.write_bytes(b"")
-    card = attend("card", CARD, CARD.seconds, options, log)
-    for reason in card.of("unusable"):
-        print(reason["reason"], file=sys.stderr)
-        return 2
-    if card.status != "ran":
-        last = card.tail[-1] if card.tail else "no output"
-        print(f"{options.backend} is not usable: {card.status}: {last}", file=sys.stderr)
-        return 2
-    date = time.strftime("%Y-%m-%d %H:%M")
-    typed = " ".join(["python", "-m", "benchmarks.gpu_check", *sys.argv[1:]])
-    outcomes = {
-        name: Outcome(name, part.title, "not run" if name in names else "not asked for")
-        for name, part in PARTS.items()
-    }
-    for name, part in PARTS.items():
-        if name in names:
-            left = 60 * options.minutes - (time.monotonic() - begin)
-            if left < _LEAST:
-                outcomes[name].status = f"not run: the {options.minutes:g} minutes were over"
-            else:
-                print(f"{name}: {part.title} …", flush=True)
-                outcomes[name] = attend(name, part, min(part.seconds, left), options, log)
-                print(f"  {outcomes[name].status}, {outcomes[name].seconds:.0f} s", flush=True)
-        write(out, render(date, card, list(outcomes.values()), typed))
-    print("\n".join(["", *summary(list(outcomes.values())), "", f"{out}, {log}"]))
-    return 0 if all(outcomes[name].good for name in names) else 1
+class Check:
+    """A run.
 
+    Parameters
+    ----------
+    names : sequence of str
+        The parts, in their order.
+    options : Namespace
+    out : Path
+        For what is found.
+    folder : Path
+        For what goes with the run: caches, and the packages of the kit.
+    """
 
-def write(path: Path, text: str) -> None:
-    """Replace the file at once, so that there is always a whole one."""
-    new = path.with_name(f".{path.name}.new")
-    new.write_text(text, encoding="utf-8")
-    new.replace(path)
+    def __init__(
+        self, names: Sequence[str], options: argparse.Namespace, out: Path, folder: Path
+    ) -> None:
+        self._begin = time.monotonic()
+        self._limit = 60.0 * float(options.minutes)
+        self._deadline = self._begin + self._limit - 2 * GRACE
+        self._names, self._options, self._out = names, options, out
+        self._kit: Path = options.kit.resolve()
+        self._site = folder / "site"
+        self._rehearsal = is_rehearsal()
+        self._wrong_step = False
+        self._outcomes = {"setup": Outcome("setup", "Setup")}
+        self._outcomes |= {name: Outcome(name, PARTS[name].title) for name in names}
+        self._environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
+        for name in ("CUPY_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):
+            self._environment.setdefault(name, str(folder / name.lower()))
+        if (self._kit / "data").is_dir():
+            self._environment.setdefault("NNFS_XP_DATA", str(self._kit / "data"))
+        if options.no_epilogues:
+            self._environment["NNFS_XP_EPILOGUES"] = "0"
+        paths = [str(self._site), os.environ.get("PYTHONPATH", ""), str(ROOT)]
+        self._environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+        out.mkdir(parents=True, exist_ok=True)
+        for name in FILES:
+            (out / name).unlink(missing_ok=True)
 
-
-def attend(
-    name: str, part: Part, seconds: float, options: argparse.Namespace, log: Path
-) -> Outcome:
-    """Run a part in a process of its own, and read what it has found, however it ends."""
-    with tempfile.TemporaryDirectory() as folder:
-        path, output = Path(folder) / "results.jsonl", Path(folder) / "output"
-        command = [sys.executable, "-m", "benchmarks.gpu_check", "--part", name]
-        command += ["--results", str(path), "--seconds", f"{seconds:.1f}"]
-        command += ["--backend", options.backend, *(["--quick"] if options.quick else [])]
-        begin = time.monotonic()
-        status = run_limited(command, seconds, output)
-        taken = time.monotonic() - begin
-        text = output.read_text(encoding="utf-8", errors="replace")
-        with log.open("a", encoding="utf-8") as file:
-            file.write(f"=== {name}: {status}, {taken:.1f} s\n{text}\n")
-        tail = [line[:300] for line in text.splitlines()[-_LINES:]]
-        return Outcome(name, part.title, status, taken, read(path), tail)
-
-
-def run_limited(command: Sequence[str], seconds: float, output: Path) -> str:
-    """Run a command, with those that it starts, for so long; gives ``"ran"`` or what went wrong."""
-    with (
-        output.open("wb") as file,
-        subprocess.Popen(
-            command,
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        ) as process,
-    ):
+    def run(self) -> int:
+        """Run everything; gives the status."""
         try:
-            status = process.wait(seconds)
-        except BaseException as error:
-            os.killpg(process.pid, signal.SIGKILL)  # it has not been waited for: the id is its own
-            if isinstance(error, subprocess.TimeoutExpired):
-                return f"timed out after {seconds:.0f} s"
+            reason = self._set_up()
+            self._write()
+            for name in self._names:
+                if reason is not None:
+                    self._outcomes[name].status = "not run: there is nothing to run on"
+                else:
+                    self._attend(name)
+                self._write()
+        except BaseException:
+            print(f"\n{shortened(self._write())}", end="", flush=True)
             raise
-    return "ran" if status == 0 else f"broke with the status {status}"
+        if reason is not None:
+            print(reason, file=sys.stderr)
+            return 2
+        print(f"\n{shortened(self._write())}", end="", flush=True)
+        records = read(self._out / "results.jsonl")
+        return 0 if good(self._outcomes.values(), records) else 1
+
+    def _left(self) -> float:
+        return self._deadline - time.monotonic()
+
+    def _write(self) -> str:
+        """Replace the summary at once, so that there is always a whole one."""
+        heading = Heading(
+            time.strftime("%Y-%m-%d %H:%M"),
+            " ".join(["python", "-m", "benchmarks.gpu_check", *sys.argv[1:]]),
+            time.monotonic() - self._begin,
+            self._limit,
+            self._rehearsal,
+        )
+        text = render(heading, list(self._outcomes.values()), self._out)
+        new = self._out / ".summary.md.new"
+        new.write_text(text, encoding="utf-8")
+        new.replace(self._out / "summary.md")
+        return text
+
+    def _run(self, what: str, command: Sequence[str], seconds: float, log: str) -> str:
+        """Run a command, its output behind a title in the log; gives how it ended."""
+        path = self._out / log
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"=== {what}: {' '.join(command)}\n")
+        return run_limited(command, seconds, path, self._environment)
+
+    def _set_up(self) -> str | None:
+        """Install what the kit holds, and look at the card; why there is nothing to run on."""
+        begin, log = time.monotonic(), "smoke.log"
+        notes = []
+        if not self._rehearsal:
+            notes += self._install("wheels")
+            code = "from nvmath.bindings import cublasLt; cublasLt.get_version()"
+            test = [sys.executable, "-W", "ignore", "-c", code]
+            if any((self._kit / "wheels-more").glob("*.whl")) and (
+                self._run("nvmath", test, self._seconds_of_setup(), log) != "ok"
+            ):
+                notes += ["nvmath did not work", *self._install("wheels-more")]
+        if notes:
+            Results(self._out / "results.jsonl", "setup").fact("kit", "; ".join(notes))
+        command = [sys.executable, "-m", "benchmarks.gpu.card", "--out", str(self._out)]
+        command += ["--kit", str(self._kit)]
+        status = self._run("the card", command, self._seconds_of_setup(), log)
+        setup = self._outcomes["setup"]
+        setup.seconds, setup.status = time.monotonic() - begin, status
+        setup.tail = _tail(self._out / log)
+        for record in read(self._out / "results.jsonl"):
+            if record["kind"] == "unusable":
+                setup.status = "; ".join([record["reason"], *notes])
+                return str(record["reason"])
+        if status != "ok":
+            last = setup.tail[-1] if setup.tail else "no output"
+            return f"cupy is not usable: a look at the card {status}: {last}"
+        print(f"setup: {setup.status}, {setup.seconds:.0f} s", flush=True)
+        return None
+
+    def _seconds_of_setup(self) -> float:
+        return max(1.0, min(SETUP_SECONDS, self._left()))
+
+    def _install(self, name: str) -> list[str]:
+        """Install wheels of the kit to a folder that comes first; what there is to say of it."""
+        wheels = sorted(map(str, (self._kit / name).glob("*.whl")))
+        if not wheels:
+            return []
+        command = [sys.executable, "-m", "pip", "install", "-q", "--no-index", "--no-deps"]
+        command += ["--no-compile", "--no-cache-dir", "--upgrade", "--target", str(self._site)]
+        status = self._run(name, [*command, *wheels], self._seconds_of_setup(), "smoke.log")
+        return [f"{len(wheels)} {name} of the kit: {status}"]
+
+    def _attend(self, name: str) -> None:
+        """Run a part for as long as it may, and note how it ended."""
+        part, outcome = PARTS[name], self._outcomes[name]
+        if self._wrong_step and part.needs_a_right_step:
+            outcome.status = "not run: a step is not right"
+            return
+        seconds = part.seconds * (_SLOWER if self._rehearsal else 1)
+        if self._wrong_step and name == "tests":
+            seconds = min(seconds, TESTS_OF_A_WRONG_STEP)
+        behind = self._names[self._names.index(name) + 1 :]
+        left = self._left()
+        kept = min(left / 2, sum(PARTS[each].least for each in behind))
+        seconds = min(seconds, left - kept)
+        if seconds < LEAST:
+            outcome.status = f"not run: the {self._options.minutes:g} minutes were over"
+            return
+        print(f"{name}: {part.title} …", flush=True)
+        begin = time.monotonic()
+        command = self._command(name, seconds)
+        outcome.status = "interrupted"
+        outcome.status = self._run(part.title, command, seconds, part.log)
+        outcome.seconds = time.monotonic() - begin
+        outcome.tail = _tail(self._out / part.log)
+        print(f"  {outcome.status}, {outcome.seconds:.0f} s", flush=True)
+        if name == "smoke" and outcome.status == f"status {smoke.BROKEN}":
+            self._wrong_step = not self._options.always
+
+    def _command(self, name: str, seconds: float) -> list[str]:
+        part, options = PARTS[name], self._options
+        own = max(1.0, seconds - _SPARE.get(part.module, 0.0))
+        command = [sys.executable, "-m", f"benchmarks.gpu.{part.module}", *part.arguments]
+        command += ["--seconds", f"{own:.1f}", "--out", str(self._out)]
+        more: dict[str, list[Any]] = {
+            "smoke": ["--checks", options.checks, "--jobs", options.workers],
+            "tests": ["--workers", options.workers],
+        }
+        if options.tests:
+            more["tests"] += ["--tests", *options.tests]
+        return command + [str(word) for word in more.get(name, [])]
+
+
+def _tail(path: Path) -> list[str]:
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    return [line[:300] for line in text.splitlines()[-_LINES:] if line.strip()]
 
 
 if __name__ == "__main__":

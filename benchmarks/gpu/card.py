@@ -1,79 +1,111 @@
-"""The card, its driver and the versions: what the report begins with."""
+"""The card, its driver and the versions; or, in a line, why there is nothing to run on.
+
+It begins with the standard library alone: what it looks for may be missing.
+"""
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import subprocess
 from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-import nnfs_xp as nn
-from benchmarks.gpu.contestants import refusal, trainer_for
-from benchmarks.gpu.results import Results, Setting
-from benchmarks.gpu.works import GPU_WORKS
-from benchmarks.machine import describe_run
-from nnfs_xp.errors import BackendError
+from benchmarks.gpu.results import ROOT, Results, is_rehearsal, part_parser, results_of
 
 DISTRIBUTIONS = (
-    "cupy",
-    "cupy-cuda12x",
-    "cupy-cuda13x",
-    "nvmath-python",
-    "ml_dtypes",
-    "torch",
-    "triton",
-    "jax",
-    "jax-cuda12-plugin",
-    "jax-cuda13-plugin",
-    "numpy",
-    "array-api-compat",
+    *("cupy", "cupy-cuda12x", "cupy-cuda13x", "nvmath-python", "cuda-core", "cuda-bindings"),
+    *("cuda-pathfinder", "nvidia-cublas", "nvidia-cuda-nvrtc", "ml_dtypes", "numpy", "numba"),
+    *("array-api-compat", "torch", "triton", "jax", "jax-cuda12-plugin", "jax-cuda13-plugin"),
+    *("pytest", "pytest-xdist", "hypothesis"),
 )
 
+NEEDED = {
+    "numpy": "numpy",
+    "array_api_compat": "array-api-compat",
+    "nvmath": "nvmath-python",
+    "platformdirs": "platformdirs",
+    "ml_dtypes": "ml_dtypes",
+    "safetensors": "safetensors",
+    "lazy_loader": "lazy-loader",
+    "tqdm": "tqdm",
+}
+"""Modules without which little could be shown, and the packages that they come in."""
 
-def run(results: Results, setting: Setting) -> None:
+LEAST, LEAST_OF_REHEARSAL = 6 * 2**30, 2**28
+"""Bytes of the device's memory: several processes use it at once."""
+
+
+def main() -> None:
     """Write down what there is, or why it is not usable."""
-    try:
-        nn.get_backend(setting.backend)
-    except BackendError as error:
-        results.unusable(str(error).splitlines()[0])
+    parser = part_parser("card")
+    parser.add_argument("--kit", type=Path, default=Path("build/gpu-kit"))
+    options = parser.parse_args()
+    results = results_of(options, "setup")
+    reason = unusable()
+    if reason is not None:
+        results.unusable(reason)
         return
-    results.fact("machine", describe_run())
-    if setting.device == "cuda":
-        describe_card(results)
-        try:
-            reason = refusal(trainer_for(GPU_WORKS["rehearsal"], setting.backend, "float32"))
-        except Exception as error:  # the parts will say more
-            reason = f"no trainer can be made: {type(error).__name__}: {error}"
-        results.fact("graphs", "can be recorded" if reason is None else reason)
-    results.fact("Python", platform.python_version())
-    results.fact("nnfs_xp", nn.__version__)
-    commit = commit_of(Path(__file__).parents[2])
-    if commit:
-        results.fact("commit", commit)
-    for name in DISTRIBUTIONS:
-        with suppress(PackageNotFoundError):
-            results.fact(name, version(name))
+    describe(results, options.kit)
 
 
-def describe_card(results: Results) -> None:
-    """What CUDA and the driver say."""
-    cupy = import_module("cupy")
-    runtime = cupy.cuda.runtime
+def unusable() -> str | None:
+    """Why nothing can be run here, in one line."""
+    if find_spec("cupy") is None:
+        return "cupy is not installed: pip install 'nnfs-xp[cuda13]' (or [cuda12])"
+    missing = [package for module, package in NEEDED.items() if find_spec(module) is None]
+    if missing:
+        return (
+            f"{', '.join(missing)} cannot be imported: run `python -m benchmarks.gpu.prepare` "
+            "first, where there is a network, and bring its folder along (--kit)"
+        )
+    from nnfs_xp.backend import get_backend
+    from nnfs_xp.errors import BackendError
+
+    try:
+        backend = get_backend("cupy")
+        backend.check_precision("bfloat16")
+    except BackendError as error:
+        return str(error).splitlines()[0]
+    except Exception as error:  # a library that is broken in a way of its own
+        text = str(error).strip().splitlines() or [""]
+        return f"cupy is not usable: {type(error).__name__}: {text[0]}"
+    memory = backend.memory()
+    least = LEAST_OF_REHEARSAL if is_rehearsal() else LEAST
+    if memory is not None and memory.free < least:
+        return (
+            f"{backend.name} has {memory.free >> 20} MiB of memory free, of "
+            f"{memory.total >> 20}; this needs {least >> 20}: end what else uses it"
+        )
+    return None
+
+
+def describe(results: Results, kit: Path) -> None:
+    """The card, the driver, the versions and the commit."""
+    runtime: Any = import_module("cupy").cuda.runtime
     with suppress(Exception):  # a description is no reason to measure nothing
         properties = runtime.getDeviceProperties(runtime.getDevice())
-        results.fact("card", properties["name"].decode())
-        results.fact("multiprocessors", properties["multiProcessorCount"])
-        results.fact("memory", f"{properties['totalGlobalMem'] / 2**30:.0f} GiB")
-        results.fact("compute capability", f"{properties['major']}.{properties['minor']}")
+        memory = f"{properties['totalGlobalMem'] / 2**30:.0f} GiB"
+        results.fact("card", f"{properties['name'].decode()}, {memory}")
+        capability = f"{properties['major']}.{properties['minor']}"
+        count = properties["multiProcessorCount"]
+        results.fact("compute capability", f"{capability}, {count} multiprocessors")
     results.fact("driver", driver())
     with suppress(Exception):
-        results.fact("CUDA of the driver", cuda_text(runtime.driverGetVersion()))
-    with suppress(Exception):
-        results.fact("CUDA runtime", cuda_text(runtime.runtimeGetVersion()))
-    results.fact("cupy says", getattr(cupy, "__version__", "unknown"))
+        its = cuda_text(runtime.driverGetVersion()), cuda_text(runtime.runtimeGetVersion())
+        results.fact("CUDA", f"{its[0]} of the driver, {its[1]} of the runtime")
+    found = {"Python": platform.python_version()}
+    for name in DISTRIBUTIONS:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    results.fact("versions", ", ".join(f"{name} {its}" for name, its in found.items()))
+    results.fact("cores", os.cpu_count())
+    results.fact("commit", commit_of(ROOT, kit))
 
 
 def cuda_text(number: int) -> str:
@@ -85,29 +117,29 @@ def driver() -> str:
     """The driver's version, from nvidia-smi or the kernel module."""
     command = shutil.which("nvidia-smi")
     if command is not None:
-        with suppress(OSError, subprocess.SubprocessError):
+        with suppress(OSError, subprocess.SubprocessError, IndexError):
             query = [command, "--query-gpu=driver_version", "--format=csv,noheader"]
-            done = subprocess.run(query, capture_output=True, text=True, check=True, timeout=30)
+            done = subprocess.run(query, capture_output=True, text=True, check=True, timeout=15)
             return done.stdout.split()[0]
-    with suppress(OSError):
+    with suppress(OSError, IndexError):
         return Path("/proc/driver/nvidia/version").read_text().splitlines()[0]
     return "unknown: neither nvidia-smi nor /proc/driver/nvidia says"
 
 
-def commit_of(folder: Path) -> str:
-    """The commit that is checked out, "and changes" if there are any; empty outside of Git."""
+def commit_of(folder: Path, kit: Path | None = None) -> str:
+    """The commit that is checked out, and how many files differ; without Git, what the kit says."""
     git = shutil.which("git")
-    if git is None:
-        return ""
     texts = []
     for words in (("rev-parse", "--short", "HEAD"), ("status", "--porcelain", "-uno")):
-        try:
-            done = subprocess.run(
-                [git, "-C", str(folder), *words], capture_output=True, text=True, timeout=30
-            )
-        except (OSError, subprocess.SubprocessError):
-            return ""
-        if done.returncode:
-            return ""
-        texts.append(done.stdout.strip())
-    return texts[0] + (" and changes" if texts[1] else "")
+        with suppress(OSError, subprocess.SubprocessError):
+            command = [git or "git", "-C", str(folder), *words]
+            done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=15)
+            texts.append(done.stdout.strip())
+    if len(texts) == 2:
+        return f"{texts[0]}, {len(texts[1].splitlines())} files changed"
+    file = None if kit is None else kit / "commit"
+    return file.read_text(encoding="utf-8").strip() if file and file.is_file() else "unknown"
+
+
+if __name__ == "__main__":
+    main()

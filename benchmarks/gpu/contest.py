@@ -17,11 +17,14 @@ from typing import Any, Self
 from benchmarks.contest import OURS, take_turns
 from benchmarks.gpu.results import Results, Setting
 
-START, BUILD, ASK = 120.0, 120.0, 60.0
+START, BUILD, ASK = 60.0, 60.0, 20.0
 """Seconds that a peer has for its imports, for building and compiling, and for anything else."""
 
-SECONDS, ROUNDS = 0.05, 9
-"""Of a turn, and how many each takes."""
+_LEAST = 5.0
+"""Seconds that it has even where those of the contest are over."""
+
+_MOST_OF_A_LOG = 40_000
+"""Characters of what ours has logged."""
 
 
 class PeerError(Exception):
@@ -37,10 +40,19 @@ class OursError(Exception):
 
 
 class Peer:
-    """A worker process, asked line by line, with a time limit for each answer."""
+    """A worker process, asked line by line, with a time limit for each answer.
 
-    def __init__(self, name: str, setting: Setting, precision: str) -> None:
-        self.name = name
+    Parameters
+    ----------
+    name : str
+    setting : Setting
+    precision : str
+    end : float
+        By the monotonic clock, from which on it has little time for any answer.
+    """
+
+    def __init__(self, name: str, setting: Setting, precision: str, end: float = math.inf) -> None:
+        self.name, self._end = name, end
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 # closed with the process
         self._process = subprocess.Popen(
             [
@@ -85,6 +97,7 @@ class Peer:
     def answer(self, limit: float) -> Any:
         """What it says next."""
         assert self._process.stdout is not None
+        limit = min(limit, max(_LEAST, self._end - time.monotonic()))
         ready, _, _ = select.select([self._process.stdout], [], [], limit)
         if not ready:
             self._process.send_signal(signal.SIGABRT)  # it then tells where it is
@@ -117,12 +130,20 @@ class Contest:
     precision : str
     results : Results
         Told of the peers that fall out. Where ours does, `OursError` is raised.
+    seconds : float
+        How long all of it may take.
     """
 
     def __init__(
-        self, names: Sequence[str], setting: Setting, precision: str, results: Results
+        self,
+        names: Sequence[str],
+        setting: Setting,
+        precision: str,
+        results: Results,
+        seconds: float = math.inf,
     ) -> None:
         self._names, self._setting, self._precision = names, setting, precision
+        self._end = time.monotonic() + seconds
         self._results = results
         self._failed: list[str] = []
         self.peers: list[Peer] = []
@@ -139,12 +160,15 @@ class Contest:
         self.end()
 
     def end(self) -> None:
-        """End all processes."""
+        """End all processes; what ours has logged is shown."""
         for peer in self.peers:
+            if peer.name == OURS:
+                print(f"--- {OURS} has logged\n{peer.log(_MOST_OF_A_LOG)}\n---", flush=True)
             peer.end()
+        self.peers.clear()
 
     def _start(self, names: Sequence[str]) -> None:
-        started = [Peer(name, self._setting, self._precision) for name in names]
+        started = [Peer(name, self._setting, self._precision, self._end) for name in names]
         self.peers += started  # all import at the same time
         self.each(lambda peer: peer.answer(START) if peer in started else None, "at its start")
         self._failed = []

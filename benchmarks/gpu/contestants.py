@@ -204,30 +204,3 @@ def our_update(work: Work, batch: int, backend: str, precision: str) -> Update:
     gradients = [to_numpy(a) for layer in dense for a in (layer.dweights, layer.dbiases)]
     parameters = [to_numpy(a) for layer in dense for a in (layer.weights, layer.biases)]
     return float(loss), gradients, parameters
-
-
-def torch_update(work: Work, batch: int, device: str) -> Update:
-    """The same from PyTorch, in the same shapes."""
-    torch = require_torch(device)
-    torch.backends.cuda.matmul.allow_tf32 = False
-    layers: list[Any] = []
-    for weights in work.weights():
-        dense = torch.nn.Linear(*weights.shape)
-        with torch.no_grad():
-            dense.weight.copy_(torch.from_numpy(weights.T))
-            dense.bias.zero_()
-        layers += [dense, torch.nn.ReLU()]
-    model = torch.nn.Sequential(*layers[:-1]).to(device)
-    optimizer = torch.optim.Adam(
-        model.parameters(), LEARNING_RATE, (BETA_1, BETA_2), EPSILON, fused=True
-    )
-    x, y = (torch.from_numpy(array).to(device) for array in work.data(batch)[0])
-    loss = torch.nn.functional.cross_entropy(model(x), y)
-    loss.backward()
-    optimizer.step()
-
-    def host(tensor: Any) -> Any:
-        return np.atleast_2d(tensor.detach().cpu().numpy().T)
-
-    gradients = [host(parameter.grad) for parameter in model.parameters()]
-    return loss.item(), gradients, [host(parameter) for parameter in model.parameters()]

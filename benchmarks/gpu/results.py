@@ -1,14 +1,28 @@
-"""What a part finds, written down line by line as it finds it."""
+"""What a part finds, written down line by line as it finds it; the parts' common arguments."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+ROOT = Path(__file__).parents[2]
+
+STAND_IN = ROOT / "tests" / "cuda_on_cpu"
+
+
+def is_rehearsal() -> bool:
+    """Whether ``import cupy`` would find the stand-in for it, which computes on the CPU."""
+    spec = find_spec("cupy")
+    if spec is None or spec.origin is None:
+        return False
+    return Path(spec.origin).resolve().is_relative_to(STAND_IN.resolve())
 
 
 @dataclass(frozen=True)
@@ -18,21 +32,21 @@ class Setting:
     Attributes
     ----------
     backend : str
-        Ours. With another than CuPy's everything is done on the CPU, as a rehearsal.
+        Ours.
+    device : str
+        Where the peers compute: ``"cuda"`` or ``"cpu"``.
     quick : bool
         Few sizes and short turns.
-    seconds : float
-        How long the part may take.
     """
 
     backend: str = "cupy"
+    device: str = "cuda"
     quick: bool = False
-    seconds: float = 600.0
 
-    @property
-    def device(self) -> str:
-        """Where the peers compute: ``"cuda"`` or ``"cpu"``."""
-        return "cuda" if self.backend.startswith("cupy") else "cpu"
+    @classmethod
+    def here(cls) -> Setting:
+        """For this machine: on the stand-in it is a rehearsal, with small settings."""
+        return cls("cupy", "cpu", True) if is_rehearsal() else cls()
 
 
 @dataclass(frozen=True)
@@ -42,7 +56,7 @@ class Goal:
     Attributes
     ----------
     what : str
-        The figure; goals of one name and bound stand in one line of the report.
+        The figure; goals of one name and bound stand in one line of the summary.
     value, bound : float
     at_least : bool
         Whether the bound is the least value; else it is the most.
@@ -63,7 +77,7 @@ class Goal:
 
     @property
     def word(self) -> str:
-        """The same for the report."""
+        """The same for the summary."""
         return "met" if self.met else "**missed**"
 
     @property
@@ -75,12 +89,16 @@ class Goal:
 class Results:
     """The findings of a part, one JSON object a line in a file that outlives the process."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, part: str) -> None:
+        self._path, self._part = path, part
+
+    def _write(self, kind: str, **content: Any) -> None:
+        line = json.dumps({"part": self._part, "kind": kind, **content})
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
 
     def _add(self, kind: str, **content: Any) -> None:
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"kind": kind, **content}) + "\n")
+        self._write(kind, **content)
         print(kind, *content.values(), flush=True)
 
     def text(self, text: str) -> None:
@@ -104,6 +122,10 @@ class Results:
         """What could not be measured, and why."""
         self._add("absent", what=what, reason=str(reason))
 
+    def counts(self, counts: str, slowest: str) -> None:
+        """How many tests have ended so far, and how; the last word counts."""
+        self._write("counts", counts=counts, slowest=slowest)  # pytest prints its own
+
     @contextmanager
     def attempt(self, what: str) -> Iterator[None]:
         """While it lasts, an error is a check that fails, and what comes after goes on."""
@@ -114,7 +136,7 @@ class Results:
             self.check(what, good=False, detail=f"{type(error).__name__}: {error}"[:500])
 
     def fact(self, name: str, value: object) -> None:
-        """What the report begins with: the card, a version."""
+        """What the machine is: the card, a version."""
         self._add("fact", name=name, value=str(value))
 
     def unusable(self, reason: object) -> None:
@@ -130,3 +152,17 @@ def read(path: Path) -> list[dict[str, Any]]:
         with suppress(json.JSONDecodeError):
             records.append(json.loads(line))
     return records
+
+
+def part_parser(name: str) -> argparse.ArgumentParser:
+    """The arguments that all parts take: their seconds, and the folder for what they find."""
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.gpu.{name}")
+    parser.add_argument("--seconds", type=float, default=120.0, help="how long it may take")
+    parser.add_argument("--out", type=Path, default=Path("build/gpu"), help="for results.jsonl")
+    return parser
+
+
+def results_of(options: argparse.Namespace, part: str) -> Results:
+    """Where a part with these arguments writes what it finds."""
+    options.out.mkdir(parents=True, exist_ok=True)
+    return Results(options.out / "results.jsonl", part)

@@ -1,41 +1,39 @@
-"""The project's own tests, on the GPU."""
+"""The project's tests on the GPU, by pytest in this process' place."""
 
 from __future__ import annotations
 
-import re
-import subprocess
+import os
 import sys
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 
-from benchmarks.gpu.results import Results, Setting
+from benchmarks.gpu.results import is_rehearsal, part_parser
 
-_SUMMARY = re.compile(r"\d+ (passed|failed|error|skipped|deselected)")
+TESTS = (
+    "tests/cuda",
+    *(f"tests/test_{name}.py" for name in ("contract", "training", "precision", "losses")),
+    *(f"tests/test_{name}.py" for name in ("normalization", "random", "metrics", "weights")),
+    *(f"tests/test_{name}.py" for name in ("backend", "checkpoints")),
+)
 
-_MOST = 30
-"""Failures that the report names."""
 
-
-def run(results: Results, setting: Setting) -> None:
-    """Run pytest, and keep its last line and the names of what failed."""
-    command = [sys.executable, "-m", "pytest", "--nnfs-backends", setting.backend, "-q"]
+def main() -> None:
+    """Become pytest."""
+    parser = part_parser("suite")
+    parser.add_argument("--tests", nargs="*", default=TESTS, help="what pytest is given")
+    parser.add_argument("--workers", type=int, default=8, help="of pytest-xdist")
+    options = parser.parse_args()
+    command = [sys.executable, "-m", "pytest", "-p", "benchmarks.gpu.live"]
+    command += ["--live-out", str(options.out.resolve()), "--nnfs-backends", "cupy", "--kills", "1"]
     if not any(each.name == "nnfs_xp.testing" for each in entry_points(group="pytest11")):
         command += ["-p", "nnfs_xp.testing.plugin"]  # run from a checkout that is not installed
-    command += ["-p", "no:cacheprovider", "-o", "faulthandler_timeout=120", "--tb=short"]
-    command += ["--kills", "2", "tests/test_activations.py" if setting.quick else "tests"]
-    results.text(f"`{' '.join(['python', *command[1:]])}`")
-    lines = []
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            print(line, end="", flush=True)
-            lines.append(line.strip())
-    summaries = [line.strip("= ") for line in lines if _SUMMARY.search(line)]
-    summary = summaries[-1] if summaries else "pytest said nothing"
-    results.check("the tests pass", process.returncode == 0, summary)
-    failures = [line for line in lines if line.startswith(("FAILED ", "ERROR "))]
-    for line in failures[:_MOST]:
-        results.row("Tests that failed", test=line[:300])
-    if len(failures) > _MOST:
-        results.text(f"{len(failures) - _MOST} more failed.")
+    if find_spec("xdist") is not None and options.workers > 1:
+        workers = min(options.workers, os.cpu_count() or 1) if is_rehearsal() else options.workers
+        command += ["-n", str(workers), "--dist", "worksteal", "--max-worker-restart", "40"]
+    command += ["-q", "--tb=short", "-o", "faulthandler_timeout=60", "-p", "no:cacheprovider"]
+    print(*command, *options.tests, flush=True)
+    os.execv(sys.executable, [*command, *options.tests])  # noqa: S606 # the limit's signals reach it
+
+
+if __name__ == "__main__":
+    main()

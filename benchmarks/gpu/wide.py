@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from statistics import median
 
 from benchmarks.contest import OURS
-from benchmarks.gpu.contest import BUILD, ROUNDS, SECONDS, Contest, difference
+from benchmarks.gpu.contest import BUILD, Contest, difference
 from benchmarks.gpu.contestants import lacking
 from benchmarks.gpu.results import Goal, Results, Setting
 from benchmarks.gpu.works import GPU_WORKS, flops
 
 BATCH, SIDE = 8192, 8192
 
-PEERS = (OURS, "torch_compile", "torch_eager", "matmul")
-"""PyTorch with `torch.autocast`: as here, its weights and its Adam are float32."""
-
 NEAR = 2e-2
 
 
-def run(results: Results, setting: Setting) -> None:
-    """Measure in turn."""
-    small = setting.quick or setting.device == "cpu"
-    name, batch, side = ("rehearsal", 32, 64) if small else ("wide", BATCH, SIDE)
-    rounds, seconds = (3, 0.01) if setting.quick else (ROUNDS, 2 * SECONDS)
-    precision = "float32" if setting.backend == "numpy" else "bfloat16"
-    if precision == "float32":
-        results.text("NumPy has no bfloat16: float32 in all but the product of matrices.")
+def run(
+    results: Results,
+    setting: Setting,
+    *,
+    peers: Sequence[str],
+    rounds: int = 3,
+    turn: float = 0.1,
+    seconds: float = math.inf,
+) -> None:
+    """Measure in turn: ours, and the peers, with `torch.autocast` where they are PyTorch.
+
+    As here, its weights and its Adam then are float32.
+    """
+    name, batch, side = ("rehearsal", 32, 64) if setting.quick else ("wide", BATCH, SIDE)
+    precision = "bfloat16"
     reason = lacking(setting.backend, precision)
     if reason is not None:
         results.absent(f"the wide network in {precision}", reason)
         return
     work, sides = GPU_WORKS[name], {"matmul": side}
-    with Contest(PEERS, setting, precision, results) as contest:
+    with Contest([OURS, *peers], setting, precision, results, seconds) as contest:
         contest.each(
             lambda peer: peer.ask("build", name, sides.get(peer.name, batch), limit=BUILD),
             "while building",
@@ -43,7 +49,7 @@ def run(results: Results, setting: Setting) -> None:
         for reason in contest.each(lambda peer: peer.ask("refused"), "before timing").values():
             if reason:
                 results.text(f"Steps are not recorded as graphs: {reason}.")
-        times = contest.time("while timed", rounds, seconds)
+        times = contest.time("while timed", rounds, turn)
     rates = {}
     for peer, column in times.items():
         operations = 2.0 * side**3 if peer == "matmul" else flops(work, batch)

@@ -1,8 +1,8 @@
 """A peer in a process of its own, as `benchmarks.worker`, for a GPU.
 
 Started with the peer's name, our backend, the device and the precision. A line asks: ``build a
-128``, then ``losses 3``, ``step 40`` or ``refused``; or ``update a 128 FILE``. A line of JSON
-answers: ``{"found": …}``, or ``{"error": …}`` with more on standard error.
+128``, then ``losses 3``, ``step 40`` or ``refused``. A line of JSON answers: ``{"found": …}``, or
+``{"error": …}`` with more on standard error.
 """
 
 from __future__ import annotations
@@ -15,10 +15,8 @@ import traceback
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
-
 from benchmarks import worker
-from benchmarks.gpu.contestants import Ours, make_builder, our_update, refusal, torch_update
+from benchmarks.gpu.contestants import Ours, make_builder, refusal
 from benchmarks.gpu.works import GPU_WORKS
 
 
@@ -45,18 +43,6 @@ class Worker(worker.Worker):
         made = self.contestant
         return refusal(made.trainer) if isinstance(made, Ours) else None
 
-    def update(self, work: str, batch: str, path: str) -> None:
-        """Write the loss, the gradients and the parameters of one step to a file."""
-        chosen, size = GPU_WORKS[work], int(batch)
-        if self.name == "nnfs_xp":
-            loss, gradients, parameters = our_update(chosen, size, self.backend, self.precision)
-        else:
-            loss, gradients, parameters = torch_update(chosen, size, self.device)
-        arrays: dict[str, Any] = {"loss": np.float64(loss)}
-        arrays |= {f"gradient{n}": array for n, array in enumerate(gradients)}
-        arrays |= {f"parameter{n}": array for n, array in enumerate(parameters)}
-        np.savez(path, **arrays)
-
 
 def main() -> None:
     """Answer until the input ends."""
@@ -64,6 +50,7 @@ def main() -> None:
     os.dup2(2, 1)  # so that no library's own lines come between
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # others need memory too
     logging.basicConfig(level=logging.WARNING)
+    logging.getLogger("nnfs_xp").setLevel(logging.DEBUG)  # which algorithm each product has
     if sys.argv[3] == "cpu":
         os.environ["JAX_PLATFORMS"] = "cpu"
 

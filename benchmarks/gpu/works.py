@@ -8,8 +8,6 @@ import numpy as np
 
 from benchmarks.work import WORKS, Work
 
-BATCHES = (32, 128, 512, 2048, 8192)
-
 
 class Wide(Work):
     """A work whose batches are large: few of them take turns."""
