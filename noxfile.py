@@ -120,12 +120,12 @@ def cuda(session: nox.Session) -> None:
 
 @nox.session
 def gpu(session: nox.Session) -> None:
-    """Show on a GPU: tests, numbers, times beside PyTorch and JAX; in build/gpu-report.md."""
+    """Show on a GPU: smoke checks, tests, times beside PyTorch and JAX, MNIST; in build/gpu."""
     major = cuda_major()
     if major is None:
         session.error("nvidia-smi finds no CUDA driver")
     cuda = "cuda13" if major >= 13 else "cuda12"
-    groups = (*group("test"), *group("bench"))
+    groups = (*group("test"), *group("bench"), "pytest-xdist")
     session.install("-e", PACKAGE, *groups, *EXTRAS[cuda], f"jax[{cuda}]>=0.10")
     session.run("python", "-m", "benchmarks.gpu_check", *session.posargs)
 

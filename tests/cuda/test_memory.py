@@ -205,7 +205,8 @@ def test_memory_that_runs_out_while_recording_spoils_the_graph():
             graph.record(work)
             graph.launch()
         else:
-            with pytest.raises(RuntimeError, match="memory ran out while the work was recorded"):
+            # By a limit, CuPy's own pools just raise.
+            with pytest.raises((RuntimeError, MemoryError), match=r"memory ran out|Out of memory"):
                 graph.record(work)
             assert graph._graph is None
         graph.close()

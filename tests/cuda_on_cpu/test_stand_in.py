@@ -632,6 +632,8 @@ class TestKernels:
             kernel("missing")
         with pytest.raises(TypeError, match="tuple"):
             cupy.RawModule(code=SOURCE, options=["-DTYPE=float"])
+        with pytest.raises(TypeError, match="the program would crash: None is no address"):
+            kernel("where")((1,), (1,), (None,))
 
 
 TINY = """

@@ -106,9 +106,9 @@ class Graph:
         A pool that runs out gives all its free blocks back to the device, those that the recorded
         work writes to before it frees them too: then the recording is worth nothing.
         """
-        free = self._pool.free_bytes()
+        before = self._pool.total_bytes()
         memory = self._pool.malloc(size)
-        if free - self._pool.free_bytes() not in (0, memory.mem.size):
+        if self._pool.total_bytes() - before not in (0, memory.mem.size):
             self._spoilt = True
         return memory
 

@@ -76,7 +76,8 @@ def begin(
     launch("steps", "begin", rate.dtype, (blocks_for(largest // 16),), (THREADS,), *arguments)
 
 
-_NO_COPY = [np.int64(0), None, None]
+_NO_COPY = [np.int64(0), np.uint64(0), np.uint64(0)]
+"""Numbers for addresses: of None CuPy makes an argument that lies at the address 0."""
 
 
 def widen(xp: Any, narrow: Array, wide: Array, factor: Array) -> None:

@@ -123,8 +123,8 @@ class _Argument(NamedTuple):
 
 
 def _pointer(value: Any, kind: str) -> _Argument:
-    if value is None:
-        return _Argument(ctypes.c_void_p(0))
+    if value is None:  # CuPy tells CUDA then that the argument itself lies at the address 0
+        raise TypeError("the program would crash: None is no address")
     if isinstance(value, ndarray):
         check_devices([value])
         # Unsigned integers and vectors stand for raw bytes.
