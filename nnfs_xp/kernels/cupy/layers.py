@@ -21,7 +21,6 @@ from nnfs_xp.kernels.cupy.compilation import (
     wide,
 )
 
-
 _AT_ONCE, _LARGE = 8, 2**20
 """Bytes that a thread loads at once of arrays of so many elements; of smaller ones, an element: it
 is better there that more threads have something to do."""
