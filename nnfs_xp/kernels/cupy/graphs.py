@@ -112,17 +112,7 @@ class Graph:
             self._spoilt = True
         return memory
 
-    @staticmethod
-    def begin(
-        counts: Array,
-        rate: Array,
-        values: tuple[int, int, int, int],
-        value: float,
-        batch: tuple[Array, ...],
-        held: tuple[Array, ...],
-    ) -> None:
-        """Write what the next launch reads: see `kernels.cupy.steps.begin`."""
-        begin(counts, rate, values, value, batch, held)
+    begin = staticmethod(begin)  # writes what the next launch reads
 
     def launch(self) -> None:
         """Do the work, on the current stream."""
