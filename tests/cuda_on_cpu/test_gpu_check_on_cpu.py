@@ -235,5 +235,4 @@ def test_all_parts(check):
         "- card: stand-in",
     ):
         assert line in done.summary, line
-    assert "no such part" not in done.summary
     assert "cuBLASLt" in (done.out / "bench.log").read_text()  # its plans
