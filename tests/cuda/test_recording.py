@@ -394,6 +394,36 @@ def test_a_setting_within_a_dictionary():
     assert_same(*results)
 
 
+def test_batches_of_any_layout():
+    """Byte by byte, only rows are copied to where rows lie."""
+    x, y = BACKEND.asarray(X[:32]), BACKEND.asarray(Y[:32])
+    wide = BACKEND.asarray(np.hstack([X[:32], X[:32]]))
+    layouts = [x, cupy.asfortranarray(x), wide[:, :8], wide[:, 8:]]
+    results = []
+    for graph in (True, False):
+        for first in range(len(layouts)):
+            order = layouts[first:] + layouts[:first]
+            trained = trainer(graph=graph)
+            losses = [float(trained.train_step(batch, y)) for batch in order for _ in range(4)]
+            results.append((losses, state(trained)))
+            assert not graph or trained.recorder.recordings == 1
+    for found, expected in zip(results[:4], results[4:], strict=True):
+        np.testing.assert_allclose(found[0], expected[0], rtol=1e-5)
+        weights = found[1]["weights"], expected[1]["weights"]
+        np.testing.assert_allclose(*weights, rtol=1e-4, atol=1e-5)
+
+
+def test_more_arrays_than_one_launch_copies():
+    held = tuple(cupy.zeros(size, "float32") for size in (5, 8, 3, 7, 1))
+    batch = tuple(cupy.asarray(np.arange(each.size, dtype="float32") + 1) for each in held)
+    counts, rate = cupy.zeros(4, "int64"), cupy.zeros((), "float32")
+    BACKEND.graph().begin(counts, rate, (1, 2, 3, 4), 0.5, batch, held)
+    assert counts.get().tolist() == [1, 2, 3, 4]
+    assert float(rate) == 0.5
+    for array, place in zip(batch, held, strict=True):
+        np.testing.assert_array_equal(place.get(), array.get())
+
+
 @pytest.mark.parametrize("kind", ["tuple", "list", "property"])
 def test_a_layer_that_is_replaced_within_a_container(kind):
     class Holding(nn.Sequential):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import cupy
@@ -26,8 +27,9 @@ def give_back() -> None:
         device, pool = each
         with cupy.cuda.Device(device):
             pool.free_all_blocks()
-            if not pool.total_bytes() and each in _left:
-                _left.remove(each)
+            if not pool.total_bytes():
+                with suppress(ValueError):  # another thread was faster
+                    _left.remove(each)
 
 
 class Graph:

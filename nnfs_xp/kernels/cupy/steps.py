@@ -65,7 +65,8 @@ def begin(
     """
     copies: list[Any] = []
     for array, place in zip(batch, held, strict=True):
-        if len(copies) < 3 * _MOST_COPIES and array.flags.c_contiguous:
+        by_rows = array.flags.c_contiguous and place.flags.c_contiguous
+        if by_rows and len(copies) < 3 * _MOST_COPIES:
             copies += [np.int64(array.nbytes), array, place]
         else:
             place[...] = array
