@@ -130,6 +130,7 @@ class CupyBackend(Backend):
         self.device.synchronize()
 
     def memory(self) -> Memory | None:
+        self._give_back()
         pool = self._pool()
         with self.active():
             free, total = importlib.import_module("cupy").cuda.runtime.memGetInfo()
@@ -139,11 +140,16 @@ class CupyBackend(Backend):
         return Memory(used, reserved, min(free, limit - used) if limit else free, int(total))
 
     def release_memory(self) -> None:
+        self._give_back()
+        with self.active():
+            self._pool().free_all_blocks()
+
+    @staticmethod
+    def _give_back() -> None:
+        """Give the device the memory of recorded steps that are gone."""
         from nnfs_xp.kernels.cupy.graphs import give_back
 
         give_back()
-        with self.active():
-            self._pool().free_all_blocks()
 
     @staticmethod
     def _pool() -> Any:

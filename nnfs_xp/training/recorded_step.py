@@ -95,6 +95,7 @@ class RecordedStep:
             and trainer.optimizer.kept(trainer.model) is self._state
             and _same(_made_of(trainer), self._made_of)
             and all(pins.stand() for pins in self._pins)
+            and not any("children" in attributes for attributes in self._childless)
             and all(look.stands() for look in self._looks)
             and not (self._walks and not _same(_parts_of(trainer), self._parts))
         )
@@ -172,6 +173,7 @@ class RecordedStep:
         pins += [_Pins(layer._buffers) for layer in layers]
         self._pins = [each for each in pins if each.objects]
         # A tuple of layers is looked at with the other attributes.
+        self._childless = [vars(layer) for layer in layers if "children" not in vars(layer)]
         tuples = (isinstance(vars(la).get("children", type(la).children), tuple) for la in layers)
         self._walks = not all(tuples)
 
@@ -223,6 +225,7 @@ class _Pins:
     """
 
     def __init__(self, names: dict[str, Any], keys: Iterable[str] | None = None) -> None:
+        self._size = len(names) if keys is None else None
         keys = tuple(names if keys is None else keys)
         self._names = names
         # Of two keys at least, it gives a tuple.
@@ -230,11 +233,12 @@ class _Pins:
         self.objects: tuple[Any, ...] = self._get(names) if keys else ()
 
     def stand(self) -> bool:
-        """Whether each is there as it was."""
+        """Whether each is there as it was, and, where all were looked at, no other."""
         try:
-            return all(map(is_, self._get(self._names), self.objects))
+            same = all(map(is_, self._get(self._names), self.objects))
         except KeyError:
             return False
+        return same and self._size in (None, len(self._names))
 
 
 class _Look(NamedTuple):

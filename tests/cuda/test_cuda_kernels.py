@@ -111,6 +111,9 @@ def test_batches_that_are_summed_in_parts(name):
 def test_large_arrays_are_summed_several_columns_at_once(name, k, offset, dtype, monkeypatch):
     monkeypatch.setattr(kernels.layers, "_LARGE", 2**10)
     monkeypatch.setattr(kernels.products, "_EPILOGUES", False)
+    launch, launched = kernels.layers.launch, []
+    listening = lambda *of, **more: (launched.append(of[1]), launch(*of, **more))  # noqa: E731
+    monkeypatch.setattr(kernels.layers, "launch", listening)
     n = 70
     room = on_device((normal(n * k + 1),), dtype)[0][0]
     dvalues = room[offset : offset + n * k].reshape(n, k)
@@ -125,6 +128,10 @@ def test_large_arrays_are_summed_several_columns_at_once(name, k, offset, dtype,
         inputs = on_device((normal(n, 3),), dtype)[0][0]
         kernels.dense_gradients(xp, inputs, dvalues, xp.empty((3, k), dtype=room.dtype), dbiases)
     agree([dbiases], [exact.sum(axis=0, keepdims=True)], dtype, 64)
+    itemsize = dvalues.dtype.itemsize
+    several = not k * itemsize % 8 and not dvalues.data.ptr % 8
+    kernel = "relu_backward_biases" if name == "relu_backward_biases" else "column_sums"
+    assert launched[0] == (f"{kernel}_wide" if several else kernel)
 
 
 @pytest.mark.parametrize("k", [1024, 1025, 3000])
@@ -415,6 +422,39 @@ class TestPlans:
         assert not self.multiply()
         assert not self.multiply()
         assert list(cublaslt._plans.values()) == [None]
+
+    @pytest.mark.parametrize("name", ["matmul_algo_get_heuristic", "matmul"])
+    def test_nothing_is_remembered_of_a_recording(self, name, monkeypatch):
+        """What is refused there may be possible elsewhere."""
+        if name == "matmul":
+            assert self.multiply()
+        self.failing(name, 15, monkeypatch)
+        stream, pool = cupy.cuda.Stream(non_blocking=True), cupy.cuda.MemoryPool()
+        a = BACKEND.asarray(normal(8, 8), "float32")
+        with cupy.cuda.using_allocator(pool.malloc), stream:
+            out = xp.empty((8, 8), dtype=xp.float32)
+            stream.begin_capture()
+            try:
+                assert not cublaslt.product(a, a, out, tf32=False)
+            finally:
+                stream.end_capture()
+        assert None not in cublaslt._plans.values()
+        assert self.multiply()
+        del out
+        pool.free_all_blocks()
+
+    def test_plans_that_are_not_kept_are_given_back(self, monkeypatch):
+        closed = []
+        close = cublaslt.Plan.close
+        monkeypatch.setattr(cublaslt.Plan, "close", lambda plan: (closed.append(plan), close(plan)))
+        self.failing("matmul_algo_get_heuristic", 15, monkeypatch)
+        assert not self.multiply()
+        assert len(closed) == 1
+        monkeypatch.setattr(cublaslt, "_plans", {})
+        assert self.multiply()
+        self.failing("matmul", 15, monkeypatch)
+        assert not self.multiply()
+        assert len(closed) == 2
 
     def test_the_algorithm_is_in_the_log(self, caplog):
         caplog.set_level("DEBUG", logger="nnfs_xp")

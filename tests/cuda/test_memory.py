@@ -188,6 +188,25 @@ def test_recorded_steps_that_are_dropped_give_their_memory_back(by):
     assert not graphs._left, "an array is still there"
 
 
+def test_memory_of_a_trainer_that_is_gone_is_free_when_it_is_asked_for():
+    gc.collect()
+    BACKEND.release_memory()
+    before = len(graphs._left)
+    trained = trainer()
+    x, y = BACKEND.asarray(X[:4000]), BACKEND.asarray(Y[:4000])
+    for _ in range(3):
+        trained.train_step(x, y)
+    (step,) = trained.recorder._recorded.values()
+    pool = step.graph._pool
+    assert trained.recorder.recordings
+    assert pool.total_bytes() > 32 * 2**20
+    del step, trained
+    gc.collect()
+    BACKEND.memory()
+    assert pool.total_bytes() == 0
+    assert len(graphs._left) == before
+
+
 def test_memory_that_runs_out_while_recording_spoils_the_graph():
     """The pool then gives free blocks back to the device, which the recorded work writes to."""
     for limit, fits in ((2**16, True), (5 * 2**10, False)):

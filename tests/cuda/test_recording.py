@@ -424,6 +424,39 @@ def test_more_arrays_than_one_launch_copies():
         np.testing.assert_array_equal(place.get(), array.get())
 
 
+def test_layers_buffers_and_state_that_come_later():
+    class Later(nn.Layer):
+        def forward(self, inputs, training=False):
+            if training:
+                self.keep(inputs)
+            return inputs * (3.0 if self.children else 1.0)
+
+        def backward(self, dvalues):
+            self.recall(dvalues)
+            self.dinputs = dvalues * (3.0 if self.children else 1.0)
+            return self.dinputs
+
+    def give_children(trained):
+        trained.model.layers[1].children = (nn.Tanh(),)
+
+    def give_a_buffer(trained):
+        trained.model.layers[2]._buffers["more"] = BACKEND.asarray([1.0], "float32")
+
+    def give_state(trained):
+        trained.optimizer.kept(trained.model)["more"] = BACKEND.asarray([1.0], "float32")
+
+    x, y = BACKEND.asarray(X[:32]), BACKEND.asarray(Y[:32])
+    for change in (give_children, give_a_buffer, give_state):
+        trained = trainer([nn.Dense(8, 6), Later(), nn.BatchNorm(6), nn.Dense(6, 3)])
+        for _ in range(4):
+            trained.train_step(x, y)
+        assert trained.recorder.recordings == 1
+        (recorded,) = trained.recorder._recorded.values()
+        assert recorded.holds(trained, ())
+        change(trained)
+        assert not recorded.holds(trained, ())
+
+
 @pytest.mark.parametrize("kind", ["tuple", "list", "property"])
 def test_a_layer_that_is_replaced_within_a_container(kind):
     class Holding(nn.Sequential):

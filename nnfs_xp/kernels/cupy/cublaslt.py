@@ -308,8 +308,13 @@ def product(
         try:
             if key not in _plans:
                 new = Plan(lt, out.dtype.name, tf32, epilogue, shape, *layouts, alignments)  # type: ignore[arg-type] # no None
-                new.point(vector)
-                found = new.find(handle)
+                found = False
+                try:
+                    new.point(vector)
+                    found = new.find(handle)
+                finally:
+                    if not found:
+                        new.close()
                 _log.debug("cuBLASLt, %s: %s", key, new.describe() if found else "none")
                 if not found and _is_recording():
                     return False  # it may be that there is none now, and one later
@@ -329,7 +334,10 @@ def product(
 
 def _is_recording() -> bool:
     stream = cupy.cuda.get_current_stream()
-    return bool(stream.ptr) and bool(stream.is_capturing())
+    try:
+        return bool(stream.ptr) and bool(stream.is_capturing())
+    except Exception:  # it was, and something has made the recording invalid
+        return True
 
 
 @functools.lru_cache(64)
@@ -340,8 +348,11 @@ def _tell(text: str) -> None:
 
 def _keep(key: Any, plan: Plan | None) -> None:
     """Keep a plan, and so many others at most."""
-    while len(_plans) >= _MOST_PLANS and key not in _plans:
+    former = _plans.pop(key, None)
+    while len(_plans) >= _MOST_PLANS:
         oldest = _plans.pop(next(iter(_plans)))
         if oldest is not None:
             oldest.close()
+    if former is not None:
+        former.close()
     _plans[key] = plan

@@ -86,21 +86,23 @@ class Graph:
             Whatever stopped it: it waits for the device, say. Nothing was recorded.
         """
         self._spoilt = False
+        result, graph = self._captured(work)
+        if self._spoilt:
+            raise RuntimeError("the device's memory ran out while the work was recorded")
+        self._graph = graph
+        return result
+
+    def _captured(self, work: Callable[[], Result]) -> tuple[Result, Any]:
         with cupy.cuda.using_allocator(self._allocate), self._stream:
             self._stream.begin_capture()
             try:
                 result = work()
             except BaseException:
-                try:
+                # Where the capture is spoilt, what spoilt it is raised.
+                with suppress(Exception):
                     self._stream.end_capture()
-                except Exception:  # the capture is spoilt; what spoilt it is raised
-                    self._graph = None
                 raise
-            graph = self._stream.end_capture()
-        if self._spoilt:
-            raise RuntimeError("the device's memory ran out while the work was recorded")
-        self._graph = graph
-        return result
+            return result, self._stream.end_capture()
 
     def _allocate(self, size: int) -> Any:
         """Memory from the pool, while recording.
