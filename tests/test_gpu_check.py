@@ -331,6 +331,22 @@ class TestPreparing:
         assert capsys.readouterr().err == "wheels cannot be downloaded: no network\n"
 
 
+@pytest.mark.parametrize(
+    ("result", "summary", "good"),
+    [
+        ('RESULT {"ok": true}', "ERROR SUMMARY: 0 errors", True),
+        ('RESULT {"ok": true}', "ERROR SUMMARY: 3 errors", False),
+        ('RESULT {"ok": false}', "ERROR SUMMARY: 0 errors", False),
+        ('RESULT {"ok": true}', "", False),
+        ("", "ERROR SUMMARY: 0 errors", False),
+    ],
+)
+def test_memory_is_sound_where_a_check_has_run_and_nothing_was_found(result, summary, good):
+    from benchmarks.gpu.sanitize import verdict
+
+    assert verdict(f"{result}\n========= {summary}\n")[0] is good
+
+
 def test_operations_of_a_step():
     from benchmarks.gpu.works import GPU_WORKS, flops
 

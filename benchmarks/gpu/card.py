@@ -37,6 +37,9 @@ NEEDED = {
 }
 """Modules without which little could be shown, and the packages that they come in."""
 
+BROUGHT = ("array-api-compat", "nvmath-python", "platformdirs")
+"""Of these, the packages that `prepare` brings."""
+
 LEAST, LEAST_OF_REHEARSAL = 6 * 2**30, 2**28
 """Bytes of the device's memory: several processes use it at once."""
 
@@ -59,6 +62,9 @@ def unusable() -> str | None:
     if find_spec("cupy") is None:
         return "cupy is not installed: pip install 'nnfs-xp[cuda13]' (or [cuda12])"
     missing = [package for module, package in NEEDED.items() if find_spec(module) is None]
+    others = [package for package in missing if package not in BROUGHT]
+    if others:
+        return f"{', '.join(others)} cannot be imported, and no kit brings it: install it here"
     if missing:
         return (
             f"{', '.join(missing)} cannot be imported: run `python -m benchmarks.gpu.prepare` "

@@ -17,9 +17,11 @@ import pytest
 from benchmarks.gpu.results import Results
 
 BROKEN = re.compile(
-    r"cudaErrorIllegalAddress|cudaErrorLaunchFailure|cudaErrorMisalignedAddress|"
-    r"CUDA_ERROR_ILLEGAL_ADDRESS|CUDA_ERROR_LAUNCH_FAILED|CUDA_ERROR_MISALIGNED_ADDRESS|"
-    r"illegal memory access|unspecified launch failure|misaligned address"
+    r"cudaError(IllegalAddress|LaunchFailure|MisalignedAddress|IllegalInstruction|InvalidPc|"
+    r"HardwareStackError|InvalidAddressSpace|Assert|ECCUncorrectable|LaunchTimeout|Unknown)\b|"
+    r"CUDA_ERROR_(ILLEGAL_ADDRESS|LAUNCH_FAILED|MISALIGNED_ADDRESS|ILLEGAL_INSTRUCTION|INVALID_PC|"
+    r"HARDWARE_STACK_ERROR|INVALID_ADDRESS_SPACE|ASSERT|ECC_UNCORRECTABLE|LAUNCH_TIMEOUT)|"
+    r"illegal memory access|unspecified launch failure|misaligned address|device-side assert"
 )
 
 _LINES, _COLUMNS = 28, 220

@@ -57,7 +57,8 @@ def prepare(kit: Path, data: Path | None) -> int:
             print(f"{name} cannot be downloaded: {reason}", file=sys.stderr)
             return 1
     print(copy_mnist(kit, data))
-    (kit / "commit").write_text(f"{commit_of(ROOT)}\n", encoding="utf-8")
+    text = f"unknown; the kit was prepared at {commit_of(ROOT)}\n"
+    (kit / "commit").write_text(text, encoding="utf-8")
     own, carried = size_of_project(), size_of(path for path in kit.rglob("*") if path.is_file())
     print(f"{mebibytes(own)} of the project, {mebibytes(carried)} of the kit")
     if own + carried > MOST:

@@ -2,7 +2,7 @@
 
 Several run at once. Each ends with a line of JSON in smoke.jsonl: ``{"check", "ok", "seconds",
 "found"}``. A check that crashes the device, or hangs, takes only itself away. The status is 1 if
-one failed, 3 if one of `ESSENTIAL` did: times mean nothing then.
+one failed; 3 if one of `ESSENTIAL` did: times mean nothing then; 4 if there was no time to know.
 
 Usage: python -m benchmarks.gpu.smoke [--seconds 80] [--checks kernels,backend] [--jobs 8]
 """
@@ -30,6 +30,7 @@ DTYPES = ("float32", "float64", "float16", "bfloat16")
 CHECKS = {
     "versions": 40.0,
     "backend": 40.0,
+    "one_step_beside_numpy": 45.0,
     **{f"kernels:{dtype}": 60.0 for dtype in DTYPES},
     **{f"epilogues:{kind}": 60.0 for kind in ("float32", "tf32", *DTYPES[1:])},
     "relu_at_zero_and_nan": 40.0,
@@ -37,7 +38,6 @@ CHECKS = {
     "what_can_be_captured": 60.0,
     "first_time_in_a_capture": 40.0,
     **{f"recorded:{precision}": 60.0 for precision in ("float32", "tf32", *DTYPES[2:])},
-    "one_step_beside_numpy": 45.0,
     "streamed_from_the_host": 45.0,
     "memory_given_back": 60.0,
 }
@@ -48,8 +48,8 @@ ESSENTIAL = ("versions", "backend", "one_step_beside_numpy")
 ALONE = ("versions", "memory_given_back")
 """One reads a cold disk for all; the other looks at the memory of the whole card."""
 
-BROKEN = 3
-"""The status where an essential check fails."""
+BROKEN, UNKNOWN = 3, 4
+"""The status where an essential check fails, and where one was cut by the time for all."""
 
 _LONGER = 4.0
 """Times the seconds of a check in a rehearsal, in which g++ compiles the kernels."""
@@ -85,6 +85,7 @@ class Running:
 
     def __init__(self, name: str) -> None:
         self.name, self.begin = name, time.monotonic()
+        self._stuck = False
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 # closed when it has been read
         command = [sys.executable, "-m", "benchmarks.gpu.smoke", "--one", name]
         self._process = subprocess.Popen(
@@ -99,7 +100,7 @@ class Running:
     @property
     def done(self) -> bool:
         """Whether its process has ended."""
-        return self._process.poll() is not None
+        return self._stuck or self._process.poll() is not None
 
     def abort(self) -> None:
         """Ask it to end; its output then says where it was."""
@@ -111,7 +112,10 @@ class Running:
             self._process.wait(max(0.0, by - time.monotonic()))
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            try:
+                self._process.wait(_GRACE)
+            except subprocess.TimeoutExpired:
+                self._stuck = True  # in the driver: left to itself
 
     def result(self, *, late: bool) -> dict[str, Any]:
         """What it found; its output goes to the log."""
@@ -147,14 +151,14 @@ def run_all(names: list[str], seconds: float, jobs: int, path: Path) -> int:
     path.write_text("", encoding="utf-8")
     factor = _LONGER if is_rehearsal() else 1.0
     end = time.monotonic() + seconds
-    left, failed = list(names), set()
+    left, failed, cut = list(names), set(), set()
     running: list[Running] = []
 
-    def note(result: dict[str, Any]) -> None:
+    def note(result: dict[str, Any], *, in_time: bool) -> None:
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(result) + "\n")
         if not result["ok"]:
-            failed.add(result["check"])
+            (failed if in_time else cut).add(result["check"])
 
     while (left and time.monotonic() < end) or running:
         over = time.monotonic() > end
@@ -169,15 +173,18 @@ def run_all(names: list[str], seconds: float, jobs: int, path: Path) -> int:
         for check in late:
             check.end(by)
         for check in [check for check in running if check.done]:
-            note(check.result(late=check in late))
+            note(check.result(late=check in late), in_time=not (over and check in late))
             running.remove(check)
         if left and time.monotonic() < end and _may_begin(left[0], running, jobs):
             running.append(Running(left.pop(0)))
         else:
             time.sleep(0.05)
     for name in left:
-        note(outcome(name, 0.0, ok=False, found="not begun: the time was over"))
-    return BROKEN if failed.intersection(ESSENTIAL) else 1 if failed else 0
+        result = outcome(name, 0.0, ok=False, found="not begun: the time was over")
+        note(result, in_time=False)
+    if failed.intersection(ESSENTIAL):
+        return BROKEN
+    return UNKNOWN if cut.intersection(ESSENTIAL) else 1 if failed or cut else 0
 
 
 def _may_begin(name: str, running: list[Running], jobs: int) -> bool:
@@ -185,14 +192,16 @@ def _may_begin(name: str, running: list[Running], jobs: int) -> bool:
     return len(running) < (1 if alone else jobs)
 
 
-def run_one(name: str) -> None:
-    """Run a check in this process, and end it."""
+def run_one(name: str, *, pool: bool) -> None:
+    """Run a check in this process, and end it; arrays from a pool, or each by itself."""
     begin = time.perf_counter()
     logging.basicConfig(level=logging.WARNING)
     logging.getLogger("nnfs_xp").setLevel(logging.DEBUG)
     try:
         from benchmarks.gpu import smoke_checks
 
+        if not pool:
+            smoke_checks.cupy.cuda.set_allocator(None)
         print(f"imports: {time.perf_counter() - begin:.2f} s", flush=True)
         function, _, argument = name.partition(":")
         found, ok = getattr(smoke_checks, function)(*([argument] if argument else [])), True
@@ -214,9 +223,10 @@ def main() -> None:
     parser.add_argument("--checks", default="", help="some alone, with commas between")
     parser.add_argument("--jobs", type=int, default=8, help="how many run at once")
     parser.add_argument("--one", choices=CHECKS, help=argparse.SUPPRESS)
+    parser.add_argument("--no-pool", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        run_one(options.one)
+        run_one(options.one, pool=not options.no_pool)
     try:
         names = wanted(options.checks)
     except ValueError as error:

@@ -72,9 +72,10 @@ def check(tmp_path):
         (tmp_path / "sitecustomize.py").write_text(plant)
         out = tmp_path / "out"
         paths = (tmp_path, stand_in, ROOT)
+        command = [sys.executable, "-m", "benchmarks.gpu_check"]
         begin = time.monotonic()
         done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.gpu_check", *map(str, arguments)],
+            [*command, "--kit", str(tmp_path / "no-kit"), *map(str, arguments)],
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -179,6 +180,16 @@ def test_where_a_step_is_wrong_no_times_are_taken(check):
         assert line in done.summary
 
 
+def test_where_the_time_is_over_it_is_not_known_whether_a_step_is_right(check):
+    slow = "import sys, time; '--one' in sys.orig_argv and time.sleep(600)"
+    arguments = ("--only", "smoke,mnist", "--checks", "one_step_beside_numpy", "--minutes", 0.4)
+    done = check(*arguments, plant=slow)
+    assert done.returncode == 1
+    assert done.seconds < 24
+    assert "whether a step is right is not known" in done.summary
+    assert "not run: a step is not right" not in done.summary
+
+
 class TestNothingToRunOn:
     def told(self, done):
         assert done.returncode == 2
@@ -197,6 +208,11 @@ class TestNothingToRunOn:
     def test_full_memory(self, check):
         line = self.told(check(CUDA_ON_CPU_MEMORY=str(100 * 2**20)))
         assert "MiB of memory free, of 100; this needs 256" in line
+
+    def test_a_package_that_no_kit_brings(self, check):
+        plant = "import sys; sys.modules['safetensors'] = None"
+        line = self.told(check(plant=plant))
+        assert line == "safetensors cannot be imported, and no kit brings it: install it here"
 
     def test_no_wheels(self, check, tmp_path):
         only_cupy = tmp_path / "only_cupy"
