@@ -33,8 +33,10 @@ TOLERANCE = {"float64": 1e-9, "float32": 64 * float(np.finfo("float32").eps)}
 
 
 def close(actual, expected, dtype="float64"):
+    """The same but for rounding, which is relative to the terms of a sum, not to what they leave."""
     tolerance = TOLERANCE[dtype]
-    np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
+    largest = max(1.0, float(np.max(np.abs(expected), initial=0.0)))
+    np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance * largest)
 
 
 def architecture(model):
