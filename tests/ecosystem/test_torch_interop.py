@@ -33,9 +33,9 @@ TOLERANCE = {"float64": 1e-9, "float32": 64 * float(np.finfo("float32").eps)}
 
 
 def close(actual, expected, dtype="float64"):
-    """The same but for rounding, which is relative to the terms of a sum, not to what they leave."""
+    """The same but for rounding: relative to the terms of a sum, not to what they leave."""
     tolerance = TOLERANCE[dtype]
-    largest = max(1.0, float(np.max(np.abs(expected), initial=0.0)))
+    largest = max(1.0, float(np.max(np.abs(np.asarray(expected)), initial=0.0)))
     np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance * largest)
 
 
