@@ -31,6 +31,9 @@ from nnfs_xp.parameters import room_for
 
 _KIND = "nnfs_xp model"
 _BASES = ("Layer", "StochasticLayer")
+_FORMER_NAMES = {"Parallel": "Concatenate"}
+"""What layers were called when older files were written, and what they are called now."""
+
 _MOST_LAYERS = 10_000
 _MOST_DEEP = 100
 
@@ -173,6 +176,8 @@ class _Builder:
 
     def build(self, description: Any, depth: int = 0) -> Layer:
         name = description["class"]
+        if isinstance(name, str) and name not in self._known:
+            name = _FORMER_NAMES.get(name, name)
         if not isinstance(name, str) or name not in self._known:
             raise ArgumentError(
                 f"it has a layer {shown(repr(name))}, which this release lacks; hand over a class "

@@ -75,7 +75,7 @@ def ours(dtype="float32"):
         nn.ReLU(),
         nn.Sequential(nn.Sequential(nn.Dense(8, 5, max_norm=2.0, dtype=dtype)), nn.GELU("tanh")),
         nn.Residual(nn.LayerNorm(5, epsilon=1e-4, dtype=dtype), nn.Dense(5, 5, dtype=dtype)),
-        nn.Parallel(nn.Linear(), nn.Sequential(nn.Dense(5, 2, dtype=dtype), nn.Tanh())),
+        nn.Concatenate(nn.Linear(), nn.Sequential(nn.Dense(5, 2, dtype=dtype), nn.Tanh())),
         nn.Dense(7, 3, dtype=dtype),
         seed=0,
     )
@@ -106,7 +106,7 @@ def public():
 
 
 def test_every_layer_has_a_counterpart():
-    assert set(WRITERS) | {nn.Sequential, nn.Residual, nn.Parallel} == public()
+    assert set(WRITERS) | {nn.Sequential, nn.Residual, nn.Concatenate} == public()
     with_parameters = {
         type(layer) for case in LAYERS for _, layer in case.build("float32").walk() if layer._shapes
     }

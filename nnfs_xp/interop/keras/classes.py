@@ -44,8 +44,8 @@ def custom_objects() -> dict[str, Any]:
             return inputs + super().call(inputs, training=training, mask=mask)
 
     @register
-    class Parallel(layer):  # type: ignore[misc] # Keras is Any here
-        """Branches that take the same inputs, outputs joined on axis 1: `nnfs_xp.Parallel`."""
+    class Concatenate(layer):  # type: ignore[misc] # Keras is Any here
+        """Branches that take the same inputs, outputs joined on axis 1: `nnfs_xp.Concatenate`."""
 
         def __init__(self, branches: Any, **keywords: Any) -> None:
             super().__init__(**keywords)
@@ -73,4 +73,4 @@ def custom_objects() -> dict[str, Any]:
         """GELU as GPT-2 has it: `nnfs_xp.GELU` with ``"tanh"``."""
         return keras.activations.gelu(x, approximate=True)
 
-    return {"Residual": Residual, "Parallel": Parallel, "gelu_tanh": gelu_tanh}
+    return {"Residual": Residual, "Concatenate": Concatenate, "gelu_tanh": gelu_tanh}

@@ -12,7 +12,7 @@ from nnfs_xp.interop.keras.classes import custom_objects, load_keras
 from nnfs_xp.interop.keras.layers import READERS, WRITERS
 from nnfs_xp.interop.keras.weights import WEIGHTS, fill, put, weights_of
 from nnfs_xp.interop.translation import Wanted, check_layer, checked_shape, class_among
-from nnfs_xp.layers import Layer, Parallel, Residual, Sequential
+from nnfs_xp.layers import Concatenate, Layer, Residual, Sequential
 
 _WITH_WEIGHTS = ("Dense", "BatchNormalization", "LayerNormalization", "Embedding")
 
@@ -92,7 +92,7 @@ def to_keras(model: Layer, *, input_shape: tuple[int, ...] | None = None) -> Any
     -------
     keras.Sequential
         Its layers have the model's data type. The weights are copies; ``get_weights()`` has them
-        in the order of the layers. `Residual`, `Parallel` and the GELU "tanh" become classes of
+        in the order of the layers. `Residual`, `Concatenate` and the GELU "tanh" become classes of
         `nnfs_xp.interop.keras`.
 
     Raises
@@ -129,7 +129,7 @@ def _written(keras: Any, layer: Layer, path: str, dtype: str) -> Any:
     containers: dict[type[Layer], Any] = {
         Sequential: keras.Sequential,
         Residual: custom_objects()["Residual"],
-        Parallel: custom_objects()["Parallel"],
+        Concatenate: custom_objects()["Concatenate"],
     }
     kind = class_among({**WRITERS, **containers}, layer, "forward", "backward")
     if kind in containers:
@@ -154,7 +154,7 @@ class _Reader:
         self._keras = keras
         own = custom_objects()
         self._rows = {keras.Sequential.call: Sequential, own["Residual"].call: Residual}
-        self._parallel = own["Parallel"]
+        self._concatenate = own["Concatenate"]
         self._seen: set[int] = set()
         self._wanted = Wanted(self._dtype(source), add_parameters)
 
@@ -169,8 +169,8 @@ class _Reader:
             raise _at(path, theirs, error) from None
         read = [self.layers(child, f"{path}{child.name}/") for child in children]
         try:
-            if type(theirs) is self._parallel:
-                return [Parallel(*map(_one, read))]
+            if type(theirs) is self._concatenate:
+                return [Concatenate(*map(_one, read))]
             row = self._rows[type(theirs).call]
             return [row(*(layer for layers in read for layer in layers))]
         except NnfsError as error:
@@ -178,7 +178,7 @@ class _Reader:
 
     def _children(self, theirs: Any) -> list[Any] | None:
         """The layers within a container that can be gone into; None of any other layer."""
-        if type(theirs) is self._parallel:
+        if type(theirs) is self._concatenate:
             return list(theirs.branches)
         if isinstance(theirs, self._keras.Sequential) and type(theirs).call in self._rows:
             return list(theirs.layers)

@@ -94,7 +94,7 @@ def residual(graph: Graph, layer: Layer, inputs: str) -> str:
     return graph.add("Add", inputs, row(graph, layer, inputs))
 
 
-def parallel(graph: Graph, layer: Layer, inputs: str) -> str:
+def concatenate(graph: Graph, layer: Layer, inputs: str) -> str:
     """What the branches make of the inputs, joined along axis 1."""
     outputs = [graph.convert(child, inputs, index) for index, child in enumerate(layer.children)]
     return graph.add("Concat", *outputs, axis=1)
@@ -122,6 +122,6 @@ CONVERTERS: dict[type[Layer], Converter] = {
     layers.Flatten: flatten,
     layers.Sequential: row,
     layers.Residual: residual,
-    layers.Parallel: parallel,
+    layers.Concatenate: concatenate,
 }
 """Each public layer's. A class of one's own joins with ``custom_layers`` of `export_onnx`."""

@@ -16,7 +16,7 @@ from nnfs_xp.interop.torch.names import PLACES, Names, fill, fitted, state_dict
 from nnfs_xp.interop.torch.rows import row
 from nnfs_xp.interop.torch.unseen import Unseen
 from nnfs_xp.interop.translation import Wanted, check_layer, check_text_keys, class_among
-from nnfs_xp.layers import Dense, Layer, Parallel, Residual, Sequential
+from nnfs_xp.layers import Concatenate, Dense, Layer, Residual, Sequential
 
 _BY_LAYER = {pair.ours: pair for pair in PAIRS}
 _BY_MODULE = {pair.theirs: pair for pair in PAIRS}
@@ -114,7 +114,7 @@ def to_torch(model: Layer, *, drop_penalties: bool = False) -> Any:
     torch.nn.Module
         A `torch.nn.Sequential` for a `Sequential`, in evaluation mode as `forward` is by default:
         call ``.train()`` to train it. It lives where the model does if that is in PyTorch's
-        memory, else on the CPU. The weights are copies. `Residual`, `Parallel` and
+        memory, else on the CPU. The weights are copies. `Residual`, `Concatenate` and
         `GaussianNoise` become modules of `nnfs_xp.interop.torch.modules`.
 
     Raises
@@ -146,7 +146,7 @@ def _containers(torch: Any) -> dict[type[Layer], Any]:
     return {
         Sequential: torch.nn.Sequential,
         Residual: own["Residual"],
-        Parallel: own["Parallel"],
+        Concatenate: own["Concatenate"],
     }
 
 

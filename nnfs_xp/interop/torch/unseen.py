@@ -59,8 +59,8 @@ class Unseen:
             )
         if branch and getattr(module, "inplace", False):
             raise ArgumentError(
-                "in a Residual or Parallel, inplace=True can overwrite the inputs that others are "
-                "still to be given. Build it with inplace=False."
+                "in a Residual or Concatenate, inplace=True can overwrite the inputs that others "
+                "are still to be given. Build it with inplace=False."
             )
 
     def refuse_mixed(self, module: Any, path: str) -> None:
