@@ -24,9 +24,9 @@ _local = threading.local()
 
 @contextmanager
 def rounding_to_tf32() -> Iterator[None]:
-    """While it lasts, in this thread, factors in float32 may be rounded to TF32.
+    """Let products in this thread round factors in float32 to TF32, until the context ends.
 
-    That is 10 bits behind the point, for the tensor cores.
+    TF32 has 10 bits behind the point; the tensor cores multiply it.
     """
     core = cupy._core
     before = core.get_compute_type(np.float32)

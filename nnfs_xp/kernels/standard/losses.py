@@ -25,7 +25,7 @@ def softmax_cross_entropy(
     -------
     losses : array, shape (batch,)
         -sum(t * log_softmax(logits)) with t the shares, smoothed; where t is 0 nothing is added,
-        also if the logit is -infinity.
+        even if the logit is -infinity.
     dinputs : array, shape (batch, classes)
         (softmax(logits) - t) / batch.
     """
