@@ -296,7 +296,6 @@ def corrected(
 ) -> tuple[float, float]:
     """Rate and epsilon with Adam's corrections of m and c in them, so that the arrays need none.
 
-    With b = 1 - beta_2**t:
     a * m / (sqrt(c / b) + epsilon) = a * sqrt(b) * m / (sqrt(c) + epsilon * sqrt(b)).
     """
     root = float((1 - beta_2**t) ** 0.5)
