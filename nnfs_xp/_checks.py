@@ -84,7 +84,7 @@ def _refuse_features(name: str, shape: tuple[int, ...], n_features: int) -> None
 
 
 def check_pair(y_pred: Array, y_true: Array) -> Backend:
-    """Refuse predictions not (batch, outputs), and targets on another device; return the backend."""
+    """Refuse predictions not (batch, outputs), and targets elsewhere; return the backend."""
     backend = check_batch("y_pred", y_pred)
     if y_pred.ndim != 2:
         raise ShapeError(

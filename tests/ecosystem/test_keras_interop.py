@@ -342,7 +342,7 @@ class DenseOfMyOwn(kl.Dense):
         (lambda: built(DenseOfMyOwn(2, name="mine")), "layer `mine`, a DenseOfMyOwn"),
         (lambda: keras.Sequential([kl.Dense(2)]), "before it is built"),
         (frozen, "layer `norm`.*frozen"),
-        (functional, "only keras.Sequential can be gone into"),
+        (functional, "only keras.Sequential can be taken apart"),
     ],
 )
 def test_layers_without_a_counterpart(model, complaint):

@@ -1,4 +1,4 @@
-"""What Keras lacks for the layers here; made when Keras is first asked for."""
+"""The layers here that Keras lacks, as classes of Keras; made when they are first needed."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ _REMEDY = (
 
 
 def load_keras() -> Any:
-    """Keras.
+    """Import Keras.
 
     Raises
     ------
     BackendError
-        It is not installed, or what it runs on is not.
+        Keras is not installed, or the library that it runs on is not.
     """
     return import_library("keras", _REMEDY)
 
 
 @functools.cache
 def custom_objects() -> dict[str, Any]:
-    """The layers and functions of ours that a model from `to_keras` may contain, by name.
+    """The layers and functions of this package that a model from `to_keras` may contain, by name.
 
-    For ``keras.saving.load_model(path, custom_objects=custom_objects())``.
+    Use: ``keras.saving.load_model(path, custom_objects=custom_objects())``.
     """
     keras = load_keras()
     layer: Any = keras.layers.Layer

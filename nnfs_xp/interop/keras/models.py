@@ -1,4 +1,4 @@
-"""Models from Keras, and to it."""
+"""Turn models from Keras into models here, and back."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def to_keras(model: Layer, *, input_shape: tuple[int, ...] | None = None) -> Any
     ArgumentError
         A layer has no counterpart in Keras.
     ShapeError
-        `input_shape` is none that the model takes.
+        The model takes no samples of `input_shape`.
     BackendError
         Keras is not installed.
     """
@@ -119,7 +119,7 @@ def to_keras(model: Layer, *, input_shape: tuple[int, ...] | None = None) -> Any
 
 
 def _of_dtype(keras: Any, container: Any, dtype: str) -> Any:
-    """The container, told not to round what goes in."""
+    """Keep the container from rounding its inputs; return it."""
     container.dtype_policy = keras.DTypePolicy(dtype)
     return container
 
@@ -148,7 +148,7 @@ def _written(keras: Any, layer: Layer, path: str, dtype: str) -> Any:
 
 
 class _Reader:
-    """Makes layers of Keras'."""
+    """Makes the layers here from those of Keras."""
 
     def __init__(self, keras: Any, source: Any, add_parameters: bool) -> None:
         self._keras = keras
@@ -159,7 +159,7 @@ class _Reader:
         self._wanted = Wanted(self._dtype(source), add_parameters)
 
     def layers(self, theirs: Any, path: str) -> list[Layer]:
-        """A layer, or two of a dense layer with an activation."""
+        """The layer here, or two for a dense layer with an activation."""
         try:
             self._refuse_replaced(theirs)
             children = self._children(theirs)
@@ -177,7 +177,7 @@ class _Reader:
             raise _at(path, theirs, error) from None
 
     def _children(self, theirs: Any) -> list[Any] | None:
-        """The layers within a container that can be gone into; None of any other layer."""
+        """The layers within a container that can be taken apart; None for any other layer."""
         if type(theirs) is self._concatenate:
             return list(theirs.branches)
         if isinstance(theirs, self._keras.Sequential) and type(theirs).call in self._rows:
@@ -213,7 +213,7 @@ class _Reader:
     def _why_unknown(self, theirs: Any) -> str:
         if isinstance(theirs, self._keras.Model):
             return (
-                "only keras.Sequential can be gone into. Where the layers of a functional model "
+                "only keras.Sequential can be taken apart. Where the layers of a functional model "
                 "are in a row, hand over keras.Sequential(model.layers)."
             )
         return f"a {type(theirs).__name__} has no counterpart here."

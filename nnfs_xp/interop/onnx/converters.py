@@ -47,7 +47,7 @@ def _scaled(
 ) -> str:
     """``gamma * centered / sqrt(variance + epsilon) + beta``.
 
-    For float64, where ONNX's own operators would round epsilon, and perhaps more, to float32.
+    It is for float64, where ONNX's own operators would round epsilon, and perhaps more, to float32.
     """
     deviation = graph.add("Sqrt", graph.add("Add", variance, epsilon))
     normalized = graph.add("Div", centered, deviation)
@@ -77,7 +77,7 @@ def flatten(graph: Graph, layer: Layer, inputs: str) -> str:
 
 
 def identity(graph: Graph, layer: Layer, inputs: str) -> str:
-    """The inputs: what is random in training, and `Linear`."""
+    """The inputs as they are: for `Linear`, and for layers that are random in training."""
     del graph, layer
     return inputs
 
@@ -124,4 +124,4 @@ CONVERTERS: dict[type[Layer], Converter] = {
     layers.Residual: residual,
     layers.Concatenate: concatenate,
 }
-"""Each public layer's. A class of one's own joins with ``custom_layers`` of `export_onnx`."""
+"""The converter of each public layer; `export_onnx` adds those in its ``custom_layers``."""

@@ -28,7 +28,7 @@ def change_of_ending(model: Layer, output: str, output_shape: tuple[int, ...]) -
     ArgumentError
         The model cannot give such an output.
     ShapeError
-        Probabilities of outputs that are no row.
+        Probabilities are asked for, but a sample's outputs are no row.
     """
     if output not in OUTPUTS:
         names = ", ".join(map(repr, OUTPUTS))

@@ -1,4 +1,4 @@
-"""Models from PyTorch, and to it."""
+"""Turn modules of PyTorch into models here, and back."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ def _dtype(module: Any) -> str:
 
 
 class _Reader:
-    """Makes layers of modules."""
+    """Makes the layers here from modules."""
 
     def __init__(self, torch: Any, wanted: Wanted) -> None:
         self._torch = torch
@@ -253,7 +253,7 @@ class _Reader:
         if not module._modules:
             return f"a {name} has no counterpart here."
         return (
-            "only torch.nn.Sequential and what has its forward can be gone into: nothing tells "
+            "only torch.nn.Sequential and what has its forward can be taken apart: nothing tells "
             f"what the forward of {name} does. Hand over the Sequential in it, or its state_dict() "
             "and, as `like`, the model that it is."
         )

@@ -1,4 +1,4 @@
-"""Modules for the layers that PyTorch has no modules for; made when PyTorch is first asked for.
+"""Modules for the layers that PyTorch has no modules for; made when they are first needed.
 
 They stand in this module under their names, so that copies and pickles of a model find them.
 """
@@ -14,12 +14,12 @@ REMEDY = "pip install 'nnfs-xp[torch]'"
 
 
 def load_torch() -> Any:
-    """PyTorch.
+    """Import PyTorch.
 
     Raises
     ------
     BackendError
-        It is not installed.
+        PyTorch is not installed.
     """
     return import_library("torch", REMEDY)
 

@@ -24,10 +24,7 @@ _local = threading.local()
 
 @contextmanager
 def rounding_to_tf32() -> Iterator[None]:
-    """Let products in this thread round factors in float32 to TF32, until the context ends.
-
-    TF32 has 10 bits behind the point; the tensor cores multiply it.
-    """
+    """Let products in this thread round float32 factors to TF32: 10 bits behind the point."""
     core = cupy._core
     before = core.get_compute_type(np.float32)
     core.set_compute_type(np.float32, core._routines_linalg.COMPUTE_TYPE_TF32)

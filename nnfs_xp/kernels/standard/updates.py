@@ -115,7 +115,10 @@ def _descend(
 def lion(
     xp: Namespace, values: Array, g: Array, m: Array, rate: float, beta_1: float, beta_2: float
 ) -> None:
-    """Do values -= rate * sign(beta_1 * m + (1 - beta_1) * g); m = beta_2 * m + (1 - beta_2) * g."""
+    """Take a step of Lion, in the direction of an interpolated momentum's sign.
+
+    values -= rate * sign(beta_1 * m + (1 - beta_1) * g); m = beta_2 * m + (1 - beta_2) * g.
+    """
     direction = sign(xp, beta_1 * m + (1 - beta_1) * g)
     m *= beta_2
     m += (1 - beta_2) * g
