@@ -36,7 +36,7 @@ class SparseRows:
     @property
     def stored(self) -> np.ndarray[Any, Any]:
         """The values that the matrix stores: all but zeros."""
-        with np.errstate(over="ignore"):  # an infinity is found by whoever looks for one
+        with np.errstate(over="ignore"):  # checks for infinity come later
             values: np.ndarray[Any, Any] = self._rows.data.astype(self.dtype, copy=False)
         return values
 

@@ -48,7 +48,7 @@ class CategoricalCrossentropy(_Categorical):
     ------
     LabelError
         The labels have the wrong length, shape or type. A label that is no class gives NaN
-        here, since to look for it would wait for the device; `prepare_targets`, which
+        here, since to find it would wait for the device; `prepare_targets`, which
         `Trainer.fit` calls first, raises.
     DTypeError
         One-hot rows are floats of another dtype than the predictions.

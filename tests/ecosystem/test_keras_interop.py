@@ -410,7 +410,7 @@ def test_what_does_not_show_is_refused(model, complaint):
 
 
 def test_a_model_of_keras_is_not_read_by_from_torch():
-    with pytest.raises(ArgumentError, match="read by from_keras"):
+    with pytest.raises(ArgumentError, match="which from_keras reads"):
         from_torch(built(kl.Dense(2)))
 
 
