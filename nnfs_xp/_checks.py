@@ -22,17 +22,17 @@ def check_batch(
     dtype: DType | None = None,
     n_features: int | None = None,
 ) -> Backend:
-    """Refuse what is no batch of floating-point samples; return the backend of what is.
+    """Refuse what is no batch of floating-point samples; return the backend of the batch.
 
     Parameters
     ----------
     name : str
-        What the caller calls the array.
+        What messages call the array.
     array : array, expected to have shape (batch, ...), batch at least 1
     backend : Backend, optional
-        Where it must live.
+        The backend that the array must be on.
     dtype : data type, optional
-        What it must hold; by default any floating type.
+        The data type that the array must have; by default any floating type.
     n_features : int, optional
         The shape must then be (batch, n_features).
     """
@@ -84,7 +84,7 @@ def _refuse_features(name: str, shape: tuple[int, ...], n_features: int) -> None
 
 
 def check_pair(y_pred: Array, y_true: Array) -> Backend:
-    """Refuse predictions that are no batch of rows, and targets elsewhere; return the backend."""
+    """Refuse predictions not (batch, outputs), and targets elsewhere; return the backend."""
     backend = check_batch("y_pred", y_pred)
     if y_pred.ndim != 2:
         raise ShapeError(
@@ -100,7 +100,7 @@ def check_pair(y_pred: Array, y_true: Array) -> Backend:
 
 
 def check_target_dtype(y_pred: Array, y_true: Array, backend: Backend) -> None:
-    """Refuse floating targets of another dtype than the predictions; integers will do."""
+    """Refuse floating targets of another dtype than the predictions; integers pass."""
     if y_true.dtype != y_pred.dtype and backend.is_floating(y_true.dtype):
         raise DTypeError(
             f"`y_true` must have the dtype of the predictions, {y_pred.dtype}; "
@@ -109,7 +109,7 @@ def check_target_dtype(y_pred: Array, y_true: Array, backend: Backend) -> None:
 
 
 def match_outputs(y_true: Array, shape: tuple[int, ...]) -> Array:
-    """The targets in the shape (batch, outputs) of the predictions; (batch,) will do for one.
+    """The targets in the shape (batch, outputs) of the predictions; for one, also from (batch,).
 
     Nothing else is broadcast: (batch,) against (batch, 1) would silently make (batch, batch).
     """
@@ -124,7 +124,7 @@ def match_outputs(y_true: Array, shape: tuple[int, ...]) -> Array:
 
 
 def match_targets(y_pred: Array, y_true: Array) -> tuple[Namespace, Array]:
-    """The namespace, and the targets in the shape and dtype of the predictions they must fit."""
+    """The namespace, and the targets in the shape and dtype of the predictions."""
     backend = check_pair(y_pred, y_true)
     y_true = match_outputs(y_true, y_pred.shape)
     check_target_dtype(y_pred, y_true, backend)
@@ -160,7 +160,7 @@ def check_labels(
 
 
 def check_weights(sample_weight: Array, like: Array) -> None:
-    """Refuse weights that are not one number for each sample, where and what `like` is."""
+    """Refuse weights other than one for each sample of `like`, of its dtype and on its device."""
     backend, n = backend_of(like), like.shape[0]
     if not backend.owns(sample_weight):
         raise BackendError(
@@ -181,7 +181,7 @@ def check_weights(sample_weight: Array, like: Array) -> None:
 
 def check_dtype(dtype: str) -> str:
     """Refuse what names no data type that parameters can have; return the name."""
-    if str(dtype) not in ("float32", "float64"):  # so np.dtype("float32") will do
+    if str(dtype) not in ("float32", "float64"):  # str, so that np.dtype("float32") passes
         raise ArgumentError(f"`dtype` must be 'float32' or 'float64'; got {dtype!r}.")
     return str(dtype)
 
@@ -198,7 +198,7 @@ def check_count(name: str, value: object, *, least: int = 1) -> int:
 
 
 def check_initializer(initializer: Any) -> Any:
-    """Refuse what draws no weights."""
+    """Refuse what is neither a function nor None."""
     if initializer is not None and not callable(initializer):
         raise ArgumentError(
             "`initializer` must be a function (generator, shape) or None, one of "
@@ -208,7 +208,7 @@ def check_initializer(initializer: Any) -> Any:
 
 
 def shown(value: object, most: int = 200) -> str:
-    """What came from a file, for a message: on one line, printable, and not long."""
+    """A value from a file as a message can show it: on one line, printable, and not long."""
     text = str(value) if isinstance(value, (str, Exception)) else _REPR.repr(value)
     text = text if len(text) <= most else f"{text[:most]}…"
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)

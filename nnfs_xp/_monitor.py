@@ -1,4 +1,4 @@
-"""Watching a figure of the history: whether it got better, and for how long it has not."""
+"""Watch a figure of the history: whether it got better, and for how long it has not."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Monitor:
             )
 
     def observe(self, figures: Mapping[str, float]) -> bool:
-        """Take the figure of an epoch; whether it is the best so far. NaN never is."""
+        """Take the figure of an epoch; return whether it is the best so far. NaN never is."""
         value = figures[self.name]
         better = self._sign * (value - self.best) > self.min_delta
         if better:
@@ -69,7 +69,7 @@ class Monitor:
         return better
 
     def state(self) -> dict[str, Any]:
-        """What it has seen."""
+        """The best figure so far, and how many came since."""
         return {"best": self.best, "waited": self.waited}
 
     def load_state(self, state: Mapping[str, Any]) -> None:

@@ -16,11 +16,11 @@ Initializer: TypeAlias = Callable[[Any, tuple[int, ...]], Any]
 
 
 def by_what_follows(generator: Any, shape: tuple[int, ...]) -> Any:
-    """What suits the activation that follows; `he_normal` for a layer on its own.
+    """Draw for the activation that follows; as `he_normal` for a layer on its own.
 
-    A `Sequential` with a seed sees what follows: `he_normal` before `ReLU` and its kin,
-    `lecun_normal` before `SELU`, else `glorot_uniform`. An activation says which in
-    `preferred_initializer`.
+    A `Sequential` with a seed knows what follows: `he_normal` before `ReLU` and its kin,
+    `lecun_normal` before `SELU`, else `glorot_uniform`. An activation names its
+    own in `preferred_initializer`.
     """
     return he_normal(generator, shape)
 
@@ -100,7 +100,7 @@ def book_normal(generator: Any, shape: tuple[int, ...]) -> Any:
 
 
 def zeros(generator: Any, shape: tuple[int, ...]) -> Any:
-    """All 0. Neurons that start alike stay alike: for a last layer, or one to be assigned."""
+    """All 0. Neurons that start alike stay alike: for a last layer, or weights to assign later."""
     del generator
     return get_backend("numpy").xp.zeros(shape)
 

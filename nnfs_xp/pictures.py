@@ -20,11 +20,11 @@ _TRAINING, _CONFUSION, _MISCLASSIFIED = "training.png", "confusion.png", "miscla
 _WEIGHTS, _BOUNDARY, _PREDICTIONS = "weights.png", "boundary.png", "predictions.png"
 
 PICTURES = (_TRAINING, _CONFUSION, _MISCLASSIFIED, _WEIGHTS, _BOUNDARY, _PREDICTIONS)
-"""All that may be written; which of them, the data set decides."""
+"""All pictures that may be written; the data set decides which of them are."""
 
 
 def draw_pictures(folder: Path, trainer: Trainer, recipe: Recipe, data: Split, name: str) -> None:
-    """Draw what suits the data set: the curves always, the rest from the test samples.
+    """Draw the curves, and from the test samples the pictures that the data set allows.
 
     Parameters
     ----------

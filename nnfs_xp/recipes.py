@@ -1,4 +1,4 @@
-"""What the command line trains: each data set with settings that suit it."""
+"""What the command line trains: each data set with its settings."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def find_recipe(name: str) -> Recipe:
     Raises
     ------
     DataError
-        There is none.
+        There is no recipe of that name.
     """
     if name not in RECIPES:
         raise DataError(

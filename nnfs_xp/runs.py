@@ -25,7 +25,7 @@ RESULTS = (MODEL, TABLE_MODEL, RUN, HISTORY, *PICTURES)
 
 @dataclass(frozen=True)
 class Settings:
-    """What a training is determined by, the backend aside."""
+    """All that determines a training but the backend."""
 
     dataset: str
     seed: int
@@ -98,7 +98,7 @@ def make_folder(out: Path | None, dataset: str, *, resume: bool) -> Path:
     Raises
     ------
     ArgumentError
-        It cannot be written to, or holds the results of another run.
+        The folder cannot be written to, or holds the results of another run.
     """
     if out is None:
         name = f"{dataset}-{datetime.now():%Y%m%d-%H%M%S}"
@@ -133,7 +133,7 @@ def read_run(folder: Path) -> dict[str, Any]:
     Raises
     ------
     DataError
-        They are missing or damaged.
+        The file is missing or damaged.
     """
     path = folder / RUN
     try:
@@ -149,7 +149,7 @@ def read_run(folder: Path) -> dict[str, Any]:
 
 
 def _alike(value: Any, example: Any) -> bool:
-    """Whether JSON made the value of one like the example."""
+    """Whether the value is what JSON makes of one like the example."""
     if isinstance(example, tuple):
         return isinstance(value, list) and all(_alike(each, example[0]) for each in value)
     kinds = (int, float) if isinstance(example, float) else type(example)

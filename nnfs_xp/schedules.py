@@ -184,15 +184,15 @@ class OneCycle(Schedule):
     steps : int
         Of the whole training; afterwards the rate stays at its end.
     rising_share : float
-        Of the steps, in (0, 1).
+        The share of the steps in which the rate rises, in (0, 1).
     start_divisor : float
-        The rate starts at peak_rate / start_divisor,
+        The rate starts at peak_rate / start_divisor.
     final_divisor : float
-        and ends at that over final_divisor.
+        The rate ends at peak_rate / start_divisor / final_divisor.
 
     Notes
     -----
-    As PyTorch's ``OneCycleLR`` with its defaults, the momentum left alone.
+    As PyTorch's ``OneCycleLR`` with its defaults, but the momentum stays as it is.
 
     Source: Smith and Topin 2018, *Super-Convergence: Very Fast Training of Neural Networks
     Using Large Learning Rates*, section 3.

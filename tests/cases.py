@@ -225,8 +225,8 @@ LAYERS = [
         lambda x: x + _squared(2, np.tanh(_squared(1, x))),
     ),
     LayerCase(
-        "Parallel",
-        lambda dtype: nn.Parallel(nn.Linear(), _dense(dtype), _sequential(dtype)),
+        "Concatenate",
+        lambda dtype: nn.Concatenate(nn.Linear(), _dense(dtype), _sequential(dtype)),
         lambda x: np.array(
             [
                 [*row, *(row @ WEIGHTS + BIASES)[0], *_softmax(np.tanh(row @ WEIGHTS + BIASES))[0]]

@@ -17,13 +17,13 @@ def nested(dtype="float32"):
     """Each kind within each other."""
     block = nn.Residual(
         nn.Sequential(nn.Dense(4, 3, dtype=dtype, weight_regularizer_l2=0.1), nn.Tanh()),
-        nn.Parallel(
-            nn.Residual(nn.Dense(3, 3, dtype=dtype), nn.Parallel(nn.Sigmoid())),
+        nn.Concatenate(
+            nn.Residual(nn.Dense(3, 3, dtype=dtype), nn.Concatenate(nn.Sigmoid())),
             nn.Sequential(nn.Dense(3, 1, dtype=dtype), nn.GELU()),
         ),
         nn.LayerNorm(4, dtype=dtype),
     )
-    return nn.Sequential(block, nn.Parallel(nn.Linear(), nn.Dense(4, 2, dtype=dtype)), seed=0)
+    return nn.Sequential(block, nn.Concatenate(nn.Linear(), nn.Dense(4, 2, dtype=dtype)), seed=0)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -60,7 +60,7 @@ def test_saved_and_loaded(backend, tmp_path):
     np.testing.assert_array_equal(*outputs)
 
 
-@pytest.mark.parametrize("build", [nn.Residual, nn.Parallel, nn.Sequential])
+@pytest.mark.parametrize("build", [nn.Residual, nn.Concatenate, nn.Sequential])
 def test_first_layers_set_the_same_gradients_without_dinputs(build):
     inputs = INPUTS.astype(np.float32)
     model = build(nn.Dense(4, 4, seed=0), nn.Dense(4, 4, seed=1))
@@ -74,7 +74,7 @@ def test_first_layers_set_the_same_gradients_without_dinputs(build):
         np.testing.assert_array_equal(gradients[name], array)
 
 
-@pytest.mark.parametrize("build", [nn.Residual, nn.Parallel])
+@pytest.mark.parametrize("build", [nn.Residual, nn.Concatenate])
 def test_fit_works(backend, build):
     X, y, X_test, y_test = nn.data.load_digits()
     middle = build(nn.Sequential(nn.Dense(32, 32), nn.ReLU(), nn.BatchNorm(32)))
@@ -89,25 +89,25 @@ def test_the_penalties_within_are_counted():
     model = nested()
     weights = model.parameters()["0.0.0.weights"]
     np.testing.assert_allclose(model.regularization_loss(), 0.1 * (weights**2).sum(), rtol=1e-6)
-    assert nn.Parallel(nn.ReLU(), nn.Dense(2, 2)).regularization_loss() is None
+    assert nn.Concatenate(nn.ReLU(), nn.Dense(2, 2)).regularization_loss() is None
 
 
 def test_constraints_within_are_kept():
-    model = nn.Residual(nn.Parallel(nn.Dense(2, 2, max_norm=0.5, seed=0)))
+    model = nn.Residual(nn.Concatenate(nn.Dense(2, 2, max_norm=0.5, seed=0)))
     model.parameters()["0.0.weights"][...] = 3.0
     model.constrain()
     norms = np.linalg.norm(model.parameters()["0.0.weights"], axis=0)
     np.testing.assert_allclose(norms, 0.5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("build", [nn.Sequential, nn.Residual, nn.Parallel])
+@pytest.mark.parametrize("build", [nn.Sequential, nn.Residual, nn.Concatenate])
 def test_a_seed_draws_anew(build):
     first, second, third = (build(nn.Dense(3, 3), seed=seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first.flat.values, second.flat.values)
     assert (first.flat.values != third.flat.values).any()
 
 
-@pytest.mark.parametrize("build", [nn.Sequential, nn.Residual, nn.Parallel])
+@pytest.mark.parametrize("build", [nn.Sequential, nn.Residual, nn.Concatenate])
 def test_what_is_no_set_of_layers_is_refused(build):
     with pytest.raises(ArgumentError, match=f"{build.__name__} needs at least one layer"):
         build()
@@ -132,14 +132,14 @@ def test_a_residual_must_keep_the_shape(backend):
 
 def test_branches_must_fit_together(backend):
     with pytest.raises(ShapeError, match=r"branch 1 does not fit the others: Dense\(3, 2\)"):
-        nn.Parallel(nn.Dense(4, 2), nn.Dense(3, 2))
-    mixed = nn.Parallel(nn.Linear(), nn.Flatten())
+        nn.Concatenate(nn.Dense(4, 2), nn.Dense(3, 2))
+    mixed = nn.Concatenate(nn.Linear(), nn.Flatten())
     with pytest.raises(ShapeError, match=r"samples of shapes \(2, 3\), \(6,\)"):
         mixed.forward(backend.asarray(np.ones((1, 2, 3))))
 
 
-def test_parallel_joins_along_axis_1_whatever_follows(backend):
-    model = nn.Parallel(nn.Linear(), nn.ReLU())
+def test_concatenate_joins_along_axis_1_whatever_follows(backend):
+    model = nn.Concatenate(nn.Linear(), nn.ReLU())
     inputs = backend.asarray(np.linspace(-1, 1, 12).reshape(2, 3, 2))
     output = model.forward(inputs, training=True)
     assert tuple(output.shape) == (2, *model.output_shape((3, 2))) == (2, 6, 2)
@@ -149,13 +149,9 @@ def test_parallel_joins_along_axis_1_whatever_follows(backend):
 
 
 def test_backward_needs_a_training_forward_also_after_a_move(backend):
-    for model in (nn.Residual(nn.Tanh()), nn.Parallel(nn.Tanh())):
+    for model in (nn.Residual(nn.Tanh()), nn.Concatenate(nn.Tanh())):
         inputs = backend.asarray(INPUTS)
         model.to(backend).forward(inputs, training=True)
         model.to(backend)
         with pytest.raises(NotReadyError):
             model.backward(inputs)
-
-
-def test_concatenate_is_parallel():
-    assert nn.Concatenate is nn.Parallel

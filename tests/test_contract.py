@@ -16,7 +16,7 @@ from nnfs_xp.testing import check_layer, check_loss, no_synchronization
 
 DTYPES = ["float32", "float64"]
 WITHOUT_ORACLE = {"Dense", "Dropout", "AlphaDropout", "GaussianNoise"}
-WITHOUT_ORACLE |= {"Sequential", "Residual", "Parallel"}
+WITHOUT_ORACLE |= {"Sequential", "Residual", "Concatenate"}
 
 WITHOUT_TORCH = {"SGD", "Lion"}
 """The losses and optimizers of which PyTorch may lack a row's like; the row says why."""

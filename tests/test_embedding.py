@@ -82,7 +82,7 @@ def test_check_values(backend, layer, codes, complaint):
     for model in (
         layer,
         nn.Sequential(layer, nn.Flatten()),
-        nn.Parallel(nn.Linear(), layer),
+        nn.Concatenate(nn.Linear(), layer),
         nn.Residual(nn.Sequential(layer)),
     ):
         model.check_values(backend.asarray(CODES))

@@ -38,7 +38,7 @@ def every_layer(dtype="float32"):
         nn.Sequential(nn.Sequential(nn.Sigmoid()), nn.Linear()),
         nn.Dense(4, 3, dtype=dtype, weight_regularizer_l2=0.3, bias_regularizer_l1=0.4),
         nn.Residual(nn.BatchNorm(3, momentum=0.75, dtype=dtype), nn.GELU("tanh"), nn.SELU()),
-        nn.Parallel(
+        nn.Concatenate(
             nn.Sequential(nn.LayerNorm(3, epsilon=0.5, dtype=dtype), nn.SiLU(), nn.Flatten()),
             nn.Residual(nn.ELU(0.5), nn.AlphaDropout(0.25), nn.GaussianNoise(0.5), nn.Softplus()),
         ),
@@ -290,7 +290,10 @@ def dense(**config):
         ({"model": dense(weight_regularizer_l1=10**400)}, "describes no model"),
         ({"model": dense(initializer="os.system")}, "describes no model"),
         ({"model": {"class": "Residual", "layers": []}}, "at least one layer"),
-        ({"model": {"class": "Parallel", "layers": [DENSE, dense(n_inputs=3)]}}, "than the file"),
+        (
+            {"model": {"class": "Concatenate", "layers": [DENSE, dense(n_inputs=3)]}},
+            "than the file",
+        ),
         ({"model": {"class": "Residual", "layers": [DENSE]}}, "keep the shape"),
         ({"model": {"class": "BatchNorm", "config": {"n_features": 2**30}}}, "than the file"),
         ({"model": dense(n_inputs=3, n_neurons=2)}, r"`weights` .* shape \(3, 2\)"),
@@ -308,6 +311,27 @@ def test_a_forged_file_is_refused(forged, complaint, tmp_path):
     assert np.array_equal(nn.load(tmp_path / "model", "numpy").weights, WEIGHTS["weights"])
     forge(tmp_path / "model", **forged)
     assert_refused(tmp_path / "model", complaint)
+
+
+def test_a_file_with_a_former_name_gives_the_layer_of_today(tmp_path):
+    model = {"class": "Sequential", "layers": [{"class": "Parallel", "layers": [DENSE, DENSE]}]}
+    weights = {f"0.{branch}.{name}": WEIGHTS[name] for branch in (0, 1) for name in WEIGHTS}
+    forge(tmp_path / "model", model, weights)
+    loaded = nn.load(tmp_path / "model", "numpy")
+    assert [type(layer) for layer in loaded.layers] == [nn.Concatenate]
+    assert loaded.output_shape((2,)) == (6,)
+    np.testing.assert_array_equal(loaded.layers[0].children[1].weights, WEIGHTS["weights"])
+
+
+class Parallel(nn.Layer):
+    def config(self):
+        return {}
+
+
+def test_a_former_name_is_free_for_a_layer_of_ones_own(tmp_path):
+    nn.save(Parallel(), tmp_path / "model")
+    loaded = nn.load(tmp_path / "model", "numpy", custom_layers=[Parallel])
+    assert type(loaded) is Parallel
 
 
 class Scale(nn.Layer):

@@ -95,11 +95,11 @@ def test_a_dense_layer_alone_draws_he_normal():
         ([nn.BatchNorm(6), nn.Dropout(0.5), nn.ReLU()], "he_normal"),
         ([nn.Sequential(nn.Dropout(0.5), nn.SELU())], "lecun_normal"),
         ([nn.Residual(nn.ReLU(), nn.Dense(6, 6))], "he_normal"),
-        ([nn.Parallel(nn.ReLU(), nn.Tanh())], "he_normal"),
-        ([nn.Parallel(nn.Dropout(0.5)), nn.ReLU()], "he_normal"),
+        ([nn.Concatenate(nn.ReLU(), nn.Tanh())], "he_normal"),
+        ([nn.Concatenate(nn.Dropout(0.5)), nn.ReLU()], "he_normal"),
     ],
 )
-@pytest.mark.parametrize("wrap", [lambda x: x, nn.Sequential, nn.Residual, nn.Parallel])
+@pytest.mark.parametrize("wrap", [lambda x: x, nn.Sequential, nn.Residual, nn.Concatenate])
 def test_the_default_suits_what_follows(following, expected, wrap):
     first = nn.Dense(6, 6)
     nn.Sequential(wrap(first), *following, seed=5)

@@ -19,9 +19,9 @@ def init(
     default_dtype: str = "float32",
     random_seed: int | None = 0,
 ) -> None:
-    """What ``nnfs.init()`` does in the book's scripts: fix the seed and the data type.
+    """Fix the seed and the data type, as ``nnfs.init()`` does in the book's scripts.
 
-    Seeds NumPy's global random state, and makes layers that are built from now on hold
+    It seeds NumPy's global random state, and makes layers that are built from now on hold
     `default_dtype`. Without this call they hold float64, as plain NumPy would. Nothing in NumPy
     is replaced; `dot_precision_workaround` is taken and not needed.
     """
@@ -39,8 +39,8 @@ def default_dtype() -> str:
 def floating(a: Any, backend: Backend | None = None, dtype: str | None = None) -> Array:
     """An array of floats with the values of a list or an array of any backend.
 
-    Where no backend is given it stays on its own, lists on NumPy; where no data type is
-    given, floats keep theirs.
+    By default an array stays on its backend, a list becomes an array of NumPy, and floats keep
+    their data type.
     """
     home = backend or _home(a)
     array = home.asarray(a, dtype)

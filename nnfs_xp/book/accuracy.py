@@ -19,7 +19,7 @@ class Accuracy:
         self.new_pass()
 
     def init(self, y: Any, reinit: bool = False) -> None:
-        """Look at all targets before training."""
+        """Read all targets before training."""
 
     def compare(self, predictions: Any, y: Any) -> Array:
         """Which predictions are right, as booleans."""

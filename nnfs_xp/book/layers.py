@@ -23,7 +23,7 @@ class _BookLayer(Layer):
 
     def forward(self, inputs: Any, training: bool = True) -> Array:
         self.inputs = floating(inputs, self.backend, self.dtype)
-        del training  # Dropout alone asks: see there.
+        del training  # only Layer_Dropout tells training apart
         self._output = super().forward(self.inputs, training=True)
         return self._output
 
@@ -41,7 +41,7 @@ class _BookLayer(Layer):
         return super().backward(floating(dvalues, self.backend, self.dtype))
 
     def predictions(self, outputs: Any) -> Array:
-        """What a model that ends here answers."""
+        """What a model answers whose last layer this is."""
         return floating(outputs, self.backend)
 
 

@@ -33,7 +33,7 @@ class _BookLoss(Loss):
         self.new_pass()
 
     def forward(self, y_pred: Any, y_true: Any) -> Array:
-        """The loss of each sample. Unlike the library's, it looks at the labels' values."""
+        """The loss of each sample. Unlike the library's, it reads the labels' values."""
         y_pred, y_true = self._arrays(y_pred, y_true)
         check_pair(y_pred, y_true)
         y_true = self.prepare_targets(y_true, y_pred.shape[1], y_pred.dtype)
@@ -77,7 +77,7 @@ class _BookLoss(Loss):
         self.accumulated_count = 0
 
     def remember_trainable_layers(self, trainable_layers: Iterable[Layer]) -> None:
-        """The layers whose penalties `regularization_loss` adds up."""
+        """Remember the layers whose penalties `regularization_loss` adds up."""
         self.trainable_layers = list(trainable_layers)
 
     def regularization_loss(self, layer: Layer_Dense | None = None) -> Any:

@@ -49,7 +49,7 @@ class Model:
 
     Notes
     -----
-    Differs from the book's where that has a defect: the samples are shuffled before each epoch
+    It differs from the book's where that has a defect: the samples are shuffled before each epoch
     when training in batches, and files are safetensors and JSON, not pickles.
 
     Source: *Neural Networks from Scratch*, chapters 18 to 22.
@@ -101,7 +101,7 @@ class Model:
         self._join_loss()
 
     def _join_loss(self) -> None:
-        """Tell the loss of the layers with penalties, and see whether a softmax goes with it."""
+        """Give the loss the layers with penalties, and join it with a softmax before it, if any."""
         if self.loss is not None:
             self.loss.remember_trainable_layers(self.trainable_layers)
         self.softmax_classifier_output = None
@@ -122,7 +122,7 @@ class Model:
         validation_data: tuple[Any, Any] | None = None,
         shuffle: bool = True,
     ) -> None:
-        """Train and print how it goes.
+        """Train, and print the progress.
 
         Parameters
         ----------
@@ -255,11 +255,11 @@ class Model:
         write_model(Path(path), self._ready(), {})
 
     def load_parameters(self, path: str | Path) -> None:
-        """Take the parameters that `save_parameters` or `save` wrote for such a model."""
+        """Read the parameters that `save_parameters` or `save` wrote for such a model."""
         read_weights(Path(path), self._ready())
 
     def save(self, path: str | Path) -> None:
-        """Write the whole model to a file, as safetensors and JSON; no state of the optimizer."""
+        """Write the whole model to a file, as safetensors and JSON, without optimizer state."""
         parts = {"loss": self.loss, "optimizer": self.optimizer, "accuracy": self.accuracy}
         extra = {key: settings_of(part) for key, part in parts.items() if part is not None}
         write_model(Path(path), self._ready(), {"book": extra})
@@ -290,7 +290,7 @@ class Model:
         return model
 
     def _ready(self, *needed: str) -> Sequential:
-        """The joined layers; an error if `finalize` or something that is needed is missing."""
+        """The joined layers; an error if `finalize` was not called, or a needed part is not set."""
         for name in needed:
             if getattr(self, name) is None:
                 raise NotReadyError(f"the model has no {name}; call set({name}=…) first.")
@@ -318,6 +318,6 @@ def _size(batch_size: int | None, n_samples: int) -> int:
 
 
 def _generator_beside_the_global_one() -> np.random.Generator:
-    """A generator that differs with the state of NumPy's global one, and leaves it as it is."""
+    """A generator seeded by the state of NumPy's global one, which stays as it is."""
     _, keys, position, *_ = np.random.get_state(legacy=True)  # noqa: NPY002
     return np.random.default_rng([position, *keys[:8]])

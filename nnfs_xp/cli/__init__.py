@@ -37,11 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with _log_shown(), np.errstate(all="ignore"):  # divergence has an error of its own
             status = int(options.command(options))
-            if sys.stdout is not None:  # as it is where it was closed
+            if sys.stdout is not None:  # None where it was closed
                 sys.stdout.flush()
             return status
     except BrokenPipeError:
-        # Whoever read our output has gone, as `head` does; Python would complain at its exit.
+        # The reader of our output has gone, as `head` does; Python would complain at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _BROKEN_PIPE
     except DivergenceError as error:

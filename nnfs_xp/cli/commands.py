@@ -1,4 +1,4 @@
-"""The commands, and which of them a table has its own way of."""
+"""The commands: each works on a data set with a name, or on a table."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def _names_file(name: str, target: str | None) -> bool:
 
 
 def _refuse(options: argparse.Namespace, names: tuple[str, ...], what: str) -> None:
-    """Refuse options that do not go with what is trained on."""
+    """Refuse options that do not go with the kind of data."""
     for name in names:
         if getattr(options, name):
             raise ArgumentError(f"--{name.replace('_', '-')} does not go with {what}.")
 
 
 def evaluate(options: argparse.Namespace) -> int:
-    """Test a model that was kept."""
+    """Test the model in a folder."""
     if holds_table(options.folder):
         return tables.evaluate(options)
     _refuse(options, ("separator",), "a data set with a name")
@@ -48,7 +48,7 @@ def evaluate(options: argparse.Namespace) -> int:
 
 
 def predict(options: argparse.Namespace) -> int:
-    """Predict with a model that was kept."""
+    """Predict with the model in a folder."""
     if holds_table(options.folder):
         return tables.predict(options)
     _refuse(options, ("separator",), "a data set with a name")
@@ -56,7 +56,7 @@ def predict(options: argparse.Namespace) -> int:
 
 
 def backends(options: argparse.Namespace) -> int:
-    """Say what can run here."""
+    """Print which backends can run here, and why others cannot."""
     del options
     for name, text in nn.available_backends().items():
         print(f"{name:18} {text}")

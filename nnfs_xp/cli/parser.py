@@ -14,7 +14,7 @@ from nnfs_xp.recipes import RECIPES
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage."""
+    """Reports an error in one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
@@ -104,7 +104,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_table_options(parser: argparse.ArgumentParser) -> None:
-    """What is only for training on a file."""
+    """Add the options that are only for training on a file."""
     group = parser.add_argument_group("for files (with the extra: pip install 'nnfs-xp[tables]')")
     group.add_argument("--target", metavar="COLUMN", help="the column to predict")
     group.add_argument(
@@ -118,7 +118,7 @@ def _add_table_options(parser: argparse.ArgumentParser) -> None:
         "--test-share",
         type=float,
         metavar="SHARE",
-        help="of the rows, held out for the test where there is no --test (default: 0.2)",
+        help="share of the rows held out for the test where there is no --test (default: 0.2)",
     )
     for name, text in (
         ("drop", "do not use it"),

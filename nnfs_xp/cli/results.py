@@ -15,12 +15,12 @@ INTERRUPTED = 130
 
 
 def incomplete(folder: Path, error: OSError) -> DataError:
-    """The error where the model could be written and something else could not."""
+    """The error for a folder with the model, but not all else that belongs in it."""
     return DataError(f"the model is in {folder}, but not all that goes with it: {error}.")
 
 
 def check_output(options: argparse.Namespace, *more: Path) -> None:
-    """Refuse to write the predictions over what they, and the model, are made from."""
+    """Refuse to write the predictions over the files that they, and the model, are made from."""
     kept = [options.file, *(options.folder / name for name in RESULTS), *more]
     if options.output is not None and options.output.resolve() in [p.resolve() for p in kept]:
         raise ArgumentError(f"--output {options.output} would overwrite what is still needed.")

@@ -40,7 +40,7 @@ _MOST_PROBABILITIES = 30
 
 
 def _show_warnings() -> None:
-    """Have every warning of a table shown; the filters are restored when the command ends."""
+    """Show every warning of a table; the filters are restored when the command ends."""
     from nnfs_xp.tables import TableWarning
 
     warnings.simplefilter("always", TableWarning)
@@ -150,7 +150,7 @@ def _digest(path: Path) -> str:
 
 
 def evaluate(options: argparse.Namespace) -> int:
-    """Test a model on a file, or on what it was tested on in the first place."""
+    """Test a model on a file, or on the rows that it was tested on after the training."""
     from nnfs_xp.tables import load_table_model
     from nnfs_xp.tables.source import open_source
 

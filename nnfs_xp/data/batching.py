@@ -49,9 +49,9 @@ def batches(
     backend : Backend
     batch_size : int
     order : ndarray of int, shape (n,), optional
-        The order to take the samples in; by default as they lie.
+        The order to take the samples in; by default as they are.
     start : int
-        The first so many batches are left out.
+        How many batches to leave out at the start.
     """
     xp = backend.xp
     n = arrays[0].shape[0]

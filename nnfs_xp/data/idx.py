@@ -61,7 +61,7 @@ def read_idx(path: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 
 def _at_most(file: gzip.GzipFile, count: int) -> bytes:
-    """So many bytes, or all there are: piece by piece, since `read` makes room for all at once."""
+    """Read so many bytes, or all there are, piece by piece: `read` makes room for all at once."""
     pieces = []
     while count and (piece := file.read(min(count, _PIECE))):
         pieces.append(piece)

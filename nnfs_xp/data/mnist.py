@@ -79,7 +79,7 @@ _SHA256 = {
 def load_mnist() -> Split:
     """The MNIST handwritten digits.
 
-    The four .gz files are looked for in ``$NNFS_XP_DATA/mnist`` and in the user's cache, else
+    The four .gz files are searched in ``$NNFS_XP_DATA/mnist`` and in the user's cache, else
     downloaded there, with checksums, which takes the extra ``data``.
 
     Returns
@@ -91,7 +91,7 @@ def load_mnist() -> Split:
     Raises
     ------
     DataError
-        The files are nowhere and cannot be downloaded, or one is damaged.
+        The files are not found and cannot be downloaded, or one is damaged.
     """
     return _load("mnist")
 
@@ -99,7 +99,7 @@ def load_mnist() -> Split:
 def load_fashion_mnist() -> Split:
     """Fashion-MNIST: images of clothes in ten classes, named in `FASHION_CLASSES`.
 
-    Found, returned and failing like `load_mnist`, in ``fashion-mnist``.
+    As `load_mnist`, with the files in ``$NNFS_XP_DATA/fashion-mnist`` or in the user's cache.
     """
     return _load("fashion-mnist")
 

@@ -10,13 +10,13 @@ from nnfs_xp.errors import DTypeError
 
 
 class SparseRows:
-    """A SciPy sparse matrix that gives its rows as dense arrays, those that are asked for.
+    """A SciPy sparse matrix that gives the rows asked for as dense arrays.
 
     Parameters
     ----------
     matrix : SciPy sparse matrix or array, shape (n, features)
     dtype : str, optional
-        Of the dense arrays; by default that of the matrix.
+        The data type of the dense arrays; by default that of the matrix.
     """
 
     def __init__(self, matrix: Any, dtype: str | None = None) -> None:
@@ -35,8 +35,8 @@ class SparseRows:
 
     @property
     def stored(self) -> np.ndarray[Any, Any]:
-        """The values that are not left out as 0."""
-        with np.errstate(over="ignore"):  # an infinity is found by whoever looks for one
+        """The values that the matrix stores: all but zeros."""
+        with np.errstate(over="ignore"):  # checks for infinity come later
             values: np.ndarray[Any, Any] = self._rows.data.astype(self.dtype, copy=False)
         return values
 

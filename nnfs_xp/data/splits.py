@@ -1,4 +1,4 @@
-"""Splitting a data set into a part to train on and a part to test on."""
+"""Split a data set into a part to train on and a part to test on."""
 
 # Annotations are not postponed here: pdoc cannot look up those of a NamedTuple.
 
@@ -29,7 +29,7 @@ def hold_out(X: np.ndarray[Any, Any], y: np.ndarray[Any, Any], *, share: float, 
     y : ndarray of int, shape (n,)
         Class indices.
     share : float
-        Of the samples that are held out, in (0, 1).
+        The share of the samples to hold out, in (0, 1).
     seed : int
 
     Raises
@@ -47,7 +47,7 @@ def hold_out(X: np.ndarray[Any, Any], y: np.ndarray[Any, Any], *, share: float, 
         raise LabelError(f"`X` has {len(X)} samples and `y` {len(y)}.")
     order = host_generator(seed).permutation(len(y))
     by_class = order[np.argsort(y[order], kind="stable")]
-    # Every so-manyth of the samples in the order of their classes is a share of each class.
+    # Taken at equal distances in the order of their classes, they are a share of each class.
     position = np.arange(len(y))
     held = np.floor((position + 1) * share) > np.floor(position * share)
     if not 0 < held.sum() < len(y):

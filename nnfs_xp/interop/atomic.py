@@ -1,4 +1,4 @@
-"""Writing a file so that it is there whole or not at all."""
+"""Write a file so that it is there whole or not at all."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def write_atomically(path: Path, *parts: Any) -> None:
     path = Path(os.path.realpath(path))
     if path.is_symlink():  # it leads back to itself
         raise OSError("it is a link that leads nowhere")
-    if path.exists() and not path.is_file():  # which a file would otherwise take the place of
+    if path.exists() and not path.is_file():  # a file would take its place
         raise OSError("it is a folder or a device")
     temporary = path.with_name(f".{os.urandom(8).hex()}.tmp")
     try:
@@ -51,7 +51,7 @@ def _sync_folder(folder: Path) -> None:
     """Make the new name last through a power cut."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:  # one may write to it, but not read it
+    except OSError:  # it may be written to, but not read
         return
     try:
         os.fsync(descriptor)

@@ -22,15 +22,15 @@ _KINDS = {_CPU: "the CPU", _CUDA: "CUDA GPU", 8: "Metal GPU", 10: "ROCm GPU"}
 
 
 def from_dlpack(array: Any, backend: str | Backend = "auto") -> Array:
-    """An array of a backend in the memory of an array of any library, without a copy.
+    """Make any library's array an array of a backend, in the same memory, without a copy.
 
     Parameters
     ----------
     array : object with ``__dlpack__``
         Of NumPy, PyTorch, JAX, CuPy or another library.
     backend : str or Backend
-        ``"auto"`` is what it is in `get_backend` if that reaches the memory, else NumPy for
-        memory of the CPU, CuPy for that of a CUDA GPU.
+        ``"auto"`` is that of `get_backend` if it reaches the memory, else NumPy for memory of
+        the CPU, CuPy for that of a CUDA GPU.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def from_dlpack(array: Any, backend: str | Backend = "auto") -> Array:
 
 
 def _check_meaning(array: Any) -> None:
-    """Refuse arrays whose values are not those in the memory: DLPack tells the memory alone."""
+    """Refuse arrays whose values are not those in the memory: DLPack hands over that alone."""
     if isinstance(array, np.ma.MaskedArray):
         raise BackendError("a masked array would lose its mask. Hand over its filled(...).")
     is_negated = getattr(array, "is_neg", None)  # a tensor of PyTorch has it
@@ -112,7 +112,7 @@ def _taken(array: Any, target: Backend) -> Array:
 
 
 def _place(array: Any) -> tuple[int, int]:
-    """DLPack's numbers of the kind of memory and of the device."""
+    """DLPack's numbers for the kind of memory and for the device."""
     try:
         kind, number = map(int, array.__dlpack_device__())
     except Exception as error:  # whatever a library raises for what it cannot share
@@ -142,7 +142,7 @@ def _automatic(where: tuple[int, int]) -> Backend:
 
 
 def _check_for_torch(array: Any, where: tuple[int, int], target: Backend) -> None:
-    """Refuse what NumPy knows of memory that the CPU reaches and PyTorch has not.
+    """Refuse memory of the CPU, known to NumPy, that is read-only or runs backwards.
 
     PyTorch would write to read-only memory, and end the process at a negative stride.
     """

@@ -1,7 +1,7 @@
 """Models as files: the weights as safetensors, the architecture beside them as JSON.
 
 The JSON names classes of this package, or those that the caller of `load` hands over, and
-their arguments; nothing in a file is ever executed. See `tensor_file` for the rest.
+their arguments; nothing in a file is ever executed. `tensor_file` has the format.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ from nnfs_xp.parameters import room_for
 
 _KIND = "nnfs_xp model"
 _BASES = ("Layer", "StochasticLayer")
+_FORMER_NAMES = {"Parallel": "Concatenate"}
+"""What layers were called when older files were written, and what they are called now."""
+
 _MOST_LAYERS = 10_000
 _MOST_DEEP = 100
 
@@ -62,7 +65,7 @@ def write_model(path: Path, model: Layer, extra: dict[str, Any]) -> None:
 def load(
     path: str | Path, backend: str | Backend = "auto", *, custom_layers: Iterable[type[Layer]] = ()
 ) -> Layer:
-    """The model in a file that `save` wrote.
+    """Load the model in a file that `save` wrote.
 
     Parameters
     ----------
@@ -70,7 +73,7 @@ def load(
     backend : str or Backend
         Where the model is to live.
     custom_layers : iterable of Layer classes
-        Those of your own that the model may contain.
+        Your own classes that the model may contain.
 
     Returns
     -------
@@ -80,7 +83,7 @@ def load(
     Raises
     ------
     CheckpointError
-        The file is missing, damaged, or none of ours.
+        The file is missing, damaged, or not of this package.
     """
     target, path = get_backend(backend), path_of(path)
     known = _own_layers()
@@ -104,7 +107,7 @@ def read_model(path: Path, known: dict[str, type[Layer]]) -> tuple[Layer, dict[s
     Raises
     ------
     CheckpointError
-        The file is missing, damaged, or none of ours.
+        The file is missing, damaged, or not of this package.
     """
     description, forms = read_description(path, _KIND)
     try:
@@ -123,12 +126,12 @@ def read_model(path: Path, known: dict[str, type[Layer]]) -> tuple[Layer, dict[s
 
 
 def read_weights(path: Path, model: Layer) -> None:
-    """Take over the weights alone from a file of a model with the same parameters.
+    """Fill the model with the weights alone of a file of a model with the same parameters.
 
     Raises
     ------
     CheckpointError
-        The file is missing, damaged, none of ours, or of another architecture.
+        The file is missing, damaged, not of this package, or of another architecture.
     """
     _, forms = read_description(path, _KIND)
     with _naming(path):
@@ -173,6 +176,8 @@ class _Builder:
 
     def build(self, description: Any, depth: int = 0) -> Layer:
         name = description["class"]
+        if isinstance(name, str) and name not in self._known:
+            name = _FORMER_NAMES.get(name, name)
         if not isinstance(name, str) or name not in self._known:
             raise ArgumentError(
                 f"it has a layer {shown(repr(name))}, which this release lacks; hand over a class "
@@ -193,12 +198,12 @@ def _arrays(model: Layer) -> dict[str, Array]:
 
 
 def host_arrays(model: Layer) -> Arrays:
-    """The same as NumPy arrays."""
+    """All that a file keeps of a model, as NumPy arrays."""
     return {name: to_numpy(array) for name, array in _arrays(model).items()}
 
 
 def fill(model: Layer, values: Arrays) -> None:
-    """Put values into the model, all or, where they do not fit, none.
+    """Put values into the model: all, or none where one does not fit.
 
     Raises
     ------
@@ -210,7 +215,7 @@ def fill(model: Layer, values: Arrays) -> None:
 
 
 def check_fit(model: Layer, values: Arrays) -> None:
-    """Refuse values that are not those of such a model: see `fill`."""
+    """Refuse values whose names, shapes and data types are not those of the model."""
     arrays = _arrays(model)
     if arrays.keys() != values.keys():
         odd = shown(", ".join(sorted(arrays.keys() ^ values.keys())))
@@ -238,6 +243,6 @@ def check_arrays(targets: Mapping[str, Array], values: Mapping[str, Any]) -> Non
 
 
 def put(targets: Mapping[str, Array], values: Arrays) -> None:
-    """Copy the values of the same names into place."""
+    """Copy each value into the target of the same name."""
     for name, array in targets.items():
         array[...] = backend_of(array).asarray(values[name])

@@ -1,4 +1,4 @@
-"""What is refused of paths, before a file is written or read."""
+"""Refuse unusable paths, before a file is written or read."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ _DTYPES = {
 """The names that safetensors has for them."""
 
 WIDENED = {"BF16": "F32"}
-"""What NumPy lacks and is read as another type, which holds all its values."""
+"""Types that NumPy lacks, and those that they are read as, which hold all their values."""
 
 MALFORMED = (
     ArithmeticError,
@@ -53,13 +53,13 @@ MALFORMED = (
     TypeError,
     ValueError,
 )
-"""What a forged description may lead to."""
+"""The exceptions that a forged description may lead to."""
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 
 def write_tensors(path: Path, kind: str, description: dict[str, Any], arrays: Arrays) -> None:
-    """Write arrays and what is to be known of them, whole or not at all.
+    """Write arrays and a description of them, whole or not at all.
 
     Parameters
     ----------
@@ -92,15 +92,15 @@ def write_tensors(path: Path, kind: str, description: dict[str, Any], arrays: Ar
 
 
 def read_description(path: Path, kind: str) -> tuple[dict[str, Any], Arrays]:
-    """The description and, in place of the arrays, some of their shapes that take no memory.
+    """The description and, in place of the arrays, ones of their shapes that take no memory.
 
-    What does not fit can so be refused before a forged file takes gigabytes. Whether the file is
+    So what does not fit can be refused before a forged file takes gigabytes. Whether the file is
     whole is known only from `read_tensors`.
 
     Raises
     ------
     CheckpointError
-        The file is missing, damaged, none of ours, of another kind, or of another version.
+        The file is missing, damaged, not of this package, of another kind, or of another version.
     """
     text, forms = _read(path, kind, form)
     return _described(path, kind, text)[0], forms
@@ -112,7 +112,7 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, Any], Arrays]:
     Raises
     ------
     CheckpointError
-        The file is missing, damaged, none of ours, of another kind, or of another version.
+        The file is missing, damaged, not of this package, of another kind, or of another version.
     """
     text, arrays = _read(path, kind, lambda file, name: file.get_tensor(name))
     description, checksum = _described(path, kind, text)
@@ -138,7 +138,7 @@ def form(file: Any, name: str) -> np.ndarray[Any, Any]:
 
 
 def _read(path: Path, kind: str, take: Callable[[Any, str], Any]) -> tuple[str, Arrays]:
-    """The text of the description, and what is taken of each array."""
+    """The text of the description, and what `take` returns for each array."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -155,7 +155,7 @@ def _read(path: Path, kind: str, take: Callable[[Any, str], Any]) -> tuple[str, 
 
 
 def _described(path: Path, kind: str, text: str) -> tuple[dict[str, Any], Any]:
-    """The description, and the checksum that stood in it."""
+    """The description, and the checksum that was in it."""
     try:
         description = json.loads(text)
         version, checksum = description["version"], description.pop(_CHECKSUM, None)

@@ -1,4 +1,4 @@
-"""What is refused of the models and weights of other libraries, whichever they are."""
+"""Checks that the models and weights of all other libraries go through."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Wanted(NamedTuple):
     Attributes
     ----------
     dtype : str
-        Of their parameters.
+        That of their parameters.
     add_parameters : bool
         Whether parameters that the other library leaves out, and layers here always have, are
         added where they change nothing.
@@ -66,7 +66,7 @@ def fitting(where: str, value: Any, shape: tuple[int, ...], dtype: str | None) -
     Raises
     ------
     ShapeError, DTypeError
-        Saying where.
+        The message says where.
     """
     try:
         array = to_numpy(value)

@@ -21,8 +21,8 @@ ENVIRONMENT = "NNFS_XP_KERNELS"
 def for_numpy() -> ModuleType:
     """The kernels for NumPy's arrays.
 
-    Those compiled by Numba where it is installed, else those that are written with NumPy. The
-    environment variable ``NNFS_XP_KERNELS`` says otherwise: ``numba``, ``numpy`` or ``standard``.
+    They are compiled by Numba where it is installed, else written with NumPy. The environment
+    variable ``NNFS_XP_KERNELS`` names another set: ``numba``, ``numpy`` or ``standard``.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def for_numpy() -> ModuleType:
             if wanted:
                 raise BackendError(f"{ENVIRONMENT}=numba: {reason}") from error
             _log.log(
-                logging.DEBUG if missing else logging.WARNING, "kernels of Numba: no, %s", reason
+                logging.DEBUG if missing else logging.WARNING, "no kernels of Numba: %s", reason
             )
     if wanted == "standard":
         return standard
@@ -54,7 +54,7 @@ def for_numpy() -> ModuleType:
 def for_cupy() -> ModuleType:
     """The kernels for CuPy's arrays: in CUDA C++ and cuBLASLt.
 
-    Those of the specification where ``NNFS_XP_KERNELS`` is ``standard``.
+    Where ``NNFS_XP_KERNELS`` is ``standard``, they are those of the specification.
     """
     if _wanted() == "standard":
         return standard

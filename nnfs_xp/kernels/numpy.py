@@ -1,4 +1,4 @@
-"""Kernels for NumPy: the functions of `nnfs_xp.kernels.standard` with what NumPy adds to it.
+"""Kernels for NumPy: the functions of `nnfs_xp.kernels.standard`, with all that NumPy has.
 
 Results go into arrays that are there already, integer views stand in for slow selections, and
 the optimizers go through their arrays in blocks that stay in the processor's cache.
@@ -154,7 +154,7 @@ def relu_backward_biases(xp: Any, dvalues: Array, output: Array, dbiases: Array)
 
 
 def _selected(mask: Array, values: Array) -> Array:
-    """Values where the mask is True, else 0: `numpy.where` takes ten times as long."""
+    """Select the values where the mask is True, else 0: `numpy.where` takes ten times as long."""
     integer = _INTEGERS.get(values.dtype)
     if integer is None:
         return np.where(mask, values, values.dtype.type(0))
@@ -294,7 +294,7 @@ def amsgrad(
 def corrected(
     t: int, rate: float, beta_1: float, beta_2: float, epsilon: float
 ) -> tuple[float, float]:
-    """Rate and epsilon that stand for the corrections of m and c, so that arrays need none.
+    """Rate and epsilon with Adam's corrections of m and c in them, so that the arrays need none.
 
     a * m / (sqrt(c / b) + epsilon) = a * sqrt(b) * m / (sqrt(c) + epsilon * sqrt(b)).
     """
@@ -318,7 +318,7 @@ def _add_squares(c: Array, g: Array, beta: float, room: Array) -> None:
 def _divided(
     values: Array, direction: Array, c: Array, rate: float, epsilon: float, room: Array
 ) -> None:
-    """Values -= rate * direction / (sqrt(c) + epsilon)."""
+    """Take the step values -= rate * direction / (sqrt(c) + epsilon)."""
     np.sqrt(c, out=room)
     room += epsilon
     np.divide(direction, room, out=room)

@@ -2,7 +2,7 @@
 
 from nnfs_xp.layers.activations import LeakyReLU, Linear, ReLU, Sigmoid, Softmax, Tanh
 from nnfs_xp.layers.base import Layer
-from nnfs_xp.layers.containers import Concatenate, Parallel, Residual
+from nnfs_xp.layers.containers import Concatenate, Residual
 from nnfs_xp.layers.dense import Dense
 from nnfs_xp.layers.dropout import AlphaDropout, Dropout
 from nnfs_xp.layers.embedding import Embedding
@@ -29,7 +29,6 @@ __all__ = [
     "LayerNorm",
     "LeakyReLU",
     "Linear",
-    "Parallel",
     "ReLU",
     "Residual",
     "Sequential",

@@ -74,7 +74,7 @@ class Residual(Stack):
             )
 
 
-class Parallel(Composite):
+class Concatenate(Composite):
     """Branches that all take the same inputs; their outputs are joined side by side.
 
     Parameters
@@ -101,7 +101,7 @@ class Parallel(Composite):
     Examples
     --------
     >>> import nnfs_xp as nn
-    >>> wide_and_deep = nn.Parallel(
+    >>> wide_and_deep = nn.Concatenate(
     ...     nn.Linear(), nn.Sequential(nn.Dense(4, 8), nn.ReLU(), nn.Dense(8, 2))
     ... )
     >>> wide_and_deep.output_shape((4,))
@@ -179,7 +179,3 @@ class Parallel(Composite):
                 f"branches give samples of shapes {', '.join(map(str, shapes))}."
             )
         return (sum(shape[0] for shape in shapes), *rest)
-
-
-Concatenate = Parallel
-"""The same layer under the name of what it does with the outputs: only branches have several."""

@@ -12,7 +12,7 @@ from nnfs_xp.layers.stochastic import StochasticLayer
 
 
 class _Dropping(StochasticLayer):
-    """What both share: the rate."""
+    """The rate, which both dropouts have."""
 
     def __init__(self, rate: float, *, seed: int | None = None) -> None:
         super().__init__(seed=seed)
@@ -20,7 +20,7 @@ class _Dropping(StochasticLayer):
 
     @property
     def threshold(self) -> int:
-        """What random bits are below with probability rate: those elements are dropped."""
+        """What random bits are below with probability rate: the elements so found are dropped."""
         return round(self.rate * 2.0**BITS)
 
     def config(self) -> dict[str, Any]:
@@ -69,7 +69,7 @@ class Dropout(_Dropping):
 
 
 class AlphaDropout(_Dropping):
-    """Dropout for networks of `SELU`: what it drops, it drops to where SELU saturates.
+    """Dropout for networks of `SELU`: what is dropped becomes the value where SELU saturates.
 
     Then it scales and shifts, so that inputs of mean 0 and variance 1 keep both.
 

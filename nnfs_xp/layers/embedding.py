@@ -17,7 +17,7 @@ from nnfs_xp.parameters import Gradient, Parameter
 class Embedding(Layer):
     """Looks up a row of a learnt table for each code: words, weekdays, makes of car.
 
-    Comes first in a model, mostly with `Flatten` behind it. A code out of range gives NaN,
+    It comes first in a model, mostly with `Flatten` behind it. A code out of range gives NaN,
     without waiting for the device; `check_values` finds one before.
 
     Parameters

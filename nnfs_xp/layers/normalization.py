@@ -12,7 +12,7 @@ from nnfs_xp.parameters import Buffer, Gradient, Parameter
 
 
 class _Normalization(Layer):
-    """What both share: the scale and the shift of each feature."""
+    """The scale and the shift of each feature, which both normalizations have."""
 
     gamma = Parameter()
     beta = Parameter()

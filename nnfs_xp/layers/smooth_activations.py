@@ -145,7 +145,7 @@ class ELU(Layer):
 
 SELU_ALPHA = 1.6732632423543772
 SELU_SCALE = 1.0507009873554805
-"""With which a mean of 0 and a variance of 1 are what `SELU` draws its outputs towards."""
+"""With these, `SELU` draws its outputs towards mean 0 and variance 1."""
 
 
 class SELU(Layer):

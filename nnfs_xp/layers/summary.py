@@ -40,7 +40,7 @@ class Row(NamedTuple):
 
 
 def rows(model: Layer) -> list[Row]:
-    """A row for each layer within the model, at any depth; for the model where there is none."""
+    """A row for each layer within the model, at any depth; one for the model if it has none."""
     if not model.children:
         return [_row(model, "", 0, model.input_shape)]
     return _rows_within(model, model.input_shape, "", 0)
@@ -120,7 +120,7 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def totals(model: Layer) -> list[str]:
-    """What the whole model holds, in lines."""
+    """What the whole model holds, as lines of text."""
     row = _row(model, "", 0, None)
     if not row.n_parameters:
         lines = ["no parameters"]

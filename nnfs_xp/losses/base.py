@@ -13,9 +13,9 @@ from nnfs_xp.metrics import Metric
 class Loss:
     """Base class of the losses; derive from it to write one of your own.
 
-    A loss gives `forward` and `backward`; the rest has defaults that will do for training with
-    ``metrics=()``. What a model's output means under it is said by `probabilities` and
-    `predictions`; `accuracy` is the metric of that name that fits.
+    A loss gives `forward` and `backward`; the rest has defaults that suffice for training with
+    ``metrics=()``. `probabilities` and `predictions` say what a model's output means under the
+    loss; `accuracy` is the metric of that name for it.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class Loss:
     def backward(self, y_pred: Array, y_true: Array, sample_weight: Array | None = None) -> Array:
         """The gradient of `calculate`'s mean by y_pred, of y_pred's shape.
 
-        A loss without a use for weights of its own ends with
+        A loss that does not use the weights itself ends with
         ``return self.weigh(dinputs, sample_weight)``.
 
         Parameters
@@ -79,7 +79,7 @@ class Loss:
 
     @staticmethod
     def weigh(dinputs: Array, sample_weight: Array | None) -> Array:
-        """The gradient with each sample's row times its weight; as it is without weights."""
+        """Multiply each sample's row of the gradient by its weight, if there are weights."""
         if sample_weight is None:
             return dinputs
         _checks.check_weights(sample_weight, dinputs)
@@ -88,8 +88,8 @@ class Loss:
     def prepare_targets(self, y_true: Array, n_outputs: int, dtype: DType) -> Array:
         """The targets as training takes them, or an error where they do not fit the model.
 
-        Reads the values, and so waits for the device: once before training, not in a step.
-        By default only casts floating targets to the model's dtype.
+        It reads the values, and so waits for the device: once before training, not in a step.
+        By default it only casts floating targets to the model's dtype.
 
         Parameters
         ----------
@@ -111,7 +111,7 @@ class Loss:
         return backend.asarray(y_true, dtype) if backend.is_floating(y_true.dtype) else y_true
 
     def fused_with(self, layer: Layer) -> Loss | None:
-        """The loss that takes this layer in, if it is a model's last one; None if none does."""
+        """The loss that does this layer's work too, where it is a model's last one; else None."""
         del layer
         return None
 
@@ -121,7 +121,7 @@ class Loss:
         Raises
         ------
         ArgumentError
-            There is none.
+            The loss has no accuracy.
         """
         raise ArgumentError(
             f"{type(self).__name__} has no accuracy; give metrics=() or metrics that fit it."
@@ -133,7 +133,7 @@ class Loss:
         Raises
         ------
         NnfsError
-            It stands for none: it is a value or a score.
+            The output stands for no probability: it is a value or a score.
         """
         del y_pred
         raise NnfsError(f"{type(self).__name__} has no probabilities: its outputs are no logits.")

@@ -7,7 +7,7 @@ from nnfs_xp._typing import Array, Namespace
 from nnfs_xp.losses.targets import RegressionLoss
 
 EPSILON = 1e-7
-"""A vector shorter than it has no direction."""
+"""A vector shorter than this has no direction."""
 
 
 class CosineLoss(RegressionLoss):

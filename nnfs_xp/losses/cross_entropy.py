@@ -48,7 +48,7 @@ class CategoricalCrossentropy(_Categorical):
     ------
     LabelError
         The labels have the wrong length, shape or type. A label that is no class gives NaN
-        here, since to look for it would wait for the device; `prepare_targets`, which
+        here, since to find it would wait for the device; `prepare_targets`, which
         `Trainer.fit` calls first, raises.
     DTypeError
         One-hot rows are floats of another dtype than the predictions.
@@ -85,13 +85,13 @@ class CategoricalCrossentropy(_Categorical):
 class SoftmaxCategoricalCrossentropy(_Categorical):
     """Softmax and cross-entropy in one: on logits, without a probability to divide by.
 
-    Labels and `label_smoothing` as for `CategoricalCrossentropy`, and the same errors. Logits
-    may be -infinity, for a class that is ruled out.
+    Labels, `label_smoothing` and errors are those of `CategoricalCrossentropy`. Logits may be
+    -infinity, for a class that is ruled out.
 
     Notes
     -----
     Forward: loss = -sum(t log_softmax(y_pred)) over the classes for each sample, in nats per
-    sample; without smoothing -log_softmax(y_pred)[label].
+    sample, t as there; without smoothing -log_softmax(y_pred)[label].
 
     Backward: dinputs = (softmax(y_pred) - t) / batch.
 
@@ -110,7 +110,7 @@ class SoftmaxCategoricalCrossentropy(_Categorical):
     def calculate_and_backward(
         self, y_pred: Array, y_true: Array, sample_weight: Array | None = None
     ) -> tuple[Array, Array]:
-        if type(self) is not SoftmaxCategoricalCrossentropy:  # it may override the two
+        if type(self) is not SoftmaxCategoricalCrossentropy:  # it may override both
             return super().calculate_and_backward(y_pred, y_true, sample_weight)
         backend = _checks.check_pair(y_pred, y_true)
         check_classes(backend, y_pred, y_true)
@@ -120,7 +120,7 @@ class SoftmaxCategoricalCrossentropy(_Categorical):
         return self._mean(losses, sample_weight), self.weigh(dinputs, sample_weight)
 
     def backward_from_probabilities(self, probabilities: Array, y_true: Array) -> Array:
-        """The same gradient, given softmax(y_pred) instead of y_pred."""
+        """The gradient that `backward` gives, from softmax(y_pred) instead of y_pred."""
         _, t = self._shares(probabilities, y_true)
         dinputs = probabilities - t
         dinputs /= probabilities.shape[0]
@@ -152,7 +152,7 @@ class BinaryCrossentropy(_Binary):
     Parameters
     ----------
     label_smoothing : float
-        In [0, 1): answers become label_smoothing / 2 and 1 - label_smoothing / 2.
+        In [0, 1): the answers 0 and 1 become label_smoothing / 2 and 1 - label_smoothing / 2.
 
     Raises
     ------
@@ -197,14 +197,14 @@ class BinaryCrossentropy(_Binary):
 class SigmoidBinaryCrossentropy(_Binary):
     """Sigmoid and binary cross-entropy in one: on logits, exact at both tails.
 
-    Labels and `label_smoothing` as for `BinaryCrossentropy`, and the same errors. Logits may be
+    `y_true`, `label_smoothing` and errors are those of `BinaryCrossentropy`. Logits may be
     infinite.
 
     Notes
     -----
     Forward: loss = the mean over the outputs of abs(z) w + log(1 + exp(-abs(z))), with the
-    logits z = y_pred and w the share of t that is on the other side, 1 - t where z >= 0, else
-    t; in nats per sample and output.
+    logits z = y_pred, the t of `BinaryCrossentropy`, and w the share of t on the other side,
+    1 - t where z >= 0, else t; in nats per sample and output.
 
     Backward: dinputs = (sigmoid(y_pred) - t) / outputs / batch.
 

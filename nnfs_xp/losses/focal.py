@@ -1,4 +1,4 @@
-"""Cross-entropy that looks away from what is already well classified."""
+"""Cross-entropy that counts samples less the better they are classified."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from nnfs_xp.kernels import standard
 from nnfs_xp.losses.targets import CategoricalLoss, dot_rows, shares_of
 
 _LOWEST = -1e4
-"""Of a logarithm that multiplies its own exponential, which is 0 there in every float type."""
+"""The lowest logarithm taken: its exponential, which it multiplies, is 0 in every float type."""
 
 
 class FocalLoss(CategoricalLoss):
     """Softmax and focal loss in one, on logits: cross-entropy times (1 - p)**gamma.
 
     Labels are class indices, integers of shape (batch,), or one-hot rows of shape
-    (batch, classes); errors as for `CategoricalCrossentropy`.
+    (batch, classes); errors are those of `CategoricalCrossentropy`.
 
     Parameters
     ----------
     gamma : float
-        How far to look away from samples that are classified well; 0 is cross-entropy.
+        How much less samples count that are classified well; 0 is cross-entropy.
     alpha : sequence of float, optional
         A weight for each class.
 

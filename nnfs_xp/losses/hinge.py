@@ -1,4 +1,4 @@
-"""Hinge losses: a score must be right by a margin of 1, and then it is left alone."""
+"""Hinge losses: a score that is right by a margin of 1 costs nothing."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class CategoricalHinge(CategoricalLoss):
     """Hinge loss of scores for classes: the true one must lead the best other by 1.
 
     Labels are class indices, integers of shape (batch,), or one-hot rows of shape
-    (batch, classes); errors as for `CategoricalCrossentropy`.
+    (batch, classes); errors are those of `CategoricalCrossentropy`.
 
     Notes
     -----
@@ -82,7 +82,7 @@ class CategoricalHinge(CategoricalLoss):
 
     @staticmethod
     def _rivals(y_pred: Array, y_true: Array) -> tuple[Namespace, Array, Array]:
-        """The labels as one-hot rows, and the scores with the true ones out of the running."""
+        """The labels as one-hot rows, and the scores with -infinity in place of the true ones."""
         backend = _checks.check_pair(y_pred, y_true)
         truths = shares_of(backend, y_pred, y_true)
         rivals: Array = backend.xp.where(truths != 0, -float("inf"), y_pred)

@@ -12,7 +12,7 @@ from nnfs_xp.losses.targets import RegressionLoss
 from nnfs_xp.metrics import Metric, RegressionAccuracy
 
 EPSILON = 1e-7
-"""Rates are kept above it, so that no logarithm is infinite."""
+"""Rates are kept at least this high, so that no logarithm is infinite."""
 
 
 class Poisson(RegressionLoss):

@@ -46,7 +46,7 @@ class MeanSquaredError(RegressionLoss):
 class MeanAbsoluteError(RegressionLoss):
     """Mean of the absolute differences over the outputs.
 
-    `y_true` as for `MeanSquaredError`, and the same errors.
+    `y_true` and the errors are those of `MeanSquaredError`.
 
     Notes
     -----
@@ -72,12 +72,12 @@ class MeanAbsoluteError(RegressionLoss):
 class Huber(RegressionLoss):
     """Squared near the target and absolute far from it, so that outliers pull no harder.
 
-    `y_true` as for `MeanSquaredError`, and the same errors.
+    `y_true` and the errors are those of `MeanSquaredError`.
 
     Parameters
     ----------
     delta : float
-        Where the two meet, in units of y.
+        The difference at which the two meet, in units of y.
 
     Notes
     -----

@@ -44,7 +44,7 @@ class CategoricalLoss(Loss):
 
 
 def check_classes(backend: Backend, y_pred: Array, y_true: Array) -> None:
-    """Refuse labels that are not one for each row of y_pred, or of another dtype than its rows."""
+    """Refuse labels other than one for each row of y_pred, and rows of another dtype."""
     n, k = y_pred.shape
     _checks.check_labels(backend.xp, y_true, k, n)
     if y_true.ndim == 2:
@@ -54,13 +54,13 @@ def check_classes(backend: Backend, y_pred: Array, y_true: Array) -> None:
 def shares_of(
     backend: Backend, y_pred: Array, y_true: Array, label_smoothing: float = 0.0
 ) -> Array:
-    """The labels, checked, as rows like y_pred: one-hot ones, unless smoothed."""
+    """Check the labels; return them as rows like those of y_pred, one-hot unless smoothed."""
     check_classes(backend, y_pred, y_true)
     return shares(backend.xp, y_true, y_pred, label_smoothing)
 
 
 def dot_rows(xp: Namespace, shares: Array, values: Array) -> Array:
-    """The sum of shares * values over each row, where a share of 0 takes nothing of infinity."""
+    """The sum of shares * values over each row, where 0 times infinity is 0."""
     terms = xp.where(shares != 0, values, 0.0)
     terms *= shares
     total: Array = xp.sum(terms, axis=1)
@@ -72,7 +72,7 @@ class BinaryLoss(Loss):
 
     has_classes = True
     threshold = 0.0
-    """An output above it says yes."""
+    """An output above this says yes."""
 
     def prepare_targets(self, y_true: Array, n_outputs: int, dtype: DType) -> Array:
         xp = backend_of(y_true).xp

@@ -40,7 +40,7 @@ class CategoricalAccuracy(Metric):
 class TopKAccuracy(Metric):
     """Share of samples with the true class among the k highest outputs.
 
-    `y_true` as for `CategoricalAccuracy`, and the same errors. Of equal outputs the true
+    `y_true` and its errors are as for `CategoricalAccuracy`. Of equal outputs the true
     class' counts as the highest.
 
     Parameters

@@ -33,7 +33,7 @@ class Metric:
     collects: bool = False
 
     def prepare(self, y_true: Array) -> None:
-        """Look at all targets before training, where the metric depends on them."""
+        """Read all targets before training, where the metric depends on them."""
 
     def forward(self, y_pred: Array, y_true: Array) -> Array:
         """The metric of each sample, shape (batch,). Their mean is reported."""
@@ -97,12 +97,12 @@ def weights_of(y_pred: Array, sample_weight: Array | None) -> Array:
 def weighted_sums(weights: Array, values: Array) -> Array:
     """The sum over the samples of weight times value, for each column of the values.
 
-    No matrix product, which cannot be recorded as part of a step on every device.
+    It takes no matrix product, for not every device can record one as part of a step.
     """
     sums: Array = backend_of(values).xp.sum(weights[:, None] * values, axis=0)
     return sums
 
 
 def ratio(part: float, whole: float, empty: float = 0.0) -> float:
-    """Part / whole; `empty` where there is no whole."""
+    """Divide the part by the whole; return `empty` where the whole is 0."""
     return float(part) / float(whole) if whole else empty

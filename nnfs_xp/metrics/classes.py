@@ -99,7 +99,7 @@ class ConfusionMatrix(_ClassMetric):
 
 
 class _ClassAverage(_ClassMetric):
-    """A figure of each class, averaged; from the hits, the predicted and the true samples."""
+    """A figure of each class, from its hits, predicted and true samples, and their average."""
 
     def __init__(self, average: str = "auto", threshold: float = 0.5) -> None:
         super().__init__(threshold)
@@ -171,7 +171,7 @@ class Precision(_ClassAverage):
 class Recall(_ClassAverage):
     """Share of the samples of a class that are predicted to be of it.
 
-    Labels, parameters and errors as for `Precision`.
+    Labels, parameters and errors are those of `Precision`.
 
     Notes
     -----
@@ -189,7 +189,7 @@ class Recall(_ClassAverage):
 class F1(_ClassAverage):
     """Harmonic mean of precision and recall.
 
-    Labels, parameters and errors as for `Precision`.
+    Labels, parameters and errors are those of `Precision`.
 
     Notes
     -----

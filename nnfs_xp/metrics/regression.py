@@ -35,7 +35,7 @@ class MAE(Metric):
 class RMSE(Metric):
     """Root of the mean squared error over samples and outputs, in units of y.
 
-    `y_true` as for `MAE`, and the same errors. For several outputs it is the root of one mean
+    `y_true` and the errors are those of `MAE`. For several outputs it is the root of one mean
     over all of them; scikit-learn averages the roots of each.
     """
 
@@ -54,7 +54,7 @@ class RMSE(Metric):
 class R2(Metric):
     """Coefficient of determination: 1 is perfect, 0 as good as the mean of the targets.
 
-    `y_true` as for `MAE`, and the same errors.
+    `y_true` and the errors are those of `MAE`.
 
     Notes
     -----

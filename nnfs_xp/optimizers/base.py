@@ -31,7 +31,7 @@ class Optimizer:
 
     An optimizer names its state in `state_names` and gives `apply`. The state belongs to the
     optimizer, not to the layers: arrays like the flat buffer, zeros before the first step, for
-    each model that it has stepped. The count of steps is one for all of these; a `Trainer` asks
+    each model that it has stepped. There is one count of steps for all of these; a `Trainer` asks
     for an optimizer of its model's own.
 
     Parameters
@@ -123,7 +123,7 @@ class Optimizer:
     def apply(self, xp: Namespace, flat: FlatParameters, state: State) -> None:
         """Change `flat.values`, in place, by `flat.gradients` and the state.
 
-        Here is the formula. `self.iterations` counts the steps before this one.
+        This is the formula. `self.iterations` counts the steps before this one.
         """
         raise NotImplementedError
 
@@ -158,7 +158,7 @@ class Optimizer:
         return kept
 
     def kept(self, layer: Layer) -> State:
-        """The same as they are now, unchecked; none before `state` was asked for."""
+        """The arrays of `state` as they are now, unchecked; none before it was called."""
         return self._states.get(layer, {})
 
     def exchange_average(self, layer: Layer) -> None:
@@ -187,7 +187,7 @@ class Optimizer:
         return layer in self._exchanged
 
     def serves(self, layer: Layer) -> bool:
-        """Whether the steps so far, if any, were this model's too."""
+        """Whether this model took part in the steps so far, if there were any."""
         return not self.iterations or layer in self._states
 
     def __getstate__(self) -> dict[str, Any]:

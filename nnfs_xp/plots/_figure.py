@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
-"""Told apart with any colour vision: Okabe and Ito 2008, *Color Universal Design*."""
+"""Colours that any colour vision tells apart: Okabe and Ito 2008, *Color Universal Design*."""
 
 _DPI = 150
 _CHARACTERS_PER_INCH = 11
@@ -92,5 +92,5 @@ def plain(text: str) -> str:
 
 
 def shorten(text: str, most: int = 24) -> str:
-    """The text, or its beginning where it is long, as Matplotlib takes it."""
+    """The text, or its beginning where it is long; dollar signs as in `plain`."""
     return plain(text if len(text) <= most else text[: most - 1] + "…")

@@ -14,12 +14,12 @@ Labels = np.ndarray[Any, np.dtype[np.int64]]
 
 
 def class_labels(name: str, labels: Any) -> Labels:
-    """Class indices of shape (n,), from such, from (n, 1), or from rows of one-hot or scores.
+    """Class indices of shape (n,), from indices (n,) or (n, 1), or from rows of one-hot or scores.
 
     Raises
     ------
     LabelError
-        They are no classes: not whole, below 0, none at all, or of another shape.
+        The labels are no classes: not whole, below 0, none at all, or of another shape.
     """
     array = to_numpy(labels)
     if array.ndim == 2 and array.shape[1] > 1:
@@ -62,7 +62,7 @@ def class_name(classes: Sequence[object] | None, index: int) -> str:
 
 
 def check_classes(classes: Sequence[object] | None, n_classes: int) -> None:
-    """Refuse names that are too few."""
+    """Refuse names that are fewer than the classes."""
     if classes is not None and len(classes) < n_classes:
         raise ArgumentError(
             f"`classes` must name each class from 0 to {n_classes - 1}; got {len(classes)} names."

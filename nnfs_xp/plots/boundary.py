@@ -99,7 +99,7 @@ def plot_decision_boundary(
 
 
 def _span(values: np.ndarray[Any, Any], n: int) -> Real:
-    """So many numbers over the values' range, and a little beyond."""
+    """So many numbers, evenly over the values' range and a little beyond."""
     low, high = float(values.min()), float(values.max())
     margin = 0.06 * (high - low) or 1.0
     return np.linspace(low - margin, high + margin, n)

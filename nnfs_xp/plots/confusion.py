@@ -88,7 +88,7 @@ def _shares(counts: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 def _write_numbers(
     axes: Axes, counts: np.ndarray[Any, Any], normalize: bool, points: float
 ) -> None:
-    """A number in each cell that is so many points wide."""
+    """Write a number into each cell, which is so many points wide."""
     shares = _shares(counts)
     texts = [
         [_number(*pair, normalize) for pair in zip(*rows, strict=True)]

@@ -91,7 +91,7 @@ def _thinned(values: Values) -> tuple[Values, Values]:
 
 
 def _colors(n: int) -> Values:
-    """From dark for the first layer to light for the last."""
+    """A colour for each layer, from dark for the first to light for the last."""
     from matplotlib import colormaps
 
     return np.asarray(colormaps["viridis"](np.linspace(0, 0.85, n)))

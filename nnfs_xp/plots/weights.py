@@ -77,7 +77,7 @@ def _first_dense(model: Layer) -> tuple[str, Dense]:
 
 
 def _draw(figure: Figure, image: Grid, **options: Any) -> Any:
-    """The image, in colours that go from blue for low through white for 0 to red for high."""
+    """Draw an image, in colours that go from blue for low through white for 0 to red for high."""
     axes = figure.subplots()
     finite = image[np.isfinite(image)]
     limit = float(np.abs(finite).max(initial=0.0)) or 1.0

@@ -86,7 +86,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc] # scikit-le
     batch_norm : bool
         Whether to normalize over the batch in front of the activations.
     class_weight : mapping, "balanced" or None
-        As of scikit-learn's classifiers: multiplied with the weights of samples.
+        As in scikit-learn's classifiers: multiplied with the weights of samples.
     optimizer : Optimizer, optional
         In place of `solver` and the parameters of that: ``nn.AdamW(1e-3, weight_decay=0.01)``.
     schedule : Schedule, optional
@@ -106,8 +106,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc] # scikit-le
     classes_ : ndarray, shape (classes,)
         With several labels a sample, the columns' numbers.
     network_ : Sequential
-        Ends in a softmax for several classes; in a sigmoid of one output, the probability of the
-        second class, for two, and of an output a label for several labels a sample.
+        It ends in a softmax for several classes; for two, in a sigmoid of one output, the
+        probability of the second; for several labels a sample, in a sigmoid of one output each.
     coefs_, intercepts_ : list of ndarray
         Weights of shape (n_inputs, n_neurons), and biases, of the dense layers.
     history_ : History
@@ -211,7 +211,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc] # scikit-le
         Raises
         ------
         ValueError
-            The samples or parameters are unfit, or the training diverged.
+            The samples or parameters are refused, or the training diverged.
         """
         validation = None if X_val is None and y_val is None else (X_val, y_val)
         return self._fit(X, y, sample_weight, validation, incremental=False)
@@ -315,7 +315,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc] # scikit-le
         check_classification_targets(y)
         multilabel = type_of_target(y).startswith("multilabel")
         if not multilabel:
-            y = column_or_1d(y, warn=True)  # a column is a row, with scikit-learn's warning
+            y = column_or_1d(y, warn=True)  # (n, 1) is taken as (n,), with scikit-learn's warning
         if first:
             self._kind, self.classes_ = self._see(y, classes, multilabel=multilabel)
             several = self._kind != "binary"
@@ -350,7 +350,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc] # scikit-le
 
     @staticmethod
     def _see(y: Any, classes: Any, *, multilabel: bool) -> tuple[str, np.ndarray[Any, Any]]:
-        """Which kind of classification it is, and the classes."""
+        """Find the kind of classification, and the classes."""
         if multilabel:
             return "multilabel", np.arange(np.shape(y)[1])
         found = np.unique(y) if classes is None else unique_labels(classes)

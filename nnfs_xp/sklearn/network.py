@@ -76,7 +76,7 @@ def build_network(
     batch_norm: bool,
     dtype: str,
 ) -> Sequential:
-    """Dense layers, each but the last with what its parameters put behind it, and the closing one.
+    """Dense layers, what the parameters put behind each but the last, and the closing layer.
 
     Behind a hidden layer come batch normalization, the activation and dropout, in this order.
     """
@@ -122,14 +122,14 @@ def draw_parameters(network: Layer, random_state: Any, activation: Any) -> None:
 
 
 def own_network(network: Any, n_features: int, n_outputs: int, random_state: Any) -> Layer:
-    """A network of the user's own, not the same object: see `network` of the estimators.
+    """A copy of the user's network, or what the user's function gives: see `MLPClassifier`.
 
     Raises
     ------
     ArgumentError
-        It is no layer, and no function that gives one.
+        `network` is no layer, and no function that gives one.
     ShapeError
-        It does not take the features.
+        The network does not take the features.
     """
     if isinstance(network, Layer):
         own: Any = copy.deepcopy(network).to("numpy")
@@ -159,7 +159,7 @@ def width_of(network: Layer, n_features: int) -> int:
     Raises
     ------
     ShapeError
-        They are no row.
+        The outputs are no row.
     """
     shape = network.output_shape((n_features,))
     if len(shape) != 1:
@@ -175,5 +175,5 @@ def last_layer(network: Layer) -> Layer:
 
 
 def dense_layers(network: Layer) -> list[Dense]:
-    """The dense layers in the order in which they lie."""
+    """The dense layers in their order."""
     return [layer for _, layer in network.walk() if isinstance(layer, Dense)]

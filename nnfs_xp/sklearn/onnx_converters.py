@@ -32,7 +32,7 @@ _ACTIVATIONS: dict[Callable[..., Any], type[Layer] | None] = {
     FocalLoss.probabilities: Softmax,
     SigmoidBinaryCrossentropy.probabilities: Sigmoid,
 }
-"""What a loss makes probabilities of the network's output with."""
+"""The activation by which a loss turns the network's output into probabilities."""
 
 
 def convert(
@@ -42,7 +42,7 @@ def convert(
     operator: Any,
     container: Any,
 ) -> None:
-    """Add an estimator's network, and what makes its answers of the output, to a graph."""
+    """Add an estimator's network, and the nodes that turn its output into answers, to a graph."""
     estimator = operator.raw_operator
     graph = Graph(_dtype_of(operator), converters)
     graph.names |= {each.full_name for each in (*operator.inputs, *operator.outputs)}
@@ -85,7 +85,7 @@ def classify(graph: Graph, estimator: MLPClassifier, output: str) -> list[str]:
 
 
 def estimate(graph: Graph, estimator: MLPRegressor, output: str) -> list[str]:
-    """The values."""
+    """The predicted values."""
     loss = estimator._loss()
     if isinstance(loss, Poisson):
         return [graph.add("Exp", output) if loss.log_input else output]

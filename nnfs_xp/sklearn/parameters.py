@@ -18,7 +18,7 @@ from nnfs_xp.training import Callback
 
 
 class Parameters(BaseEstimator):  # type: ignore[misc] # scikit-learn has no types
-    """What `MLPClassifier` and `MLPRegressor` are built with; the first explains each."""
+    """The parameters of `MLPClassifier`, which explains each, and of `MLPRegressor`."""
 
     hidden_layer_sizes: Any
     activation: Any
@@ -64,7 +64,7 @@ class Parameters(BaseEstimator):  # type: ignore[misc] # scikit-learn has no typ
         return True
 
     def _solver(self) -> str:
-        """The solver, which an optimizer of the user's own takes the place of."""
+        """The solver; "own" where the user's optimizer takes its place."""
         return self.solver if self.optimizer is None else "own"
 
     def _check_parameters(self, incremental: bool) -> None:

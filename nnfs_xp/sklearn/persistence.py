@@ -27,7 +27,7 @@ def pack_network(network: Layer) -> dict[str, Any]:
 
 
 def unpack_network(packed: dict[str, Any]) -> Layer:
-    """What `pack_network` packed, on its backend, or on NumPy where that is not usable."""
+    """The network that `pack_network` packed, on its backend if usable, else on NumPy."""
     network = packed["network"]
     if isinstance(network, str):
         network = build(json.loads(network))
@@ -41,7 +41,7 @@ def unpack_network(packed: dict[str, Any]) -> Layer:
 
 
 def pack_trainer(trainer: Trainer) -> dict[str, Any]:
-    """Where the training has come to, beside the network's weights."""
+    """The state of the training, beside the network's weights."""
     optimizer, schedule = trainer.optimizer, trainer.optimizer.learning_rate
     state = optimizer.kept(trainer.model)
     return {
@@ -57,7 +57,7 @@ def pack_trainer(trainer: Trainer) -> dict[str, Any]:
 
 
 def unpack_trainer(packed: dict[str, Any], trainer: Trainer) -> None:
-    """Have a new trainer go on where the packed one had come to.
+    """Let a new trainer go on where the packed one stopped.
 
     An optimizer of another kind, as parameters that were set since may ask for, begins anew.
     """

@@ -42,12 +42,12 @@ class EpochRate(Schedule):
         self.value = state["value"]
 
     def after_epoch(self, n_samples: int) -> None:
-        """Follow the number of samples seen so far."""
+        """Set the rate by the number of samples seen so far."""
         if self.kind == "invscaling":
             self.value = float(self.initial_rate / (n_samples + 1) ** self.power)
 
     def lower(self) -> bool:
-        """Go on with a lower rate, if there is one."""
+        """Lower the rate if it can be lower; return whether it could."""
         if self.kind != "adaptive" or self.value <= _LOWEST_RATE:
             return False
         self.value /= 5

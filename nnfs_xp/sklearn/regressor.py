@@ -49,7 +49,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc] # scikit-lear
     Attributes
     ----------
     network_ : Sequential
-        Ends in a dense layer.
+        It ends in a dense layer.
     validation_scores_ : list of float
         R² on the validation samples after each epoch.
     n_outputs_ : int
@@ -141,7 +141,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc] # scikit-lear
         Raises
         ------
         ValueError
-            The samples or parameters are unfit, or the training diverged.
+            The samples or parameters are refused, or the training diverged.
         """
         validation = None if X_val is None and y_val is None else (X_val, y_val)
         return self._fit(X, y, sample_weight, validation, incremental=False)

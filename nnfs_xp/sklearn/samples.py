@@ -35,14 +35,14 @@ def on_host(a: Any) -> Any:
 def hold_out(
     samples: Samples, share: float, random_state: Any, *, stratify: Any
 ) -> tuple[Samples, Samples]:
-    """Split off a share of the samples to validate with; the classes alike in both, if given.
+    """Split off a share of the samples to validate with; each class in proportion, if given.
 
     Raises
     ------
     DataError
-        It would be fewer than two.
+        The share would be fewer than two samples.
     ValueError
-        There are too few of a class.
+        A class has too few samples.
     """
     X, targets, weights = samples
     train, kept = train_test_split(

@@ -11,7 +11,7 @@ MISSING = frozenset({"", "na", "n/a", "nan", "#n/a", "<na>", "null", "?"})
 """Texts, in lower case, that stand for a missing value in every column."""
 
 _MISSING_NUMBERS = MISSING | {"none", "-", ".", "nat"}
-"""Those that do where numbers are expected; elsewhere "none" may well be a category."""
+"""Texts that do so where numbers are expected; elsewhere "none" may well be a category."""
 
 _COMMA_NUMBER = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d+)?(,\d+)?(e[+-]?\d+)?", re.ASCII | re.I)
 
@@ -36,7 +36,7 @@ def to_number(text: str, *, comma: bool = False) -> float | None:
         if not _COMMA_NUMBER.fullmatch(text):
             return None
         text = text.replace(".", "").replace(",", ".")
-    if "_" in text:  # which Python allows in a number, and nobody else does
+    if "_" in text:  # Python alone allows it in a number
         return None
     try:
         return float(text)

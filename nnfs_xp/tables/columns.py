@@ -31,14 +31,13 @@ Kind = Literal["number", "category"]
 Values = np.ndarray[Any, Any]
 
 NUMBERS = 0.8
-"""Of the filled cells of a column of text, the share that must be numbers for the others to be
-mistakes."""
+"""The share of numbers among a text column's filled cells that makes the others mistakes."""
 
 _SOME = 0.2
-"""The share of numbers that is worth a line where the column is one of categories."""
+"""The share of numbers in a column of categories from which on a log line tells it."""
 
 _MARKED = 0.5
-"""The share of numbers with signs, as 12% or $5, that is worth a word."""
+"""The share of numbers with signs, as 12% or $5, from which on a message tells it."""
 
 LARGEST = 1e30
 """Numbers further from 0 are refused: their squares have no room in single precision."""
@@ -189,12 +188,12 @@ def marked_example(column: Column) -> str | None:
 
 
 def checked_numbers(values: Values, name: str, place: Callable[[int], str]) -> Column:
-    """A column of numbers, without any that nothing can be computed with.
+    """A column of numbers; refuse those that cannot be computed with.
 
     Raises
     ------
     DataError
-        One is infinite or huge.
+        A number is infinite or huge.
     """
     beyond = np.abs(values) > LARGEST
     if beyond.any():

@@ -50,7 +50,7 @@ class TextTable:
 
 
 def read_csv(path: Path, separator: str | None = None) -> TextTable:
-    """The cells of a CSV file.
+    """Read the cells of a CSV file.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def read_csv(path: Path, separator: str | None = None) -> TextTable:
     Raises
     ------
     ArgumentError
-        The separator is none.
+        The separator is a letter or digit, or not one character.
     DataError
         The file cannot be read, or is no table; the message names the row.
     """
@@ -85,7 +85,7 @@ def read_csv(path: Path, separator: str | None = None) -> TextTable:
 
 
 def _find_separator(file: TextIO, path: Path) -> str:
-    """The separator that the first rows have in common; the file is then at its start again."""
+    """Find the separator of the first rows; the file is then at its start again."""
     lines = list(islice(file, _SNIFFED))
     file.seek(0)
     ranks = {each: _evenness(lines, each) for each in SEPARATORS}
@@ -97,7 +97,7 @@ def _find_separator(file: TextIO, path: Path) -> str:
 
 
 def _evenness(lines: list[str], separator: str) -> tuple[float, float, int]:
-    """How well a separator suits: whether the header and most rows have as many fields."""
+    """How even a separator makes the fields: whether the header and most rows have as many."""
     counts: list[int] = []
     with suppress(csv.Error):
         counts.extend(len(row) for row in csv.reader(lines, delimiter=separator) if row)

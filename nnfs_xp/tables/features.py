@@ -16,7 +16,7 @@ from nnfs_xp.tables.source import Source
 from nnfs_xp.tables.warning import TableWarning
 
 _UNIQUE = 0.9
-"""Of the filled cells of a column of text, the share of different ones that makes it a name."""
+"""The share of different texts, among a column's filled cells, from which on they are names."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Features:
 
     @property
     def names(self) -> list[str]:
-        """Of the columns that are used."""
+        """The names of the columns that are used."""
         return [feature.name for feature in self.used]
 
     def of_kind(self, kind: Kind) -> list[str]:
@@ -95,7 +95,7 @@ def choose_features(
     categorical: Sequence[str] = (),
     drop: Sequence[str] = (),
 ) -> tuple[Features, pd.DataFrame]:
-    """The columns that may tell something of the target, and their values in those rows.
+    """The columns that may tell something of the target, and their values in the rows.
 
     Left out are columns that are empty, that are the same in all rows, and those that merely
     name the rows: text that is nearly always another, and whole numbers that count the rows.
@@ -107,7 +107,7 @@ def choose_features(
     rows : ndarray of int
         Those with a target.
     numeric, categorical : sequence of str
-        Columns that hold numbers, or categories, whatever they look like. They are kept if they
+        Columns that hold numbers, or categories, whatever their cells tell. They are kept if they
         are not the same in all rows.
     drop : sequence of str
         Columns to leave out.
@@ -162,9 +162,9 @@ def forced_kinds(
     Raises
     ------
     ArgumentError
-        One is named as both.
+        A column is named as both.
     DataError
-        One is absent.
+        A column is absent.
     """
     source.check_has([*numeric, *categorical], "which is named as numeric or categorical")
     if both := set(numeric) & set(categorical):

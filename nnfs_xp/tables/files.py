@@ -139,7 +139,7 @@ def load_table_model(folder: str | Path, backend: str = "numpy") -> TableModel:
 
 
 def _try(model: TableModel) -> None:
-    """Predict a row with nothing in it; raises whatever goes wrong."""
+    """Predict an empty row; raise whatever goes wrong."""
     columns = model.pipeline[0]
     kept = {name: list(names) for name, _, names in columns.transformers_}
     numbers, categories = model.features.of_kind("number"), model.features.of_kind("category")
@@ -164,7 +164,7 @@ def _try(model: TableModel) -> None:
 
 
 def _versions(record: dict[str, Any]) -> str:
-    """Those of the record and those that are here, for a message."""
+    """The versions in the record and those that are here, for a message."""
     said = record.get("versions")
     said = said if isinstance(said, dict) else {}
     here = {"nnfs_xp": nnfs_xp.__version__, "scikit-learn": version("scikit-learn")}
@@ -180,7 +180,7 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     Raises
     ------
     CheckpointError
-        It is missing or damaged.
+        The file is missing or damaged.
     """
     path = folder / RUN
     try:

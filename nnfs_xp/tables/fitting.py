@@ -63,7 +63,7 @@ def fit(
     backend: str,
     progress: bool,
 ) -> TableModel:
-    """A model trained on some of the rows, of which a part is held out to tell when to stop."""
+    """Train a model on some of the rows, of which a part is held out to tell when to stop."""
     begin = time.perf_counter()
     trained, kept = split(rows, target, y, _VALIDATION_SHARE, settings.seed + 1)
     columns = column_pipeline(features)
@@ -126,5 +126,5 @@ def fit(
 
 
 def _constant(target: Target, y: Values) -> float:
-    """What one says who knows the training's targets only."""
+    """The most frequent class of the training's targets, or their mean."""
     return float(np.mean(y)) if target.task == "regression" else int(np.bincount(y).argmax())

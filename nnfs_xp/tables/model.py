@@ -108,7 +108,7 @@ class TableModel:
         return self.evaluate_source(open_source(data))
 
     def predict_source(self, source: Source) -> Values:
-        """As `predict`, of a table that is open."""
+        """Do what `predict` does, with a table that is open."""
         if self.task == "regression":
             return self._values(self._inputs(source))
         return self.labels_of(self.probabilities_of(source))
@@ -119,12 +119,12 @@ class TableModel:
         return labels
 
     def probabilities_of(self, source: Source) -> Values:
-        """As `predict_proba`, of a table that is open."""
+        """Do what `predict_proba` does, with a table that is open."""
         self._check_classifies()
         return self._probabilities(self._inputs(source))
 
     def evaluate_source(self, source: Source) -> Report:
-        """As `evaluate`, of a table that is open."""
+        """Do what `evaluate` does, with a table that is open."""
         source.commas |= self.commas
         rows, y = self.target.read(source)
         return self.test(self._inputs(source, rows), y, f"of {source.label}")
@@ -170,7 +170,7 @@ class TableModel:
     def _values(self, frame: pd.DataFrame) -> Values:
         columns, network = self.pipeline
         scaled = np.asarray(network.regressor_.predict(columns.transform(frame)), np.float64)
-        # In double precision: an offset is not to swallow what is predicted.
+        # In double precision: a large offset must not swallow the differences.
         return np.asarray(network.transformer_.inverse_transform(scaled.reshape(-1, 1))).ravel()
 
     def _probabilities(self, frame: pd.DataFrame) -> Values:

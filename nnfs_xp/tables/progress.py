@@ -8,7 +8,7 @@ from nnfs_xp.training.progress import Progress
 
 
 class EpochLines(Callback):
-    """Shows what `Trainer.fit` shows, where an estimator calls that without, and keeps the history.
+    """Shows an estimator's training as `Trainer.fit` shows one, and keeps its history.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ class EpochLines(Callback):
     ended : bool
         Whether the training came to its end.
     trainer : Training
-        When the training has begun.
+        The estimator's, once the training has begun.
     """
 
     trainer: Training

@@ -1,4 +1,4 @@
-"""Reading a table into a frame."""
+"""Read a table into a frame."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def read_table(
 
 
 def _series(column: Column) -> Any:
-    """The values in the type that suits them best."""
+    """The values as truth values, text, whole numbers or floats, the first that holds them."""
     values = column.values
     if column.kind == "category":
         if len(column.filled) and set(column.filled) <= {"True", "False"}:

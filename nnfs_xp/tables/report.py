@@ -1,4 +1,4 @@
-"""How good a model is, beside what can be had without one."""
+"""How good a model is, beside a constant prediction."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Report:
         rest, their mean); or ``r2``, ``mae``, ``rmse``, in units of the target. None where a
         figure is not defined: for a single class or row.
     baseline : dict of str to float or None
-        The same for one who always says the most frequent class, or the mean, of the training.
+        The figures of the constant prediction: the training's most frequent class, or its mean.
     y_true, y_pred : ndarray, shape (rows,)
         Class indices, or values.
     """
@@ -50,7 +50,7 @@ class Report:
     y_pred: Values
 
     def as_dict(self) -> dict[str, Any]:
-        """What JSON can hold of it."""
+        """The part of the report that JSON can hold."""
         return {
             "rows": self.rows,
             "source": self.source,
@@ -84,7 +84,7 @@ def class_figures(y_true: Values, probabilities: Values) -> Figures:
 
 
 def _roc_auc(y_true: Values, probabilities: Values) -> float | None:
-    """The mean over the classes that some rows have and some have not."""
+    """The mean ROC AUC over the classes that some rows have and some have not."""
     present = np.unique(y_true)
     if len(present) < 2:
         return None

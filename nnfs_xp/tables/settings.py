@@ -12,12 +12,12 @@ _MOST_BATCH, _LEAST_BATCH, _STEPS = 256, 16, 50
 """By default an epoch has about 50 steps, of at least 16 and at most 256 rows."""
 
 _MOST_SEED = 2**32 - 1
-"""Which is what scikit-learn takes."""
+"""The largest seed that scikit-learn takes."""
 
 
 @dataclass(frozen=True)
 class TableSettings:
-    """What a training of a table is determined by, the table and the backend aside.
+    """All that determines a training on a table but the table and the backend.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class TableSettings:
     patience : int
         Epochs without a better validation score after which training ends.
     test_share : float
-        Of the rows, held out for the test where there is no table of its own for it.
+        The share of the rows held out for the test where it has no table of its own.
     seed : int
     """
 
@@ -48,7 +48,7 @@ class TableSettings:
     seed: int = 0
 
     def check(self) -> TableSettings:
-        """The settings in Python's own types; refuse what is out of range."""
+        """Refuse what is out of range; return the settings in Python's own types."""
         if isinstance(self.hidden, str) or not isinstance(self.hidden, Iterable):
             raise ArgumentError(f"`hidden` must be a list of widths; got {self.hidden!r}.")
         checked = TableSettings(

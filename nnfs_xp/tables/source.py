@@ -26,7 +26,7 @@ _EXACT = 2**53
 
 
 class Source(ABC):
-    """A table whose columns take their kind when they are asked for.
+    """A table whose columns get their kind when they are read.
 
     Attributes
     ----------
@@ -184,7 +184,7 @@ def open_source(data: Any, separator: str | None = None) -> Source:
     DataError
         The file cannot be read or holds no table.
     DTypeError
-        The data are neither.
+        The data are neither a path nor a frame.
     """
     if isinstance(data, pd.DataFrame):
         return FrameSource(data)

@@ -22,10 +22,10 @@ MOST_CLASSES = 20
 """Different whole numbers up to which a column of them is taken for classes."""
 
 _ROWS_A_CLASS = 3
-"""Rows that there must be for each of these, on average."""
+"""Rows that each of these classes must have, on average."""
 
 _LEAST_SPREAD = 1e-30
-"""Between the least and the greatest value of a regression."""
+"""The least distance from the smallest to the largest value of a regression."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def _key(label: str | bool | int | float) -> str | float:
 
 
 def choose_target(source: Source, name: str, task: str, kind: Kind | None = None) -> Target:
-    """The target of that name, with the task that suits it, or the given one.
+    """The target of that name, with the given task, or the one that its values tell.
 
     Text and truth values make a classification, and so do at most 20 different whole numbers of
     at least 3 rows each on average; other numbers make a regression.
@@ -115,7 +115,7 @@ def choose_target(source: Source, name: str, task: str, kind: Kind | None = None
     ArgumentError
         The task is unknown.
     DataError
-        The column is absent, or does not suit the task.
+        The column is absent, or does not fit the task.
     """
     if task not in TASKS:
         raise ArgumentError(f"`task` must be one of {', '.join(TASKS)}; got {task!r}.")

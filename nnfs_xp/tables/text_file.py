@@ -37,7 +37,7 @@ Result = TypeVar("Result")
 
 
 def read_text(path: Path, reader: Callable[[TextIO], Result]) -> Result:
-    """What the reader makes of the file's text.
+    """Read the file's text; return what the reader makes of it.
 
     The text is UTF-8, or what the byte order mark at its start says, or else Windows-1252, a
     superset of Latin-1. A log line names an encoding other than UTF-8.

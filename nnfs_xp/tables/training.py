@@ -1,4 +1,4 @@
-"""Training a model of a table."""
+"""Train a model of a table."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def train_table(
     test : path or DataFrame, optional
         Rows to test on; by default a share of `data` that is held out.
     numeric, categorical : sequence of str
-        Columns that hold numbers, or categories, whatever they look like.
+        Columns that hold numbers, or categories, whatever their cells tell.
     drop : sequence of str
         Columns to leave out.
     hidden, epochs, batch_size, learning_rate, dropout, patience, test_share, seed
@@ -120,7 +120,7 @@ def train_table(
 
 @dataclass(frozen=True)
 class Preparation:
-    """A table that is read and checked: what is left to do is to train.
+    """A table that is read and checked, ready to train on.
 
     Attributes
     ----------
@@ -150,7 +150,7 @@ class Preparation:
     def train(
         self, settings: TableSettings, *, backend: str = "auto", progress: bool = True
     ) -> TableModel:
-        """The trained and tested model."""
+        """Train and test the model, and return it."""
         model = fit(
             self.frame,
             self.y,

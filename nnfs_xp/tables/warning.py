@@ -1,4 +1,4 @@
-"""What tables warn of."""
+"""The warning that tables give."""
 
 
 class TableWarning(UserWarning):

@@ -11,10 +11,10 @@ from nnfs_xp._typing import Array
 from nnfs_xp.backend import backend_of, to_numpy
 
 _STEP = 1e-5
-"""Of the central differences in float64, near the cube root of its eps: see `numeric_gradient`."""
+"""The h of central differences in float64, near the cube root of eps: see `numeric_gradient`."""
 
 _NOISE = 10 * float(np.finfo(np.float64).eps) / _STEP
-"""What rounding leaves of a function's magnitude in its central differences, with a margin."""
+"""The share of a function's magnitude by which rounding moves its differences, with a margin."""
 
 
 def numeric_gradient(function: Callable[[Array], float], at: Array) -> np.ndarray[Any, Any]:

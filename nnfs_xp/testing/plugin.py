@@ -77,7 +77,7 @@ def _reaches_own_backend(metafunc: pytest.Metafunc) -> bool:
 
 
 def _is_parametrized(metafunc: pytest.Metafunc, name: str) -> bool:
-    """Whether a mark, a fixture or a hook of the project has given it values already."""
+    """Whether a mark, a fixture or a hook of the project has given the argument values already."""
     return any(name in call.params for call in metafunc._calls)
 
 

@@ -1,4 +1,4 @@
-"""Finding out what waits for the device, on a machine where there is nothing to wait for."""
+"""Find out what would wait for the device, on a machine where there is nothing to wait for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LOOKS = ("__iter__", "__contains__", "item", "tolist", "nonzero")
 
 @contextmanager
 def no_synchronization() -> Iterator[None]:
-    """While it lasts, arrays of array_api_strict and PyTorch refuse to be read on the host.
+    """Let arrays of array_api_strict and PyTorch refuse to be read on the host, while it lasts.
 
     ``float``, ``bool``, ``item``, iteration, ``to_device``, ``cpu`` and the like raise
     `AssertionError`: on a GPU each of them would wait for the device. NumPy's arrays and CuPy's

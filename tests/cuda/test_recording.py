@@ -753,7 +753,7 @@ LAYERS = [
     lambda: nn.GaussianNoise(0.1), lambda: nn.BatchNorm(10), lambda: nn.LayerNorm(10),
     lambda: nn.Sequential(nn.BatchNorm(10), nn.ReLU()),
     lambda: nn.Residual(nn.Dense(10, 10), nn.ReLU(), nn.Dense(10, 10)),
-    lambda: nn.Parallel(nn.Sequential(nn.Dense(10, 5), nn.Tanh()), nn.Dense(10, 5)),
+    lambda: nn.Concatenate(nn.Sequential(nn.Dense(10, 5), nn.Tanh()), nn.Dense(10, 5)),
 ]  # fmt: skip
 
 

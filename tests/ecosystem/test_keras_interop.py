@@ -75,7 +75,7 @@ def ours(dtype="float32"):
         nn.ReLU(),
         nn.Sequential(nn.Sequential(nn.Dense(8, 5, max_norm=2.0, dtype=dtype)), nn.GELU("tanh")),
         nn.Residual(nn.LayerNorm(5, epsilon=1e-4, dtype=dtype), nn.Dense(5, 5, dtype=dtype)),
-        nn.Parallel(nn.Linear(), nn.Sequential(nn.Dense(5, 2, dtype=dtype), nn.Tanh())),
+        nn.Concatenate(nn.Linear(), nn.Sequential(nn.Dense(5, 2, dtype=dtype), nn.Tanh())),
         nn.Dense(7, 3, dtype=dtype),
         seed=0,
     )
@@ -106,7 +106,7 @@ def public():
 
 
 def test_every_layer_has_a_counterpart():
-    assert set(WRITERS) | {nn.Sequential, nn.Residual, nn.Parallel} == public()
+    assert set(WRITERS) | {nn.Sequential, nn.Residual, nn.Concatenate} == public()
     with_parameters = {
         type(layer) for case in LAYERS for _, layer in case.build("float32").walk() if layer._shapes
     }
@@ -342,7 +342,7 @@ class DenseOfMyOwn(kl.Dense):
         (lambda: built(DenseOfMyOwn(2, name="mine")), "layer `mine`, a DenseOfMyOwn"),
         (lambda: keras.Sequential([kl.Dense(2)]), "before it is built"),
         (frozen, "layer `norm`.*frozen"),
-        (functional, "only keras.Sequential can be gone into"),
+        (functional, "only keras.Sequential can be taken apart"),
     ],
 )
 def test_layers_without_a_counterpart(model, complaint):
@@ -410,7 +410,7 @@ def test_what_does_not_show_is_refused(model, complaint):
 
 
 def test_a_model_of_keras_is_not_read_by_from_torch():
-    with pytest.raises(ArgumentError, match="read by from_keras"):
+    with pytest.raises(ArgumentError, match="which from_keras reads"):
         from_torch(built(kl.Dense(2)))
 
 

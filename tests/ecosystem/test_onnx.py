@@ -100,7 +100,7 @@ def model_of_all(dtype="float32"):
         nn.Flatten(),
         nn.BatchNorm(12, dtype=dtype),
         nn.Residual(nn.Dense(12, 12, dtype=dtype), nn.GELU(), nn.Dropout(0.3)),
-        nn.Parallel(
+        nn.Concatenate(
             nn.Sequential(nn.Dense(12, 5, dtype=dtype), nn.ReLU(), nn.GaussianNoise(0.1)),
             nn.Linear(),
             nn.Dense(12, 2, dtype=dtype),
@@ -251,10 +251,12 @@ def test_a_final_sigmoid_is_kept_or_left_out(path):
 
 
 def test_a_softmax_within_is_not_the_final_one(path):
-    model = nn.Sequential(nn.Parallel(nn.Sequential(dense(), nn.Softmax())), nn.Dense(3, 2, seed=0))
+    model = nn.Sequential(
+        nn.Concatenate(nn.Sequential(dense(), nn.Softmax())), nn.Dense(3, 2, seed=0)
+    )
     export_onnx(model, path, output="logits")
     close(run(path, X), model.forward(X))
-    beside = nn.Parallel(nn.Sequential(dense(), nn.Softmax()), dense(2))
+    beside = nn.Concatenate(nn.Sequential(dense(), nn.Softmax()), dense(2))
     export_onnx(beside, path, output="logits")
     close(run(path, X), beside.forward(X))
 
@@ -501,7 +503,7 @@ def test_codes_that_float32_does_not_tell_apart(path):
 
 @pytest.mark.parametrize("input_dtype", ["uint8", "int32", "uint64", "float64", "bool"])
 def test_codes_of_any_type(input_dtype, path):
-    layer = nn.Parallel(
+    layer = nn.Concatenate(
         nn.Sequential(nn.Dropout(0.5), nn.Embedding(6, 3, seed=0), nn.Flatten()), nn.Linear()
     )
     codes = (CODES % 2 if input_dtype == "bool" else CODES).astype(input_dtype)

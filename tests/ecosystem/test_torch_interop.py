@@ -107,7 +107,7 @@ def mlp(dtype="float64"):
         nn.ReLU(),
         nn.Sequential(nn.Dense(8, 5, dtype=dtype), nn.GELU("tanh")),
         nn.Residual(nn.LayerNorm(5, epsilon=1e-4, dtype=dtype), nn.Dense(5, 5, dtype=dtype)),
-        nn.Parallel(nn.Linear(), nn.Sequential(nn.Dense(5, 2, dtype=dtype), nn.Tanh())),
+        nn.Concatenate(nn.Linear(), nn.Sequential(nn.Dense(5, 2, dtype=dtype), nn.Tanh())),
         nn.Dense(7, 3, dtype=dtype),
         seed=0,
     )
@@ -134,7 +134,7 @@ def test_every_layer_has_a_pair():
     pairs = [pair.ours for pair in PAIRS]
     assert len(pairs) == len(set(pairs))
     public = {getattr(nn, name) for name in nn.layers.__all__}
-    containers = {nn.Sequential, nn.Residual, nn.Parallel}
+    containers = {nn.Sequential, nn.Residual, nn.Concatenate}
     assert set(pairs) | containers == public - {nn.layers.Layer, nn.StochasticLayer}
 
 
@@ -514,7 +514,7 @@ def test_state_dicts_need_more():
 def test_what_overwrites_the_inputs_of_others_is_refused(kind):
     own = modules()
     for branch in (tnn.ReLU(inplace=True), tnn.Sequential(tnn.Identity(), tnn.ELU(inplace=True))):
-        for container in (own["Residual"](branch), own["Parallel"](branch, tnn.Identity())):
+        for container in (own["Residual"](branch), own["Concatenate"](branch, tnn.Identity())):
             with pytest.raises(ArgumentError, match=r"`0.*inplace=True can overwrite"):
                 from_torch(container)
     module = tnn.Sequential(tnn.Linear(4, 4), tnn.ReLU(inplace=True)).double()

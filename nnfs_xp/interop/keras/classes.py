@@ -1,4 +1,4 @@
-"""What Keras lacks for the layers here; made when Keras is first asked for."""
+"""The layers here that Keras lacks, as classes of Keras; made when they are first needed."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ _REMEDY = (
 
 
 def load_keras() -> Any:
-    """Keras.
+    """Import Keras.
 
     Raises
     ------
     BackendError
-        It is not installed, or what it runs on is not.
+        Keras is not installed, or the library that it runs on is not.
     """
     return import_library("keras", _REMEDY)
 
 
 @functools.cache
 def custom_objects() -> dict[str, Any]:
-    """The layers and functions of ours that a model from `to_keras` may contain, by name.
+    """The layers and functions of this package that a model from `to_keras` may contain, by name.
 
-    For ``keras.saving.load_model(path, custom_objects=custom_objects())``.
+    Use: ``keras.saving.load_model(path, custom_objects=custom_objects())``.
     """
     keras = load_keras()
     layer: Any = keras.layers.Layer
@@ -44,8 +44,8 @@ def custom_objects() -> dict[str, Any]:
             return inputs + super().call(inputs, training=training, mask=mask)
 
     @register
-    class Parallel(layer):  # type: ignore[misc] # Keras is Any here
-        """Branches that take the same inputs, outputs joined on axis 1: `nnfs_xp.Parallel`."""
+    class Concatenate(layer):  # type: ignore[misc] # Keras is Any here
+        """Branches that take the same inputs, outputs joined on axis 1: `nnfs_xp.Concatenate`."""
 
         def __init__(self, branches: Any, **keywords: Any) -> None:
             super().__init__(**keywords)
@@ -73,4 +73,4 @@ def custom_objects() -> dict[str, Any]:
         """GELU as GPT-2 has it: `nnfs_xp.GELU` with ``"tanh"``."""
         return keras.activations.gelu(x, approximate=True)
 
-    return {"Residual": Residual, "Parallel": Parallel, "gelu_tanh": gelu_tanh}
+    return {"Residual": Residual, "Concatenate": Concatenate, "gelu_tanh": gelu_tanh}

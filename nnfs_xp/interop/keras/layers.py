@@ -1,4 +1,4 @@
-"""The pairs of Keras' layers and those here, and how the one is made from the other."""
+"""The pairs of Keras' layers and those here, and how each is made from the other."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _dense(layer: Any, wanted: Wanted) -> list[Layer]:
 
 
 def _strengths(regularizer: Any) -> tuple[float, float]:
-    """Those of the penalties L1 and L2."""
+    """The strengths of a regularizer's penalties L1 and L2."""
     regularizers = load_keras().regularizers
     if regularizer is None:
         return 0.0, 0.0
@@ -194,7 +194,7 @@ READERS: dict[str, Callable[[Any, Wanted], list[Layer]]] = {
     "AlphaDropout": _alpha_dropout,
     "GaussianNoise": lambda layer, _: [GaussianNoise(layer.stddev)],
 }
-"""From the name of a class of `keras.layers` to what makes the layers here, without weights."""
+"""From a name in `keras.layers` to the function that makes the layers here, without weights."""
 
 
 def _to_dense(keras: Any, layer: Any, dtype: str) -> Any:
@@ -254,4 +254,4 @@ WRITERS: dict[type[Layer], Callable[[Any, Any, str], Any]] = {
         layer.deviation, dtype=dtype
     ),
 }
-"""From a layer here to what makes Keras', without weights; all but the containers."""
+"""From a layer here to the function that makes Keras', without weights; all but containers."""

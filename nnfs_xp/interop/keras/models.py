@@ -1,4 +1,4 @@
-"""Models from Keras, and to it."""
+"""Turn models from Keras into models here, and back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nnfs_xp.interop.keras.classes import custom_objects, load_keras
 from nnfs_xp.interop.keras.layers import READERS, WRITERS
 from nnfs_xp.interop.keras.weights import WEIGHTS, fill, put, weights_of
 from nnfs_xp.interop.translation import Wanted, check_layer, checked_shape, class_among
-from nnfs_xp.layers import Layer, Parallel, Residual, Sequential
+from nnfs_xp.layers import Concatenate, Layer, Residual, Sequential
 
 _WITH_WEIGHTS = ("Dense", "BatchNormalization", "LayerNormalization", "Embedding")
 
@@ -92,7 +92,7 @@ def to_keras(model: Layer, *, input_shape: tuple[int, ...] | None = None) -> Any
     -------
     keras.Sequential
         Its layers have the model's data type. The weights are copies; ``get_weights()`` has them
-        in the order of the layers. `Residual`, `Parallel` and the GELU "tanh" become classes of
+        in the order of the layers. `Residual`, `Concatenate` and the GELU "tanh" become classes of
         `nnfs_xp.interop.keras`.
 
     Raises
@@ -100,7 +100,7 @@ def to_keras(model: Layer, *, input_shape: tuple[int, ...] | None = None) -> Any
     ArgumentError
         A layer has no counterpart in Keras.
     ShapeError
-        `input_shape` is none that the model takes.
+        The model takes no samples of `input_shape`.
     BackendError
         Keras is not installed.
     """
@@ -119,7 +119,7 @@ def to_keras(model: Layer, *, input_shape: tuple[int, ...] | None = None) -> Any
 
 
 def _of_dtype(keras: Any, container: Any, dtype: str) -> Any:
-    """The container, told not to round what goes in."""
+    """Keep the container from rounding its inputs; return it."""
     container.dtype_policy = keras.DTypePolicy(dtype)
     return container
 
@@ -129,7 +129,7 @@ def _written(keras: Any, layer: Layer, path: str, dtype: str) -> Any:
     containers: dict[type[Layer], Any] = {
         Sequential: keras.Sequential,
         Residual: custom_objects()["Residual"],
-        Parallel: custom_objects()["Parallel"],
+        Concatenate: custom_objects()["Concatenate"],
     }
     kind = class_among({**WRITERS, **containers}, layer, "forward", "backward")
     if kind in containers:
@@ -148,18 +148,18 @@ def _written(keras: Any, layer: Layer, path: str, dtype: str) -> Any:
 
 
 class _Reader:
-    """Makes layers of Keras'."""
+    """Makes the layers here from those of Keras."""
 
     def __init__(self, keras: Any, source: Any, add_parameters: bool) -> None:
         self._keras = keras
         own = custom_objects()
         self._rows = {keras.Sequential.call: Sequential, own["Residual"].call: Residual}
-        self._parallel = own["Parallel"]
+        self._concatenate = own["Concatenate"]
         self._seen: set[int] = set()
         self._wanted = Wanted(self._dtype(source), add_parameters)
 
     def layers(self, theirs: Any, path: str) -> list[Layer]:
-        """A layer, or two of a dense layer with an activation."""
+        """The layer here, or two for a dense layer with an activation."""
         try:
             self._refuse_replaced(theirs)
             children = self._children(theirs)
@@ -169,16 +169,16 @@ class _Reader:
             raise _at(path, theirs, error) from None
         read = [self.layers(child, f"{path}{child.name}/") for child in children]
         try:
-            if type(theirs) is self._parallel:
-                return [Parallel(*map(_one, read))]
+            if type(theirs) is self._concatenate:
+                return [Concatenate(*map(_one, read))]
             row = self._rows[type(theirs).call]
             return [row(*(layer for layers in read for layer in layers))]
         except NnfsError as error:
             raise _at(path, theirs, error) from None
 
     def _children(self, theirs: Any) -> list[Any] | None:
-        """The layers within a container that can be gone into; None of any other layer."""
-        if type(theirs) is self._parallel:
+        """The layers within a container that can be taken apart; None for any other layer."""
+        if type(theirs) is self._concatenate:
             return list(theirs.branches)
         if isinstance(theirs, self._keras.Sequential) and type(theirs).call in self._rows:
             return list(theirs.layers)
@@ -213,7 +213,7 @@ class _Reader:
     def _why_unknown(self, theirs: Any) -> str:
         if isinstance(theirs, self._keras.Model):
             return (
-                "only keras.Sequential can be gone into. Where the layers of a functional model "
+                "only keras.Sequential can be taken apart. Where the layers of a functional model "
                 "are in a row, hand over keras.Sequential(model.layers)."
             )
         return f"a {type(theirs).__name__} has no counterpart here."

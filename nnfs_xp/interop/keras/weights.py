@@ -23,7 +23,7 @@ WEIGHTS: dict[type[Layer], dict[str, str]] = {
     LayerNorm: {"gamma": "gamma", "beta": "beta"},
     Embedding: {"weights": "embeddings"},
 }
-"""For each layer with parameters: ours and Keras' names, in the order of `get_weights`.
+"""For each layer with parameters: our names and Keras', in the order of `get_weights`.
 
 Keras lays out as here, but for biases, scales and shifts: (n,) there and (1, n) here.
 """
@@ -40,7 +40,7 @@ def _names(layer: Layer) -> dict[str, str]:
 
 
 def put(layer: Layer, name: str, value: np.ndarray[Any, Any]) -> None:
-    """Copy a weight of Keras' into place."""
+    """Copy a weight of Keras' into the layer."""
     setattr(layer, name, value if name == "weights" else value[None, :])
 
 
@@ -50,9 +50,9 @@ def fill(model: Layer, weights: Sequence[Any]) -> None:
     Raises
     ------
     ArgumentError
-        There are more or fewer than the model has, or it has some that Keras has not.
+        There are more or fewer arrays than the model has, or it has some that Keras has not.
     ShapeError, DTypeError
-        One does not fit; the message has its place.
+        An array does not fit; the message has its place.
     """
     slots = []
     for prefix, layer in model.walk():

@@ -1,7 +1,7 @@
 """Activation functions in ONNX.
 
-onnxruntime has float64 for the common operators only: there, the others are put together from
-these.
+onnxruntime has float64 for the common operators only: in float64, the others are put together
+from these.
 """
 
 from __future__ import annotations

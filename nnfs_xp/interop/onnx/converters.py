@@ -47,7 +47,7 @@ def _scaled(
 ) -> str:
     """``gamma * centered / sqrt(variance + epsilon) + beta``.
 
-    For float64, where ONNX's own operators would round epsilon, and perhaps more, to float32.
+    It is for float64, where ONNX's own operators would round epsilon, and perhaps more, to float32.
     """
     deviation = graph.add("Sqrt", graph.add("Add", variance, epsilon))
     normalized = graph.add("Div", centered, deviation)
@@ -77,7 +77,7 @@ def flatten(graph: Graph, layer: Layer, inputs: str) -> str:
 
 
 def identity(graph: Graph, layer: Layer, inputs: str) -> str:
-    """The inputs: what is random in training, and `Linear`."""
+    """The inputs as they are: for `Linear`, and for layers that are random in training."""
     del graph, layer
     return inputs
 
@@ -94,7 +94,7 @@ def residual(graph: Graph, layer: Layer, inputs: str) -> str:
     return graph.add("Add", inputs, row(graph, layer, inputs))
 
 
-def parallel(graph: Graph, layer: Layer, inputs: str) -> str:
+def concatenate(graph: Graph, layer: Layer, inputs: str) -> str:
     """What the branches make of the inputs, joined along axis 1."""
     outputs = [graph.convert(child, inputs, index) for index, child in enumerate(layer.children)]
     return graph.add("Concat", *outputs, axis=1)
@@ -122,6 +122,6 @@ CONVERTERS: dict[type[Layer], Converter] = {
     layers.Flatten: flatten,
     layers.Sequential: row,
     layers.Residual: residual,
-    layers.Parallel: parallel,
+    layers.Concatenate: concatenate,
 }
-"""Each public layer's. A class of one's own joins with ``custom_layers`` of `export_onnx`."""
+"""The converter of each public layer; `export_onnx` adds those in its ``custom_layers``."""

@@ -28,7 +28,7 @@ def change_of_ending(model: Layer, output: str, output_shape: tuple[int, ...]) -
     ArgumentError
         The model cannot give such an output.
     ShapeError
-        Probabilities of outputs that are no row.
+        Probabilities are asked for, but a sample's outputs are no row.
     """
     if output not in OUTPUTS:
         names = ", ".join(map(repr, OUTPUTS))
@@ -54,7 +54,7 @@ def change_of_ending(model: Layer, output: str, output_shape: tuple[int, ...]) -
 def final_activation(model: Layer) -> Layer | None:
     """The Softmax or Sigmoid that gives the model's output; None if there is none.
 
-    It is looked for within `Sequential`, and before layers that only pass on what they get.
+    It may lie within a `Sequential`, and before layers that only pass on what they get.
     """
     kind = class_among(CONVERTERS, model, "forward")
     if kind in (Softmax, Sigmoid):

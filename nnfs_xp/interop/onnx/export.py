@@ -1,4 +1,4 @@
-"""Writing a model as an ONNX file."""
+"""Write a model as an ONNX file."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from nnfs_xp.interop.translation import checked_shape
 from nnfs_xp.layers import Layer
 
 OPSET = 17
-"""The lowest that has all operators in use: what the most programs can read."""
+"""The lowest version that has all operators in use: the most programs can read it."""
 
-_MOST_BYTES = 2**31 - 2**20  # of all that protobuf can write, less what is not weights
+_MOST_BYTES = 2**31 - 2**20  # what protobuf can write, less room for all but weights
 
 
 def export_onnx(
@@ -50,10 +50,10 @@ def export_onnx(
     path : str or Path
         By custom ending in ``.onnx``.
     output : {"model", "logits", "probabilities", "sigmoid"}
-        What the file gives. "model": what the model gives. "logits": the same without a final
-        `Softmax` or `Sigmoid`. "probabilities": the same with a softmax behind it, or a sigmoid
-        behind a single output, unless there is one already. "sigmoid": likewise, for several
-        outputs that are each a yes or no.
+        What the file gives. "model": what the model gives. "logits": that without a final
+        `Softmax` or `Sigmoid`. "probabilities": that with a softmax behind it, or a sigmoid behind
+        a single output, unless there is one already. "sigmoid": that with a sigmoid behind it,
+        unless there is one already, for several outputs that are each a yes or no.
     input_name, output_name : str
         What the file calls them. The output is called "output", "logits" or "probabilities" by
         default.
@@ -61,9 +61,9 @@ def export_onnx(
         Of one sample; needed where the model leaves it open, as one that begins with `Flatten`
         or `Embedding` does.
     input_dtype : str, optional
-        Of the inputs: by default that of the model. "int64", say, for codes and pixels.
+        That of the inputs; by default that of the model. "int64", say, for codes and pixels.
     dtype : {"float32", "float64"}, optional
-        Of what is computed; by default that of the parameters, or float32 if there are none.
+        That of the computation; by default that of the parameters, or float32 if there are none.
     opset : int
         The version of ONNX's operators, from 17 on.
     custom_layers : mapping of Layer class to function, optional
@@ -128,7 +128,7 @@ def write_model(onnx: Any, proto: Any, path: Path) -> None:
     Raises
     ------
     ArgumentError
-        It is not valid, as the converter of a layer of one's own may have made it.
+        The model is not valid: the converter of a layer of one's own may have made it so.
     CheckpointError
         The file cannot be written.
     """
@@ -208,7 +208,7 @@ def _check_names(model: Layer, input_name: str, output_name: str) -> None:
 
 
 def _is_unicode(name: str) -> bool:
-    """Whether the name has no halves of characters."""
+    """Whether the name has no half of a surrogate pair, which is no character."""
     return not any("\ud800" <= character <= "\udfff" for character in name)
 
 

@@ -28,7 +28,7 @@ class Graph:
     Parameters
     ----------
     dtype : {"float32", "float64"}
-        Of all floating-point values within.
+        That of all floating-point values within.
     converters : mapping of Layer class to function
         See `Converter`.
     without : Layer, optional
@@ -39,9 +39,9 @@ class Graph:
     nodes, initializers : list of onnx.NodeProto, list of onnx.TensorProto
         In an order in which they can run.
     names : set of str
-        All that are taken.
+        All names in use.
     integers : dict of str to str
-        From floating-point values that were made of integers to these.
+        From the floating-point values that were cast from integers to those integers.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Graph:
         self._stored: dict[tuple[Layer, str, str], str] = {}
 
     def convert(self, layer: Layer, inputs: str, index: int | None = None) -> str:
-        """Add all nodes of a layer; returns the name of its output.
+        """Add all nodes of a layer; return the name of its output.
 
         Parameters
         ----------
@@ -85,7 +85,7 @@ class Graph:
         return output
 
     def add(self, operator: str, *inputs: Any, **attributes: Any) -> str:
-        """Add a node; returns the name of its output.
+        """Add a node; return the name of its output.
 
         Parameters
         ----------
@@ -109,7 +109,7 @@ class Graph:
         return output
 
     def constant(self, value: Any, name: str = "constant") -> str:
-        """Add a constant, as `add` does for a number or an array; returns its name."""
+        """Add a constant, as `add` does for a number or an array; return its name."""
         name = self._new_name(name)
         if isinstance(value, np.ndarray) and value.dtype.kind != "f":
             self._store(name, value)
@@ -118,15 +118,15 @@ class Graph:
         return name
 
     def cast(self, value: str, dtype: str) -> str:
-        """Add a conversion to a data type that NumPy names so; returns the name of its output."""
+        """Add a conversion to a data type, by its name in NumPy; return the name of its output."""
         return self.add("Cast", value, to=self.element_type(dtype))
 
     def element_type(self, dtype: str) -> int:
-        """ONNX's number for a data type that NumPy names so."""
+        """ONNX's number for a data type, by its name in NumPy."""
         return int(self._onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
     def cast_inputs(self, inputs: str, input_dtype: str) -> str:
-        """Add the conversion of the model's inputs, if need be; what are integers stays at hand."""
+        """Add the conversion of the model's inputs, if needed; keep integer ones in `integers`."""
         if input_dtype == self.dtype:
             return inputs
         value = self.cast(inputs, self.dtype)
@@ -135,13 +135,13 @@ class Graph:
         return value
 
     def drop_unused(self) -> None:
-        """Take out conversions that nothing needs: those of inputs that were taken as integers."""
+        """Remove unused conversions: those of inputs that layers have taken as integers."""
         used = {name for node in self.nodes for name in node.input}
         unused = self.integers.keys() - used
         self.nodes[:] = [node for node in self.nodes if unused.isdisjoint(node.output)]
 
     def name_output(self, value: str, name: str) -> None:
-        """Call a value by the name that it is to have as the output of the whole graph."""
+        """Rename a value: to the name of the output of the whole graph."""
         if not any(value in node.output for node in self.nodes):
             value = self.add("Identity", value)
         for node in self.nodes:
@@ -155,7 +155,7 @@ class Graph:
         ----------
         name : str
         shape : tuple of int, optional
-            In which ONNX wants it.
+            The shape that ONNX wants it in.
 
         Returns
         -------
@@ -213,7 +213,7 @@ class Graph:
         return name
 
     def _free(self, stem: str) -> str:
-        """The name, or the first with a number behind it that is not taken."""
+        """The stem, with a number behind it if that name is taken."""
         name, count = stem, 1
         while name in self.names:
             count += 1

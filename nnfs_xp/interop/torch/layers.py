@@ -1,4 +1,4 @@
-"""The pairs of PyTorch's modules and the layers here, and how the one is made from the other."""
+"""The pairs of PyTorch's modules and the layers here, and how each is made from the other."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _plain(ours: type[Layer], theirs: str) -> Pair:
 
 
 def _check_present(module: Any, *names: str) -> None:
-    """Refuse a module without what each of its kind has."""
+    """Refuse a module without an attribute that each of its kind has."""
     for name in names:
         if getattr(module, name) is None:
             raise ArgumentError(f"its `{name}` is None.")
@@ -193,4 +193,4 @@ PAIRS = (
         lambda _, la: modules()["GaussianNoise"](la.deviation),
     ),
 )
-"""All of them but the containers, which `nnfs_xp.interop.torch` goes into."""
+"""All pairs but those of containers, which `nnfs_xp.interop.torch.models` takes apart."""

@@ -1,4 +1,4 @@
-"""Models from PyTorch, and to it."""
+"""Turn modules of PyTorch into models here, and back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nnfs_xp.interop.torch.names import PLACES, Names, fill, fitted, state_dict
 from nnfs_xp.interop.torch.rows import row
 from nnfs_xp.interop.torch.unseen import Unseen
 from nnfs_xp.interop.translation import Wanted, check_layer, check_text_keys, class_among
-from nnfs_xp.layers import Dense, Layer, Parallel, Residual, Sequential
+from nnfs_xp.layers import Concatenate, Dense, Layer, Residual, Sequential
 
 _BY_LAYER = {pair.ours: pair for pair in PAIRS}
 _BY_MODULE = {pair.theirs: pair for pair in PAIRS}
@@ -114,7 +114,7 @@ def to_torch(model: Layer, *, drop_penalties: bool = False) -> Any:
     torch.nn.Module
         A `torch.nn.Sequential` for a `Sequential`, in evaluation mode as `forward` is by default:
         call ``.train()`` to train it. It lives where the model does if that is in PyTorch's
-        memory, else on the CPU. The weights are copies. `Residual`, `Parallel` and
+        memory, else on the CPU. The weights are copies. `Residual`, `Concatenate` and
         `GaussianNoise` become modules of `nnfs_xp.interop.torch.modules`.
 
     Raises
@@ -146,7 +146,7 @@ def _containers(torch: Any) -> dict[type[Layer], Any]:
     return {
         Sequential: torch.nn.Sequential,
         Residual: own["Residual"],
-        Parallel: own["Parallel"],
+        Concatenate: own["Concatenate"],
     }
 
 
@@ -194,7 +194,7 @@ def _dtype(module: Any) -> str:
 
 
 class _Reader:
-    """Makes layers of modules."""
+    """Makes the layers here from modules."""
 
     def __init__(self, torch: Any, wanted: Wanted) -> None:
         self._torch = torch
@@ -253,7 +253,7 @@ class _Reader:
         if not module._modules:
             return f"a {name} has no counterpart here."
         return (
-            "only torch.nn.Sequential and what has its forward can be gone into: nothing tells "
+            "only torch.nn.Sequential and what has its forward can be taken apart: nothing tells "
             f"what the forward of {name} does. Hand over the Sequential in it, or its state_dict() "
             "and, as `like`, the model that it is."
         )

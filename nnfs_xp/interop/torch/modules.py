@@ -1,4 +1,4 @@
-"""Modules for the layers that PyTorch has no modules for; made when PyTorch is first asked for.
+"""Modules for the layers that PyTorch has no modules for; made when they are first needed.
 
 They stand in this module under their names, so that copies and pickles of a model find them.
 """
@@ -14,12 +14,12 @@ REMEDY = "pip install 'nnfs-xp[torch]'"
 
 
 def load_torch() -> Any:
-    """PyTorch.
+    """Import PyTorch.
 
     Raises
     ------
     BackendError
-        It is not installed.
+        PyTorch is not installed.
     """
     return import_library("torch", REMEDY)
 
@@ -37,8 +37,8 @@ def modules() -> dict[str, Any]:
         def forward(self, inputs: Any) -> Any:
             return inputs + super().forward(inputs)
 
-    class Parallel(sequential):  # type: ignore[misc] # PyTorch is Any here
-        """Branches that take the same inputs, outputs joined on axis 1: `nnfs_xp.Parallel`."""
+    class Concatenate(sequential):  # type: ignore[misc] # PyTorch is Any here
+        """Branches that take the same inputs, outputs joined on axis 1: `nnfs_xp.Concatenate`."""
 
         def forward(self, inputs: Any) -> Any:
             return torch.cat([branch(inputs) for branch in self], dim=1)
@@ -58,13 +58,13 @@ def modules() -> dict[str, Any]:
         def extra_repr(self) -> str:
             return f"deviation={self.deviation}"
 
-    classes = {each.__name__: each for each in (Residual, Parallel, GaussianNoise)}
+    classes = {each.__name__: each for each in (Residual, Concatenate, GaussianNoise)}
     for name, each in classes.items():
         each.__module__, each.__qualname__ = __name__, name
     return classes
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("Residual", "Parallel", "GaussianNoise"):
+    if name in ("Residual", "Concatenate", "GaussianNoise"):
         return modules()[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -56,7 +56,7 @@ PLACES: dict[type[Layer], dict[str, Place]] = {
 """For each layer with parameters: PyTorch's names, and where they lie."""
 
 _COUNTER = "num_batches_tracked"
-"""How many batches a BatchNorm1d has seen: what only one without a momentum needs."""
+"""How many batches a BatchNorm1d has seen: only one without a momentum needs it."""
 
 
 def state_dict(model: Layer, names: Names | None = None) -> Arrays:
@@ -87,7 +87,7 @@ def fill(model: Layer, tensors: Mapping[str, Any], names: Names | None = None) -
 def fits(
     model: Layer, tensors: Mapping[str, Any], names: Names | None = None
 ) -> list[tuple[Layer, Place, Any]]:
-    """What `fill` puts where; it refuses the same, and changes nothing."""
+    """What `fill` puts where: refuse what it refuses, but change no layer."""
     layers = _named(model, names)
     places = {
         prefix + name: (layer, place)
@@ -103,12 +103,12 @@ def fits(
 
 
 def fitted(name: str, tensor: Any, layer: Layer, place: Place) -> Any:
-    """The tensor in the layout of ours, if its shape and data type fit.
+    """The tensor in our layout, if its shape and data type fit.
 
     Raises
     ------
     ShapeError, DTypeError
-        They do not: with the tensor's name.
+        They do not fit; the message has the tensor's name.
     """
     shape = place.theirs(_value(layer, place)).shape
     return place.ours(fitting(f"`{shown(name)}`", tensor, shape, layer.dtype))

@@ -1,4 +1,4 @@
-"""What changes what a module computes and does not show in its class and settings: refused."""
+"""Refuse what changes a module's results and does not show in its class and settings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _DIFFER_IN_TRAINING = ("BatchNorm1d", "Dropout", "AlphaDropout", "GaussianNoise"
 
 
 class Unseen:
-    """Refuses such modules, each once and in their order, for sharing shows between two only.
+    """Refuses modules with hidden changes; takes each once, in order, for two may share tensors.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class Unseen:
             Whether others are given the same inputs.
         """
         if any(each.__module__.startswith("keras.") for each in type(module).__mro__):
-            raise ArgumentError("what is of Keras is read by from_keras.")
+            raise ArgumentError("it is a layer of Keras, which from_keras reads.")
         if any(map(self._torch.nn.parameter.is_lazy, module.parameters(recurse=False))):
             raise ArgumentError("it has no shapes before it has seen inputs. Call it once.")
         hooked = any(getattr(module, name, None) for name in _HOOKS) or any(
@@ -59,8 +59,8 @@ class Unseen:
             )
         if branch and getattr(module, "inplace", False):
             raise ArgumentError(
-                "in a Residual or Parallel, inplace=True can overwrite the inputs that others are "
-                "still to be given. Build it with inplace=False."
+                "in a Residual or Concatenate, inplace=True can overwrite the inputs that others "
+                "are still to be given. Build it with inplace=False."
             )
 
     def refuse_mixed(self, module: Any, path: str) -> None:

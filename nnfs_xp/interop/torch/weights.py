@@ -36,7 +36,7 @@ def save_torch_weights(model: Layer, path: str | Path, *, names: Names | None = 
     names : mapping of str to str, optional
         What modules are called in the file: from the path of a layer of the model to the path of
         its module, as in ``{"0": "fc1", "2": "fc2"}``, or ``{"": "net"}`` for the whole model. By
-        default as in a `torch.nn.Sequential` of the same layers, which is as here.
+        default as in a `torch.nn.Sequential` of the same layers, as here.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def save_torch_weights(model: Layer, path: str | Path, *, names: Names | None = 
 
 
 def load_torch_weights(model: Layer, path: str | Path, *, names: Names | None = None) -> None:
-    """Fill the model with the weights that PyTorch wrote, all or, where they do not fit, none.
+    """Fill the model with the weights that PyTorch wrote: all, or none where one does not fit.
 
     Write them with ``safetensors.torch.save_file(module.state_dict(), path)``.
 
@@ -106,7 +106,7 @@ def _pickle_error(path: Path) -> CheckpointError:
 
 
 def _read(path: Path, take: Callable[[Any, str], Any]) -> Arrays:
-    """What is taken of each tensor of a safetensors file, whoever wrote it.
+    """What `take` returns for each tensor of a safetensors file, whoever wrote it.
 
     Raises
     ------

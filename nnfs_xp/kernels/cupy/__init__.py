@@ -2,7 +2,7 @@
 
 Each is one pass, or a product with what follows it. They never wait for the device, so that a
 whole training step can be recorded as a CUDA graph. Arguments that there is no kernel for, such as
-arrays that are not contiguous, are handed to the twins in `nnfs_xp.kernels.standard`.
+arrays that are not contiguous, go to the functions of the same names in the specification.
 """
 
 from __future__ import annotations
@@ -79,5 +79,5 @@ __all__ = [
 
 
 def records_products() -> bool:
-    """Whether matrix products can be recorded in a graph: where cuBLASLt is at hand."""
+    """Whether matrix products can be recorded in a graph, for which cuBLASLt is needed."""
     return cublaslt.library() is not None

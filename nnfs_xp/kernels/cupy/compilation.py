@@ -1,4 +1,4 @@
-"""Compiling the CUDA sources in the folder beside this file, and launching what is in them."""
+"""Compile the CUDA sources in the folder beside this file, and launch their kernels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OPTIONS = {
     "float32": ("-DTYPE=float", "-DWIDE=float"),
     "float64": ("-DTYPE=double", "-DWIDE=double"),
 }
-"""What the compiler is told of each data type that there are kernels for."""
+"""The compiler's options for each data type that there are kernels for."""
 
 SOURCES = ("layers", "losses", "norms", "random", "steps", "updates")
 
@@ -35,20 +35,20 @@ TILE = (32, 32)
 """Threads of a block for 32 columns."""
 
 ANY_DTYPE = np.dtype(np.float32)
-"""What a kernel is compiled for where the type is of no importance."""
+"""The data type to compile a kernel for where the type does not matter."""
 
 _NARROW = 1024
-"""Elements of a row up to which one warp goes through it, beside others; else a block does."""
+"""The most elements of a row that one warp goes through; a longer row takes a block."""
 
 _BLOCKS = 16
-"""Such blocks for each multiprocessor at most: each then goes on where another one began."""
+"""The most blocks for each multiprocessor: each goes through several parts of a long array."""
 
 _ALIGNED = 16
-"""Bytes that a thread loads at once where the arrays start at multiples of it."""
+"""Bytes that a thread loads at once, from arrays that start at a multiple of so many."""
 
 
 def source(name: str) -> str:
-    """The CUDA C++ of one of `SOURCES`, with what all share in front."""
+    """The CUDA C++ of one of `SOURCES`, behind the code that all of them share."""
     parts = [(FOLDER / f"{each}.cu").read_text(encoding="utf-8") for each in ("common", name)]
     return "\n".join(parts)
 
@@ -60,7 +60,7 @@ def _function(name: str, dtype: str, kernel: str, device: int) -> Any:
 
 @functools.cache
 def _module(name: str, dtype: str, device: int) -> Any:
-    del device  # a module is loaded to one
+    del device  # for the cache: a module is loaded to one device
     return cupy.RawModule(code=source(name), options=("-std=c++17", *OPTIONS[dtype]))
 
 
@@ -76,7 +76,7 @@ def wide(dtype: Any) -> Any:
 
 
 def alike(*arrays: Array) -> bool:
-    """Whether there are kernels for these: contiguous, and of one data type that has them."""
+    """Whether kernels take these arrays: contiguous ones, of one data type in `OPTIONS`."""
     dtype = arrays[0].dtype
     return dtype.name in OPTIONS and all(
         array.dtype == dtype and array.flags.c_contiguous for array in arrays
@@ -84,17 +84,17 @@ def alike(*arrays: Array) -> bool:
 
 
 def same_shape(*arrays: Array) -> bool:
-    """Whether there are kernels for these, and they have one shape."""
+    """Whether kernels take these arrays, and all have one shape."""
     return alike(*arrays) and all(array.shape == arrays[0].shape for array in arrays)
 
 
 def or_standard(n_arrays: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Hand arrays that are not of one shape, or that there is no kernel for, to the twin.
+    """Hand arrays of several shapes, or that no kernel takes, to the same name in `standard`.
 
     Parameters
     ----------
     n_arrays : int
-        How many of the arguments behind xp are the arrays.
+        How many arguments behind xp are arrays.
     """
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
@@ -110,7 +110,7 @@ def or_standard(n_arrays: int) -> Callable[[Callable[..., None]], Callable[..., 
 
 
 def number(value: Any, dtype: Any) -> tuple[Any, Any]:
-    """The arguments for a number that is known here, or a 0-d array: its address, and its value."""
+    """The two arguments for a number: the address of a 0-d array, or 0, and else the value."""
     kind = wide(dtype)
     if not isinstance(value, cupy.ndarray):
         return np.uint64(0), kind(value)
@@ -120,7 +120,7 @@ def number(value: Any, dtype: Any) -> tuple[Any, Any]:
 
 
 def count(value: int | DeviceCount) -> tuple[Any, Any]:
-    """The arguments for a count: its address, 0 for one that is known here, and what to add."""
+    """The two arguments for a count: its address, or 0 for an int, and what to add to it."""
     if isinstance(value, DeviceCount):
         return np.uint64(value.array.data.ptr), np.int64(value.offset)
     return np.uint64(0), np.int64(value)
@@ -146,7 +146,7 @@ def blocks_for(size: int, threads: int = THREADS) -> int:
 
 
 def row_blocks(n: int, k: int) -> tuple[tuple[int], tuple[int, int]]:
-    """Grid and block for kernels of which one or more warps have a row each."""
+    """Grid and block for kernels in which one warp, or several, work on each row."""
     if k <= _NARROW:
         return (-(-n // 8),), (32, 8)
     return (n,), (256, 1)

@@ -34,7 +34,7 @@ _WORKSPACE = 32 * 2**20
 """Bytes that a product may work in: what NVIDIA recommends for Hopper."""
 
 _VECTOR = 16
-"""Bytes at a multiple of which vectors have to start to be part of a product."""
+"""A vector that is part of a product must start at a multiple of so many bytes."""
 
 _SPARE = 512
 """Bytes of the workspace that no algorithm is told of: with epilogues some use more than they say
@@ -43,11 +43,11 @@ _SPARE = 512
 _MOST_PLANS = 512
 
 _NOT_SUPPORTED = 15
-"""The status, of cublasStatus_t, that says that there is no such product and never will be."""
+"""The cublasStatus_t of a product that cuBLASLt lacks, now and later."""
 
 
 class Layout(NamedTuple):
-    """A matrix in memory, rows one after the other or columns.
+    """How a matrix lies in memory: row by row, or column by column.
 
     Attributes
     ----------
@@ -109,9 +109,9 @@ set so, all threads."""
 
 
 def _workspace(stream: Any) -> Any:
-    """Memory for the products of one stream, which no other stream's then work in meanwhile.
+    """Memory for the products of one stream, in which no other stream's products work.
 
-    It goes with the stream; a recorded graph's is the graph's own, and in the graph's memory.
+    It is freed with the stream. A recorded graph has its own, in the graph's memory.
     """
     by_device = _local.__dict__.setdefault("workspaces", defaultdict(WeakKeyDictionary))
     workspaces = by_device[cupy.cuda.runtime.getDevice()]
@@ -182,12 +182,12 @@ class Plan:
         )
 
     def point(self, vector: Array | None) -> None:
-        """Say where the epilogue's vector is."""
+        """Set the address of the epilogue's vector."""
         if vector is not None:
             self.set(self._lt.MatmulDescAttribute.BIAS_POINTER, vector.data.ptr)
 
     def find(self, handle: int) -> bool:
-        """Ask for the fastest algorithm; whether there is one."""
+        """Ask for the fastest algorithm; return whether there is one."""
         lt, names = self._lt, self._lt.MatmulPreferenceAttribute
         preference = lt.matmul_preference_create()
         try:
@@ -260,9 +260,9 @@ class Plan:
 
 
 _plans: dict[Any, Plan | None] = {}
-"""By what is to be computed; None where cuBLASLt cannot."""
+"""Plans by what they compute; None for what cuBLASLt cannot compute."""
 _lock = threading.Lock()
-"""A plan's pointers are set, and then used: by one thread at a time."""
+"""Lets one thread at a time set a plan's pointers and use them."""
 
 
 def product(
@@ -274,7 +274,7 @@ def product(
     epilogue: str = "DEFAULT",
     vector: Array | None = None,
 ) -> bool:
-    """Write a @ b to `out`, with what the epilogue does; False, nothing done, where it cannot.
+    """Write a @ b, with its epilogue, to `out`; return False, with nothing written, if it cannot.
 
     Parameters
     ----------
@@ -317,7 +317,7 @@ def product(
                         new.close()
                 _log.debug("cuBLASLt, %s: %s", key, new.describe() if found else "none")
                 if not found and _is_recording():
-                    return False  # it may be that there is none now, and one later
+                    return False  # there may be one later
                 _keep(key, new if found else None)
             plan = _plans[key]
             if plan is None:
@@ -347,7 +347,7 @@ def _tell(text: str) -> None:
 
 
 def _keep(key: Any, plan: Plan | None) -> None:
-    """Keep a plan, and so many others at most."""
+    """Keep a plan, and drop the oldest ones above `_MOST_PLANS`."""
     former = _plans.pop(key, None)
     while len(_plans) >= _MOST_PLANS:
         oldest = _plans.pop(next(iter(_plans)))

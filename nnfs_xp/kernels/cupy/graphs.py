@@ -22,7 +22,7 @@ the pool's arena hold each other where the garbage collector does not look (cupy
 
 
 def give_back() -> None:
-    """Give the device what nothing lies in any more of the pools of graphs that are gone."""
+    """Free the memory of graphs that are gone where no array lies in it any more."""
     for each in tuple(_left):
         device, pool = each
         with cupy.cuda.Device(device):
@@ -35,9 +35,9 @@ def give_back() -> None:
 class Graph:
     """A CUDA graph, with the stream that it is recorded on and the memory that it works in.
 
-    The work is done once as it is, by `rehearse`, so that all it needs is compiled, loaded, found
-    and allocated; then it is recorded, which does nothing else, and launched. What it returns is
-    the same arrays each time, in memory of the graph's own: each launch overwrites them.
+    `rehearse` does the work once, so that all it needs is compiled, loaded, found and allocated;
+    `record` records it without doing it; `launch` does it again. The work returns the same arrays
+    each time, in memory of the graph's own: each launch overwrites them.
     """
 
     _stream: Any = None
@@ -49,17 +49,17 @@ class Graph:
         self._stream = cupy.cuda.Stream(non_blocking=True)
         shared = cupy.get_default_memory_pool()
         limit = shared.get_limit()
-        if limit:  # one limit for what both take
+        if limit:  # the limit is for both pools together
             self._pool.set_limit(size=max(limit - shared.used_bytes(), 1))
         self._graph: Any = None
 
     def close(self) -> None:
-        """Give back what it works in, now or, where an array is still in use there, later."""
+        """Free the memory that it works in: now, or once no array in it is in use any more."""
         self._leave()
         give_back()
 
     def __del__(self) -> None:
-        self._leave()  # and no more: wherever this happens, a stream may be recording
+        self._leave()  # but frees nothing: a stream may be recording at this moment
 
     def _leave(self) -> None:
         if self._stream is not None:
@@ -68,7 +68,7 @@ class Graph:
             _left.append((self._device, self._pool))
 
     def rehearse(self, work: Callable[[], Result]) -> Result:
-        """Do the work now, with the graph's memory, after what was asked for before it."""
+        """Do the work now, in the graph's memory, after all work asked for before."""
         present = cupy.cuda.get_current_stream()
         self._stream.wait_event(present.record())
         try:
@@ -83,7 +83,7 @@ class Graph:
         Raises
         ------
         Exception
-            Whatever stopped it: it waits for the device, say. Nothing was recorded.
+            The work cannot be recorded: it waits for the device, say. Nothing was recorded.
         """
         self._spoilt = False
         result, graph = self._captured(work)
@@ -98,7 +98,7 @@ class Graph:
             try:
                 result = work()
             except BaseException:
-                # Where the capture is spoilt, what spoilt it is raised.
+                # The error of the work is raised, not that of a capture it has spoilt.
                 with suppress(Exception):
                     self._stream.end_capture()
                 raise
@@ -107,8 +107,8 @@ class Graph:
     def _allocate(self, size: int) -> Any:
         """Memory from the pool, while recording.
 
-        A pool that runs out gives all its free blocks back to the device, those that the recorded
-        work writes to before it frees them too: then the recording is worth nothing.
+        A pool that runs out gives all its free blocks back to the device, also those that the
+        recorded work writes to before it frees them: the recording is then useless.
         """
         before = self._pool.total_bytes()
         memory = self._pool.malloc(size)
@@ -131,5 +131,5 @@ class Graph:
 
     @property
     def memory(self) -> int:
-        """Bytes that it works in."""
+        """Bytes of the memory that it works in."""
         return int(self._pool.total_bytes())

@@ -22,8 +22,8 @@ from nnfs_xp.kernels.cupy.compilation import (
 )
 
 _AT_ONCE, _LARGE = 8, 2**20
-"""Bytes that a thread loads at once of arrays of so many elements; of smaller ones, an element: it
-is better there that more threads have something to do."""
+"""Bytes that a thread loads at once, and from how many elements of an array on. Of a smaller array,
+a thread loads one element, so that more threads have work."""
 
 
 def bias_relu(xp: Any, products: Array, biases: Array) -> Array:
@@ -33,7 +33,7 @@ def bias_relu(xp: Any, products: Array, biases: Array) -> Array:
 
 
 def add_biases(products: Array, biases: Array, *, with_relu: bool) -> Array:
-    """Add the biases in place, perhaps with a ReLU behind; returns the products."""
+    """Add the biases in place, with a ReLU behind them if asked; return the products."""
     n, k = products.shape
     packed = not (products.data.ptr | biases.data.ptr | k * products.itemsize) % 16
     numbers = np.int64(n), np.int64(k), np.int32(with_relu), np.int32(packed)
@@ -69,7 +69,7 @@ def column_sums(xp: Any, values: Array, sums: Array) -> None:
 
 
 def _summed(kernel: str, like: Array, total: Array, *arrays: Array) -> None:
-    """Run a kernel that leaves sums of columns behind, in parts where the batch is long."""
+    """Run a kernel that sums up columns, those of a long batch in parts."""
     n, k = like.shape
     device = cupy.cuda.runtime.getDevice()
     several = max(_AT_ONCE // like.itemsize, 1)

@@ -24,10 +24,7 @@ _local = threading.local()
 
 @contextmanager
 def rounding_to_tf32() -> Iterator[None]:
-    """While it lasts, in this thread, factors in float32 may be rounded to TF32.
-
-    That is 10 bits behind the point, for the tensor cores.
-    """
+    """Let products in this thread round float32 factors to TF32: 10 bits behind the point."""
     core = cupy._core
     before = core.get_compute_type(np.float32)
     core.set_compute_type(np.float32, core._routines_linalg.COMPUTE_TYPE_TF32)

@@ -25,7 +25,7 @@ from nnfs_xp.kernels.standard.random import Keys
 
 
 class Mask(NamedTuple):
-    """What a mask is made of."""
+    """The numbers that a dropout mask is made from."""
 
     threshold: int
     keys: Keys
@@ -63,7 +63,7 @@ def dropout(
 
 
 def dropout_backward(xp: Any, dvalues: Array, kept: Any, scale: float) -> Array:
-    """Kept is a `Mask`, from `dropout`, or an array as for the twin."""
+    """Dvalues times scale where kept, else 0; `kept` is a `Mask` of `dropout`, or an array."""
     if isinstance(kept, Mask):
         if alike(dvalues):
             return _dropout(dvalues, kept, scale)

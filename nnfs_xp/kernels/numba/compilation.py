@@ -1,4 +1,4 @@
-"""Compiling: once for each data type, kept on the disk, never in the midst of a training step."""
+"""Compile kernels once for each data type, keep them on the disk, and never within a step."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TYPES: dict[str, Callable[[Any], Any]] = {
     "mask": lambda _: types.Array(types.boolean, 2, "C"),
     "int": lambda _: types.int64,
 }
-"""What the arguments of kernels are. F is a floating type, F1 and F2 contiguous arrays of it."""
+"""The types of kernels' arguments. F is a floating type, F1 and F2 contiguous arrays of it."""
 
 _FLOATING = {"float32": types.float32, "float64": types.float64}
 
@@ -37,7 +37,7 @@ class Kernel:
 
     Called with other arguments than it was compiled for, arrays that are not contiguous for
     example, it raises TypeError and has written nothing: see `or_numpy`. It checks no index: its
-    callers see that the shapes fit.
+    callers check the shapes.
     """
 
     def __init__(self, function: Callable[..., None], signature: Sequence[str], fastmath: set[str]):
@@ -59,12 +59,12 @@ class Kernel:
         compiled_one(first, *rest)
 
     def compile(self, dtype: str) -> bool:
-        """Make it ready for a data type; return whether it was found on the disk."""
+        """Compile it for a data type, or load it; return whether it was found on the disk."""
         types_of = tuple(_TYPES[each](_FLOATING[dtype]) for each in self._signature)
         try:
             found = njit(cache=True, **self._options)(self._function)
             found.compile(types_of)
-        except Exception as error:  # the folder is not to be written to, full, or its files damaged
+        except Exception as error:  # the folder is read-only or full, or its files are damaged
             _log.debug("%s is not kept on the disk: %s", self._function.__name__, error)
             found = njit(**self._options)(self._function)
             found.compile(types_of)
@@ -82,7 +82,7 @@ def compiled(*signature: str, reorder: bool = False) -> Callable[[Callable[..., 
     Parameters
     ----------
     *signature : str
-        Of the arguments, names in `_TYPES`; first an array.
+        The types of the arguments, names in `_TYPES`; the first is an array.
     reorder : bool
         Whether sums may be taken in another order than written, several terms at a time, which
         makes them faster and more exact.
@@ -94,7 +94,7 @@ def compiled(*signature: str, reorder: bool = False) -> Callable[[Callable[..., 
 def prepare(dtype: str) -> None:
     """Compile all kernels for ``"float32"`` or ``"float64"``, or load them from the disk.
 
-    Where that fails there is a warning in the log, and their twins for NumPy are used.
+    Where that fails, the log has a warning, and the kernels for NumPy are used.
     """
     if dtype in _prepared or dtype not in _FLOATING:
         return
@@ -120,7 +120,7 @@ def prepare(dtype: str) -> None:
 
 
 def check_shapes(*arrays: Any) -> None:
-    """Refuse arrays of several shapes; the twin then raises what is to be raised."""
+    """Refuse arrays of several shapes: those go to `kernels.numpy`, which raises the errors."""
     shape = arrays[0].shape
     for array in arrays:
         if array.shape != shape:
@@ -128,7 +128,7 @@ def check_shapes(*arrays: Any) -> None:
 
 
 def or_numpy(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Let the twin in `kernels.numpy` do what the kernel in the function is not compiled for."""
+    """Hand arguments that the kernel is not compiled for to the same name in `kernels.numpy`."""
     twin = getattr(numpy, function.__name__)
 
     @wraps(function)

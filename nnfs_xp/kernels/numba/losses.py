@@ -25,7 +25,7 @@ def _shift(logits: Array, shifted: Array) -> None:
 
 @compiled("F2", "F2", "labels", "F1", reorder=True)
 def _cross_entropy(shifted: Array, exponentials: Array, labels: Array, losses: Array) -> None:
-    """Turns the exponentials into the gradient."""
+    """Write the losses, and turn the exponentials into the gradient."""
     kind = shifted.dtype.type
     n, k = shifted.shape
     for i in range(n):

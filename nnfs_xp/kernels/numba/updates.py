@@ -30,7 +30,7 @@ def sgd(xp: Any, values: Array, g: Array, rate: float) -> None:
 def _momentum(
     values: Array, g: Array, v: Array, rate: float, momentum: float, ahead: float
 ) -> None:
-    """Ahead is momentum for Nesterov's, else 0."""
+    """Take a step of SGD with momentum; `ahead` is momentum for Nesterov's, else 0."""
     for i in range(values.size):
         step = -rate * g[i]
         u = momentum * v[i] + step
@@ -128,7 +128,7 @@ def _amsgrad(
         a = past_2 * c[i] + present_2 * (g[i] * g[i])
         m[i] = p
         c[i] = a
-        most = largest[i] if largest[i] > a else a  # so that NaN of c goes on
+        most = largest[i] if largest[i] > a else a  # so that NaN in c stays
         largest[i] = most
         values[i] -= rate * p / (np.sqrt(most) + epsilon)
 
@@ -199,5 +199,5 @@ def _add_scaled(total: Array, values: Array, factor: float) -> None:
 def add_l2(xp: Any, gradient: Array, values: Array, strength: float) -> None:
     check_shapes(gradient, values)
     if not gradient.flags.c_contiguous:
-        raise TypeError("flat, it would be a copy")
+        raise TypeError("made flat, it would be a copy")
     _add_scaled(gradient.reshape(-1), values.reshape(-1), 2 * strength)

@@ -97,5 +97,5 @@ __all__ = [
 
 
 def prepare(dtype: str) -> None:
-    """Do beforehand what the kernels for a data type need done once: nothing, here."""
+    """Make the kernels ready for a data type: those of the standard always are."""
     del dtype

@@ -16,7 +16,7 @@ class DeviceCount:
     ----------
     array : array of int64, 0-d
     offset : int
-        The count is this more than what the array holds.
+        What to add to the value of the array.
     """
 
     def __init__(self, array: Any, offset: int = 0) -> None:
@@ -37,7 +37,7 @@ class DeviceCount:
 
 
 class DeviceKeys:
-    """What `stream_keys` gives for a step counted on the device, which makes the keys there."""
+    """The keys that `stream_keys` gives for a step counted on the device: they are made there."""
 
     def __init__(self, seed: int, stream: int, step: DeviceCount) -> None:
         self.seed = seed

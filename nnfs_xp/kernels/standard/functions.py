@@ -32,7 +32,7 @@ def sign(xp: Namespace, inputs: Array) -> Array:
 
 
 def sigmoid(xp: Namespace, inputs: Array) -> Array:
-    """1 / (1 + exp(-inputs)), exact at both tails: only ever the exponential of -|inputs|."""
+    """1 / (1 + exp(-inputs)), exact at both tails: it takes only the exponential of -|inputs|."""
     small = xp.exp(-xp.abs(inputs))
     numerator = xp.where(inputs >= 0, xp.ones_like(small), small)
     numerator /= small + 1
@@ -71,7 +71,7 @@ _ERF_COEFFICIENTS = {
         ),
     ),
 }
-"""For `erf`, in each precision: where it is 1 from, and P and Q, lowest power first."""
+"""For `erf`, by precision: the input from which it is 1, and P and Q, lowest power first."""
 
 
 def erf(xp: Namespace, inputs: Array) -> Array:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def dense(xp: Namespace, inputs: Array, weights: Array, biases: Array) -> Array:
-    """Inputs @ weights + biases, shape (batch, neurons)."""
+    """Compute inputs @ weights + biases, shape (batch, neurons)."""
     del xp
     output: Array = inputs @ weights
     output += biases
@@ -17,12 +17,12 @@ def dense(xp: Namespace, inputs: Array, weights: Array, biases: Array) -> Array:
 
 
 def dense_relu(xp: Namespace, inputs: Array, weights: Array, biases: Array) -> Array:
-    """max(inputs @ weights + biases, 0), shape (batch, neurons)."""
+    """Compute max(inputs @ weights + biases, 0), shape (batch, neurons)."""
     return bias_relu(xp, inputs @ weights, biases)
 
 
 def dense_backward(xp: Namespace, dvalues: Array, weights: Array) -> Array:
-    """Dvalues @ weights.T, the gradient of a dense layer's inputs."""
+    """Compute dvalues @ weights.T, the gradient of a dense layer's inputs."""
     del xp
     dinputs: Array = dvalues @ weights.T
     return dinputs
@@ -31,7 +31,7 @@ def dense_backward(xp: Namespace, dvalues: Array, weights: Array) -> Array:
 def dense_backward_relu(
     xp: Namespace, dvalues: Array, weights: Array, output: Array, dbiases: Array
 ) -> Array:
-    """Back through a dense layer and then through the `dense_relu` before it.
+    """Go back through a dense layer and then through the `dense_relu` before it.
 
     Returns dz = (dvalues @ weights.T where that ReLU's output was above 0, else 0), and writes its
     sum over the batch to that layer's `dbiases`.
@@ -54,20 +54,20 @@ def matmul_into(xp: Namespace, a: Array, b: Array, out: Array) -> None:
 
 
 def bias_relu(xp: Namespace, products: Array, biases: Array) -> Array:
-    """max(products + biases, 0), shape (batch, neurons). May write to `products`."""
+    """Compute max(products + biases, 0), shape (batch, neurons). May write to `products`."""
     products += biases
     output: Array = xp.maximum(products, 0.0)
     return output
 
 
 def relu_backward(xp: Namespace, dvalues: Array, output: Array) -> Array:
-    """Dvalues where output > 0, else 0."""
+    """The gradient of a ReLU's inputs: dvalues where output > 0, else 0."""
     dinputs: Array = xp.where(output > 0, dvalues, 0.0)
     return dinputs
 
 
 def relu_backward_biases(xp: Namespace, dvalues: Array, output: Array, dbiases: Array) -> Array:
-    """The same, of shape (batch, neurons); its sum over the batch is written to `dbiases`."""
+    """Dvalues where output > 0, else 0; writes the sum of that over the batch to `dbiases`."""
     dinputs = relu_backward(xp, dvalues, output)
     dbiases[...] = xp.sum(dinputs, axis=0, keepdims=True)
     return dinputs

@@ -25,7 +25,7 @@ def softmax_cross_entropy(
     -------
     losses : array, shape (batch,)
         -sum(t * log_softmax(logits)) with t the shares, smoothed; where t is 0 nothing is added,
-        also if the logit is -infinity.
+        even if the logit is -infinity.
     dinputs : array, shape (batch, classes)
         (softmax(logits) - t) / batch.
     """
@@ -46,7 +46,7 @@ def softmax_cross_entropy(
 def shares(xp: Namespace, y_true: Array, like: Array, label_smoothing: float = 0.0) -> Array:
     """The share of each class in each target, rows like those of `like`.
 
-    A label that is no class becomes a row of NaN: to look for such labels and raise would have to
+    A label that is no class becomes a row of NaN: to find such labels and raise would have to
     wait for the device. So the loss and the gradient of that sample are NaN, which cannot pass
     unseen.
     """

@@ -23,7 +23,7 @@ def batch_norm(
     -------
     output, normalized : array, shape (batch, n_features)
     inverse, mean, variance : array, shape (1, n_features)
-        Inverse is 1 / sqrt(variance + epsilon).
+        `inverse` is 1 / sqrt(variance + epsilon).
     """
     mean: Array = xp.mean(inputs, axis=0, keepdims=True)
     normalized: Array = inputs - mean

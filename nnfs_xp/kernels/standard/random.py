@@ -82,13 +82,13 @@ def dropout(
     Returns
     -------
     output, kept : array
-        Kept holds booleans, for `dropout_backward`.
+        `kept` holds booleans, for `dropout_backward`.
     """
     kept: Array = random_bits(xp, tuple(inputs.shape), keys, device) >= threshold
     return dropout_backward(xp, inputs, kept, scale), kept
 
 
 def dropout_backward(xp: Namespace, dvalues: Array, kept: Array, scale: float) -> Array:
-    """Values times scale where kept, else 0."""
+    """The gradient of dropout's inputs: dvalues times scale where kept, else 0."""
     dinputs: Array = xp.where(kept, dvalues * scale, 0.0)
     return dinputs

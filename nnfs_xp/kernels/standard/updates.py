@@ -3,8 +3,8 @@
 In a step that is recorded once and run many times, ``rate`` is a 0-d array and ``t`` a
 `DeviceCount`.
 
-Each writes to the values and to the optimizer's state, and reads the gradients g. What the names
-mean and where the formulas are from is said in `nnfs_xp.optimizers`.
+Each writes to the values and to the optimizer's state, and reads the gradients g. The optimizers in
+`nnfs_xp.optimizers` say what the names mean, and where the formulas are from.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def flat_zeros(xp: Namespace, size: int, dtype: DType, device: Device, place: in
 
 
 def sgd(xp: Namespace, values: Array, g: Array, rate: float) -> None:
-    """Values -= rate * g."""
+    """Take a step of SGD: values -= rate * g."""
     del xp
     values -= rate * g
 
@@ -33,7 +33,7 @@ def sgd(xp: Namespace, values: Array, g: Array, rate: float) -> None:
 def momentum(
     xp: Namespace, values: Array, g: Array, v: Array, rate: float, momentum: float, nesterov: bool
 ) -> None:
-    """V = momentum * v - rate * g; values += v, or momentum * v - rate * g with nesterov."""
+    """Set v = momentum * v - rate * g; values += v, or momentum * v - rate * g with nesterov."""
     del xp
     step = g * -rate
     v *= momentum
@@ -42,7 +42,7 @@ def momentum(
 
 
 def adagrad(xp: Namespace, values: Array, g: Array, c: Array, rate: float, epsilon: float) -> None:
-    """C += g**2; values -= rate * g / (sqrt(c) + epsilon)."""
+    """Set c += g**2; values -= rate * g / (sqrt(c) + epsilon)."""
     c += g * g
     values -= rate * g / (xp.sqrt(c) + epsilon)
 
@@ -50,7 +50,7 @@ def adagrad(xp: Namespace, values: Array, g: Array, c: Array, rate: float, epsil
 def rmsprop(
     xp: Namespace, values: Array, g: Array, c: Array, rate: float, rho: float, epsilon: float
 ) -> None:
-    """C = rho * c + (1 - rho) * g**2; values -= rate * g / (sqrt(c) + epsilon)."""
+    """Set c = rho * c + (1 - rho) * g**2; values -= rate * g / (sqrt(c) + epsilon)."""
     c *= rho
     c += (1 - rho) * g * g
     values -= rate * g / (xp.sqrt(c) + epsilon)
@@ -93,7 +93,7 @@ def amsgrad(
     beta_2: float,
     epsilon: float,
 ) -> None:
-    """The same, divided by the largest c so far, which `largest` keeps."""
+    """Take a step of `adam` with the largest c so far, kept in `largest`, in place of c."""
     m *= beta_1
     m += (1 - beta_1) * g
     c *= beta_2
@@ -115,7 +115,10 @@ def _descend(
 def lion(
     xp: Namespace, values: Array, g: Array, m: Array, rate: float, beta_1: float, beta_2: float
 ) -> None:
-    """Values -= rate * sign(beta_1 * m + (1 - beta_1) * g); m = beta_2 * m + (1 - beta_2) * g."""
+    """Take a step of Lion, in the direction of an interpolated momentum's sign.
+
+    values -= rate * sign(beta_1 * m + (1 - beta_1) * g); m = beta_2 * m + (1 - beta_2) * g.
+    """
     direction = sign(xp, beta_1 * m + (1 - beta_1) * g)
     m *= beta_2
     m += (1 - beta_2) * g
@@ -123,25 +126,25 @@ def lion(
 
 
 def shrink(xp: Namespace, values: Array, rate: float, decay: float) -> None:
-    """Values *= 1 - rate * decay: weight decay apart from the gradient."""
+    """Decay the weights, apart from the gradient: values *= 1 - rate * decay."""
     del xp
     values *= 1 - rate * decay
 
 
 def add_l2(xp: Namespace, gradient: Array, values: Array, strength: float) -> None:
-    """Gradient += 2 * strength * values: that of strength * sum(values**2)."""
+    """Add 2 * strength * values, the gradient of strength * sum(values**2), to `gradient`."""
     del xp
     gradient += 2 * strength * values
 
 
 def sum_squares(xp: Namespace, values: Array) -> Array:
-    """sum(values**2), a 0-d array."""
+    """Compute sum(values**2), a 0-d array."""
     total: Array = xp.sum(values * values)
     return total
 
 
 def average(xp: Namespace, averages: Array, values: Array, decay: float) -> None:
-    """Averages = decay * averages + (1 - decay) * values."""
+    """Set averages = decay * averages + (1 - decay) * values."""
     del xp
     averages *= decay
     averages += (1 - decay) * values

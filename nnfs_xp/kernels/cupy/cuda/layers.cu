@@ -98,7 +98,7 @@ extern "C" __global__ void __launch_bounds__(1024) column_sums_wide(
     sum_columns<SEVERAL>(n, k, rows, values, nullptr, nullptr, sums);
 }
 
-// The sums of the parts that the two above leave behind.
+// Adds up the sums of columns that the blocks of the kernels above leave behind, in parts.
 extern "C" __global__ void add_parts(Int parts, Int k, const A *sums, T *total) {
     const Int column = first_index();
     if (column >= k) return;
