@@ -17,7 +17,7 @@ from nnfs_xp._settings import settings_of
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import backend_of, to_numpy
 from nnfs_xp.errors import CheckpointError
-from nnfs_xp.interop.model_file import check_arrays, describe, put
+from nnfs_xp.interop.model_file import check_arrays, describe, put, use_present_names
 from nnfs_xp.interop.tensor_file import MALFORMED, Arrays
 from nnfs_xp.learning import Learner
 from nnfs_xp.schedules import Schedule
@@ -56,6 +56,8 @@ def check_run(found: Any, expected: dict[str, Any], path: Path) -> None:
     """
     if not isinstance(found, dict):
         raise CheckpointError(f"{path} describes no run.")
+    for description in (found, expected):
+        use_present_names(description.get("model"))
     for name in expected.keys() | found.keys():
         if found.get(name) != expected.get(name):
             raise CheckpointError(
