@@ -79,6 +79,18 @@ def test_gradients_are_those_of_float32_with_penalties():
         np.testing.assert_allclose(to_numpy(gradient), exact, atol=0.02 * scale, err_msg=name)
 
 
+def test_penalties_are_added_once(monkeypatch):
+    """Without a scale, beside which a penalty that was added too early would be small."""
+    monkeypatch.setattr(HalfPrecisionLearner, "first_scale", 1.0)
+    parts = [nn.Dense(8, 3, weight_regularizer_l2=10.0, bias_regularizer_l1=10.0)]
+    half, full = trainer(parts=parts), trainer("float32", parts=copy.deepcopy(parts))
+    half.train_step(X[:32], Y[:32])
+    full.train_step(X[:32], Y[:32])
+    for name, gradient in half.model.gradients().items():
+        exact = to_numpy(full.model.gradients()[name])
+        np.testing.assert_allclose(to_numpy(gradient), exact, rtol=0.01, atol=0.01, err_msg=name)
+
+
 def test_small_gradients_do_not_vanish():
     """Gradients near 1e-9 are 0 in float16, and are not when they are scaled up."""
     trained = trainer(parts=[nn.Dense(8, 1)], loss=nn.MeanSquaredError(), metrics=())

@@ -239,6 +239,7 @@ class _Rounded:
         self._backend = backend
         self._shadows = {id(layer): _shadow_of(layer) for _, layer in model.walk()}
         FlatParameters(self, backend, precision)  # type: ignore[arg-type] # it asks for walk alone
+        self._flat.penalties_wait = True  # they are added in float32
         self._working: list[tuple[Layer, Layer, dict[str, Any]]] = []
         self._wide: list[tuple[Layer, str]] = []
         self._dtype = backend.dtype(precision)
