@@ -20,6 +20,7 @@ from hypothesis.extra import numpy as hnp
 
 import nnfs_xp as nn
 from nnfs_xp.backend import discovery as rooms
+from nnfs_xp.backend import registry
 from nnfs_xp.errors import BackendError, DTypeError
 from nnfs_xp.testing import check_layer, no_synchronization
 
@@ -28,11 +29,11 @@ from nnfs_xp.testing import check_layer, no_synchronization
 def fresh(monkeypatch):
     """No backend found yet, and no wish in the environment."""
     monkeypatch.delenv("NNFS_XP_BACKEND", raising=False)
-    rooms._loaded.cache_clear()
+    registry._loaded.cache_clear()
     rooms._automatic.cache_clear()
     yield monkeypatch
     monkeypatch.undo()
-    rooms._loaded.cache_clear()
+    registry._loaded.cache_clear()
     rooms._automatic.cache_clear()
 
 
@@ -148,7 +149,7 @@ class TestSelection:
         install(fresh, cupy)
         with pytest.raises(BackendError, match=r"the driver serves CUDA 11\.8"):
             nn.get_backend("cupy")
-        rooms._loaded.cache_clear()
+        registry._loaded.cache_clear()
         cupy.cuda.runtime.driverGetVersion = lambda: 13000
         with pytest.raises(BackendError, match="cudaErrorInsufficientDriver"):
             nn.get_backend("cupy")
@@ -223,7 +224,7 @@ class TestSelection:
         assert answers["cupy"] == "14.2.0, cuda:0 (Fake H200)"
         assert set(answers) >= {"numpy", "cupy", "torch", "array_api_strict"}
         uninstall(fresh, "cupy", "torch", "array_api_strict")
-        rooms._loaded.cache_clear()
+        registry._loaded.cache_clear()
         answers = nn.available_backends()
         for name in ("cupy", "torch", "array_api_strict"):
             assert f"{name} is not installed; pip install" in answers[name]
@@ -346,7 +347,7 @@ class RenamedStrict(nn.Backend):
 
 
 def test_a_backend_of_ones_own_serves_everywhere(monkeypatch):
-    monkeypatch.setattr(rooms, "_REGISTERED", {})
+    monkeypatch.setattr(registry, "REGISTERED", {})
     mine = RenamedStrict()
     with pytest.raises(nn.errors.DTypeError):
         rooms.backend_of(mine.asarray([1.0]))

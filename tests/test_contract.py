@@ -11,7 +11,7 @@ from cases import INPUTS, LAYERS, LOSSES, METRICS, OPTIMIZERS
 
 import nnfs_xp as nn
 from nnfs_xp.layers import Layer
-from nnfs_xp.metrics.totals import Totals
+from nnfs_xp.learning.totals import Totals
 from nnfs_xp.testing import check_layer, check_loss, no_synchronization
 
 DTYPES = ["float32", "float64"]

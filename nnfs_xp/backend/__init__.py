@@ -9,12 +9,11 @@ from nnfs_xp.backend.discovery import (
     available_backends,
     backend_of,
     get_backend,
-    is_array,
     register_backend,
-    to_numpy,
     usable_backends,
 )
 from nnfs_xp.backend.generator import host_generator
+from nnfs_xp.backend.registry import is_array, to_numpy
 
 __all__ = [
     "Backend",

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nnfs_xp._typing import Array, Device, DType, Namespace
+from nnfs_xp.backend.registry import named, to_numpy
 from nnfs_xp.errors import BackendError, DTypeError
 from nnfs_xp.kernels import standard
 
@@ -69,10 +70,8 @@ class Backend:
     def __hash__(self) -> int:
         return hash(self.xp)
 
-    def __reduce__(self) -> tuple[Callable[[str], Backend], tuple[str]]:
-        from nnfs_xp.backend.discovery import get_backend
-
-        return get_backend, (self.name,)
+    def __reduce__(self) -> tuple[Callable[[str], Any], tuple[str]]:
+        return named, (self.name,)
 
     @property
     def kernels(self) -> Any:
@@ -176,8 +175,6 @@ class Backend:
         DTypeError
             `a` holds no numbers, or the library has no such data type.
         """
-        from nnfs_xp.backend.discovery import to_numpy
-
         if isinstance(a, np.ndarray) or not self.owns(a):
             host = to_numpy(a)
             if isinstance(dtype, str):  # Cast first: some devices have no float64.

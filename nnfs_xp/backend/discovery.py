@@ -1,4 +1,4 @@
-"""Which backends there are, which one is meant, and which one an array belongs to."""
+"""Which backends there are, and which one is meant."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ import importlib
 import logging
 import os
 from collections.abc import Callable
-from typing import Any
 
-import numpy as np
-
-from nnfs_xp.backend import libraries
+from nnfs_xp.backend import libraries, registry
 from nnfs_xp.backend.base import Backend
 from nnfs_xp.backend.cupy import CupyBackend, load_cupy
-from nnfs_xp.errors import ArgumentError, BackendError, DTypeError
+from nnfs_xp.backend.registry import LOADERS, REGISTERED
+from nnfs_xp.errors import ArgumentError, BackendError
 
 _log = logging.getLogger("nnfs_xp")
 _log.addHandler(logging.NullHandler())
 
 ENVIRONMENT = "NNFS_XP_BACKEND"
 
-_LOADERS: dict[str, Callable[[str], Backend]] = {
-    "numpy": libraries.load_numpy,
-    "cupy": load_cupy,
-    "torch": libraries.load_torch,
-    "array_api_strict": libraries.load_array_api_strict,
-}
+LOADERS.update(
+    numpy=libraries.load_numpy,
+    cupy=load_cupy,
+    torch=libraries.load_torch,
+    array_api_strict=libraries.load_array_api_strict,
+)
 
-_REGISTERED: dict[str, Backend] = {}
+# The registry knows no class of backends: here its functions get their types.
+backend_of: Callable[[object], Backend] = registry.backend_of
+_named: Callable[[str], Backend] = registry.named
 
 
 def register_backend(backend: Backend) -> None:
@@ -46,25 +46,9 @@ def register_backend(backend: Backend) -> None:
     """
     if not isinstance(backend, Backend):
         raise ArgumentError(f"`backend` must be a Backend object; got {backend!r}.")
-    if backend.name.partition(":")[0] in (*_LOADERS, "auto"):
+    if backend.name.partition(":")[0] in (*LOADERS, "auto"):
         raise ArgumentError(f"the name {backend.name!r} is taken. Choose another.")
-    _REGISTERED[backend.name] = backend
-
-
-def _named(name: str) -> Backend:
-    return _REGISTERED[name] if name in _REGISTERED else _loaded(name)
-
-
-@functools.cache
-def _loaded(name: str) -> Backend:
-    library, _, device = name.partition(":")
-    if library not in _LOADERS:
-        known = ", ".join(_LOADERS)
-        raise BackendError(
-            f"unknown backend {name!r}; known are auto, {known}, each with an optional device "
-            "after a colon, as in 'torch:cuda' or 'cupy:1'."
-        )
-    return _LOADERS[library](device)
+    REGISTERED[backend.name] = backend
 
 
 @functools.cache
@@ -118,7 +102,7 @@ def available_backends() -> dict[str, str]:
         names of the usable ones alone: `usable_backends`.
     """
     answers = {}
-    for name in (*_LOADERS, "torch:cuda", "torch:mps"):
+    for name in (*LOADERS, "torch:cuda", "torch:mps"):
         try:
             backend = _named(name)
         except BackendError as error:
@@ -132,7 +116,7 @@ def available_backends() -> dict[str, str]:
 def usable_backends() -> list[str]:
     """The names of the backends that can run here, NumPy first."""
     usable = []
-    for name in (*_LOADERS, "torch:cuda", "torch:mps"):
+    for name in (*LOADERS, "torch:cuda", "torch:mps"):
         try:
             usable.append(_named(name).name)
         except BackendError:
@@ -147,74 +131,3 @@ def _device_text(backend: Backend) -> str:
         )
         return f"cuda:{backend.device.id} ({properties['name'].decode()})"
     return str(backend.device)
-
-
-def _registered_for(array: object) -> Backend | None:
-    return next((backend for backend in _REGISTERED.values() if backend.owns(array)), None)
-
-
-def _library_of(array: object) -> str | None:
-    library = type(array).__module__.partition(".")[0]
-    return library if library in _LOADERS else None
-
-
-def backend_of(array: object) -> Backend:
-    """The backend that an array belongs to.
-
-    Raises
-    ------
-    DTypeError
-        The object is no array of a known library.
-    """
-    registered = _registered_for(array)
-    if registered is not None:
-        return registered
-    if isinstance(array, (np.ndarray, np.generic)):
-        return _named("numpy")
-    library = _library_of(array)
-    if library is None:
-        raise DTypeError(
-            f"expected an array of {', '.join(_LOADERS)}; got {type(array).__name__}. "
-            "Convert it first, with numpy.asarray for example."
-        )
-    device = array.device  # type: ignore[attr-defined] # every array of these libraries has one
-    if library == "cupy":
-        return _named(f"cupy:{device.id}" if device.id else "cupy")
-    if library == "array_api_strict":
-        label = str(device).rpartition("(")[2].strip("')")
-        return _named(library if label == "CPU_DEVICE" else f"{library}:{label}")
-    return _named("torch" if str(device) == "cpu" else f"torch:{device}")
-
-
-def is_array(a: object) -> bool:
-    """Whether it is an array of a backend, and not only something that can become one."""
-    return isinstance(a, np.ndarray) or bool(_library_of(a) or _registered_for(a))
-
-
-def to_numpy(a: Any) -> np.ndarray[Any, Any]:
-    """The values of an array of any backend as a NumPy array, in shared memory where possible.
-
-    Parameters
-    ----------
-    a : array of any backend, or anything that `numpy.asarray` takes
-
-    Raises
-    ------
-    DTypeError
-        `a` holds no numbers: strings, objects, rows of different lengths.
-    """
-    if _library_of(a) is not None or _registered_for(a) is not None:
-        array = backend_of(a).to_numpy(a)
-    else:
-        try:
-            array = np.asarray(a)
-        except (ValueError, TypeError, RuntimeError) as error:
-            raise DTypeError(f"cannot make an array of this {type(a).__name__}: {error}") from None
-    if np.ma.is_masked(a):
-        raise DTypeError("expected numbers; got a masked array. Fill or drop what is masked.")
-    if array.dtype.kind not in "biuf":
-        raise DTypeError(
-            f"expected numbers; got {type(a).__name__} of dtype {array.dtype}. "
-            "Encode strings and objects as numbers first."
-        )
-    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))

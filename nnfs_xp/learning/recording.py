@@ -11,7 +11,7 @@ from nnfs_xp._typing import Array
 from nnfs_xp.learning.epoch import Epoch
 from nnfs_xp.learning.learner import Learner
 from nnfs_xp.learning.recorded_step import NotRecordableError, RecordedStep
-from nnfs_xp.metrics.totals import Totals
+from nnfs_xp.learning.totals import Totals
 from nnfs_xp.optimizers import Optimizer
 
 _log = logging.getLogger("nnfs_xp")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from nnfs_xp.metrics.totals import Totals
+from nnfs_xp.learning.totals import Totals
 from nnfs_xp.training.history import History
 
 

@@ -14,7 +14,7 @@ from nnfs_xp.data.batching import batches
 from nnfs_xp.data.sparse import SparseRows, is_sparse
 from nnfs_xp.learning import Learner, Recorder
 from nnfs_xp.learning.memory import memory_explained
-from nnfs_xp.metrics.totals import Totals
+from nnfs_xp.learning.totals import Totals
 from nnfs_xp.training.preparation import check_shape, prepare_inputs
 
 EVALUATION_BATCH = 1024

@@ -13,7 +13,7 @@ from nnfs_xp.data.sparse import SparseRows
 from nnfs_xp.errors import DataError, LabelError, ShapeError
 from nnfs_xp.layers import Layer
 from nnfs_xp.learning import Learner
-from nnfs_xp.metrics.totals import Totals
+from nnfs_xp.learning.totals import Totals
 from nnfs_xp.training.weights import prepare_weights
 
 _NOT_FINITE = "`X` holds NaN or infinity. Remove or fill those samples."

@@ -15,9 +15,9 @@ from nnfs_xp.errors import ArgumentError
 from nnfs_xp.layers import Layer
 from nnfs_xp.learning import Recorder, new_learner
 from nnfs_xp.learning.memory import memory_explained
+from nnfs_xp.learning.totals import Totals
 from nnfs_xp.losses import Loss
 from nnfs_xp.metrics import Metric
-from nnfs_xp.metrics.totals import Totals
 from nnfs_xp.optimizers import Optimizer
 from nnfs_xp.training.callbacks import Callback
 from nnfs_xp.training.checkpoints import Checkpoints

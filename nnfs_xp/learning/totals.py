@@ -11,7 +11,7 @@ import numpy as np
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, to_numpy
 from nnfs_xp.errors import ArgumentError, CheckpointError, NotReadyError, ShapeError
-from nnfs_xp.metrics.base import Metric
+from nnfs_xp.metrics import Metric
 
 _MOST = 2**53
 """More samples than anybody has, and all whole numbers up to it are floats."""
