@@ -2,11 +2,11 @@
 The chapter on backpropagation, in numbers
 ==========================================
 
-Cell by cell, from the single neuron to batches and classes.
+From the single neuron to batches and classes, each gradient of the chapter in turn.
 
 Usage: python examples/chapter09_backpropagation.py [BACKEND]
 
-Prints the chapter's numbers on the backend given: numpy (the default), cupy, torch, …
+Prints the chapter's numbers, computed on BACKEND: numpy (the default), cupy, torch, …
 """
 
 import sys

@@ -1,14 +1,15 @@
 """
-A layer of one's own
-====================
+A layer of your own
+===================
 
-A learnt scale for each feature: written, checked, trained, and saved with its model.
+The layer multiplies each feature by a learnt scale. This example writes it, checks it, trains with
+it, and saves it with its model.
 """
 
 # %%
 # The layer
 # ---------
-# Its two equations, and the arguments that build it again.
+# The class has the layer's two equations, and the arguments that build it again.
 
 import tempfile
 from pathlib import Path
@@ -58,7 +59,8 @@ class Scale(nn.Layer):
 # %%
 # The check
 # ---------
-# Gradients against central differences, shapes, dtypes, device, nothing written to or waited for.
+# `check_layer` compares gradients with central differences. It also checks shapes, dtypes and the
+# device, and that the layer writes to no argument and waits for nothing.
 
 check_layer(Scale(4), np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32))
 print("the layer keeps the contract")
@@ -79,7 +81,7 @@ print(f"test accuracy {trainer.evaluate(X_test, y_test)['accuracy']:.4f}")
 # %%
 # The file
 # --------
-# A model file holds no code, so whoever loads it says which class is meant.
+# A model file holds no code. So to load it, hand the class over.
 
 with tempfile.TemporaryDirectory() as folder:
     nn.save(model, Path(folder) / "scaled.safetensors")

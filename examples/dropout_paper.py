@@ -1,8 +1,8 @@
 """
-The dropout paper's table, two rows of it
-=========================================
+Two rows of the dropout paper's table
+=====================================
 
-Two rows of the dropout paper's table of MNIST results, trained again.
+Trains two rows of the dropout paper's table of MNIST results again.
 
 Usage: python examples/dropout_paper.py [--rows dropout,max-norm] [--epochs N] [--seeds N]
 [--validation] [--samples N] [--out DIR] [--rate RATE] [--batch-size N] [--max-norm BOUND]
@@ -11,9 +11,10 @@ Source: Srivastava et al. 2014, *Dropout: A Simple Way to Prevent Neural Network
 Overfitting*, table 2: a network of three hidden layers of 1024 rectified-linear units errs on
 1.25 % of the test images, and with max-norm on 1.06 %. The images are not augmented.
 
-The architecture, the dropout rates and max-norm are the paper's; the optimizer is not: Adam, with
-a rate that rises and falls once, takes fewer epochs. The settings were chosen on 10,000 of the
-training images, which ``--validation`` holds out again. What counts is the last epoch's error.
+The architecture, the dropout rates and max-norm are the paper's. The optimizer is not: it is Adam
+with a rate that rises and falls once, which takes fewer epochs. The settings were chosen on 10,000
+of the training images; ``--validation`` holds these out again. The result is the error of the last
+epoch.
 """
 
 import argparse
@@ -31,9 +32,9 @@ COLUMNS = ("epoch", "loss", "error", "seconds")
 def build_model(max_norm, seed):
     """784-1024-1024-1024-10, with dropout of a fifth of the pixels and of half the neurons.
 
-    The paper leaves the inputs that are kept as they are, and shrinks the weights after training;
-    `Dropout` enlarges the inputs instead. So weights here are the paper's times the share of
-    inputs that is kept, and so is the bound on their norm.
+    Dropout keeps a share of the inputs. The paper leaves these as they are, and shrinks the
+    weights after training by that share; `Dropout` enlarges the inputs instead. So weights here
+    are the paper's times that share, and so is the bound on their norm.
     """
     layers = []
     for n_inputs, dropped in ((784, 0.2), (1024, 0.5), (1024, 0.5)):

@@ -2,14 +2,15 @@
 A classifier with dropout and class weights, for scikit-learn
 =============================================================
 
-`nnfs_xp.sklearn.MLPClassifier` has the parameters of scikit-learn's, and what that one lacks. It
-goes into pipelines and searches like any other. Needs the extra ``sklearn``.
+`nnfs_xp.sklearn.MLPClassifier` has the parameters of scikit-learn's `MLPClassifier`, and besides
+dropout and class weights. It goes into pipelines and searches like any other classifier. This
+example needs the extra ``sklearn``.
 """
 
 # %%
 # One class is rare
 # -----------------
-# Of the digits, the eights are kept in one of five cases in training; the test has all of them.
+# Of five eights, the training keeps about one; the test has all of them.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -29,8 +30,8 @@ print(f"{(y == 8).sum()} eights among {len(y)} images")
 # %%
 # Three classifiers
 # -----------------
-# The same network: as scikit-learn's is, with dropout, and with weights that make all classes
-# count the same.
+# The same network is trained in three ways: with scikit-learn's defaults, with dropout, and with
+# weights that make all classes count the same.
 
 settings = {
     "plain": {},
@@ -47,8 +48,8 @@ for name, options in settings.items():
     print(f"{name}: balanced accuracy {score:.3f}, {shares[name]:.0%} of the eights found")
 
 # %%
-# What it does for the rare class
-# -------------------------------
+# What each does for the rare class
+# ---------------------------------
 
 figure, axes = plt.subplots(figsize=(6, 2.6), layout="constrained")
 bars = axes.barh(list(shares), list(shares.values()), color="#0072B2")
@@ -58,7 +59,7 @@ axes.invert_yaxis()
 plt.show()
 
 # %%
-# The last one's mistakes
-# -----------------------
+# The mistakes of the last classifier
+# -----------------------------------
 
 nn.plots.plot_confusion_matrix(y_test, predicted)

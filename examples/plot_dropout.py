@@ -2,16 +2,16 @@
 Learning curves with and without dropout
 ========================================
 
-A network that is large for its data learns them by heart. Dropout silences a share of the
-neurons in each training step, so that none can rely on another too much.
+A network that is large for its data learns the data by heart. Dropout silences a share of the
+neurons in each training step. So no neuron can rely on another too much.
 """
 
 # %%
 # Few images, some with a wrong label
 # -----------------------------------
-# Of 400 images, one in five or so gets a label at random: there is something to learn by heart
-# that is no use. The same network is trained twice; the second time, half of each hidden layer is
-# dropped in training. In evaluation nothing is dropped.
+# Of 400 images, about one in five gets a label at random. To learn such a label by heart is of no
+# use. The same network is trained twice. The second time, training drops half of each hidden layer.
+# Evaluation drops nothing.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -47,8 +47,8 @@ without, with_dropout = train(0.0), train(0.5)
 nn.plots.plot_history(without, title="Without dropout")
 
 # %%
-# The training loss goes on falling, and the validation loss turns up again: the network learns
-# the wrong labels, too. With dropout it cannot, and what it has learnt holds.
+# Without dropout the training loss goes on falling, and the validation loss rises again: the
+# network learns the wrong labels, too. With dropout it cannot learn them by heart.
 
 figure, panels = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
 for panel, name in zip(panels, ("loss", "accuracy"), strict=True):

@@ -2,8 +2,8 @@
 What a network gets wrong
 =========================
 
-The share of right answers says how often, and not what. The confusion matrix says which class
-was taken for which, and the pictures show why.
+The accuracy says how often a network is wrong. The confusion matrix says which class it took for
+which, and pictures of the mistakes show why.
 """
 
 # %%
@@ -27,9 +27,9 @@ for name, value in trainer.evaluate(X_test, y_test).items():
     print(f"{name}: {value:.3f}")
 
 # %%
-# Which for which
-# ---------------
-# Rows are true classes, columns what the network said.
+# Which class for which
+# ---------------------
+# Rows are true classes, columns are what the network said.
 
 y_pred = trainer.predict(X_test)
 nn.plots.plot_confusion_matrix(y_test, y_pred)
@@ -37,6 +37,6 @@ nn.plots.plot_confusion_matrix(y_test, y_pred)
 # %%
 # And why
 # -------
-# Some of them would be hard for anyone.
+# Some of these images would be hard for anyone.
 
 nn.plots.plot_misclassified(X_test, y_test, y_pred, n=15)

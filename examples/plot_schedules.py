@@ -2,14 +2,14 @@
 Schedules of the learning rate
 ==============================
 
-Every optimizer takes a schedule in the place of a number. Lengths are in steps, of which an epoch
-has ceil(samples / batch size).
+Every optimizer takes a schedule instead of a number. Lengths are counted in steps. An epoch has
+ceil(samples / batch size) of them.
 """
 
 # %%
-# What there is
+# The schedules
 # -------------
-# A schedule is a function of the number of steps before.
+# A schedule gives the rate of a step from the number of steps before it.
 
 import matplotlib.pyplot as plt
 
@@ -35,10 +35,11 @@ figure.supylabel("learning rate")
 plt.show()
 
 # %%
-# What it is good for
-# -------------------
-# The same network and number of steps, with one rate throughout and with one cycle that rises
-# and falls. The history holds the rate of each epoch, and `~nnfs_xp.plots.plot_history` draws it.
+# What a schedule is good for
+# ---------------------------
+# The same network makes the same number of steps twice: with one rate throughout, and with one
+# cycle that rises and falls. The history holds the rate of each epoch, and
+# `~nnfs_xp.plots.plot_history` draws it.
 
 X, y, X_test, y_test = nn.data.load_digits()
 EPOCHS = 20

@@ -2,8 +2,8 @@
 How a network learns the spiral
 ===============================
 
-Three arms of a spiral, which no straight line separates. The pictures show which class the
-network gives to each point of the plane, as the training goes on.
+The spiral has three arms, which no straight line separates. The pictures show which class the
+network gives to each point of the plane while it is trained.
 """
 
 # %%
@@ -28,7 +28,7 @@ trainer = nn.Trainer(
 # %%
 # While it trains
 # ---------------
-# A second call of `fit` goes on where the first ended, so the network can be looked at between.
+# A second call of `fit` goes on where the first ended. So we can look at the network in between.
 
 axis = np.linspace(-1.1, 1.1, 120)
 grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
@@ -49,10 +49,10 @@ for panel, epochs in zip(panels, (1, 20, 50, 200), strict=True):
 plt.show()
 
 # %%
-# What it has come to
+# The trained network
 # -------------------
-# `~nnfs_xp.plots.plot_decision_boundary` draws the same in one call: the stronger the colour, the
-# surer the network, and lines where two classes tie.
+# `~nnfs_xp.plots.plot_decision_boundary` draws the same in one call. The stronger the colour, the
+# surer the network. On the lines two classes tie.
 
 print(f"loss {losses[0]:.3f} after the first epoch, {losses[-1]:.3f} after the last")
 nn.plots.plot_decision_boundary(trainer, X, y)

@@ -3,7 +3,7 @@ Gradients that vanish, and what helps
 =====================================
 
 On its way back, a gradient is multiplied by the slope of each activation and by the weights of
-each layer. Where these make it smaller every time, the first layers hardly learn.
+each layer. When each layer makes it smaller, the first layers hardly learn.
 """
 
 # %%
@@ -41,11 +41,11 @@ print(f"sigmoid: test accuracy {trainer.evaluate(X_test, y_test)['accuracy']:.2f
 nn.plots.plot_gradient_flow(norms)
 
 # %%
-# The lines are many orders of magnitude apart, and the first layer's is the lowest.
+# The lines are many orders of magnitude apart. The first layer's line is the lowest.
 #
 # ReLU, and a way around
 # ----------------------
-# A ReLU's slope is 1 where it is open. A `~nnfs_xp.Residual` adds a layer's output to its input,
+# A ReLU's slope is 1 for inputs above 0. A `~nnfs_xp.Residual` adds a layer's output to its input,
 # so the gradient has a way back past every layer.
 
 kinds = {

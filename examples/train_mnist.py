@@ -2,7 +2,7 @@
 MNIST, on a GPU or without
 ==========================
 
-On a CUDA GPU where one is usable, else on the CPU, with the same lines.
+The same lines train on a CUDA GPU where one can be used, and on the CPU elsewhere.
 
 Usage: python examples/train_mnist.py [EPOCHS]
 """

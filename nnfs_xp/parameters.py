@@ -175,6 +175,8 @@ class FlatParameters:
         The first so many elements belong to parameters that decay.
     stale : bool
         Whether another buffer has taken over any of the parameters.
+    penalties_wait : bool
+        Whether `Layer.backward` is to leave penalties out of the gradients.
     """
 
     def __init__(self, owner: Holder, backend: Backend, dtype: str) -> None:
@@ -182,6 +184,7 @@ class FlatParameters:
         self.backend = backend
         self.dtype = dtype
         self.stale = False
+        self.penalties_wait = False
         self._slots = sorted(
             ((layer, name) for _, layer in owner.walk() for name in layer._shapes),
             key=lambda slot: not _decays(*slot),
@@ -210,6 +213,19 @@ class FlatParameters:
             backend.xp, self.size, backend.dtype(self.dtype), backend.device, place
         )
         return zeros
+
+    @contextmanager
+    def without_penalties(self) -> Iterator[None]:
+        """While it lasts, backward passes leave the penalties out of the gradients.
+
+        So gradients can be scaled, or added up over several processes, and the penalties be
+        added once after that.
+        """
+        self.penalties_wait = True
+        try:
+            yield
+        finally:
+            self.penalties_wait = False
 
     def to(self, backend: Backend) -> None:
         """Move both arrays, and the layers' views with them."""

@@ -110,14 +110,15 @@ def load_book_model(path: Path) -> bool:
 def state_of(trainer: nn.Trainer, callbacks: list[nn.Callback]) -> dict[str, Any]:
     """All that a resume changes."""
     schedule = trainer.optimizer.learning_rate
+    counts = trainer.epoch, trainer.step, trainer.learner.count, trainer.optimizer.iterations
     return {
         "weights": trainer.model.flat.values.copy(),
         **{name: a.copy() for name, a in trainer.optimizer.state(trainer.model).items()},
-        "counts": (trainer.epoch, trainer.step, trainer.steps_done, trainer.optimizer.iterations),
+        "counts": counts,
         "stopping": trainer.stopping,
         "history": dict(trainer.history),
         "figures": trainer.figure_names,
-        "totals": trainer.totals.state(),
+        "totals": trainer.course.totals.state(),
         "schedule": schedule.state() if isinstance(schedule, nn.Schedule) else {},
         "callbacks": copy.deepcopy([callback.state() for callback in callbacks]),
     }

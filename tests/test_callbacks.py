@@ -211,7 +211,7 @@ class TestDivergence:
         trainer.model.layers[3].biases[0, 2] = 0
         trainer.model.layers[0].weights[...] = 3e38
         assert nn.diagnose(trainer, X[:5], Y[:5]) == "the output of layer 0 (Dense)"
-        assert trainer.steps_done == 0
+        assert trainer.learner.count == 0
         assert len(before) == trainer.model.flat.size
 
 
@@ -363,9 +363,9 @@ def test_a_validation_that_diverges_leaves_weights_and_averages_in_their_places(
     trainer = nn.Trainer(model, nn.MeanSquaredError(), optimizer, backend="numpy")
     data = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
     trainer.fit(data, data[:, 0], epochs=2, progress=False)
-    trainer.use_averages(False)
+    trainer.learner.use_averages(False)
     raw = weights(trainer)
-    trainer.use_averages(True)
+    trainer.learner.use_averages(True)
     with pytest.raises(nn.errors.DivergenceError):
         trainer.fit(data, data[:, 0], validation_data=(data * 1e38, data[:, 0]), progress=False)
     assert np.array_equal(weights(trainer), raw)
@@ -378,8 +378,8 @@ def test_a_new_trainer_goes_on_with_the_weights_and_not_their_averages():
     twin = copy.deepcopy(first)
     assert twin.optimizer.is_exchanged(twin.model)
     again = nn.Trainer(twin.model, twin.loss, twin.optimizer, backend="numpy")
-    again.use_averages(False)
-    first.use_averages(False)
+    again.learner.use_averages(False)
+    first.learner.use_averages(False)
     assert np.array_equal(weights(again), weights(first))
 
 

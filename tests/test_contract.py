@@ -11,8 +11,8 @@ from cases import INPUTS, LAYERS, LOSSES, METRICS, OPTIMIZERS
 
 import nnfs_xp as nn
 from nnfs_xp.layers import Layer
+from nnfs_xp.metrics.totals import Totals
 from nnfs_xp.testing import check_layer, check_loss, no_synchronization
-from nnfs_xp.training.totals import Totals
 
 DTYPES = ["float32", "float64"]
 WITHOUT_ORACLE = {"Dense", "Dropout", "AlphaDropout", "GaussianNoise"}

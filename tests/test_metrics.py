@@ -19,7 +19,7 @@ from nnfs_xp.errors import (
     NotReadyError,
     ShapeError,
 )
-from nnfs_xp.training.totals import Totals
+from nnfs_xp.metrics.totals import Totals
 
 
 class MeanScore(nn.Metric):

@@ -10,7 +10,7 @@ import pytest
 import nnfs_xp as nn
 from nnfs_xp.backend import to_numpy
 from nnfs_xp.errors import ArgumentError, BackendError, CheckpointError
-from nnfs_xp.training.steps import HalfStep
+from nnfs_xp.learning import HalfPrecisionLearner
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((96, 8)).astype("float32")
@@ -79,6 +79,18 @@ def test_gradients_are_those_of_float32_with_penalties():
         np.testing.assert_allclose(to_numpy(gradient), exact, atol=0.02 * scale, err_msg=name)
 
 
+def test_penalties_are_added_once(monkeypatch):
+    """Without a scale, beside which a penalty that was added too early would be small."""
+    monkeypatch.setattr(HalfPrecisionLearner, "first_scale", 1.0)
+    parts = [nn.Dense(8, 3, weight_regularizer_l2=10.0, bias_regularizer_l1=10.0)]
+    half, full = trainer(parts=parts), trainer("float32", parts=copy.deepcopy(parts))
+    half.train_step(X[:32], Y[:32])
+    full.train_step(X[:32], Y[:32])
+    for name, gradient in half.model.gradients().items():
+        exact = to_numpy(full.model.gradients()[name])
+        np.testing.assert_allclose(to_numpy(gradient), exact, rtol=0.01, atol=0.01, err_msg=name)
+
+
 def test_small_gradients_do_not_vanish():
     """Gradients near 1e-9 are 0 in float16, and are not when they are scaled up."""
     trained = trainer(parts=[nn.Dense(8, 1)], loss=nn.MeanSquaredError(), metrics=())
@@ -92,16 +104,16 @@ def test_small_gradients_do_not_vanish():
 @pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")
 def test_a_step_that_overflows_changes_nothing_and_halves_the_scale():
     trained = trainer(parts=[nn.Dense(8, 3)], loss=nn.MeanSquaredError(), metrics=())
-    step = trained._step
+    learner = trained.learner
     y = np.full((32, 3), 500.0, "float32")
     before = weights(trained).copy()
-    first = float(step._scale)
+    first = float(learner.scale)
     trained.train_step(X[:32], y)
     np.testing.assert_array_equal(weights(trained), before)
     assert not np.isfinite(to_numpy(trained.model.flat.gradients)).all()
     for array in trained.optimizer.state(trained.model).values():
         assert not to_numpy(array).any()
-    assert float(step._scale) == first / 2
+    assert float(learner.scale) == first / 2
     for _ in range(12):
         trained.train_step(X[:32], y)
     assert (weights(trained) != before).any()
@@ -110,13 +122,13 @@ def test_a_step_that_overflows_changes_nothing_and_halves_the_scale():
 
 @pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
 def test_the_scale_grows_again(monkeypatch):
-    monkeypatch.setattr(HalfStep, "interval", 3)
-    monkeypatch.setattr(HalfStep, "first_scale", 256.0)
+    monkeypatch.setattr(HalfPrecisionLearner, "interval", 3)
+    monkeypatch.setattr(HalfPrecisionLearner, "first_scale", 256.0)
     trained = trainer(parts=[nn.Dense(8, 3)])
     scales = []
     for _ in range(7):
         trained.train_step(X[:32], Y[:32])
-        scales.append(float(trained._step._scale) / HalfStep.first_scale)
+        scales.append(float(trained.learner.scale) / HalfPrecisionLearner.first_scale)
     assert scales == [1, 1, 2, 2, 2, 4, 4]
 
 
@@ -129,7 +141,7 @@ def test_training_is_the_same_twice_and_when_it_is_cut(tmp_path):
     resumed = trainer()
     fit(resumed, checkpoint=tmp_path, resume=True)
     np.testing.assert_array_equal(weights(whole), weights(resumed))
-    assert float(resumed._step._scale) == float(whole._step._scale)
+    assert float(resumed.learner.scale) == float(whole.learner.scale)
     with pytest.raises(CheckpointError, match="precision"):
         fit(trainer("float32"), checkpoint=tmp_path, resume=True)
 

@@ -9,8 +9,8 @@ from typing import NoReturn
 import nnfs_xp as nn
 from nnfs_xp._checks import check_range
 from nnfs_xp.cli import commands
+from nnfs_xp.learning import PRECISIONS
 from nnfs_xp.recipes import RECIPES
-from nnfs_xp.training.steps import PRECISIONS
 
 
 class _Parser(argparse.ArgumentParser):

@@ -31,7 +31,7 @@ from nnfs_xp.parameters import room_for
 
 _KIND = "nnfs_xp model"
 _BASES = ("Layer", "StochasticLayer")
-_FORMER_NAMES = {"Parallel": "Concatenate"}
+FORMER_NAMES = {"Parallel": "Concatenate"}
 """What layers were called when older files were written, and what they are called now."""
 
 _MOST_LAYERS = 10_000
@@ -167,6 +167,20 @@ def build(description: Any) -> Layer:
     return _Builder(_own_layers()).build(description)
 
 
+def use_present_names(description: Any) -> None:
+    """Call the layers in a description of a model by the names that they have now."""
+    left = [description]
+    while left:
+        each = left.pop()
+        if isinstance(each, dict):
+            name = each.get("class")
+            if isinstance(name, str):
+                each["class"] = FORMER_NAMES.get(name, name)
+            left += each.values()
+        elif isinstance(each, list):
+            left += each
+
+
 class _Builder:
     """Builds the model that a description names, within limits that no real model reaches."""
 
@@ -177,7 +191,7 @@ class _Builder:
     def build(self, description: Any, depth: int = 0) -> Layer:
         name = description["class"]
         if isinstance(name, str) and name not in self._known:
-            name = _FORMER_NAMES.get(name, name)
+            name = FORMER_NAMES.get(name, name)
         if not isinstance(name, str) or name not in self._known:
             raise ArgumentError(
                 f"it has a layer {shown(repr(name))}, which this release lacks; hand over a class "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from inspect import Signature, signature
 from math import prod
 from typing import Any, Self
@@ -12,6 +12,7 @@ from nnfs_xp._typing import Array, DType, Namespace
 from nnfs_xp.backend import Backend, backend_of, get_backend
 from nnfs_xp.errors import ArgumentError, DTypeError, NotReadyError, ShapeError
 from nnfs_xp.initializers import Initializer
+from nnfs_xp.layers.stages import Stage
 from nnfs_xp.parameters import Buffer, FlatParameters, Gradient, Parameter, check_room, owned
 
 _EMPTY = Signature.empty
@@ -30,14 +31,24 @@ class Layer:
     dinputs : array
         What the last `backward` returned.
     preferred_initializer : callable or None
-        Of an activation: which initializer suits the weights before it.
+        Of an activation: which initializer the weights before it are best drawn by.
     smallest_batch : int
         How many samples a training forward needs at least.
+    works_in_half : bool
+        Whether the layer takes float16 and bfloat16 in a training step with that precision, its
+        parameters rounded. Else it works in float32 there, and what goes in and out is cast.
+    recordable : bool
+        Whether a CUDA device may record the layer's steps as a graph and launch that instead: its
+        settings are attributes that `config` names, arrays that last are each a `Buffer`, others
+        are handed to `keep`, and random numbers follow from `reseed`. A class of your own says so
+        in its own body; `nnfs_xp.testing.check_layer` then holds it to it.
     """
 
     children: tuple[Layer, ...] = ()
     preferred_initializer: Initializer | None = None
     smallest_batch: int = 1
+    works_in_half: bool = False
+    recordable: bool
     dinputs: Array
 
     def __init__(self) -> None:
@@ -77,7 +88,7 @@ class Layer:
         """Draw the layer's parameters anew from a host `numpy.random.Generator`."""
 
     def suit(self, following: Initializer) -> Initializer:
-        """Learn which initializer suits what follows; return which suits what comes before."""
+        """Take the initializer that what follows prefers; return the one for what comes before."""
         return self.preferred_initializer or following
 
     def reseed(self, seed: int, stream: int, step: int = 0) -> None:
@@ -118,6 +129,29 @@ class Layer:
     def regularization_loss(self) -> Array | None:
         """The penalty on the layer's parameters, a 0-d array, or None where there is none."""
         return None
+
+    def add_penalties(self) -> None:
+        """Add the gradient of `regularization_loss` to the gradients of the parameters.
+
+        `backward` does so at its end, but not in a `Trainer`'s step, which adds all penalties
+        after the backward pass: see `FlatParameters.without_penalties`.
+        """
+        for child in self.children:
+            child.add_penalties()
+
+    def links(self) -> tuple[Layer, ...]:
+        """The layers that a chain runs for this one: itself, or those it runs in order."""
+        return (self,)
+
+    def extended(self, following: Any, *, keeps_dinputs: bool = True) -> Stage | None:
+        """The stage that runs this layer and the following one as one: see `Stage.extended`."""
+        del following, keeps_dinputs
+        return None
+
+    def on(self, replace: Callable[[Any], Any]) -> Stage:
+        """What replaces the layer: see `Stage.on`."""
+        stage: Stage = replace(self)
+        return stage
 
     def constrain(self) -> None:
         """Bring the parameters back within the layer's constraints, after each step."""

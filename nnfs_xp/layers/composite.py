@@ -1,7 +1,8 @@
-"""What layers made of layers share: one buffer for the parameters of all, and layers in a row."""
+"""What layers made of layers share: one buffer for the parameters of all, and one chain."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from nnfs_xp._typing import Array
@@ -9,7 +10,8 @@ from nnfs_xp.backend import Backend, host_generator
 from nnfs_xp.errors import ArgumentError, ShapeError
 from nnfs_xp.initializers import Initializer, glorot_uniform
 from nnfs_xp.layers.base import Layer
-from nnfs_xp.layers.fusion import fused
+from nnfs_xp.layers.chain import Chain
+from nnfs_xp.layers.stages import Stage
 
 
 class Composite(Layer):
@@ -24,6 +26,9 @@ class Composite(Layer):
     seed : int, optional
         Draws all parameters anew, from one generator, layer by layer. Without it the layers
         keep those that they have.
+    fuse : bool
+        Whether layers that can run as one do: the same numbers in fewer passes. False has each
+        layer run alone, in the layers within too, by the methods that its class shows.
 
     Raises
     ------
@@ -35,7 +40,7 @@ class Composite(Layer):
         The layers differ in the data type of their parameters.
     """
 
-    def __init__(self, *layers: Layer, seed: int | None = None) -> None:
+    def __init__(self, *layers: Layer, seed: int | None = None, fuse: bool = True) -> None:
         super().__init__()
         if not layers:
             raise ArgumentError(f"{type(self).__name__} needs at least one layer.")
@@ -56,6 +61,11 @@ class Composite(Layer):
         if seed is not None:
             self.suit(glorot_uniform)
             self.initialize(host_generator(seed))
+        self.fuse = True
+        if fuse:
+            self.join(layers)
+        else:
+            self.run_fused(False)
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -72,6 +82,24 @@ class Composite(Layer):
         """Refuse layers whose shapes do not fit together, as far as they are known."""
         raise NotImplementedError
 
+    def join(self, stages: Sequence[Stage]) -> None:
+        """Run these stages in the place of the layers; at first they are the layers themselves.
+
+        For a class that works in half precision, or has layers that can run as one.
+        """
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """What runs: the layers, or several of them as one."""
+        return self.children
+
+    def run_fused(self, wanted: bool) -> None:
+        """Have the layers, and those within them, run as one where they can, or each alone."""
+        for _, layer in self.walk():
+            if isinstance(layer, Composite):
+                layer.fuse = wanted
+                layer.join(layer.children)
+
     def initialize(self, generator: Any) -> None:
         for layer in self.children:
             layer.initialize(generator)
@@ -85,12 +113,17 @@ class Composite(Layer):
         return penalty
 
 
-class Row(Composite):
-    """Base class of the layers made of layers in a row, each taking what the one before gives."""
+class Stack(Composite):
+    """Base class of the layers made of layers one behind the other, which run as a `Chain`."""
 
-    def __init__(self, *layers: Layer, seed: int | None = None) -> None:
-        super().__init__(*layers, seed=seed)
-        self._stages = fused(layers)
+    works_in_half = True
+
+    def join(self, stages: Sequence[Stage]) -> None:
+        self._chain = Chain(stages, fuse=self.fuse)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        return self._chain.stages
 
     @property
     def input_shape(self) -> tuple[int, ...] | None:
@@ -118,20 +151,14 @@ class Row(Composite):
         return input_shape
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
-        for stage in self._stages:
-            inputs = stage.forward(inputs, training)
-        return inputs
+        return self._chain.forward(inputs, training)
 
     def backward(self, dvalues: Array) -> Array:
-        for stage in reversed(self._stages):
-            dvalues = stage.backward(dvalues)
-        self.dinputs = dvalues
-        return dvalues
+        self.dinputs = self._chain.backward(dvalues)
+        return self.dinputs
 
     def backward_parameters(self, dvalues: Array) -> None:
-        for stage in reversed(self._stages[1:]):
-            dvalues = stage.backward(dvalues)
-        self._stages[0].backward_parameters(dvalues)
+        self._chain.backward_parameters(dvalues)
 
     def suit(self, following: Initializer) -> Initializer:
         for layer in reversed(self.children):

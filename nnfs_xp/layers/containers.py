@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import backend_of
 from nnfs_xp.errors import ShapeError
 from nnfs_xp.initializers import Initializer
-from nnfs_xp.layers.composite import Composite, Row
+from nnfs_xp.layers.composite import Composite, Stack
+from nnfs_xp.layers.stages import Stage
 
 
-class Residual(Row):
-    """Layers in a row, and a way around them: their output is added to their inputs.
+class Residual(Stack):
+    """Layers one behind the other, and a way around them: their output is added to their inputs.
 
     Parameters
     ----------
     *layers : Layer
         At least one, each its own object; together they keep the shape of a sample.
     seed : int, optional
-        Draws all parameters anew, as in `Sequential`.
+    fuse : bool
+        As in `Sequential`.
 
     Raises
     ------
@@ -26,7 +30,7 @@ class Residual(Row):
 
     Notes
     -----
-    Forward: output = inputs + f(inputs), f being the layers in a row.
+    Forward: output = inputs + f(inputs), f being the layers one behind the other.
 
     Backward: dinputs = dvalues + the layers' own dinputs for dvalues.
 
@@ -40,6 +44,8 @@ class Residual(Row):
     >>> model.output_shape((4,))
     (3,)
     """
+
+    works_in_half = True
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         change = super().forward(inputs, training)
@@ -76,7 +82,8 @@ class Concatenate(Composite):
     *branches : Layer
         At least one, each its own object. For several layers in a branch, use `Sequential`.
     seed : int, optional
-        Draws all parameters anew, as in `Sequential`.
+    fuse : bool
+        As in `Sequential`.
 
     Raises
     ------
@@ -101,8 +108,13 @@ class Concatenate(Composite):
     (6,)
     """
 
+    works_in_half = True
+
+    def join(self, stages: Sequence[Stage]) -> None:
+        self._branches = tuple(stages)
+
     def forward(self, inputs: Array, training: bool = False) -> Array:
-        outputs = [branch.forward(inputs, training) for branch in self.children]
+        outputs = [branch.forward(inputs, training) for branch in self._branches]
         self._joined([tuple(output.shape[1:]) for output in outputs])
         output: Array = backend_of(outputs[0]).xp.concat(outputs, axis=1)
         if training:
@@ -111,14 +123,14 @@ class Concatenate(Composite):
 
     def backward(self, dvalues: Array) -> Array:
         parts = self._split(dvalues)
-        dinputs = self.children[0].backward(parts[0])
-        for branch, part in zip(self.children[1:], parts[1:], strict=True):
+        dinputs = self._branches[0].backward(parts[0])
+        for branch, part in zip(self._branches[1:], parts[1:], strict=True):
             dinputs = dinputs + branch.backward(part)
         self.dinputs = dinputs
         return dinputs
 
     def backward_parameters(self, dvalues: Array) -> None:
-        for branch, part in zip(self.children, self._split(dvalues), strict=True):
+        for branch, part in zip(self._branches, self._split(dvalues), strict=True):
             branch.backward_parameters(part)
 
     def _split(self, dvalues: Array) -> list[Array]:

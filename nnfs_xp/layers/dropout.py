@@ -48,6 +48,8 @@ class Dropout(_Dropping):
     Scratch*, chapter 15.
     """
 
+    works_in_half = True
+
     def forward(self, inputs: Array, training: bool = False) -> Array:
         xp = self.check_inputs(inputs)
         if not training:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from nnfs_xp.layers import summary
-from nnfs_xp.layers.composite import Row
+from nnfs_xp.layers.base import Layer
+from nnfs_xp.layers.composite import Stack
 
 
-class Sequential(Row):
-    """Layers in a row, each taking the output of the one before. Is itself a layer.
+class Sequential(Stack):
+    """Layers one behind the other, each taking the output of the one before. Is itself a layer.
 
     All parameters of the layers move into one buffer of the model's own, with their values.
 
@@ -16,9 +17,12 @@ class Sequential(Row):
     *layers : Layer
         At least one, each its own object.
     seed : int, optional
-        Draws all parameters anew, from one generator, layer by layer, each as it suits what
-        follows: see `nnfs_xp.initializers.by_what_follows`. Without it the layers keep those
-        that they have.
+        Draws all parameters anew, from one generator, layer by layer, each by what follows it:
+        see `nnfs_xp.initializers.by_what_follows`. Without it the layers keep those that they
+        have.
+    fuse : bool
+        Whether layers that can run as one do: the same numbers in fewer passes. False has each
+        layer run alone, in the layers within too, by the methods that its class shows.
 
     Raises
     ------
@@ -34,6 +38,11 @@ class Sequential(Row):
     >>> sorted(model.parameters())
     ['0.biases', '0.weights', '2.biases', '2.weights']
     """
+
+    def links(self) -> tuple[Layer, ...]:
+        if type(self) is not Sequential:  # it may run its layers in a way of its own
+            return (self,)
+        return tuple(link for layer in self.children for link in layer.links())
 
     def summary(self) -> str:
         """A table of the layers: place, name, shape of the output, parameters and their memory.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,8 @@ import numpy as np
 
 from nnfs_xp.backend import get_backend, to_numpy
 from nnfs_xp.errors import ArgumentError
-from nnfs_xp.layers import Layer, Sequential
+from nnfs_xp.layers import Layer
+from nnfs_xp.learning import Chain
 from nnfs_xp.plots._figure import COLORS, finish, panels
 from nnfs_xp.training import Trainer
 
@@ -50,9 +50,10 @@ def plot_activations(model: Layer | Trainer, X: Any, path: str | Path | None = N
     """
     model = _model_of(model)
     inputs = (model.backend or get_backend("numpy")).asarray(X, model.dtype or "float32")
+    prefixes = {id(layer): prefix for prefix, layer in model.walk()}
     outputs = {
-        f"{prefix[:-1]} {type(layer).__name__}".strip(): output
-        for prefix, layer, output in _outputs(model, inputs)
+        f"{prefixes[id(layer)][:-1]} {type(layer).__name__}".strip(): output
+        for layer, _, output, *_ in Chain(model.links()).trace(inputs)
     }
     return finish(_histograms(outputs, "Outputs of the layers", "output"), path)
 
@@ -87,17 +88,6 @@ def plot_gradients(model: Layer | Trainer, path: str | Path | None = None) -> Fi
 
 def _model_of(model: Layer | Trainer) -> Layer:
     return model.model if isinstance(model, Trainer) else model
-
-
-def _outputs(layer: Layer, inputs: Array, prefix: str = "") -> Iterator[tuple[str, Layer, Array]]:
-    """Each layer with its output; the layers within any container but Sequential count as one."""
-    if not isinstance(layer, Sequential):
-        yield prefix, layer, layer.forward(inputs)
-        return
-    for index, child in enumerate(layer.children):
-        for found in _outputs(child, inputs, f"{prefix}{index}."):
-            yield found
-            inputs = found[2]
 
 
 def _histograms(arrays: dict[str, Array], title: str, unit: str) -> Figure:

@@ -361,6 +361,7 @@ class BaseMLP(Parameters):
             decides=self.early_stopping,
             rate=rate if isinstance(rate, EpochRate) else None,
             n_samples=n_samples,
+            waited=self._no_improvement_count,
         )
         try:
             trainer.fit(
@@ -385,6 +386,7 @@ class BaseMLP(Parameters):
                     ConvergenceWarning,
                     stacklevel=4,
                 )
+        self._no_improvement_count = convergence.waited
         self.history_ = trainer.history
         convergence.restore_best(trainer)
 

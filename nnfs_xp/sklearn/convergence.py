@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from nnfs_xp.interop.model_file import fill, host_arrays
 from nnfs_xp.sklearn.rates import EpochRate
-from nnfs_xp.training import Callback, Trainer
-from nnfs_xp.training.callbacks import Figures
+from nnfs_xp.training import Callback
+from nnfs_xp.training.callbacks import Figures, Training
 
-if TYPE_CHECKING:
-    from nnfs_xp.sklearn.base import BaseMLP
+
+class Records(Protocol):
+    """What scikit-learn's estimators say of their epochs, and the parameters that end these."""
+
+    n_iter_: int
+    t_: int
+    loss_: float
+    loss_curve_: list[float]
+    best_loss_: Any
+    validation_scores_: list[float] | None
+    best_validation_score_: Any
+    verbose: Any
+    tol: float
+    n_iter_no_change: int
 
 
 class Convergence(Callback):
@@ -21,13 +33,15 @@ class Convergence(Callback):
 
     Parameters
     ----------
-    estimator : BaseMLP
+    estimator : Records
     score : callable, optional
         The score of the validation samples now. Without it the training loss decides.
     decides : bool
         Whether the score does, or is only recorded.
     rate : EpochRate, optional
     n_samples : int
+    waited : int
+        Epochs without improvement, before and so far.
 
     Attributes
     ----------
@@ -36,26 +50,28 @@ class Convergence(Callback):
 
     def __init__(
         self,
-        estimator: BaseMLP,
+        estimator: Records,
         score: Callable[[], float] | None,
         *,
         decides: bool,
         rate: EpochRate | None,
         n_samples: int,
+        waited: int,
     ) -> None:
         self.estimator = estimator
         self.score = score
         self.decides = decides
         self.learning_rate = rate
         self.n_samples = n_samples
+        self.waited = waited
         self.converged = False
         self._best: dict[str, np.ndarray[Any, Any]] = {}
 
-    def on_train_begin(self, trainer: Trainer) -> None:
+    def on_train_begin(self, trainer: Training) -> None:
         if self.decides:  # what an earlier training left is the best so far
             self._best = self._weights(trainer)
 
-    def on_epoch_end(self, trainer: Trainer, figures: Figures) -> None:
+    def on_epoch_end(self, trainer: Training, figures: Figures) -> None:
         estimator = self.estimator
         estimator.n_iter_ += 1
         estimator.t_ += self.n_samples
@@ -80,24 +96,24 @@ class Convergence(Callback):
         else:
             better = estimator.loss_ <= estimator.best_loss_ - estimator.tol
             estimator.best_loss_ = min(estimator.best_loss_, estimator.loss_)
-        estimator._no_improvement_count = 0 if better else estimator._no_improvement_count + 1
+        self.waited = 0 if better else self.waited + 1
         rate = self.learning_rate
         if rate is not None:
             rate.after_epoch(estimator.t_)
-        if estimator._no_improvement_count > estimator.n_iter_no_change:
+        if self.waited > estimator.n_iter_no_change:
             if rate is not None and rate.lower():
-                estimator._no_improvement_count = 0
+                self.waited = 0
             else:
                 self.converged = True
                 trainer.stop()
         if not self.converged and trainer.stopping:  # as a callback of the user's has asked
             self.converged = True
 
-    def restore_best(self, trainer: Trainer) -> None:
+    def restore_best(self, trainer: Training) -> None:
         """Give the model the weights of the best score, where the score decides."""
         if self._best:
             fill(trainer.model, self._best)
 
     @staticmethod
-    def _weights(trainer: Trainer) -> dict[str, np.ndarray[Any, Any]]:
+    def _weights(trainer: Training) -> dict[str, np.ndarray[Any, Any]]:
         return {name: np.array(values) for name, values in host_arrays(trainer.model).items()}

@@ -65,7 +65,8 @@ def solve(
         The loss or a weight became NaN or infinite. The model has its weights from before.
     """
     _refuse_noise(trainer.model)
-    backend, flat, loss = trainer.backend, trainer.model.flat, trainer.fused_loss
+    learner = trainer.learner
+    backend, flat, loss = learner.backend, learner.model.flat, learner.fused_loss
     dtype = flat.values.dtype
     x = backend.asarray(prepare_inputs(X, trainer.model, backend)[:, ...])
     n_outputs = trainer.model.output_shape(tuple(x.shape[1:]))[0]
@@ -75,14 +76,8 @@ def solve(
 
     def loss_and_gradient(theta: np.ndarray[Any, Any]) -> tuple[float, np.ndarray[Any, Any]]:
         flat.values[...] = backend.asarray(theta, dtype)
-        values = x
-        for layer in trainer.chain:
-            values = layer.forward(values, training=True)
-        total, dvalues = loss.calculate_and_backward(values, y, *w)
-        for layer in reversed(trainer.chain):
-            dvalues = layer.backward(dvalues)
-        penalty = trainer.model.regularization_loss()
-        total = total if penalty is None else total + penalty
+        _, total = learner.gradients(x, y, *w)
+        total = learner.add_penalties(total)
         return float(to_numpy(total)), to_numpy(flat.gradients).astype(np.float64)
 
     def show(intermediate_result: Any) -> None:

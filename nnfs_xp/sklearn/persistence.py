@@ -51,8 +51,8 @@ def pack_trainer(trainer: Trainer) -> dict[str, Any]:
         "state": {name: np.array(to_numpy(array)) for name, array in state.items()},
         "schedule": schedule.state() if isinstance(schedule, Schedule) else {},
         "epoch": trainer.epoch,
-        "steps_done": trainer.steps_done,
-        "seed": trainer.seed,
+        "steps_done": trainer.learner.count,
+        "seed": trainer.learner.seed,
     }
 
 
@@ -61,8 +61,9 @@ def unpack_trainer(packed: dict[str, Any], trainer: Trainer) -> None:
 
     An optimizer of another kind, as parameters that were set since may ask for, begins anew.
     """
-    trainer.epoch, trainer.steps_done = packed["epoch"], packed["steps_done"]
-    trainer.seed = packed["seed"]
+    learner = trainer.learner
+    trainer.course.epoch, learner.count = packed["epoch"], packed["steps_done"]
+    learner.seed = packed["seed"]
     optimizer, schedule = trainer.optimizer, trainer.optimizer.learning_rate
     if packed["kinds"] != [type(optimizer).__name__, type(schedule).__name__]:
         return

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nnfs_xp.training import Callback, History, Trainer
-from nnfs_xp.training.callbacks import Figures
+from nnfs_xp.training import Callback, History
+from nnfs_xp.training.callbacks import Figures, Training
 from nnfs_xp.training.progress import Progress
 
 
@@ -21,11 +21,11 @@ class EpochLines(Callback):
         Of the epochs that were completed: also where Ctrl-C cut the training.
     ended : bool
         Whether the training came to its end.
-    trainer : Trainer
+    trainer : Training
         The estimator's, once the training has begun.
     """
 
-    trainer: Trainer
+    trainer: Training
 
     def __init__(self, epochs: int, n_samples: int, batch_size: int, *, shown: bool) -> None:
         self._lines = Progress(epochs, n_samples, batch_size, shown=shown)
@@ -35,24 +35,24 @@ class EpochLines(Callback):
         self.history = History()
         self.ended = False
 
-    def on_train_begin(self, trainer: Trainer) -> None:
+    def on_train_begin(self, trainer: Training) -> None:
         self.trainer = trainer
 
-    def on_epoch_begin(self, trainer: Trainer) -> None:
+    def on_epoch_begin(self, trainer: Training) -> None:
         self._left = self._n_samples
         self._lines.begin_epoch(trainer.epoch + 1)
 
-    def on_step_end(self, trainer: Trainer) -> None:
+    def on_step_end(self, trainer: Training) -> None:
         done = min(self._batch_size, self._left)
         self._left -= done
-        self._lines.end_batch(done, lambda: trainer.totals.read(collected=False))
+        self._lines.end_batch(done, trainer.figures_so_far)
 
-    def on_epoch_end(self, trainer: Trainer, figures: Figures) -> None:
+    def on_epoch_end(self, trainer: Training, figures: Figures) -> None:
         del trainer
         figures = {name: value for name, value in figures.items() if name != "learning_rate"}
         self.history.append(figures)
         self._lines.end_epoch(figures)
 
-    def on_train_end(self, trainer: Trainer) -> None:
+    def on_train_end(self, trainer: Training) -> None:
         del trainer
         self.ended = True

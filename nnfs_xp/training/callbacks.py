@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -13,11 +13,46 @@ from nnfs_xp._monitor import Monitor
 from nnfs_xp.errors import ArgumentError, BackendError, CheckpointError
 from nnfs_xp.interop import save
 from nnfs_xp.interop.model_file import check_fit, fill, host_arrays
-
-if TYPE_CHECKING:
-    from nnfs_xp.training.trainer import Trainer
+from nnfs_xp.layers import Layer
+from nnfs_xp.training.history import History
 
 Figures = Mapping[str, float]
+
+
+class Training(Protocol):
+    """What callbacks use of a `Trainer`, which hands itself to them.
+
+    Attributes
+    ----------
+    model : Layer
+    epoch : int
+        Epochs done so far.
+    step : int
+        Steps done so far in the present epoch.
+    history : History
+    figure_names : list of str
+        The keys that the history of this training has.
+    stopping : bool
+        Whether the present epoch is the last one.
+    """
+
+    @property
+    def model(self) -> Layer: ...
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def step(self) -> int: ...
+    @property
+    def history(self) -> History: ...
+    @property
+    def figure_names(self) -> list[str]: ...
+    @property
+    def stopping(self) -> bool: ...
+    def figures_so_far(self) -> dict[str, Any]:
+        """The loss and the metrics of the present epoch so far. Waits for the device."""
+
+    def stop(self) -> None:
+        """Make the present epoch the last one."""
 
 
 class Callback:
@@ -31,19 +66,19 @@ class Callback:
     that goes on from a checkpoint goes on with it, and `reset`.
     """
 
-    def on_train_begin(self, trainer: Trainer) -> None:
+    def on_train_begin(self, trainer: Training) -> None:
         """Before the first step. `trainer.figure_names` are those of the epochs to come."""
 
-    def on_epoch_begin(self, trainer: Trainer) -> None:
+    def on_epoch_begin(self, trainer: Training) -> None:
         """Before an epoch, `trainer.epoch` counting those before it."""
 
-    def on_step_end(self, trainer: Trainer) -> None:
+    def on_step_end(self, trainer: Training) -> None:
         """After a step, the `trainer.step`-th of the epoch; gradients are still there."""
 
-    def on_epoch_end(self, trainer: Trainer, figures: Figures) -> None:
+    def on_epoch_end(self, trainer: Training, figures: Figures) -> None:
         """After an epoch and its validation. `trainer.stop()` makes it the last."""
 
-    def on_train_end(self, trainer: Trainer) -> None:
+    def on_train_end(self, trainer: Training) -> None:
         """After the last epoch; not after an error."""
 
     def check_figures(self, names: list[str]) -> None:
@@ -59,7 +94,7 @@ class Callback:
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take up what `state` gave, or raise where it cannot have given that."""
 
-    def check_state(self, trainer: Trainer, state: Mapping[str, Any]) -> None:
+    def check_state(self, trainer: Training, state: Mapping[str, Any]) -> None:
         """Raise where what `load_state` is to take up does not fit this training."""
 
 
@@ -102,14 +137,14 @@ class EarlyStopping(Callback):
         self.monitor.reset()
         self._best = {}
 
-    def on_epoch_end(self, trainer: Trainer, figures: Figures) -> None:
+    def on_epoch_end(self, trainer: Training, figures: Figures) -> None:
         if self.monitor.observe(figures):
             if self.restore_best:
                 self._best = {k: np.array(v) for k, v in host_arrays(trainer.model).items()}
         elif self.monitor.waited >= self.patience:
             trainer.stop()
 
-    def on_train_end(self, trainer: Trainer) -> None:
+    def on_train_end(self, trainer: Training) -> None:
         if self._best:
             fill(trainer.model, self._best)
 
@@ -120,7 +155,7 @@ class EarlyStopping(Callback):
         self.monitor.load_state(state)
         self._best = _arrays(state) if self.restore_best else {}
 
-    def check_state(self, trainer: Trainer, state: Mapping[str, Any]) -> None:
+    def check_state(self, trainer: Training, state: Mapping[str, Any]) -> None:
         if best := _arrays(state):
             check_fit(trainer.model, best)
             if not all(np.isfinite(best[name]).all() for name in trainer.model.parameters()):
@@ -165,7 +200,7 @@ class ModelCheckpoint(Callback):
     def reset(self) -> None:
         self.monitor.reset()
 
-    def on_epoch_end(self, trainer: Trainer, figures: Figures) -> None:
+    def on_epoch_end(self, trainer: Training, figures: Figures) -> None:
         if not self.save_best_only or self.monitor.observe(figures):
             save(trainer.model, self.path.replace("{epoch}", str(trainer.epoch)))
 
@@ -187,7 +222,7 @@ class CSVLogger(Callback):
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 
-    def on_epoch_end(self, trainer: Trainer, figures: Figures) -> None:
+    def on_epoch_end(self, trainer: Training, figures: Figures) -> None:
         del figures
         trainer.history.to_csv(self.path)
 
@@ -216,16 +251,16 @@ class TensorBoard(Callback):
         self._open = SummaryWriter
         self._writer: Any = None
 
-    def on_train_begin(self, trainer: Trainer) -> None:
+    def on_train_begin(self, trainer: Training) -> None:
         # What an interrupted run wrote of epochs that are trained again is hidden.
         self._writer = self._open(str(self.folder), purge_step=trainer.epoch + 1)
 
-    def on_epoch_end(self, trainer: Trainer, figures: Figures) -> None:
+    def on_epoch_end(self, trainer: Training, figures: Figures) -> None:
         for name, value in figures.items():
             self._writer.add_scalar(name, value, trainer.epoch)
         self._writer.flush()
 
-    def on_train_end(self, trainer: Trainer) -> None:
+    def on_train_end(self, trainer: Training) -> None:
         del trainer
         self._writer.close()
 

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
+
+import numpy as np
 
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import backend_of
-
-if TYPE_CHECKING:
-    from nnfs_xp.training.trainer import Trainer
+from nnfs_xp.learning import Learner
 
 
-def diagnose(trainer: Trainer, X: Any, y: Any, sample_weight: Any = None) -> str:
+class Trained(Protocol):
+    """What is asked of a trainer."""
+
+    @property
+    def learner(self) -> Learner: ...
+
+
+def diagnose(trainer: Trained, X: Any, y: Any, sample_weight: Any = None) -> str:
     """Where a training step on these samples first meets NaN or infinity.
 
     A step is made on a copy of the model, and looked at array by array: the inputs, then each
@@ -33,44 +40,51 @@ def diagnose(trainer: Trainer, X: Any, y: Any, sample_weight: Any = None) -> str
     str
         For example ``"the output of layer 2 (Dense)"``, or ``"nothing: all values are finite"``.
     """
-    backend = trainer.backend
-    x = backend.asarray(X, trainer.model.dtype or "float32")
+    return first_not_finite(trainer.learner, X, y, sample_weight)
+
+
+def first_not_finite(learner: Learner, X: Any, y: Any, sample_weight: Any = None) -> str:
+    """`diagnose` for the learner of a trainer."""
+    backend = learner.backend
+    x = backend.asarray(X, learner.model.dtype or "float32")
     if not _finite(x):
         return "the inputs"
-    twin = copy.deepcopy(trainer)
-    layers, loss = twin.chain, twin.fused_loss
-    for index, layer in enumerate(layers):
-        name = f"layer {index} ({type(layer).__name__})"
-        for parameter, values in layer.parameters().items():
-            if not _finite(values):
-                return f"the {parameter} of {name}"
-        x = layer.forward(x, training=True)
-        if not _finite(x):
-            return f"the output of {name}"
     targets = [backend.asarray(y)]
     if sample_weight is not None:
         targets.append(backend.asarray(sample_weight, x.dtype))
-    if not _finite(loss.calculate(x, *targets)):
+    with np.errstate(all="ignore"):
+        return _first_in_pass(copy.deepcopy(learner), x, targets)
+
+
+def _first_in_pass(learner: Learner, x: Array, targets: list[Array]) -> str:
+    loss = learner.fused_loss
+    passes = learner.chain.trace(x, lambda output: loss.backward(output, *targets))
+    layers = learner.links
+    names = [f"layer {index} ({type(layer).__name__})" for index, layer in enumerate(layers)]
+    for name, layer, each in zip(names, layers, passes, strict=True):
+        for parameter, values in layer.parameters().items():
+            if not _finite(values):
+                return f"the {parameter} of {name}"
+        if not _finite(each.output):
+            return f"the output of {name}"
+    if not _finite(loss.calculate(passes[-1].output, *targets)):
         return "the loss"
-    dvalues = loss.backward(x, *targets)
-    if not _finite(dvalues):
-        return "the gradient of the loss"
-    for index, layer in reversed(list(enumerate(layers))):
-        name = f"layer {index} ({type(layer).__name__})"
-        dvalues = layer.backward(dvalues)
+    for name, layer, each in reversed(list(zip(names, layers, passes, strict=True))):
+        if not _finite(each.dvalues):
+            return "the gradient of the loss"
         for parameter, gradient in layer.gradients().items():
             if not _finite(gradient):
                 return f"the gradient of the {parameter} of {name}"
-        if not _finite(dvalues):
+        if not _finite(each.dinputs):
             return f"the gradient of the inputs of {name}"
-    twin.optimizer.step(twin.model)
-    for index, layer in enumerate(layers):
+    learner.optimizer.step(learner.model)
+    for name, layer in zip(names, layers, strict=True):
         for parameter, values in layer.parameters().items():
             if not _finite(values):
-                return f"the step of the {parameter} of layer {index} ({type(layer).__name__})"
+                return f"the step of the {parameter} of {name}"
     return "nothing: all values are finite"
 
 
-def _finite(array: Array) -> bool:
+def _finite(array: Any) -> bool:
     xp = backend_of(array).xp
     return bool(xp.all(xp.isfinite(array)))

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import backend_of, to_numpy
-from nnfs_xp.training.callbacks import Callback
-
-if TYPE_CHECKING:
-    from nnfs_xp.training.trainer import Trainer
+from nnfs_xp.training.callbacks import Callback, Training
 
 
 class GradientFlow(Callback):
@@ -44,16 +39,16 @@ class GradientFlow(Callback):
         self._names: list[str] = []
         self._rows: list[Array] = []
 
-    def on_train_begin(self, trainer: Trainer) -> None:
+    def on_train_begin(self, trainer: Training) -> None:
         """Forget the steps of a training before."""
         del trainer
         self._names, self._rows = [], []
 
-    def on_step_end(self, trainer: Trainer) -> None:
+    def on_step_end(self, trainer: Training) -> None:
         """Compute the norms on the device."""
         gradients = trainer.model.gradients()
         if gradients:
-            xp = trainer.backend.xp
+            xp = trainer.model.xp
             self._names = list(gradients)
             self._rows.append(xp.stack([xp.sqrt(xp.sum(g * g)) for g in gradients.values()]))
 

@@ -12,10 +12,44 @@ from nnfs_xp.data.batching import batches, place
 from nnfs_xp.data.sparse import SparseRows
 from nnfs_xp.errors import DataError, LabelError, ShapeError
 from nnfs_xp.layers import Layer
+from nnfs_xp.learning import Learner
+from nnfs_xp.metrics.totals import Totals
+from nnfs_xp.training.weights import prepare_weights
 
 _NOT_FINITE = "`X` holds NaN or infinity. Remove or fill those samples."
 _PIECE = 2**20
 """Elements of the sparse samples that are looked at together."""
+
+
+def prepare(
+    learner: Learner,
+    totals: Totals,
+    X: Any,
+    y: Any,
+    sample_weight: Any = None,
+    class_weight: Any = None,
+) -> tuple[Any, ...]:
+    """The data as batches are taken from them: inputs, targets, and weights if there are any.
+
+    Raises
+    ------
+    NnfsError
+        They are unfit for the model, the loss or the metrics.
+    """
+    model, backend, loss = learner.model, learner.backend, learner.fused_loss
+    X = prepare_inputs(X, model, backend)
+    y = backend.asarray(y)
+    check_lengths(X, y)
+    output = learner.chain.forward(backend.asarray(X[:1, ...]))
+    n_outputs = output.shape[1]
+    y = loss.prepare_targets(y, n_outputs, output.dtype)
+    totals.try_out(output, y[:1, ...])
+    weights = prepare_weights(
+        y, n_outputs, sample_weight, class_weight, has_classes=learner.loss.has_classes
+    )
+    if weights is None:
+        return X, y
+    return X, y, backend.asarray(weights, model.dtype or "float32")
 
 
 def prepare_inputs(X: Any, model: Layer, backend: Backend) -> Any:

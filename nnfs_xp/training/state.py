@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -17,33 +17,31 @@ from nnfs_xp._settings import settings_of
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import backend_of, to_numpy
 from nnfs_xp.errors import CheckpointError
-from nnfs_xp.interop.model_file import check_arrays, describe, put
+from nnfs_xp.interop.model_file import check_arrays, describe, put, use_present_names
 from nnfs_xp.interop.tensor_file import MALFORMED, Arrays
+from nnfs_xp.learning import Learner
 from nnfs_xp.schedules import Schedule
+from nnfs_xp.training.callbacks import Callback, Training
+from nnfs_xp.training.course import Course
 from nnfs_xp.training.history import History
-from nnfs_xp.training.totals import Totals
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from nnfs_xp.training.callbacks import Callback
-    from nnfs_xp.training.trainer import Trainer
 
 _MOST = 2**53
 """More epochs or steps than any training does, and all whole numbers up to it are floats."""
 
 
-def describe_run(trainer: Trainer, callbacks: Sequence[Callback], **run: Any) -> dict[str, Any]:
+def describe_run(
+    learner: Learner, course: Course, callbacks: Sequence[Callback], **run: Any
+) -> dict[str, Any]:
     """What must be the same for a training to go on: model, loss, optimizer, sizes and more."""
     return {
-        "model": describe(trainer.model),
-        "dtype": trainer.model.dtype,
-        "loss": settings_of(trainer.loss),
-        "optimizer": settings_of(trainer.optimizer),
-        "metrics": [settings_of(metric) for metric in trainer.metrics],
+        "model": describe(learner.model),
+        "dtype": learner.model.dtype,
+        "loss": settings_of(learner.loss),
+        "optimizer": settings_of(learner.optimizer),
+        "metrics": [settings_of(metric) for metric in course.totals.metrics],
         "callbacks": [type(callback).__name__ for callback in callbacks],
-        "seed": trainer.seed,
-        **({} if trainer.precision == "float32" else {"precision": trainer.precision}),
+        "seed": learner.seed,
+        **({} if learner.precision == "float32" else {"precision": learner.precision}),
         **run,
     }
 
@@ -58,6 +56,8 @@ def check_run(found: Any, expected: dict[str, Any], path: Path) -> None:
     """
     if not isinstance(found, dict):
         raise CheckpointError(f"{path} describes no run.")
+    for description in (found, expected):
+        use_present_names(description.get("model"))
     for name in expected.keys() | found.keys():
         if found.get(name) != expected.get(name):
             raise CheckpointError(
@@ -67,46 +67,50 @@ def check_run(found: Any, expected: dict[str, Any], path: Path) -> None:
             )
 
 
-def device_arrays(trainer: Trainer) -> dict[str, Array]:
+def device_arrays(learner: Learner) -> dict[str, Array]:
     """All arrays that training changes, by name: weights, buffers, the optimizer's state."""
-    flat = trainer.model.flat
-    state = trainer.optimizer.state(trainer.model)
+    flat = learner.model.flat
+    state = learner.optimizer.state(learner.model)
     return (
         {"weights": flat.values}
-        | {f"buffer.{name}": array for name, array in trainer.model.buffers().items()}
+        | {f"buffer.{name}": array for name, array in learner.model.buffers().items()}
         | {f"optimizer.{name}": array for name, array in state.items()}
-        | {f"precision.{name}": array for name, array in trainer.precision_state().items()}
+        | {f"precision.{name}": array for name, array in learner.state().items()}
     )
 
 
 class Snapshot:
     """A copy of a training's arrays and counters, on the device, to return to."""
 
-    def __init__(self, trainer: Trainer) -> None:
+    def __init__(self, learner: Learner, course: Course) -> None:
         self._arrays = {
             name: backend_of(array).xp.asarray(array, copy=True)
-            for name, array in device_arrays(trainer).items()
+            for name, array in device_arrays(learner).items()
         }
-        self.step = trainer.step
-        self._counters = trainer.optimizer.iterations, trainer.steps_done, trainer.step
+        self.step = course.step
+        self._counters = learner.optimizer.iterations, learner.count, course.step
 
-    def restore(self, trainer: Trainer) -> None:
-        """Put the trainer back to where it was, with the weights and not their averages."""
-        trainer.use_averages(False)
-        for name, array in device_arrays(trainer).items():
+    def restore(self, learner: Learner, course: Course) -> None:
+        """Put the training back to where it was, with the weights and not their averages."""
+        learner.use_averages(False)
+        for name, array in device_arrays(learner).items():
             array[...] = self._arrays[name]
-        trainer.optimizer.iterations, trainer.steps_done, trainer.step = self._counters
-        trainer.reseed()
+        learner.optimizer.iterations, learner.count, course.step = self._counters
+        learner.reseed(learner.count)
 
 
 def capture(
-    trainer: Trainer, callbacks: Sequence[Callback], run: dict[str, Any], first_epoch: int
+    learner: Learner,
+    course: Course,
+    callbacks: Sequence[Callback],
+    run: dict[str, Any],
+    first_epoch: int,
 ) -> tuple[dict[str, Any], Arrays]:
     """What a checkpoint holds of a training: a description for JSON, and arrays."""
-    schedule = trainer.optimizer.learning_rate
+    schedule = learner.optimizer.learning_rate
     states = [callback.state() for callback in callbacks]
-    arrays = {name: to_numpy(array) for name, array in device_arrays(trainer).items()}
-    arrays |= {f"totals.{name}": array for name, array in trainer.totals.state().items()}
+    arrays = {name: to_numpy(array) for name, array in device_arrays(learner).items()}
+    arrays |= {f"totals.{name}": array for name, array in course.totals.state().items()}
     arrays |= {
         f"callback.{number}.{name}": value
         for number, state in enumerate(states)
@@ -116,12 +120,12 @@ def capture(
     description = {
         "run": run,
         "first_epoch": first_epoch,
-        "epoch": trainer.epoch,
-        "step": trainer.step,
-        "steps_done": trainer.steps_done,
-        "iterations": trainer.optimizer.iterations,
-        "stopping": trainer.stopping,
-        "history": dict(trainer.history),
+        "epoch": course.epoch,
+        "step": course.step,
+        "steps_done": learner.count,
+        "iterations": learner.optimizer.iterations,
+        "stopping": course.stopping,
+        "history": dict(course.history),
         "schedule": schedule.state() if isinstance(schedule, Schedule) else {},
         "callbacks": [
             {name: value for name, value in state.items() if not isinstance(value, np.ndarray)}
@@ -142,7 +146,9 @@ class Bounds:
 
 
 def restore(
-    trainer: Trainer,
+    learner: Learner,
+    course: Course,
+    training: Training,
     callbacks: Sequence[Callback],
     bounds: Bounds,
     description: dict[str, Any],
@@ -156,8 +162,8 @@ def restore(
     CheckpointError
         The checkpoint does not fit, and nothing was changed.
     """
-    targets = device_arrays(trainer)
-    totals = Totals(trainer.metrics, trainer.backend)
+    targets = device_arrays(learner)
+    totals = course.totals.anew()
     try:
         state = _by_part(arrays, len(callbacks))
         check_arrays(targets, state.own)
@@ -168,17 +174,16 @@ def restore(
                 raise CheckpointError(f"its {name} are not finite.")
         counts = _counts(description, bounds)
         history = _history(description, counts, bounds)
-        widths = {name: kind.width for name, kind in trainer.metric_kinds.items()}
-        totals.load_state(state.totals, widths)
+        totals.load_state(state.totals, totals.widths)
         if totals.count != min(counts["step"] * bounds.batch_size, bounds.n_samples):
             raise CheckpointError("its totals are not those of so many steps.")
         if not isinstance(description["stopping"], bool):
             raise CheckpointError("it does not say whether the training stops.")
         learnt = _learnt(description["callbacks"], state.callbacks)
         for callback, each in zip(callbacks, learnt, strict=True):
-            callback.check_state(trainer, each)
-        parts: list[tuple[_Learner, Any]] = list(zip(callbacks, learnt, strict=True))
-        schedule = trainer.optimizer.learning_rate
+            callback.check_state(training, each)
+        parts: list[tuple[_Stateful, Any]] = list(zip(callbacks, learnt, strict=True))
+        schedule = learner.optimizer.learning_rate
         if isinstance(schedule, Schedule):
             parts.append((schedule, description["schedule"]))
         _load_all(parts)
@@ -186,18 +191,18 @@ def restore(
         raise CheckpointError(
             f"{path} describes no state of this training: {shown(error)}"
         ) from error
-    trainer.use_averages(False)
+    learner.use_averages(False)
     put(targets, state.own)
-    trainer.epoch, trainer.step = counts["epoch"], counts["step"]
-    trainer.steps_done = counts["steps_done"]
-    trainer.optimizer.iterations = counts["iterations"]
-    trainer.stopping = description["stopping"]
-    trainer.history, trainer.totals = history, totals
-    trainer.reseed()
+    course.epoch, course.step = counts["epoch"], counts["step"]
+    learner.count = counts["steps_done"]
+    learner.optimizer.iterations = counts["iterations"]
+    course.stopping = description["stopping"]
+    course.history, course.totals = history, totals
+    learner.reseed(learner.count)
     return counts["first_epoch"]
 
 
-class _Learner(Protocol):
+class _Stateful(Protocol):
     def state(self) -> dict[str, Any]: ...
     def load_state(self, state: Mapping[str, Any]) -> None: ...
 
@@ -261,7 +266,7 @@ def _learnt(descriptions: Any, arrays: list[Arrays]) -> list[dict[str, Any]]:
     return [{**each, **own} for each, own in zip(descriptions, arrays, strict=True)]
 
 
-def _load_all(parts: list[tuple[_Learner, Any]]) -> None:
+def _load_all(parts: list[tuple[_Stateful, Any]]) -> None:
     """Hand each its state. Where one raises, all have their former ones."""
     former = [(part, deepcopy(part.state())) for part, _ in parts]
     try:

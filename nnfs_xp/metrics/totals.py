@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
+from typing import Any, Self
 
 import numpy as np
 
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, to_numpy
 from nnfs_xp.errors import ArgumentError, CheckpointError, NotReadyError, ShapeError
-from nnfs_xp.metrics import Metric
+from nnfs_xp.metrics.base import Metric
 
 _MOST = 2**53
 """More samples than anybody has, and all whole numbers up to it are floats."""
@@ -23,11 +24,19 @@ class Totals:
     ----------
     metrics : sequence of Metric
     backend : Backend
+    closing : callable (output) -> output, optional
+        The model's last layer, where the loss takes it in and the metrics are to see what it
+        gives.
 
     Attributes
     ----------
     count : int
         The samples so far.
+    metrics : sequence of Metric
+    names : list of str
+        Those of the figures that are numbers, and so have a history; once `try_out` was called.
+    widths : dict of str to int
+        How many sums, or columns, each metric accumulates, by its name; likewise.
 
     Raises
     ------
@@ -35,14 +44,50 @@ class Totals:
         A metric's name is no text, or empty, or not its own.
     """
 
-    def __init__(self, metrics: Sequence[Metric], backend: Backend) -> None:
+    def __init__(
+        self,
+        metrics: Sequence[Metric],
+        backend: Backend,
+        closing: Callable[[Array], Array] | None = None,
+    ) -> None:
         _check_names(metrics)
-        self._metrics = metrics
+        self.metrics = metrics
+        self.names = ["loss"]
+        self._closing = closing
+        self.widths: dict[str, int] = {}
+        self._prepared = False
         self._collects = any(metric.collects for metric in metrics)
         self._backend = backend
         self.count = 0
         self._loss: Array | None = None
         self._sums: dict[str, list[Array]] = {metric.name: [] for metric in metrics}
+
+    def anew(self) -> Self:
+        """Totals of the same metrics, of nothing so far."""
+        new = type(self)(self.metrics, self._backend, self._closing)
+        new.names, new.widths, new._prepared = self.names, self.widths, self._prepared
+        return new
+
+    def seen(self, output: Array) -> Array:
+        """What the metrics take, given what the layers put out."""
+        return output if self._closing is None else self._closing(output)
+
+    def try_out(self, output: Array, y: Array) -> None:
+        """Have each metric take a batch: one that does not fit the model raises here."""
+        self.names = ["loss"]
+        for metric in self.metrics:
+            sums = metric.accumulate(self.seen(output), y)
+            figure = metric.result(to_numpy(sums).astype(np.float64))
+            self.widths[metric.name] = sums.shape[-1]
+            if isinstance(figure, Real):
+                self.names.append(metric.name)
+
+    def prepare(self, y: Array, *, again: bool = True) -> None:
+        """Show the metrics all targets; where `again` is False, only if they have seen none."""
+        if again or not self._prepared:
+            for metric in self.metrics:
+                metric.prepare(y)
+        self._prepared = True
 
     @property
     def started(self) -> bool:
@@ -52,7 +97,7 @@ class Totals:
     @property
     def arrays(self) -> tuple[Array, ...]:
         """What `accumulate` adds to, in place."""
-        sums = (self._sums[metric.name] for metric in self._metrics if not metric.collects)
+        sums = (self._sums[metric.name] for metric in self.metrics if not metric.collects)
         loss = () if self._loss is None else (self._loss,)
         return *loss, *(part for parts in sums for part in parts)
 
@@ -64,10 +109,12 @@ class Totals:
         loss : 0-d array
             The mean over the batch, weighted as by `Loss.calculate`.
         output : array, shape (batch, outputs)
+            What the layers put out: see `seen`.
         y : array
         sample_weight : array, shape (batch,), optional
         """
         self.count += output.shape[0]
+        output = self.seen(output)
         self.accumulate(loss, output, y, sample_weight)
         if self._collects:
             self.collect(output, y, sample_weight)
@@ -75,13 +122,13 @@ class Totals:
     def accumulate(
         self, loss: Array, output: Array, y: Array, sample_weight: Array | None = None
     ) -> None:
-        """The part of `add` that is sums, in arrays that stay the same from the first batch on."""
+        """Add what are sums, of an output as `seen`; the arrays stay those of the first batch."""
         n = output.shape[0]
         if self._loss is None:
             self._loss = self._own(loss * n)
         else:
             self._loss += loss * n
-        for metric in self._metrics:
+        for metric in self.metrics:
             if metric.collects:
                 continue
             sums = metric.accumulate(output, y, sample_weight)
@@ -93,8 +140,8 @@ class Totals:
                 parts.append(self._own(sums))
 
     def collect(self, output: Array, y: Array, sample_weight: Array | None = None) -> None:
-        """The part of `add` that keeps what metrics need of each sample."""
-        for metric in self._metrics:
+        """Keep what metrics need of each sample, of an output as `seen`."""
+        for metric in self.metrics:
             if metric.collects:
                 columns = metric.accumulate(output, y, sample_weight)
                 parts = self._sums[metric.name]
@@ -106,7 +153,7 @@ class Totals:
         self.count = 0
         for array in self.arrays:
             array[...] = 0  # of whatever kind
-        for metric in self._metrics:
+        for metric in self.metrics:
             if metric.collects:
                 self._sums[metric.name].clear()
 
@@ -140,7 +187,7 @@ class Totals:
         if self._loss is None or not self.count:
             raise NotReadyError("nothing was added to the figures yet.")
         figures: dict[str, Any] = {"loss": float(to_numpy(self._loss)) / self.count}
-        for metric in self._metrics:
+        for metric in self.metrics:
             if metric.collects and not collected:
                 continue
             figures[metric.name] = metric.result(to_numpy(self._sum(metric)).astype(np.float64))
@@ -155,7 +202,7 @@ class Totals:
         arrays = {"count": np.array(float(self.count))}
         if self._loss is not None and self.count:
             arrays["loss"] = to_numpy(self._loss)
-            arrays |= {f"metric.{each.name}": to_numpy(self._sum(each)) for each in self._metrics}
+            arrays |= {f"metric.{each.name}": to_numpy(self._sum(each)) for each in self.metrics}
         return {name: array.copy() for name, array in arrays.items()}
 
     def load_state(
@@ -167,7 +214,7 @@ class Totals:
         ----------
         state : mapping of str to ndarray
         widths : mapping of str to int
-            How many sums, or columns, each metric accumulates, by its name.
+            Those of these metrics.
 
         Raises
         ------
@@ -180,7 +227,7 @@ class Totals:
         expected = {"count": ()}
         if count:
             expected["loss"] = ()
-            for metric in self._metrics:
+            for metric in self.metrics:
                 rows = (int(count),) if metric.collects else ()
                 expected[f"metric.{metric.name}"] = (*rows, widths.get(metric.name, -1))
         if {name: array.shape for name, array in state.items()} != expected or any(
@@ -193,7 +240,7 @@ class Totals:
         self._loss = self._backend.asarray(state["loss"].copy()) if count else None
         self._sums = {
             each.name: [self._backend.asarray(state[f"metric.{each.name}"].copy())] if count else []
-            for each in self._metrics
+            for each in self.metrics
         }
 
     def _sum(self, metric: Metric) -> Array:

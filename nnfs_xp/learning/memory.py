@@ -6,13 +6,11 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nnfs_xp.errors import OutOfMemoryError
 from nnfs_xp.layers import Layer
-
-if TYPE_CHECKING:
-    from nnfs_xp.training.trainer import Trainer
+from nnfs_xp.learning.recording import Recorder
 
 _COPIES = 3
 """Arrays of a layer's output's size that a step has at a time: it, its gradient, what is kept."""
@@ -22,18 +20,18 @@ _SHARE = 0.8
 
 
 @contextmanager
-def memory_explained(trainer: Trainer, batch: Any) -> Iterator[None]:
+def memory_explained(recorder: Recorder, batch: Any) -> Iterator[None]:
     """Turn an error of the device's allocator into one that says what would fit.
 
     What the step had allocated is given back first, so that training can go on with less.
 
     Parameters
     ----------
-    trainer : Trainer
+    recorder : Recorder
     batch : int or array
         How many samples are worked on together, or these.
     """
-    backend = trainer.backend
+    backend = recorder.learner.backend
     try:
         yield
     except Exception as error:
@@ -41,15 +39,16 @@ def memory_explained(trainer: Trainer, batch: Any) -> Iterator[None]:
         if memory is None:
             raise
         reason = str(error).strip() or type(error).__name__
-        at_failure = memory.used + trainer.recorder.memory
+        at_failure = memory.used + recorder.memory
         traceback.clear_frames(error.__traceback__)  # the arrays in the frames that it went through
     else:
         return
     batch_size = batch if isinstance(batch, int) else int(batch.shape[0])
-    _let_go(trainer)
-    memory = trainer.backend.memory()
+    _let_go(recorder)
+    memory = backend.memory()
     assert memory is not None  # it was not before
-    per_sample = max(bytes_per_sample(trainer), (at_failure - memory.used) / batch_size)
+    least = bytes_per_sample(recorder.learner.model)
+    per_sample = max(least, (at_failure - memory.used) / batch_size)
     fitting = min(int(_SHARE * memory.free / per_sample), batch_size // 2)
     advice = (
         f"A `batch_size` of {2 ** (fitting.bit_length() - 1)} should fit."
@@ -58,14 +57,13 @@ def memory_explained(trainer: Trainer, batch: Any) -> Iterator[None]:
     )
     free, total = size_text(memory.free), size_text(memory.total)
     raise OutOfMemoryError(
-        f"{trainer.backend.name} has not enough memory for a batch of {batch_size} samples: "
+        f"{backend.name} has not enough memory for a batch of {batch_size} samples: "
         f"{reason}; {free} of {total} are free without it. {advice}"
     )
 
 
-def bytes_per_sample(trainer: Trainer) -> float:
+def bytes_per_sample(model: Layer) -> float:
     """About how much memory a training step takes for each sample, by the layers' shapes."""
-    model = trainer.model
     shape = model.input_shape
     if shape is None:
         return 1.0
@@ -80,11 +78,11 @@ def _outputs(layer: Layer, shape: tuple[int, ...]) -> int:
     return inner or prod(layer.output_shape(shape))
 
 
-def _let_go(trainer: Trainer) -> None:
-    trainer.recorder.forget()
-    for layer in trainer.working_layers():
+def _let_go(recorder: Recorder) -> None:
+    recorder.forget()
+    for layer in recorder.learner.layers():
         layer.let_go()
-    trainer.backend.release_memory()
+    recorder.learner.backend.release_memory()
 
 
 def size_text(n_bytes: float) -> str:

@@ -1,0 +1,98 @@
+"""Layers that run one after the other, and the one walk through them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from nnfs_xp._typing import Array
+from nnfs_xp.layers.stages import Stage, fused
+
+
+class Pass(NamedTuple):
+    """What went through a layer.
+
+    Attributes
+    ----------
+    layer : Stage
+    inputs, output : array
+    dvalues, dinputs : array or None
+        None where there was no backward pass.
+    """
+
+    layer: Stage
+    inputs: Array
+    output: Array
+    dvalues: Array | None = None
+    dinputs: Array | None = None
+
+
+class Chain:
+    """Layers that run one after the other.
+
+    Parameters
+    ----------
+    layers : sequence of Stage
+    fuse : bool
+        Whether layers that can run as one do. Without it each layer runs alone, by the methods
+        that its class shows.
+    keeps_dinputs : bool
+        Whether each layer is to have its `dinputs` after a backward pass.
+
+    Attributes
+    ----------
+    layers : tuple of Stage
+    stages : tuple of Stage
+        What runs: layers, and what stands for several of them.
+    """
+
+    def __init__(
+        self, layers: Sequence[Stage], *, fuse: bool = True, keeps_dinputs: bool = True
+    ) -> None:
+        self.layers = tuple(layers)
+        self.stages = fused(layers, keeps_dinputs=keeps_dinputs) if fuse else self.layers
+
+    def forward(self, inputs: Array, training: bool = False) -> Array:
+        """The output of the last stage."""
+        for stage in self.stages:
+            inputs = stage.forward(inputs, training)
+        return inputs
+
+    def backward(self, dvalues: Array) -> Array:
+        """The gradient of the inputs, given that of the output. Sets all parameters' gradients."""
+        for stage in reversed(self.stages):
+            dvalues = stage.backward(dvalues)
+        return dvalues
+
+    def backward_parameters(self, dvalues: Array) -> None:
+        """Set all parameters' gradients, without the gradient of the inputs."""
+        for stage in reversed(self.stages[1:]):
+            dvalues = stage.backward(dvalues)
+        self.stages[0].backward_parameters(dvalues)
+
+    def trace(self, inputs: Array, gradient: Callable[[Array], Array] | None = None) -> list[Pass]:
+        """Run the layers one by one, none fused, and keep what goes into and out of each.
+
+        Parameters
+        ----------
+        inputs : array
+            Those of the first layer.
+        gradient : callable (output) -> dvalues, optional
+            The gradient of the last layer's output: `Loss.backward` with its targets, for
+            example. With it the forward pass is one of training, and a backward pass follows.
+            Without it there is one pass of inference.
+        """
+        training = gradient is not None
+        passes = []
+        for layer in self.layers:
+            output = layer.forward(inputs, training)
+            passes.append(Pass(layer, inputs, output))
+            inputs = output
+        if gradient is None:
+            return passes
+        dvalues = gradient(inputs)
+        for index, each in reversed(list(enumerate(passes))):
+            dinputs = each.layer.backward(dvalues)
+            passes[index] = each._replace(dvalues=dvalues, dinputs=dinputs)
+            dvalues = dinputs
+        return passes

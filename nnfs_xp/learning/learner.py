@@ -1,0 +1,191 @@
+"""A model that learns: what one training step is."""
+
+from __future__ import annotations
+
+from operator import index
+from typing import Any
+
+from nnfs_xp._typing import Array
+from nnfs_xp.backend import Backend, get_backend, host_generator
+from nnfs_xp.errors import ArgumentError
+from nnfs_xp.layers import Layer
+from nnfs_xp.layers.chain import Chain
+from nnfs_xp.layers.composite import Composite
+from nnfs_xp.losses import Loss
+from nnfs_xp.optimizers import Optimizer
+
+
+class Learner:
+    """A model, a loss and an optimizer, and the training step that they make together.
+
+    Parameters
+    ----------
+    model : Layer
+        Moved to the backend.
+    loss : Loss
+    optimizer : Optimizer
+    backend : str or Backend
+    seed : int
+        Of the random numbers that layers draw.
+    precision : {"float32", "tf32"}
+        `HalfPrecisionLearner` has the others.
+    fuse : bool, optional
+        Whether layers that can run as one do, in the model's containers too. By default as the
+        model says.
+
+    Attributes
+    ----------
+    count : int
+        Steps done so far.
+    links : tuple of Layer
+        The layers that a step runs one after the other.
+    chain : Chain
+        These layers as they run in float32.
+    fused_loss : Loss
+        The loss of what the chain gives: `loss`, or that which takes in the model's last layer.
+    closing : Layer or None
+        The model's last layer, where `fused_loss` takes it in and `links` leaves it out.
+
+    Raises
+    ------
+    ArgumentError
+        A part is of the wrong kind, or the seed is none.
+    BackendError
+        The backend cannot be used.
+    """
+
+    def __init__(
+        self,
+        model: Layer,
+        loss: Loss,
+        optimizer: Optimizer,
+        backend: str | Backend = "auto",
+        *,
+        seed: int = 0,
+        precision: str = "float32",
+        fuse: bool | None = None,
+    ) -> None:
+        check_parts(model, loss, optimizer)
+        self.model = model
+        self.loss = loss
+        self.optimizer = optimizer
+        self.backend = get_backend(backend)
+        self.precision = precision
+        host_generator(seed)  # refuses what is no seed
+        self.seed = index(seed)
+        self.count = 0
+        model.to(self.backend)
+        self.backend.kernels.prepare(model.dtype or "float32")
+        if fuse is not None and isinstance(model, Composite):
+            model.run_fused(fuse)
+
+        layers = model.links()
+        fused_loss = loss.fused_with(layers[-1]) if len(layers) > 1 else None
+        self.closing = None if fused_loss is None else layers[-1]
+        self.fused_loss = loss if fused_loss is None else fused_loss
+        self.fuse = getattr(model, "fuse", True) if fuse is None else fuse
+        self.links = layers if fused_loss is None else layers[:-1]
+        self.chain = Chain(self.links, fuse=self.fuse, keeps_dinputs=False)
+        self._drawing = _drawing(model)
+        self.reseed(0)
+
+    def step(self, x: Array, *targets: Array) -> tuple[Array, Array]:
+        """Make one training step.
+
+        Parameters
+        ----------
+        x : array, shape (batch, ...)
+        *targets : array
+            y, and the samples' weights if there are any.
+
+        Returns
+        -------
+        output, loss : array
+            What the chain put out and the loss, penalties included, both from before the step.
+        """
+        self.reseed(self.count)  # another trainer may have advanced the layers' generators
+        result = self.compute(x, *targets)
+        self.count_step()
+        return result
+
+    def compute(self, x: Array, *targets: Array) -> tuple[Array, Array]:
+        """Do what a step does on the device: all of `step` but the counting."""
+        output, loss = self.gradients(x, *targets)
+        self.sum_gradients()
+        loss = self.add_penalties(loss)
+        self.update()
+        return output, loss
+
+    def gradients(self, x: Array, *targets: Array) -> tuple[Array, Array]:
+        """Set the parameters' gradients, penalties left out; return the output and the loss."""
+        if self.precision == "tf32":
+            with self.backend.rounding_to_tf32():
+                return self._forward_and_backward(x, targets)
+        return self._forward_and_backward(x, targets)
+
+    def _forward_and_backward(self, x: Array, targets: Any) -> tuple[Array, Array]:
+        output = self.chain.forward(x, True)
+        loss, dvalues = self.fused_loss.calculate_and_backward(output, *targets)
+        with self.model.flat.without_penalties():
+            self.chain.backward_parameters(dvalues)
+        return output, loss
+
+    def sum_gradients(self) -> None:
+        """Sum the gradients over the processes that train together: so far there is only one."""
+
+    def add_penalties(self, loss: Array) -> Array:
+        """Add the penalties' gradients to the parameters'; return the loss with the penalties."""
+        self.model.add_penalties()
+        penalty = self.model.regularization_loss()
+        return loss if penalty is None else loss + penalty
+
+    def update(self) -> None:
+        """Update the parameters by their gradients."""
+        self.optimizer.update(self.model)
+
+    def count_step(self) -> None:
+        """Do what a step does on the host: count it."""
+        self.optimizer.iterations += 1
+        self.count += 1
+
+    def reseed(self, count: Any) -> None:
+        """Have the layers draw what they draw at the step of that count."""
+        for stream, layer in self._drawing:
+            layer.reseed(self.seed, stream, count)
+
+    def use_averages(self, wanted: bool) -> None:
+        """Have the averages of the weights in the model, if the optimizer keeps any, or not."""
+        optimizer = self.optimizer
+        if optimizer.average_decay is not None and wanted != optimizer.is_exchanged(self.model):
+            optimizer.exchange_average(self.model)
+
+    def layers(self) -> list[Layer]:
+        """All layers that take part in a step."""
+        return [layer for _, layer in self.model.walk()]
+
+    def state(self) -> dict[str, Array]:
+        """The arrays that steps keep from one to the next, beside the model's and optimizer's."""
+        return {}
+
+
+def check_parts(model: Any, loss: Any, optimizer: Any) -> None:
+    """Refuse what cannot learn.
+
+    Raises
+    ------
+    ArgumentError
+        One is of the wrong kind.
+    """
+    for name, value, kind in (
+        ("model", model, Layer),
+        ("loss", loss, Loss),
+        ("optimizer", optimizer, Optimizer),
+    ):
+        if not isinstance(value, kind):
+            raise ArgumentError(f"`{name}` must be a {kind.__name__} object; got {value!r}.")
+
+
+def _drawing(model: Layer) -> list[tuple[int, Layer]]:
+    """The layers that draw random numbers, each with the number of its stream."""
+    layers = enumerate(layer for _, layer in model.walk())
+    return [(n, layer) for n, layer in layers if type(layer).reseed is not Layer.reseed]

@@ -1,0 +1,214 @@
+"""One kind of training step: made as it is once, then recorded as a graph, then launched."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from operator import is_, itemgetter
+from typing import Any
+
+from nnfs_xp._settings import settings_of
+from nnfs_xp._typing import Array
+from nnfs_xp.kernels.standard import DeviceCount
+from nnfs_xp.layers import Layer
+from nnfs_xp.learning.learner import Learner
+from nnfs_xp.metrics import Metric
+from nnfs_xp.schedules import Schedule
+
+_log = logging.getLogger("nnfs_xp")
+
+
+class NotRecordableError(Exception):
+    """Why a step cannot be recorded."""
+
+
+def check_recordable(part: Any) -> None:
+    """Refuse a layer, loss, metric or optimizer of a class that does not say it is recordable.
+
+    Those of this package are. A class of somebody's own says ``recordable = True`` in its body.
+
+    Raises
+    ------
+    NotRecordableError
+        It does not say so.
+    """
+    kind = type(part)
+    own = kind.__module__.partition(".")[0] == __name__.partition(".")[0]
+    if not vars(kind).get("recordable", own):
+        raise NotRecordableError(f"{kind.__name__} does not say `recordable = True`")
+
+
+class RecordedStep:
+    """Steps of one kind.
+
+    Parameters
+    ----------
+    learner : Learner
+    metrics : sequence of Metric
+        Those that the step works out.
+    batch : tuple of arrays
+        Like those of each step, which are put into `held`.
+    work : callable (held, start, index) -> result
+        The step, all but its counting. Start, the place in the epoch's order, and index, the
+        step's in the epoch, are ints or, in recording, `DeviceCount`s.
+    uses : tuple
+        Objects that must be the same for the recording to hold.
+
+    Attributes
+    ----------
+    held : tuple of arrays
+    result
+        What the work returned: when launched, the same arrays with other values.
+    launched : bool
+        Whether it has been recorded.
+
+    Raises
+    ------
+    NotRecordableError
+        A part does not say that it is recordable.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        metrics: Sequence[Metric],
+        batch: tuple[Array, ...],
+        work: Callable[..., Any],
+        uses: tuple[Any, ...],
+    ) -> None:
+        backend = learner.backend
+        xp, device = backend.xp, backend.device
+        layers = learner.layers()
+        parts: list[Any] = [*layers, learner.fused_loss, *metrics, learner.optimizer]
+        for part in parts:
+            check_recordable(part)
+        self.graph = backend.graph()
+        self.held = tuple(xp.empty_like(array) for array in batch)
+        self.result: Any = None
+        self.launched = False
+        self._work = work
+        self._uses = uses
+        learner.optimizer.state(learner.model)  # there from now on
+        self._with_buffers = [layer for layer in layers if layer._buffers]
+        self._made_of = self._objects_of(learner)
+        self._settings = [_Settings(part) for part in parts]
+        self._rehearsed = False
+        kind = xp.float64 if learner.model.dtype == "float64" else xp.float32
+        self._rate: Array = xp.zeros((), dtype=kind, device=device)
+        self._counts: Array = xp.zeros(4, dtype=xp.int64, device=device)
+
+    def holds(self, learner: Learner, uses: tuple[Any, ...]) -> bool:
+        """Whether the recording does what is to be done: same objects, same settings."""
+        return (
+            _same(uses, self._uses)
+            and _same(self._objects_of(learner), self._made_of)
+            and all(settings.stand() for settings in self._settings)
+        )
+
+    def run(self, learner: Learner, batch: tuple[Array, ...], start: int, index: int) -> None:
+        """Make a step, all but its counting.
+
+        Raises
+        ------
+        NotRecordableError
+            It was to be recorded, and cannot be; the arrays are as before.
+        """
+        if not self._rehearsed:
+            self._rehearse(learner, batch, start, index)
+            return
+        if not self.launched:
+            self._record(learner)
+        optimizer = learner.optimizer
+        counts = optimizer.iterations, learner.count, start, index
+        rate = optimizer.current_learning_rate
+        self.graph.begin(self._counts, self._rate, counts, rate, batch, self.held)
+        self.graph.launch()
+
+    def _rehearse(self, learner: Learner, batch: tuple[Array, ...], start: int, index: int) -> None:
+        for place, array in zip(self.held, batch, strict=True):
+            place[...] = array
+        learner.reseed(learner.count)
+        self.result = self.graph.rehearse(lambda: self._work(self.held, start, index))
+        self._rehearsed = True
+
+    def _record(self, learner: Learner) -> None:
+        places = self._count(2), self._count(3)
+        with self._counted_on_device(learner):
+            try:
+                self.result = self.graph.record(lambda: self._work(self.held, *places))
+            except Exception as error:
+                text = str(error).strip().splitlines() or [""]
+                raise NotRecordableError(f"{type(error).__name__}: {text[0][:200]}") from error
+        self.launched = True
+        _log.debug("recorded a training step as a graph")
+
+    def _count(self, place: int) -> DeviceCount:
+        return DeviceCount(self._counts[place, ...])
+
+    @contextmanager
+    def _counted_on_device(self, learner: Learner) -> Iterator[None]:
+        """While it lasts, the optimizer and the layers find rate and counts on the device."""
+        optimizer: Any = learner.optimizer
+        before = optimizer.iterations, optimizer.learning_rate
+        optimizer.iterations, optimizer.learning_rate = self._count(0), _DeviceRate(self._rate)
+        try:
+            learner.reseed(self._count(1))
+            yield
+        finally:
+            optimizer.iterations, optimizer.learning_rate = before
+            learner.reseed(learner.count)
+
+    def _objects_of(self, learner: Learner) -> tuple[Any, ...]:
+        """What a step is made of, and the arrays that it changes."""
+        model, optimizer = learner.model, learner.optimizer
+        parts = model, learner.fused_loss, optimizer, learner.seed
+        state = optimizer.kept(model).values()
+        buffers = [array for layer in self._with_buffers for array in layer._buffers.values()]
+        return *parts, model.flat.values, model.flat.gradients, *state, *buffers
+
+
+class _DeviceRate(Schedule):
+    """The learning rate as it lies on the device."""
+
+    def __init__(self, rate: Array) -> None:
+        self._rate = rate
+
+    def rate(self, step: int) -> float:
+        del step
+        rate: Any = self._rate  # a 0-d array stands for the float
+        return rate  # type: ignore[no-any-return] # see above
+
+
+_HOSTS = {"learning_rate", "decay"}
+"""Settings that the host works with before each launch."""
+
+
+class _Settings:
+    """The settings of a part of a step, as they were."""
+
+    def __init__(self, part: Any) -> None:
+        named = part.config() if isinstance(part, Layer) else settings_of(part)["config"]
+        names = [name for name in named if name in vars(part) and name not in _HOSTS]
+        self._attributes = vars(part)
+        # Of two names at least, itemgetter gives a tuple.
+        self._get: Callable[[dict[str, Any]], tuple[Any, ...]] = (
+            itemgetter(*names, names[0]) if names else lambda _: ()
+        )
+        self._values = self._get(self._attributes)
+
+    def stand(self) -> bool:
+        """Whether each is the same object, or as much."""
+        now, before = self._get(self._attributes), self._values
+        return all(map(is_, now, before)) or all(
+            one is other or (isinstance(one, _PLAIN) and one == other)
+            for one, other in zip(now, before, strict=True)
+        )
+
+
+_PLAIN = (bool, int, float, str)
+
+
+def _same(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    """Whether both have the same objects."""
+    return len(one) == len(other) and all(map(is_, one, other))

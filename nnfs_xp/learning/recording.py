@@ -1,0 +1,227 @@
+"""Training steps that are recorded once and launched many times, where the device can."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from nnfs_xp._typing import Array
+from nnfs_xp.learning.epoch import Epoch
+from nnfs_xp.learning.learner import Learner
+from nnfs_xp.learning.recorded_step import NotRecordableError, RecordedStep
+from nnfs_xp.metrics.totals import Totals
+from nnfs_xp.optimizers import Optimizer
+
+_log = logging.getLogger("nnfs_xp")
+
+_MOST = 8
+"""Kinds of steps, by the shapes of their batches, that are kept recorded at a time."""
+
+
+class Kind(NamedTuple):
+    """What is the same for all steps that one recording serves.
+
+    Attributes
+    ----------
+    source : {"epoch", "given"}
+        Whether it is a step of `Trainer.fit`, with what belongs to an epoch, or one by itself.
+    n : int
+        Samples.
+    batch : tuple
+        Shape and data type of each array that is handed over.
+    """
+
+    source: str
+    n: int
+    batch: tuple[tuple[Any, Any], ...]
+
+
+def _form(batch: tuple[Array, ...]) -> tuple[tuple[Any, Any], ...]:
+    return tuple((array.shape, array.dtype) for array in batch)
+
+
+class Recorder:
+    """Makes a learner's steps: the first of a kind as it is, the next ones recorded and launched.
+
+    A kind is what the steps' batches are: their shapes, and where they come from. What changes
+    from step to step without the arrays, the learning rate and the counts of steps, lies on the
+    device in a recorded step, and is written there before each launch. A step that cannot be
+    recorded is made as it is, as are all that follow; the log says once why.
+
+    Parameters
+    ----------
+    learner : Learner
+    wanted : bool
+        False to record nothing.
+
+    Attributes
+    ----------
+    refused : str or None
+        Why no step is recorded any more.
+    recordings : int
+        How many kinds of steps were recorded so far, those recorded again counted again.
+    """
+
+    def __init__(self, learner: Learner, *, wanted: bool) -> None:
+        self.learner = learner
+        self._wanted = wanted
+        self._recorded: dict[Kind, RecordedStep] = {}
+        self.refused: str | None = None
+        self.recordings = 0
+
+    @property
+    def records(self) -> bool:
+        """Whether it records steps, as far as is known."""
+        return self._wanted and self.refused is None and self.learner.backend.can_record
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"learner": self.learner, "wanted": self._wanted}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        Recorder.__init__(self, **state)
+
+    def forget(self, source: str | None = None) -> None:
+        """Give back what was recorded, or that from one source: see `Kind`."""
+        for kind in [kind for kind in self._recorded if source in (None, kind.source)]:
+            self._drop(kind)
+
+    def _drop(self, kind: Kind) -> None:
+        self._recorded.pop(kind).graph.close()
+
+    @property
+    def memory(self) -> int:
+        """Bytes that the recorded steps work in."""
+        return sum(each.graph.memory for each in self._recorded.values())
+
+    def step(self, *batch: Array) -> Array:
+        """Train on a batch; return the loss, in an array of its own."""
+        learner = self.learner
+        if self.records and all(map(learner.backend.owns, batch)):
+            kind = Kind("given", batch[0].shape[0], _form(batch))
+            new = partial(RecordedStep, learner, (), batch, partial(_given, learner))
+            loss = self._make(kind, batch, new, tuple)
+            if loss is not None:
+                own: Array = self._recorded[kind].graph.copied(loss)
+                return own
+        return learner.step(*batch)[1]
+
+    def step_in_epoch(
+        self,
+        epoch: Epoch,
+        index: int,
+        batch: tuple[Array, ...] | None,
+        totals: Totals,
+        *,
+        unwatched: bool = False,
+    ) -> None:
+        """Make the epoch's step of that index, and add its loss and metrics to the totals.
+
+        Parameters
+        ----------
+        epoch : Epoch
+        index : int
+        batch : tuple of arrays, or None
+            None to take it from the epoch's data, which are then on the device.
+        totals : Totals
+        unwatched : bool
+            Whether nobody can have changed any setting since the step before.
+        """
+        start, n = index * epoch.batch_size, epoch.size_of(index)
+        if self.records and totals.started:
+            given = () if batch is None else batch
+            work = partial(_in_epoch, self.learner, epoch, n, totals)
+            new = partial(RecordedStep, self.learner, totals.metrics, given, work)
+            kind = Kind("epoch", n, _form(given))
+            result = self._make(
+                kind,
+                given,
+                new,
+                lambda: (*epoch.arrays, totals, *totals.arrays),
+                start,
+                index,
+                unwatched=unwatched,
+            )
+            if result is not None:
+                totals.count += n
+                totals.collect(*result)
+                return
+        if batch is None:
+            batch = epoch.gather(start, n)
+        output, loss = self.learner.step(*batch)
+        totals.add(loss, output, *batch[1:])
+        epoch.put_loss(index, loss)
+
+    def _make(
+        self,
+        kind: Kind,
+        batch: tuple[Array, ...],
+        new: Callable[[tuple[Any, ...]], RecordedStep],
+        uses: Callable[[], tuple[Any, ...]],
+        start: int = 0,
+        index: int = 0,
+        *,
+        unwatched: bool = False,
+    ) -> Any:
+        """Make a step of that kind; what the work returned, or None if nothing was done."""
+        learner = self.learner
+        try:
+            found = self._recorded.get(kind)
+            trusted = found is not None and found.launched and unwatched
+            if found is None or not (trusted or found.holds(learner, uses())):
+                _refuse_own_steps(learner)
+                if found is not None:
+                    self._drop(kind)
+                while len(self._recorded) >= _MOST:
+                    self._drop(next(iter(self._recorded)))
+                found = self._recorded[kind] = new(uses())
+            recorded = found.launched
+            found.run(learner, batch, start, index)
+        except NotRecordableError as error:
+            self.forget()
+            self.refused = str(error)
+            _log.warning(
+                "training steps are made one operation at a time, not as graphs: %s", error
+            )
+            return None
+        learner.count_step()
+        self.recordings += found.launched and not recorded
+        return found.result
+
+
+def _given(learner: Learner, places: tuple[Array, ...], *_: Any) -> Array:
+    """A step on a batch that is handed over; its loss."""
+    return learner.compute(*places)[1]
+
+
+def _in_epoch(
+    learner: Learner,
+    epoch: Epoch,
+    n: int,
+    totals: Totals,
+    places: tuple[Array, ...],
+    start: Any,
+    index: Any,
+) -> tuple[Array, ...]:
+    """A step on the batch handed over, or on the epoch's next n samples, with the totals."""
+    places = places or epoch.gather(start, n)
+    output, loss = learner.compute(*places)
+    seen = totals.seen(output)
+    totals.accumulate(loss, seen, *places[1:])
+    epoch.put_loss(index, loss)
+    return seen, *places[1:]
+
+
+def _refuse_own_steps(learner: Learner) -> None:
+    """Refuse to record steps of a kind that is not the package's.
+
+    Raises
+    ------
+    NotRecordableError
+        The optimizer steps in a way of its own, or there is nothing to step.
+    """
+    if type(learner.optimizer).step is not Optimizer.step:
+        raise NotRecordableError(f"{type(learner.optimizer).__name__} has a `step` of its own")
+    if learner.model._flat is None:
+        raise NotRecordableError("the model has no parameters")
