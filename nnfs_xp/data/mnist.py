@@ -79,7 +79,7 @@ _SHA256 = {
 def load_mnist() -> Split:
     """The MNIST handwritten digits.
 
-    The four .gz files are searched in ``$NNFS_XP_DATA/mnist`` and in the user's cache, else
+    The four .gz files are searched for in ``$NNFS_XP_DATA/mnist`` and in the user's cache, else
     downloaded there, with checksums, which takes the extra ``data``.
 
     Returns

@@ -90,8 +90,8 @@ class SoftmaxCategoricalCrossentropy(_Categorical):
 
     Notes
     -----
-    Forward: loss = -sum(t log_softmax(y_pred)) over the classes for each sample, in nats per
-    sample, t as there; without smoothing -log_softmax(y_pred)[label].
+    Forward: loss = -sum(t log_softmax(y_pred)) over the classes, in nats per sample, with the t of
+    `CategoricalCrossentropy`; without smoothing -log_softmax(y_pred)[label].
 
     Backward: dinputs = (softmax(y_pred) - t) / batch.
 

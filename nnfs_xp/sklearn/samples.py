@@ -35,7 +35,7 @@ def on_host(a: Any) -> Any:
 def hold_out(
     samples: Samples, share: float, random_state: Any, *, stratify: Any
 ) -> tuple[Samples, Samples]:
-    """Split off a share of the samples to validate with; each class in proportion, if given.
+    """Split off a share of the samples to validate with; classes, if given, in proportion.
 
     Raises
     ------

@@ -11,7 +11,7 @@ MISSING = frozenset({"", "na", "n/a", "nan", "#n/a", "<na>", "null", "?"})
 """Texts, in lower case, that stand for a missing value in every column."""
 
 _MISSING_NUMBERS = MISSING | {"none", "-", ".", "nat"}
-"""Texts that do so where numbers are expected; elsewhere "none" may well be a category."""
+"""Texts for a missing value among numbers; in other columns "none" may well be a category."""
 
 _COMMA_NUMBER = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d+)?(,\d+)?(e[+-]?\d+)?", re.ASCII | re.I)
 

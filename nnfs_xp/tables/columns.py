@@ -34,10 +34,10 @@ NUMBERS = 0.8
 """The share of numbers among a text column's filled cells that makes the others mistakes."""
 
 _SOME = 0.2
-"""The share of numbers in a column of categories from which on a log line tells it."""
+"""The share of numbers from which on a column of categories gets a line in the log."""
 
 _MARKED = 0.5
-"""The share of numbers with signs, as 12% or $5, from which on a message tells it."""
+"""The share of numbers with signs, as 12% or $5, from which on a message shows one."""
 
 LARGEST = 1e30
 """Numbers further from 0 are refused: their squares have no room in single precision."""

@@ -1,4 +1,4 @@
-"""Compile kernels once for each data type, keep them on the disk, and never within a step."""
+"""Compile kernels: once for each data type, kept on the disk, never within a training step."""
 
 from __future__ import annotations
 
