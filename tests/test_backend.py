@@ -241,7 +241,7 @@ ARRAYS = hnp.arrays(
 def test_there_and_back(backend, a):
     there = backend.asarray(a)
     assert backend.owns(there)
-    assert rooms.backend_of(there) == backend
+    assert registry.backend_of(there) == backend
     back = nn.to_numpy(there)
     assert isinstance(back, np.ndarray)
     assert back.dtype == a.dtype
@@ -302,11 +302,11 @@ class TestArrays:
 
     def test_backend_of_something_else(self):
         with pytest.raises(DTypeError, match="got list"):
-            rooms.backend_of([1.0])
+            registry.backend_of([1.0])
 
     def test_subclasses_of_numpys_arrays_are_numpys(self):
         matrix = np.ma.masked_array([[1.0, 2.0]])
-        assert rooms.backend_of(matrix).name == "numpy"
+        assert registry.backend_of(matrix).name == "numpy"
 
     def test_synchronize_and_memory(self, backend):
         backend.synchronize()
@@ -350,7 +350,7 @@ def test_a_backend_of_ones_own_serves_everywhere(monkeypatch):
     monkeypatch.setattr(registry, "REGISTERED", {})
     mine = RenamedStrict()
     with pytest.raises(nn.errors.DTypeError):
-        rooms.backend_of(mine.asarray([1.0]))
+        registry.backend_of(mine.asarray([1.0]))
     nn.register_backend(mine)
     assert nn.get_backend("renamed") is mine
     X, y = nn.data.spiral_data(10, 3, seed=0)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from nnfs_xp.backend import libraries, registry
 from nnfs_xp.backend.base import Backend
 from nnfs_xp.backend.cupy import CupyBackend, load_cupy
-from nnfs_xp.backend.registry import LOADERS, REGISTERED
+from nnfs_xp.backend.registry import LOADERS
 from nnfs_xp.errors import ArgumentError, BackendError
 
 _log = logging.getLogger("nnfs_xp")
@@ -48,7 +48,7 @@ def register_backend(backend: Backend) -> None:
         raise ArgumentError(f"`backend` must be a Backend object; got {backend!r}.")
     if backend.name.partition(":")[0] in (*LOADERS, "auto"):
         raise ArgumentError(f"the name {backend.name!r} is taken. Choose another.")
-    REGISTERED[backend.name] = backend
+    registry.REGISTERED[backend.name] = backend
 
 
 @functools.cache
