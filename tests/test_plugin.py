@@ -12,6 +12,7 @@ import pytest
 import nnfs_xp as nn
 from nnfs_xp.backend import backend_of
 from nnfs_xp.testing import check_layer, check_loss, no_synchronization, numeric_gradient
+from nnfs_xp.testing.checks import _check_recordable
 
 pytest_plugins = ["pytester"]
 
@@ -279,6 +280,72 @@ class Drift(nn.Layer):
         return dvalues
 
 
+class Recorded(nn.Layer):
+    """A right layer that says it can be recorded."""
+
+    recordable = True
+    mean = nn.Buffer()
+
+    def __init__(self):
+        super().__init__()
+        self.create_buffers(mean=np.ones((1, 3), "float32"))
+
+    def forward(self, inputs, training=False):
+        xp = self.check_inputs(inputs)
+        if training:
+            self.mean += 0.1 * (xp.mean(inputs, axis=0, keepdims=True) - self.mean)
+            self.keep(inputs)
+            return inputs
+        return inputs - self.mean
+
+    def backward(self, dvalues):
+        self.recall(dvalues)
+        self.dinputs = dvalues
+        return dvalues
+
+
+class ReplacesABuffer(Recorded):
+    recordable = True
+
+    def forward(self, inputs, training=False):
+        if training:
+            self._buffers["mean"] = self.mean + 1.0
+            self.keep(inputs)
+        return inputs
+
+
+class CountsByItself(Recorded):
+    recordable = True
+    calls = 0
+
+    def forward(self, inputs, training=False):
+        if training:
+            self.calls += 1
+        return super().forward(inputs, training)
+
+
+class DrawsByItself(nn.Layer):
+    recordable = True
+
+    def forward(self, inputs, training=False):
+        if not training:
+            return inputs
+        self.keep(inputs)
+        return inputs + float(np.random.default_rng().random())
+
+    def backward(self, dvalues):
+        self.recall(dvalues)
+        self.dinputs = dvalues
+        return dvalues
+
+
+class HidesASetting(CountsByItself):
+    recordable = True
+
+    def config(self):
+        return {"unknown": 3}
+
+
 def variant(layer, **attributes):
     vars(layer).update(attributes)
     return layer
@@ -289,6 +356,25 @@ class TestCheckLayer:
     @pytest.mark.parametrize("build", [lambda _: Square(), lambda _: Noise(), Drift])
     def test_a_right_layer_passes(self, backend, dtype, build):
         check_layer(build(dtype).to(backend), backend.asarray(X, dtype))
+
+    def test_a_layer_that_can_be_recorded(self, backend):
+        check_layer(Recorded().to(backend), backend.asarray(X, "float32"))
+
+    @pytest.mark.parametrize(
+        ("layer", "message"),
+        [
+            (ReplacesABuffer, "write into its buffers"),
+            (CountsByItself, "belongs into a Buffer, or in `keep`: not calls"),
+            (HidesASetting, "must name attributes, not \\['unknown'\\]"),
+        ],
+    )
+    def test_a_layer_that_is_wrongly_called_recordable(self, layer, message):
+        with pytest.raises(AssertionError, match=message):
+            check_layer(layer(), X.astype("float32"))
+
+    def test_numbers_drawn_by_itself_cannot_be_recorded(self):
+        with pytest.raises(AssertionError, match="what it draws must follow from `reseed`"):
+            _check_recordable(DrawsByItself(), X.astype("float32"))
 
     @pytest.mark.parametrize(
         ("layer", "message"),

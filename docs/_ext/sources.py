@@ -10,16 +10,19 @@ from sphinx.util.docutils import SphinxDirective
 
 import nnfs_xp
 from nnfs_xp.kernels import standard
+from nnfs_xp.layers.dense import DenseRow
 
 logger = logging.getLogger(__name__)
 
 BASES = {nnfs_xp.Layer, nnfs_xp.StochasticLayer, nnfs_xp.Loss}
-METHODS = ("forward", "backward", "backward_parameters")
+METHODS = ("forward", "backward", "backward_parameters", "_backward", "_through")
+STAGES = {"DenseRow": DenseRow}
+"""What runs in the place of several layers, and so has to be shown beside them."""
 
 
 def explained_classes():
-    """The public layers and losses by name, without the bases: what the page must explain."""
-    found = {}
+    """What the page must explain: public layers and losses, without the bases, and stages."""
+    found = dict(STAGES)
     for module in (nnfs_xp.layers, nnfs_xp.losses):
         for name in module.__all__:
             thing = getattr(module, name)
@@ -84,7 +87,7 @@ class Source(SphinxDirective):
         name = self.arguments[0]
         classes = explained_classes()
         if name not in classes:
-            raise self.error(f"{name} is no public layer or loss")
+            raise self.error(f"{name} is no public layer, loss or stage")
         self.env.explained = {*getattr(self.env, "explained", ()), name}
         self.env.note_dependency(inspect.getsourcefile(classes[name]))
         passes, kernels = code_of(classes[name])

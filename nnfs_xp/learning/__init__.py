@@ -3,6 +3,7 @@
 from nnfs_xp.layers.chain import Chain, Pass
 from nnfs_xp.learning.half_precision import PRECISIONS, HalfPrecisionLearner, new_learner
 from nnfs_xp.learning.learner import Learner
+from nnfs_xp.learning.recorded_step import is_recordable
 from nnfs_xp.learning.recording import Recorder
 
 __all__ = [
@@ -12,5 +13,6 @@ __all__ = [
     "Learner",
     "Pass",
     "Recorder",
+    "is_recordable",
     "new_learner",
 ]

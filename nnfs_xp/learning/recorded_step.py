@@ -23,20 +23,15 @@ class NotRecordableError(Exception):
     """Why a step cannot be recorded."""
 
 
-def check_recordable(part: Any) -> None:
-    """Refuse a layer, loss, metric or optimizer of a class that does not say it is recordable.
+def is_recordable(part: Any) -> bool:
+    """Whether the class of a layer, loss, metric or optimizer says that it can be recorded.
 
-    Those of this package are. A class of somebody's own says ``recordable = True`` in its body.
-
-    Raises
-    ------
-    NotRecordableError
-        It does not say so.
+    Those of this package can. A class of somebody's own says ``recordable = True`` in its body,
+    and says so anew where it derives from one that does.
     """
     kind = type(part)
-    own = kind.__module__.partition(".")[0] == __name__.partition(".")[0]
-    if not vars(kind).get("recordable", own):
-        raise NotRecordableError(f"{kind.__name__} does not say `recordable = True`")
+    of_the_package = kind.__module__.partition(".")[0] == __name__.partition(".")[0]
+    return bool(vars(kind).get("recordable", of_the_package))
 
 
 class RecordedStep:
@@ -82,7 +77,9 @@ class RecordedStep:
         layers = learner.layers()
         parts: list[Any] = [*layers, learner.fused_loss, *metrics, learner.optimizer]
         for part in parts:
-            check_recordable(part)
+            if not is_recordable(part):
+                kind = type(part).__name__
+                raise NotRecordableError(f"{kind} does not say `recordable = True`")
         self.graph = backend.graph()
         self.held = tuple(xp.empty_like(array) for array in batch)
         self.result: Any = None
@@ -94,8 +91,8 @@ class RecordedStep:
         self._made_of = self._objects_of(learner)
         self._settings = [_Settings(part) for part in parts]
         self._rehearsed = False
-        kind = xp.float64 if learner.model.dtype == "float64" else xp.float32
-        self._rate: Array = xp.zeros((), dtype=kind, device=device)
+        dtype = xp.float64 if learner.model.dtype == "float64" else xp.float32
+        self._rate: Array = xp.zeros((), dtype=dtype, device=device)
         self._counts: Array = xp.zeros(4, dtype=xp.int64, device=device)
 
     def holds(self, learner: Learner, uses: tuple[Any, ...]) -> bool:

@@ -13,6 +13,7 @@ from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, backend_of, to_numpy
 from nnfs_xp.errors import NotReadyError
 from nnfs_xp.layers import Layer
+from nnfs_xp.learning import is_recordable
 from nnfs_xp.losses import Loss
 from nnfs_xp.parameters import FlatParameters
 from nnfs_xp.testing.gradients import assert_gradient, numeric_gradient
@@ -30,6 +31,8 @@ def check_layer(layer: Layer, inputs: Array) -> None:
       it returns, sets the gradients, whatever stood there, and changes no parameter or buffer.
     - The gradient of the inputs and of every parameter, penalties included, is that of central
       differences in float64; `backward_parameters` sets the same.
+    - A layer whose class says `recordable` keeps what that asks for: buffers stay the same arrays,
+      nothing else lasts from one step to the next, and what is drawn follows from `reseed`.
 
     The layer itself is left as it was.
 
@@ -50,6 +53,8 @@ def check_layer(layer: Layer, inputs: Array) -> None:
     _check_training_step(copy.deepcopy(layer), inputs)
     _check_gradients_are_set(layer, inputs)
     _check_layer_gradients(layer, inputs)
+    if is_recordable(layer):
+        _check_recordable(copy.deepcopy(layer), inputs)
 
 
 def _check_inference(layer: Layer, inputs: Array) -> None:
@@ -122,6 +127,42 @@ def _check_gradients_are_set(layer: Layer, inputs: Array) -> None:
         )
 
 
+def _check_recordable(layer: Layer, inputs: Array) -> None:
+    """A step that has been recorded does the same each time: it runs none of the layer's Python."""
+    kind = type(layer).__name__
+    unkept = [name for name in layer.config() if not hasattr(layer, name)]
+    assert not unkept, f"{kind} is `recordable`; `config` must name attributes, not {unkept}"
+
+    def step() -> tuple[dict[str, Any], dict[str, Array], Any]:
+        for stream, (_, part) in enumerate(layer.walk()):
+            part.reseed(3, stream, 5)
+        output = layer.forward(inputs, training=True)
+        layer.backward(_dvalues(output))
+        lasting = {name: value for name, value in _memory(layer).items() if _lasts(name, layer)}
+        return lasting, layer.buffers(), _snapshot(output)
+
+    first, buffers, drawn = step()
+    second, same_buffers, drawn_again = step()
+    changed = _changes(first, second)
+    assert not changed, (
+        f"{kind} is `recordable`; what changes from step to step belongs into a Buffer, or in "
+        f"`keep`: not {changed}"
+    )
+    assert all(buffers[name] is same_buffers[name] for name in buffers), (
+        f"{kind} is `recordable`; write into its buffers: another array takes the place of one"
+    )
+    assert layer.buffers() or _same(drawn, drawn_again), (
+        f"{kind} is `recordable`; what it draws must follow from `reseed`, and from nothing else"
+    )
+
+
+def _lasts(name: str, layer: Layer) -> bool:
+    """Whether what a layer holds by that name is to be the same after each step."""
+    own = name.rpartition(".")[2]
+    passing = own in ("_kept", "dinputs") or name.startswith("the gradient of ")
+    return not passing and name not in layer.buffers()
+
+
 def _check_layer_gradients(layer: Layer, inputs: Array) -> None:
     backend = backend_of(inputs)
     double = _to_float64(layer)
@@ -179,8 +220,13 @@ def check_loss(loss: Loss, y_pred: Array, y_true: Array) -> None:
         "sample_weight)` is all that is to do with it"
     )
     weights = np.linspace(0.5, 1.5, y_pred.shape[0])
-    for sample_weight in (None, weights):
-        _check_loss_arrays(loss, y_pred, y_true, sample_weight)
+    _check_loss_arrays(loss, y_pred, y_true, None)
+    before = _snapshot(vars(loss))  # the first step may find out what it needs
+    _check_loss_arrays(loss, y_pred, y_true, weights)
+    changed = _changes(before, _snapshot(vars(loss)))
+    assert not changed or not is_recordable(loss), (
+        f"{type(loss).__name__} is `recordable`; nothing may last from step to step: not {changed}"
+    )
     for sample_weight in (None, weights):
         _check_loss_gradient(loss, y_pred, y_true, sample_weight)
 
