@@ -176,7 +176,8 @@ class FlatParameters:
     stale : bool
         Whether another buffer has taken over any of the parameters.
     penalties_wait : bool
-        Whether `Layer.backward` is to leave penalties out of the gradients.
+        Whether `Layer.backward` leaves penalties out of the gradients. So these can be scaled, or
+        added up over several processes, and the penalties be added once after that.
     """
 
     def __init__(self, owner: Holder, backend: Backend, dtype: str) -> None:
@@ -213,19 +214,6 @@ class FlatParameters:
             backend.xp, self.size, backend.dtype(self.dtype), backend.device, place
         )
         return zeros
-
-    @contextmanager
-    def without_penalties(self) -> Iterator[None]:
-        """While it lasts, backward passes leave the penalties out of the gradients.
-
-        So gradients can be scaled, or added up over several processes, and the penalties be
-        added once after that.
-        """
-        self.penalties_wait = True
-        try:
-            yield
-        finally:
-            self.penalties_wait = False
 
     def to(self, backend: Backend) -> None:
         """Move both arrays, and the layers' views with them."""

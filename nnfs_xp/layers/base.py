@@ -134,7 +134,7 @@ class Layer:
         """Add the gradient of `regularization_loss` to the gradients of the parameters.
 
         `backward` does so at its end, but not in a `Trainer`'s step, which adds all penalties
-        after the backward pass: see `FlatParameters.without_penalties`.
+        after the backward pass: see `FlatParameters.penalties_wait`.
         """
         for child in self.children:
             child.add_penalties()

@@ -134,7 +134,8 @@ class Dense(Layer):
         xp, inputs = self.recall(dvalues)
         # dweights = inputs.T @ dvalues, dbiases = the sum of dvalues over the batch
         self.kernels_for(dvalues).dense_gradients(xp, inputs, dvalues, self.dweights, self.dbiases)
-        self.add_penalties()
+        if self._flat is None or not self._flat.penalties_wait:
+            self.add_penalties()
 
     def extended(self, following: Any, *, keeps_dinputs: bool = True) -> Stage | None:
         if type(self) is Dense and type(following) is ReLU:
@@ -142,8 +143,6 @@ class Dense(Layer):
         return None
 
     def add_penalties(self) -> None:
-        if self._flat is None or self._flat.penalties_wait:
-            return
         for values, gradient, l1, l2 in self._penalties():
             if l1:
                 gradient += l1 * standard.sign(self.xp, values)
@@ -298,7 +297,8 @@ class DenseRow:
                 relu.dinputs = dz
                 xp, inputs = dense.recall(dz)
                 kernels.matmul_into(xp, inputs.T, dz, dense.dweights)
-            dense.add_penalties()
+            if dense._flat is None or not dense._flat.penalties_wait:
+                dense.add_penalties()
             following = dense
         return dz
 

@@ -12,12 +12,10 @@ from nnfs_xp.layers import Dense, Embedding, Layer
 from nnfs_xp.layers.chain import Chain
 from nnfs_xp.layers.composite import Composite
 from nnfs_xp.layers.stages import Stage
-from nnfs_xp.learning.learner import Learner, check_parts
+from nnfs_xp.learning.learner import Learner, TF32Learner, check_parts
 from nnfs_xp.losses import Loss
 from nnfs_xp.optimizers import Optimizer
 from nnfs_xp.parameters import FlatParameters
-
-PRECISIONS = ("float32", "tf32", "float16", "bfloat16")
 
 
 def new_learner(
@@ -42,9 +40,10 @@ def new_learner(
     check_parts(model, loss, optimizer)
     backend = get_backend(backend)
     check_precision(precision, model, backend)
-    kind = HalfPrecisionLearner if precision in ("float16", "bfloat16") else Learner
     with backend.active():
-        return kind(model, loss, optimizer, backend, seed=seed, precision=precision, fuse=fuse)
+        return _LEARNERS[precision](
+            model, loss, optimizer, backend, seed=seed, precision=precision, fuse=fuse
+        )
 
 
 def check_precision(precision: str, model: Layer, backend: Backend) -> None:
@@ -156,8 +155,7 @@ class HalfPrecisionLearner(Learner):
         factor = self.scale  # 1, unless it scales
         if self._scales:
             dvalues, factor = dvalues * self.scale, 1 / self.scale
-        with flat.without_penalties():
-            self._half.backward_parameters(xp.astype(dvalues, self._dtype))
+        self._backward(self._half, xp.astype(dvalues, self._dtype))
         rounded.widen(flat.gradients, factor)
         return output, loss
 
@@ -309,3 +307,13 @@ def _works_in_half(stage: Stage) -> bool:
     return bool(said.works_in_half) and all(
         getattr(kind, name) is getattr(said, name) for name in passes
     )
+
+
+_LEARNERS: dict[str, type[Learner]] = {
+    "float32": Learner,
+    "tf32": TF32Learner,
+    "float16": HalfPrecisionLearner,
+    "bfloat16": HalfPrecisionLearner,
+}
+
+PRECISIONS = tuple(_LEARNERS)

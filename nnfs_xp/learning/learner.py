@@ -27,8 +27,8 @@ class Learner:
     backend : str or Backend
     seed : int
         Of the random numbers that layers draw.
-    precision : {"float32", "tf32"}
-        `HalfPrecisionLearner` has the others.
+    precision : str
+        That of the class: see `new_learner`.
     fuse : bool, optional
         Whether layers that can run as one do, in the model's containers too. By default as the
         model says.
@@ -118,17 +118,18 @@ class Learner:
 
     def gradients(self, x: Array, *targets: Array) -> tuple[Array, Array]:
         """Set the parameters' gradients, penalties left out; return the output and the loss."""
-        if self.precision == "tf32":
-            with self.backend.rounding_to_tf32():
-                return self._forward_and_backward(x, targets)
-        return self._forward_and_backward(x, targets)
-
-    def _forward_and_backward(self, x: Array, targets: Any) -> tuple[Array, Array]:
         output = self.chain.forward(x, True)
         loss, dvalues = self.fused_loss.calculate_and_backward(output, *targets)
-        with self.model.flat.without_penalties():
-            self.chain.backward_parameters(dvalues)
+        self._backward(self.chain, dvalues)
         return output, loss
+
+    def _backward(self, chain: Chain, dvalues: Array) -> None:
+        flat = self.model.flat
+        flat.penalties_wait = True
+        try:
+            chain.backward_parameters(dvalues)
+        finally:
+            flat.penalties_wait = False
 
     def sum_gradients(self) -> None:
         """Sum the gradients over the processes that train together: so far there is only one."""
@@ -166,6 +167,14 @@ class Learner:
     def state(self) -> dict[str, Array]:
         """The arrays that steps keep from one to the next, beside the model's and optimizer's."""
         return {}
+
+
+class TF32Learner(Learner):
+    """Makes steps in which the products of a CUDA device may round their factors to TF32."""
+
+    def gradients(self, x: Array, *targets: Array) -> tuple[Array, Array]:
+        with self.backend.rounding_to_tf32():
+            return super().gradients(x, *targets)
 
 
 def check_parts(model: Any, loss: Any, optimizer: Any) -> None:

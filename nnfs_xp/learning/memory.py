@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from math import prod
+from types import TracebackType
 from typing import Any
 
 from nnfs_xp.errors import OutOfMemoryError
@@ -19,9 +18,8 @@ _SHARE = 0.8
 """Of the free memory, what a batch that is called fitting takes: pools leave gaps."""
 
 
-@contextmanager
-def memory_explained(recorder: Recorder, batch: Any) -> Iterator[None]:
-    """Turn an error of the device's allocator into one that says what would fit.
+class MemoryExplained:
+    """Turns an error of the device's allocator into one that says what would fit.
 
     What the step had allocated is given back first, so that training can go on with less.
 
@@ -31,35 +29,49 @@ def memory_explained(recorder: Recorder, batch: Any) -> Iterator[None]:
     batch : int or array
         How many samples are worked on together, or these.
     """
-    backend = recorder.learner.backend
-    try:
-        yield
-    except Exception as error:
+
+    def __init__(self, recorder: Recorder, batch: Any) -> None:
+        self._recorder = recorder
+        self._batch = batch
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        frames: TracebackType | None,
+    ) -> None:
+        if isinstance(error, Exception):
+            self._explain(error, frames)
+
+    def _explain(self, error: Exception, frames: TracebackType | None) -> None:
+        backend = self._recorder.learner.backend
         memory = backend.memory() if backend.is_out_of_memory(error) else None
         if memory is None:
-            raise
+            return
         reason = str(error).strip() or type(error).__name__
-        at_failure = memory.used + recorder.memory
-        traceback.clear_frames(error.__traceback__)  # the arrays in the frames that it went through
-    else:
-        return
-    batch_size = batch if isinstance(batch, int) else int(batch.shape[0])
-    _let_go(recorder)
-    memory = backend.memory()
-    assert memory is not None  # it was not before
-    least = bytes_per_sample(recorder.learner.model)
-    per_sample = max(least, (at_failure - memory.used) / batch_size)
-    fitting = min(int(_SHARE * memory.free / per_sample), batch_size // 2)
-    advice = (
-        f"A `batch_size` of {2 ** (fitting.bit_length() - 1)} should fit."
-        if fitting
-        else "No smaller batch will do: use a smaller model."
-    )
-    free, total = size_text(memory.free), size_text(memory.total)
-    raise OutOfMemoryError(
-        f"{backend.name} has not enough memory for a batch of {batch_size} samples: "
-        f"{reason}; {free} of {total} are free without it. {advice}"
-    )
+        at_failure = memory.used + self._recorder.memory
+        traceback.clear_frames(frames)  # the arrays in the frames that it went through
+        batch = self._batch
+        batch_size = batch if isinstance(batch, int) else int(batch.shape[0])
+        _let_go(self._recorder)
+        memory = backend.memory()
+        assert memory is not None  # it was not before
+        least = bytes_per_sample(self._recorder.learner.model)
+        per_sample = max(least, (at_failure - memory.used) / batch_size)
+        fitting = min(int(_SHARE * memory.free / per_sample), batch_size // 2)
+        advice = (
+            f"A `batch_size` of {2 ** (fitting.bit_length() - 1)} should fit."
+            if fitting
+            else "No smaller batch will do: use a smaller model."
+        )
+        free, total = size_text(memory.free), size_text(memory.total)
+        raise OutOfMemoryError(
+            f"{backend.name} has not enough memory for a batch of {batch_size} samples: "
+            f"{reason}; {free} of {total} are free without it. {advice}"
+        )
 
 
 def bytes_per_sample(model: Layer) -> float:

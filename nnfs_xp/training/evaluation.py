@@ -13,7 +13,7 @@ from nnfs_xp.backend import is_array, to_numpy
 from nnfs_xp.data.batching import batches
 from nnfs_xp.data.sparse import SparseRows, is_sparse
 from nnfs_xp.learning import Learner, Recorder
-from nnfs_xp.learning.memory import memory_explained
+from nnfs_xp.learning.memory import MemoryExplained
 from nnfs_xp.learning.totals import Totals
 from nnfs_xp.training.preparation import check_shape, prepare_inputs
 
@@ -55,7 +55,7 @@ def outputs(
         X = to_numpy(X)
     check_shape(tuple(X.shape), learner.model)
     parts = []
-    with backend.active(), memory_explained(recorder, batch_size):
+    with backend.active(), MemoryExplained(recorder, batch_size):
         for start in range(0, X.shape[0], batch_size):
             piece = X[start : min(start + batch_size, X.shape[0]), ...]
             x = backend.asarray(prepare_inputs(piece, learner.model, backend))

@@ -14,7 +14,7 @@ from nnfs_xp.backend import Backend, Memory
 from nnfs_xp.errors import ArgumentError
 from nnfs_xp.layers import Layer
 from nnfs_xp.learning import Recorder, new_learner
-from nnfs_xp.learning.memory import memory_explained
+from nnfs_xp.learning.memory import MemoryExplained
 from nnfs_xp.learning.totals import Totals
 from nnfs_xp.losses import Loss
 from nnfs_xp.metrics import Metric
@@ -256,7 +256,7 @@ class Trainer:
             if not isinstance(callback, Callback):
                 raise ArgumentError(f"a callback is a Callback object; got {callback!r}.")
         learner, totals = self.learner, self.course.totals
-        with self.backend.active(), memory_explained(self.recorder, batch_size):
+        with self.backend.active(), MemoryExplained(self.recorder, batch_size):
             y = self.backend.asarray(y)
             flat_targets = y.ndim == 1
             data = prepare(learner, totals, X, y, sample_weight, class_weight)
@@ -289,7 +289,7 @@ class Trainer:
             The loss before the step, penalties included.
         """
         learner = self.learner
-        with learner.backend.active(), memory_explained(self.recorder, x):
+        with learner.backend.active(), MemoryExplained(self.recorder, x):
             learner.use_averages(False)
             return self.recorder.step(x, y)
 
@@ -306,7 +306,7 @@ class Trainer:
         Parameters and errors as for `fit`.
         """
         batch_size = _checks.check_count("batch_size", batch_size)
-        with self.backend.active(), memory_explained(self.recorder, batch_size):
+        with self.backend.active(), MemoryExplained(self.recorder, batch_size):
             totals = self.course.totals
             data = prepare(self.learner, totals, X, y, sample_weight)
             totals.prepare(data[1], again=False)
