@@ -1,27 +1,17 @@
-"""The backends that are known, by name, and the one that an array belongs to."""
+"""The backends that are known, by name, and the one that an array belongs to.
+
+`Backend` itself asks here, so that no class of backends is named: `discovery` gives the types.
+"""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from nnfs_xp.errors import BackendError, DTypeError
-
-
-class Known(Protocol):
-    """What is asked of a backend here."""
-
-    name: str
-
-    def owns(self, array: object) -> bool:
-        """Whether this is an array of the backend."""
-
-    def to_numpy(self, array: Any) -> np.ndarray[Any, Any]:
-        """An array of the backend as a NumPy array."""
-
 
 LOADERS: dict[str, Callable[[str], Any]] = {}
 """The libraries of this package, each with what loads it for a device; see `discovery`."""
@@ -53,7 +43,7 @@ def _loaded(name: str) -> Any:
     return LOADERS[library](device)
 
 
-def _registered_for(array: object) -> Known | None:
+def _registered_for(array: object) -> Any:
     return next((backend for backend in REGISTERED.values() if backend.owns(array)), None)
 
 

@@ -27,45 +27,6 @@ from nnfs_xp.kernels.standard import (
 )
 from nnfs_xp.kernels.standard.random import BITS, Keys
 
-__all__ = [
-    "adagrad",
-    "adam",
-    "add_l2",
-    "amsgrad",
-    "average",
-    "batch_norm",
-    "batch_norm_backward",
-    "bias_relu",
-    "corrected",
-    "dense",
-    "dense_backward",
-    "dense_backward_relu",
-    "dense_gradients",
-    "dense_relu",
-    "dropout",
-    "dropout_backward",
-    "flat_zeros",
-    "gather_rows",
-    "keep_memory",
-    "layer_norm",
-    "layer_norm_backward",
-    "lion",
-    "matmul_into",
-    "momentum",
-    "narrow_into",
-    "prepare",
-    "put",
-    "random_bits",
-    "relu_backward",
-    "relu_backward_biases",
-    "rmsprop",
-    "sgd",
-    "shrink",
-    "softmax_cross_entropy",
-    "sum_squares",
-    "widen",
-]
-
 Array: TypeAlias = Any
 """A NumPy array."""
 
@@ -340,3 +301,6 @@ def sum_squares(xp: Any, values: Array) -> Array:
 def average(xp: Any, averages: Array, values: Array, decay: float) -> None:
     for a, w, room in _blocks(averages, values):
         _add_gradients(a, w, decay, room)
+
+
+__all__ = standard.among(globals())

@@ -87,7 +87,7 @@ class Layer:
     def initialize(self, generator: Any) -> None:
         """Draw the layer's parameters anew from a host `numpy.random.Generator`."""
 
-    def suit(self, following: Initializer) -> Initializer:
+    def adopt_initializer(self, following: Initializer) -> Initializer:
         """Take the initializer that what follows prefers; return the one for what comes before."""
         return self.preferred_initializer or following
 
@@ -310,10 +310,10 @@ class Layer:
             if self._flat is not None:
                 self.flat.to(target)
             for _, layer in self.walk():
-                layer.settle(target)
+                layer.place_on(target)
         return self
 
-    def settle(self, backend: Backend) -> None:
+    def place_on(self, backend: Backend) -> None:
         """Take a place beside the parameters, which the flat buffers move."""
         self._place = backend
         self._buffers = {name: owned(backend, array) for name, array in self._buffers.items()}

@@ -57,9 +57,9 @@ class Composite(Layer):
         if any(layer._shapes for _, layer in self.walk()):
             backend = self._gather().backend
             for _, layer in self.walk():
-                layer.settle(backend)
+                layer.place_on(backend)
         if seed is not None:
-            self.suit(glorot_uniform)
+            self.adopt_initializer(glorot_uniform)
             self.initialize(host_generator(seed))
         self.fuse = True
         if fuse:
@@ -160,9 +160,9 @@ class Stack(Composite):
     def backward_parameters(self, dvalues: Array) -> None:
         self._chain.backward_parameters(dvalues)
 
-    def suit(self, following: Initializer) -> Initializer:
+    def adopt_initializer(self, following: Initializer) -> Initializer:
         for layer in reversed(self.children):
-            following = layer.suit(following)
+            following = layer.adopt_initializer(following)
         return following
 
     def check_values(self, inputs: Array) -> None:

@@ -150,8 +150,8 @@ class Concatenate(Composite):
     def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         return self._joined([branch.output_shape(input_shape) for branch in self.children])
 
-    def suit(self, following: Initializer) -> Initializer:
-        before = [branch.suit(following) for branch in self.children]
+    def adopt_initializer(self, following: Initializer) -> Initializer:
+        before = [branch.adopt_initializer(following) for branch in self.children]
         return before[0]
 
     def check_values(self, inputs: Array) -> None:

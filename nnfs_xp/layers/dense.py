@@ -102,20 +102,20 @@ class Dense(Layer):
         self.bias_regularizer_l2 = check("bias_regularizer_l2", bias_regularizer_l2, 0)
         self.max_norm = None if max_norm is None else check("max_norm", max_norm, 0, open_low=True)
         self.initializer: Initializer | None = _checks.check_initializer(initializer)
-        self._suited: Initializer = he_normal
+        self._adopted: Initializer = he_normal
         self.create_parameters(
             dtype, weights=(self.n_inputs, self.n_neurons), biases=(1, self.n_neurons)
         )
         self.initialize(host_generator(seed))
 
     def initialize(self, generator: Any) -> None:
-        draw = self._suited if self.initializer is by_what_follows else self.initializer
+        draw = self._adopted if self.initializer is by_what_follows else self.initializer
         if draw is not None:
             self.weights = draw(generator, (self.n_inputs, self.n_neurons))
         self.biases[...] = 0.0
 
-    def suit(self, following: Initializer) -> Initializer:
-        self._suited = following
+    def adopt_initializer(self, following: Initializer) -> Initializer:
+        self._adopted = following
         return glorot_uniform
 
     def forward(self, inputs: Array, training: bool = False) -> Array:

@@ -6,90 +6,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from nnfs_xp._typing import Array, DType
-from nnfs_xp.backend import Backend, get_backend
-from nnfs_xp.errors import ArgumentError, BackendError, DTypeError
-from nnfs_xp.layers import Dense, Embedding, Layer
+from nnfs_xp.backend import Backend
+from nnfs_xp.layers import Layer
 from nnfs_xp.layers.chain import Chain
 from nnfs_xp.layers.composite import Composite
 from nnfs_xp.layers.stages import Stage
-from nnfs_xp.learning.learner import Learner, TF32Learner, check_parts
-from nnfs_xp.losses import Loss
-from nnfs_xp.optimizers import Optimizer
+from nnfs_xp.learning.learner import Learner, TF32Learner
 from nnfs_xp.parameters import FlatParameters
-
-
-def new_learner(
-    model: Layer,
-    loss: Loss,
-    optimizer: Optimizer,
-    backend: str | Backend,
-    *,
-    seed: int,
-    precision: str,
-    fuse: bool | None,
-) -> Learner:
-    """A learner that makes its steps in that precision.
-
-    Raises
-    ------
-    ArgumentError
-        A part is of the wrong kind, or the precision is none, or not for this model.
-    BackendError
-        The backend cannot be used, or has no such type, or the device no such arithmetic.
-    """
-    check_parts(model, loss, optimizer)
-    backend = get_backend(backend)
-    check_precision(precision, model, backend)
-    with backend.active():
-        return _LEARNERS[precision](
-            model, loss, optimizer, backend, seed=seed, precision=precision, fuse=fuse
-        )
-
-
-def check_precision(precision: str, model: Layer, backend: Backend) -> None:
-    """Refuse a precision that the model or the backend cannot have.
-
-    Raises
-    ------
-    ArgumentError
-        It is no precision, or not for this model.
-    BackendError
-        The backend has no such type, or the device no such arithmetic.
-    """
-    if precision not in PRECISIONS:
-        raise ArgumentError(f"`precision` must be one of {PRECISIONS}; got {precision!r}.")
-    if precision == "float32":
-        return
-    if (model.dtype or "float32") != "float32":
-        raise ArgumentError(
-            f"`precision` {precision!r} is for a model with float32 parameters; got {model.dtype}."
-        )
-    if precision == "float16":
-        for _, layer in model.walk():
-            if type(layer).regularization_loss not in _KNOWN_PENALTIES:
-                raise ArgumentError(
-                    f"`precision` 'float16' scales gradients, also those of the penalty that "
-                    f"{type(layer).__name__} adds by itself. Take 'bfloat16', which does not."
-                )
-    if precision != "tf32":
-        first = model.links()[0]
-        if any(isinstance(la, Embedding) and la is not first for _, la in model.walk()):
-            raise ArgumentError(
-                f"`precision` {precision!r} rounds what goes into an Embedding that is not the "
-                "model's first layer."
-            )
-        try:
-            backend.dtype(precision)
-        except DTypeError as error:
-            raise BackendError(f"`precision` {precision!r}: {error}") from error
-    backend.check_precision(precision)
-
-
-_KNOWN_PENALTIES = (
-    Layer.regularization_loss,
-    Dense.regularization_loss,
-    Composite.regularization_loss,
-)
 
 
 class HalfPrecisionLearner(Learner):
@@ -124,15 +47,17 @@ class HalfPrecisionLearner(Learner):
         self._scales = self.precision == "float16"
         first = self.first_scale if self._scales else 1.0
         xp, device = self.backend.xp, self.backend.device
-        self.scale = xp.asarray(first, dtype=xp.float32, device=device)
-        self._good = xp.asarray(0.0, dtype=xp.float32, device=device)
+        with self.backend.active():
+            self.scale = xp.asarray(first, dtype=xp.float32, device=device)
+            self._good = xp.asarray(0.0, dtype=xp.float32, device=device)
         self._cast()
 
     def _cast(self) -> None:
         """Make the stages that run in half precision."""
         backend = self.backend
         self._dtype = backend.dtype(self.precision)
-        self._rounded = _Rounded(self.model, backend, self.precision)
+        with backend.active():
+            self._rounded = _Rounded(self.model, backend, self.precision)
         stages = [self._rounded.stage(stage) for stage in self.chain.stages]
         self._half = Chain(stages, fuse=False)  # they are fused already
         self._rounds_inputs = not isinstance(stages[0], InFloat32)
@@ -310,10 +235,13 @@ def _works_in_half(stage: Stage) -> bool:
 
 
 _LEARNERS: dict[str, type[Learner]] = {
-    "float32": Learner,
     "tf32": TF32Learner,
     "float16": HalfPrecisionLearner,
     "bfloat16": HalfPrecisionLearner,
 }
 
-PRECISIONS = tuple(_LEARNERS)
+
+def new_learner(*parts: Any, precision: str, **settings: Any) -> Learner:
+    """A learner that makes its steps in that precision; the arguments are those of `Learner`."""
+    kind = _LEARNERS.get(precision, Learner)
+    return kind(*parts, precision=precision, **settings)

@@ -11,6 +11,7 @@ from nnfs_xp.errors import ArgumentError
 from nnfs_xp.layers import Layer
 from nnfs_xp.layers.chain import Chain
 from nnfs_xp.layers.composite import Composite
+from nnfs_xp.learning.precision import check_precision
 from nnfs_xp.losses import Loss
 from nnfs_xp.optimizers import Optimizer
 
@@ -49,9 +50,9 @@ class Learner:
     Raises
     ------
     ArgumentError
-        A part is of the wrong kind, or the seed is none.
+        A part is of the wrong kind, the seed is none, or the precision is none for this model.
     BackendError
-        The backend cannot be used.
+        The backend cannot be used, or has no such precision.
     """
 
     def __init__(
@@ -65,11 +66,18 @@ class Learner:
         precision: str = "float32",
         fuse: bool | None = None,
     ) -> None:
-        check_parts(model, loss, optimizer)
+        for name, value, kind in (
+            ("model", model, Layer),
+            ("loss", loss, Loss),
+            ("optimizer", optimizer, Optimizer),
+        ):
+            if not isinstance(value, kind):
+                raise ArgumentError(f"`{name}` must be a {kind.__name__} object; got {value!r}.")
         self.model = model
         self.loss = loss
         self.optimizer = optimizer
         self.backend = get_backend(backend)
+        check_precision(precision, model, self.backend)
         self.precision = precision
         host_generator(seed)  # refuses what is no seed
         self.seed = index(seed)
@@ -175,23 +183,6 @@ class TF32Learner(Learner):
     def gradients(self, x: Array, *targets: Array) -> tuple[Array, Array]:
         with self.backend.rounding_to_tf32():
             return super().gradients(x, *targets)
-
-
-def check_parts(model: Any, loss: Any, optimizer: Any) -> None:
-    """Refuse what cannot learn.
-
-    Raises
-    ------
-    ArgumentError
-        One is of the wrong kind.
-    """
-    for name, value, kind in (
-        ("model", model, Layer),
-        ("loss", loss, Loss),
-        ("optimizer", optimizer, Optimizer),
-    ):
-        if not isinstance(value, kind):
-            raise ArgumentError(f"`{name}` must be a {kind.__name__} object; got {value!r}.")
 
 
 def _drawing(model: Layer) -> list[tuple[int, Layer]]:

@@ -137,7 +137,7 @@ def own_network(network: Any, n_features: int, n_outputs: int, random_state: Any
         own = network(n_features, n_outputs)
         if not isinstance(own, Layer):
             raise ArgumentError(f"`network` must give a Sequential; it gave {own!r}.")
-        own.suit(glorot_uniform)
+        own.adopt_initializer(glorot_uniform)
         own.initialize(np.random.default_rng(random_state.randint(np.iinfo(np.int32).max)))
     else:
         raise ArgumentError(

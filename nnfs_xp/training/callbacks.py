@@ -20,21 +20,7 @@ Figures = Mapping[str, float]
 
 
 class Training(Protocol):
-    """What callbacks use of a `Trainer`, which hands itself to them.
-
-    Attributes
-    ----------
-    model : Layer
-    epoch : int
-        Epochs done so far.
-    step : int
-        Steps done so far in the present epoch.
-    history : History
-    figure_names : list of str
-        The keys that the history of this training has.
-    stopping : bool
-        Whether the present epoch is the last one.
-    """
+    """What callbacks use of a `Trainer`, which hands itself to them and says what each is."""
 
     @property
     def model(self) -> Layer: ...
@@ -48,11 +34,8 @@ class Training(Protocol):
     def figure_names(self) -> list[str]: ...
     @property
     def stopping(self) -> bool: ...
-    def figures_so_far(self) -> dict[str, Any]:
-        """The loss and the metrics of the present epoch so far. Waits for the device."""
-
-    def stop(self) -> None:
-        """Make the present epoch the last one."""
+    def figures_so_far(self) -> dict[str, Any]: ...
+    def stop(self) -> None: ...
 
 
 class Callback:

@@ -12,14 +12,14 @@ from nnfs_xp.backend import backend_of
 from nnfs_xp.learning import Learner
 
 
-class Trained(Protocol):
-    """What is asked of a trainer."""
+class HasLearner(Protocol):
+    """A trainer, or whatever else has a learner."""
 
     @property
     def learner(self) -> Learner: ...
 
 
-def diagnose(trainer: Trained, X: Any, y: Any, sample_weight: Any = None) -> str:
+def diagnose(trainer: HasLearner, X: Any, y: Any, sample_weight: Any = None) -> str:
     """Where a training step on these samples first meets NaN or infinity.
 
     A step is made on a copy of the model, and looked at array by array: the inputs, then each
@@ -40,11 +40,7 @@ def diagnose(trainer: Trained, X: Any, y: Any, sample_weight: Any = None) -> str
     str
         For example ``"the output of layer 2 (Dense)"``, or ``"nothing: all values are finite"``.
     """
-    return first_not_finite(trainer.learner, X, y, sample_weight)
-
-
-def first_not_finite(learner: Learner, X: Any, y: Any, sample_weight: Any = None) -> str:
-    """`diagnose` for the learner of a trainer."""
+    learner = trainer.learner
     backend = learner.backend
     x = backend.asarray(X, learner.model.dtype or "float32")
     if not _finite(x):

@@ -21,7 +21,7 @@ from nnfs_xp.schedules import Schedule
 from nnfs_xp.training.callbacks import Callback, Training
 from nnfs_xp.training.checkpoints import Checkpoints
 from nnfs_xp.training.course import Course
-from nnfs_xp.training.diagnosis import first_not_finite
+from nnfs_xp.training.diagnosis import diagnose
 from nnfs_xp.training.evaluation import evaluate
 from nnfs_xp.training.history import History, numbers_in
 from nnfs_xp.training.progress import Progress
@@ -292,7 +292,7 @@ class Run:
         first = course.step
         for number, batch in enumerate(self._batches(first)):
             if number == bad:
-                where = first_not_finite(learner, *batch)
+                where = diagnose(self.recorder, *batch)
                 step = f", step {first + bad + 1}"
                 # Replayed without the callbacks, a step that these had spoilt is sound.
                 found = "" if where.startswith("nothing") else f": first in {where}"

@@ -7,6 +7,7 @@ arrays that are not contiguous, go to the functions of the same names in the spe
 
 from __future__ import annotations
 
+from nnfs_xp.kernels import standard
 from nnfs_xp.kernels.cupy import cublaslt
 from nnfs_xp.kernels.cupy.layers import bias_relu, relu_backward, relu_backward_biases
 from nnfs_xp.kernels.cupy.losses import softmax_cross_entropy
@@ -40,44 +41,10 @@ from nnfs_xp.kernels.cupy.updates import (
 )
 from nnfs_xp.kernels.standard import add_l2, prepare, sum_squares
 
-__all__ = [
-    "adagrad",
-    "adam",
-    "add_l2",
-    "amsgrad",
-    "average",
-    "batch_norm",
-    "batch_norm_backward",
-    "bias_relu",
-    "dense",
-    "dense_backward",
-    "dense_backward_relu",
-    "dense_gradients",
-    "dense_relu",
-    "dropout",
-    "dropout_backward",
-    "flat_zeros",
-    "gather_rows",
-    "layer_norm",
-    "layer_norm_backward",
-    "lion",
-    "matmul_into",
-    "momentum",
-    "narrow_into",
-    "prepare",
-    "put",
-    "random_bits",
-    "relu_backward",
-    "relu_backward_biases",
-    "rmsprop",
-    "sgd",
-    "shrink",
-    "softmax_cross_entropy",
-    "sum_squares",
-    "widen",
-]
-
 
 def records_products() -> bool:
     """Whether matrix products can be recorded in a graph, for which cuBLASLt is needed."""
     return cublaslt.library() is not None
+
+
+__all__ = standard.among(globals())

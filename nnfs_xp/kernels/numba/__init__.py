@@ -6,6 +6,7 @@ on all cores for a while, a second one costs networks of usual sizes more than i
 ``python -m benchmarks threads`` shows.
 """
 
+from nnfs_xp.kernels import standard
 from nnfs_xp.kernels.numba.compilation import prepare
 from nnfs_xp.kernels.numba.layers import (
     bias_relu,
@@ -38,50 +39,11 @@ from nnfs_xp.kernels.numpy import (
     dense_backward,
     dense_gradients,
     flat_zeros,
-    gather_rows,
     matmul_into,
-    narrow_into,
-    put,
-    shrink,
     sum_squares,
-    widen,
 )
-
-__all__ = [
-    "adagrad",
-    "adam",
-    "add_l2",
-    "amsgrad",
-    "average",
-    "batch_norm",
-    "batch_norm_backward",
-    "bias_relu",
-    "dense",
-    "dense_backward",
-    "dense_backward_relu",
-    "dense_gradients",
-    "dense_relu",
-    "dropout",
-    "dropout_backward",
-    "flat_zeros",
-    "gather_rows",
-    "layer_norm",
-    "layer_norm_backward",
-    "lion",
-    "matmul_into",
-    "momentum",
-    "narrow_into",
-    "prepare",
-    "put",
-    "random_bits",
-    "relu_backward",
-    "relu_backward_biases",
-    "rmsprop",
-    "sgd",
-    "shrink",
-    "softmax_cross_entropy",
-    "sum_squares",
-    "widen",
-]
+from nnfs_xp.kernels.standard import gather_rows, narrow_into, put, shrink, widen
 
 prepare("float32")  # here, so that no first step waits for it
+
+__all__ = standard.among(globals())

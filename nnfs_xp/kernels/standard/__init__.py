@@ -7,6 +7,8 @@ The sets of faster kernels beside it, `nnfs_xp.kernels.numpy`, `nnfs_xp.kernels.
 `nnfs_xp.kernels.cupy`, have the same functions, with the same arguments.
 """
 
+from collections.abc import Iterable
+
 from nnfs_xp.kernels.standard.counts import DeviceCount
 from nnfs_xp.kernels.standard.functions import erf, log_softmax, sigmoid, sign, softmax
 from nnfs_xp.kernels.standard.layers import (
@@ -99,3 +101,8 @@ __all__ = [
 def prepare(dtype: str) -> None:
     """Make the kernels ready for a data type: those of the standard always are."""
     del dtype
+
+
+def among(names: Iterable[str]) -> list[str]:
+    """The functions of the specification that a set of kernels has, among all its names."""
+    return [name for name in __all__ if name in set(names)]
