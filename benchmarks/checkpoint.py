@@ -52,7 +52,7 @@ def main() -> None:
         checkpoints = nn.Checkpoints(folder, keep=1)
 
         def save() -> None:
-            if checkpoints.save(1, 0, *capture(trainer, [], {}, 0)) is None:
+            if checkpoints.save(1, 0, *capture(trainer.learner, trainer.course, [], {}, 0)) is None:
                 raise SystemExit("no checkpoint could be written")
 
         save()
