@@ -76,7 +76,7 @@ class Chain:
         Parameters
         ----------
         inputs : array
-            Those of the first layer.
+            What goes into the first layer.
         gradient : callable (output) -> dvalues, optional
             The gradient of the last layer's output: `Loss.backward` with its targets, for
             example. With it the forward pass is one of training, and a backward pass follows.

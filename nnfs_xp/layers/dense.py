@@ -27,7 +27,7 @@ class Dense(Layer):
         Strength of the penalties on the weights, l1 * sum(abs(weights)) and
         l2 * sum(weights**2).
     bias_regularizer_l1, bias_regularizer_l2 : float
-        The same for the biases.
+        Strength of the penalties on the biases, of the same form.
     max_norm : float, optional
         After each step, the weights into each neuron are scaled down to a Euclidean norm of at
         most this (Srivastava et al. 2014, *Dropout*, section 5.1).
@@ -306,7 +306,7 @@ class DenseRow:
     def _through(relu: ReLU, dense: Dense, dvalues: Array) -> Array:
         """The dz of a part, given the gradient of its ReLU's output; sets dbiases."""
         xp, output = relu.recall(dvalues)
-        dense.recall(dvalues)  # the ReLU may have been called for others since
+        dense.recall(dvalues)  # the ReLU may have run behind another layer since
         kernels = dense.kernels_for(dvalues)
         dz: Array = kernels.relu_backward_biases(xp, dvalues, output, dense.dbiases)
         return dz

@@ -52,5 +52,5 @@ class Sequential(Stack):
         return summary.text(self)
 
     def _repr_html_(self) -> str:
-        """The same table, for a notebook."""
+        """The table of `summary`, for a notebook."""
         return summary.html(self)

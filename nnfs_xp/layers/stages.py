@@ -33,7 +33,7 @@ class Stage(Protocol):
         """
 
     def on(self, replace: Callable[[Any], Any]) -> Stage:
-        """The same stage on other layers: for each with parameters the one that replaces it."""
+        """A stage like this one, in which `replace` has replaced the layers with parameters."""
 
 
 def fused(stages: Iterable[Stage], *, keeps_dinputs: bool = True) -> tuple[Stage, ...]:

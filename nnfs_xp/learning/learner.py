@@ -173,7 +173,7 @@ class Learner:
         return [layer for _, layer in self.model.walk()]
 
     def state(self) -> dict[str, Array]:
-        """The arrays that steps keep from one to the next, beside the model's and optimizer's."""
+        """The arrays that a step leaves for the next, beside the model's and the optimizer's."""
         return {}
 
 

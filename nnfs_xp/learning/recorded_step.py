@@ -26,8 +26,8 @@ class NotRecordableError(Exception):
 def is_recordable(part: Any) -> bool:
     """Whether the class of a layer, loss, metric or optimizer says that it can be recorded.
 
-    Those of this package can. A class of somebody's own says ``recordable = True`` in its body,
-    and says so anew where it derives from one that does.
+    A class of this package can be recorded. Any other class says ``recordable = True`` in its own
+    body, also where it derives from one that does.
     """
     kind = type(part)
     of_the_package = kind.__module__.partition(".")[0] == __name__.partition(".")[0]
@@ -41,14 +41,14 @@ class RecordedStep:
     ----------
     learner : Learner
     metrics : sequence of Metric
-        Those that the step works out.
+        The metrics that the step works out.
     batch : tuple of arrays
         Like those of each step, which are put into `held`.
     work : callable (held, start, index) -> result
         The step, all but its counting. Start, the place in the epoch's order, and index, the
         step's in the epoch, are ints or, in recording, `DeviceCount`s.
     uses : tuple
-        Objects that must be the same for the recording to hold.
+        What the work uses: where one is another object, the recording no longer holds.
 
     Attributes
     ----------

@@ -17,11 +17,11 @@ from nnfs_xp.optimizers import Optimizer
 _log = logging.getLogger("nnfs_xp")
 
 _MOST = 8
-"""Kinds of steps, by the shapes of their batches, that are kept recorded at a time."""
+"""How many recordings are kept at a time, each for one shape of batches."""
 
 
 class Kind(NamedTuple):
-    """What is the same for all steps that one recording serves.
+    """What all steps have in common that one recording serves.
 
     Attributes
     ----------
@@ -126,7 +126,7 @@ class Recorder:
             None to take it from the epoch's data, which are then on the device.
         totals : Totals
         unwatched : bool
-            Whether nobody can have changed any setting since the step before.
+            Whether no callback ran since the step before, so that no setting can have changed.
         """
         start, n = index * epoch.batch_size, epoch.size_of(index)
         if self.records and totals.started:

@@ -34,9 +34,9 @@ class Totals:
         The samples so far.
     metrics : sequence of Metric
     names : list of str
-        Those of the figures that are numbers, and so have a history; once `try_out` was called.
+        The figures that are numbers, and so have a history. `try_out` finds them.
     widths : dict of str to int
-        How many sums, or columns, each metric accumulates, by its name; likewise.
+        How many sums, or columns, each metric accumulates, by its name. `try_out` finds them.
 
     Raises
     ------
@@ -214,7 +214,7 @@ class Totals:
         ----------
         state : mapping of str to ndarray
         widths : mapping of str to int
-            Those of these metrics.
+            How many sums, or columns, each metric accumulates: see the attribute.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Training and what it reports."""
+"""The course of a training: epochs, history, callbacks, checkpoints."""
 
 from nnfs_xp.training.callbacks import (
     Callback,

@@ -28,7 +28,7 @@ class Checkpoints:
     every_steps : int, optional
         Steps from one checkpoint within an epoch to the next.
     every_seconds : float, optional
-        The same in seconds.
+        Seconds from one checkpoint within an epoch to the next.
     least_seconds : float
         An epoch that ends sooner than this after the last checkpoint makes none: for epochs
         that take less time than a checkpoint. The last epoch always makes one.

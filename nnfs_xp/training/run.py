@@ -251,7 +251,7 @@ class Run:
         for callback in self.callbacks:
             try:
                 getattr(callback, hook)(self.training, *arguments)
-            except Exception as error:  # the others still see what they are to see
+            except Exception as error:  # the other callbacks are called all the same
                 first = first or error
         if first is not None:
             self._callback_failed = True

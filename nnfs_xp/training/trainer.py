@@ -32,8 +32,8 @@ class Trainer:
     """Trains a model, and evaluates it and predicts with it.
 
     A model that ends in `Softmax` is trained with the fused gradient when the loss is
-    `CategoricalCrossentropy`; likewise `Sigmoid` with `BinaryCrossentropy`. The loss that is
-    reported is then that of the logits, which no probability of 0 can spoil.
+    `CategoricalCrossentropy`, and one that ends in `Sigmoid` when it is `BinaryCrossentropy`. The
+    loss that is reported is then that of the logits, which no probability of 0 can spoil.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ class Trainer:
         self._flat_targets = False
 
     def _totals(self, metrics: Sequence[str | Metric]) -> Totals:
-        """The totals of the metrics, which see the whole model's output if any is a `Metric`."""
+        """Totals of the metrics. If one is a `Metric`, they see what the whole model puts out."""
         if isinstance(metrics, (str, Metric)) or not isinstance(metrics, Sequence):
             raise ArgumentError(f"`metrics` must be a list or a tuple; got {metrics!r}.")
         for metric in metrics:
@@ -215,7 +215,7 @@ class Trainer:
             How much each sample counts, in the loss and the metrics, beside the others: scaled
             to a mean of 1.
         class_weight : mapping, array or "balanced", optional
-            The same for each class: a mapping from labels to weights, a weight for each class
+            How much each class counts: a mapping from labels to weights, a weight for each class
             in order, or ``"balanced"``, which makes all classes count the same.
         shuffle : bool
             Whether each epoch takes the samples in a new order.
