@@ -7,77 +7,93 @@ from pathlib import Path
 
 import nox
 
-nox.needs_version = ">=2025.2.9"
+nox.needs_version = ">=2026.8.10"
 nox.options.sessions = ["tests-numpy", "tests-strict", "tests-cupy"]
 nox.options.default_venv_backend = "virtualenv"
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
 PACKAGE = ".[plot,data,testing,numba]"
+STRICT = "array_api_strict"
+STRICTEST = "array_api_strict:device1"  # refuses all that array_api_strict refuses, and more
 FEW_KILLS = ("--kills", "2")  # they are no matter of the backend
-STRICT = "array_api_strict,array_api_strict:device1"
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""Of each process: tests run in as many as there are cores, and waiting threads take time."""
 
 
 def group(name: str) -> list[str]:
     return nox.project.dependency_groups(PYPROJECT, name)
 
 
-def run_tests(session: nox.Session, backends: str, *requirements: str) -> None:
-    session.install("-e", PACKAGE, *group("test"), *requirements)
-    session.run("pytest", "--nnfs-backends", backends, *FEW_KILLS, *session.posargs)
+def tests(*names: str) -> list[str]:
+    return [f"tests/test_{name}.py" for name in names]
 
 
-@nox.session(name="tests-numpy")
-def tests_numpy(session: nox.Session) -> None:
-    """Test on NumPy, with twenty trainings killed and resumed."""
-    session.install("-e", PACKAGE, *group("test"))
-    session.run("pytest", "--nnfs-backends", "numpy", *session.posargs)
+NUMBERS = tests(
+    "chapter", "checkpoints", "contract", "losses", "normalization", "random", "training"
+)
+"""The tests of what kernels compute."""
 
 
-@nox.session(name="tests-kernels")
-@nox.parametrize("kernels", ["numpy", "standard"])
-def tests_kernels(session: nox.Session, kernels: str) -> None:
-    """Test the numbers on NumPy with the kernels that are chosen without Numba, or by name."""
-    session.install("-e", PACKAGE, *group("test"))
-    names = ("chapter", "checkpoints", "contract", "losses", "normalization", "random", "training")
+def prepare(session: nox.Session, name: str, *requirements: str) -> Path:
+    """Make the environment .nox/NAME, which several sessions share; the folder of its programs.
+
+    It is made anew when pyproject.toml or Python has changed, and else taken as it is.
+    """
+    folder = Path(session.cache_dir).parent.resolve() / name
+    programs = folder / ("Scripts" if sys.platform == "win32" else "bin")
+    stamp = folder / "made-of.txt"
+    made_of = "\n".join([sys.version, *requirements, Path("pyproject.toml").read_text("utf-8")])
+    if not stamp.is_file() or stamp.read_text("utf-8") != made_of:
+        virtualenv = (sys.executable, "-m", "virtualenv", "--quiet", "--clear", str(folder))
+        session.run_install(*virtualenv, external=True)
+        python = str(programs / "python")
+        # What is imported is compiled then: most of it never is.
+        session.run_install(
+            *(python, "-m", "pip", "install", "--no-compile", "-e", *requirements), external=True
+        )
+        stamp.write_text(made_of, "utf-8")
+    return programs
+
+
+def prepare_tests(session: nox.Session) -> Path:
+    return prepare(session, "tests", PACKAGE, *group("test"), *group("cuda-on-cpu"))
+
+
+def prepare_oracles(session: nox.Session) -> Path:
+    extras = "plot,data,testing,numba,tensorboard,sklearn,onnx,keras,tables"
+    groups = (*group("test"), *group("oracle"), *group("ecosystem"))
+    return prepare(session, "oracles", f".[{extras}]", *groups)
+
+
+def run_tests(
+    session: nox.Session, backends: str, *arguments: str, programs: Path | None = None, **env: str
+) -> None:
+    """Run pytest, in as many processes as there are cores, or in one beside another session."""
+    command = str(programs / "pytest") if programs else "pytest"
+    processes = ("-n", "0") if session.parallel else ("-n", "auto", "--dist", "worksteal")
     session.run(
-        "pytest",
-        "--nnfs-backends",
-        "numpy",
-        *(f"tests/test_{name}.py" for name in names),
-        *session.posargs,
-        env={"NNFS_XP_KERNELS": kernels},
+        *(command, "--nnfs-backends", backends, *processes, *arguments),
+        env={**ONE_THREAD, **env},
+        external=programs is not None,
     )
 
 
-@nox.session
-def kills(session: nox.Session) -> None:
-    """Kill trainings 200 times, or as often as said: ``nox -s kills -- 1000``."""
-    session.install("-e", PACKAGE, *group("test"))
-    times = session.posargs or ["200"]
-    session.run("pytest", "-s", "--kills", *times, "tests/test_kills.py")
+@nox.session(name="tests-numpy", venv_backend="none")
+def tests_numpy(session: nox.Session) -> None:
+    """Test on NumPy, with twenty trainings killed and resumed; the examples of the pages, too."""
+    run_tests(session, "numpy", *session.posargs, programs=prepare_tests(session))
 
 
-@nox.session(name="tests-strict")
+@nox.session(name="tests-strict", venv_backend="none")
 def tests_strict(session: nox.Session) -> None:
-    """Test on array_api_strict: on its default device, and on another at its strictest."""
-    run_tests(session, STRICT)
-
-
-@nox.session(name="tests-torch")
-def tests_torch(session: nox.Session) -> None:
-    """Test on PyTorch, and with PyTorch as the oracle."""
-    run_tests(session, "numpy,torch", *group("oracle"), *EXTRAS["tensorboard"])
-
-
-@nox.session(name="tests-ecosystem")
-def tests_ecosystem(session: nox.Session) -> None:
-    """Test with scikit-learn, ONNX, PyTorch, Keras, JAX, tables and notebooks."""
-    extras = "plot,data,testing,numba,sklearn,onnx,keras,tables"
-    session.install("-e", f".[{extras}]", *group("test"), *group("oracle"), *group("ecosystem"))
-    paths = ("tests/ecosystem", "docs/ecosystem", "nnfs_xp/sklearn", "nnfs_xp/tables")
-    environment = {"KERAS_BACKEND": "torch", "SCIPY_ARRAY_API": "1"}
-    session.run("pytest", "--nnfs-backends", "numpy", *(session.posargs or paths), env=environment)
+    """Test what a backend can change on array_api_strict at its strictest; the rest of it once."""
+    programs = prepare_tests(session)
+    of_backends = ("-m", "backend", *(session.posargs or ["tests"]))
+    run_tests(session, STRICTEST, *of_backends, programs=programs)
+    if not session.posargs:
+        as_it_comes = ("-m", "backend", *tests("contract", "metrics", "training"))
+        run_tests(session, STRICT, *as_it_comes, programs=programs)
 
 
 @nox.session(name="tests-cupy")
@@ -88,33 +104,70 @@ def tests_cupy(session: nox.Session) -> None:
     if major is None:
         message = "the tests on CuPy did not run: nvidia-smi finds no CUDA driver"
         session.error(message) if asked_for else session.skip(message)
-    run_tests(session, "cupy", *EXTRAS["cuda13" if major >= 13 else "cuda12"])
+    session.install("-e", PACKAGE, *group("test"), *EXTRAS["cuda13" if major >= 13 else "cuda12"])
+    # Each process takes a part of the GPU's memory.
+    run_tests(session, "cupy", "--maxprocesses", "8", *FEW_KILLS, *session.posargs)
 
 
-@nox.session(name="tests-cuda-on-cpu")
+@nox.session(name="tests-kernels", venv_backend="none")
+@nox.parametrize("kernels", ["numpy", "standard"])
+def tests_kernels(session: nox.Session, kernels: str) -> None:
+    """Test the numbers on NumPy with the kernels that are chosen without Numba, or by name."""
+    programs = prepare_tests(session)
+    arguments = ("-m", "backend", *NUMBERS, *session.posargs)
+    run_tests(session, "numpy", *arguments, programs=programs, NNFS_XP_KERNELS=kernels)
+
+
+@nox.session(venv_backend="none")
+def kills(session: nox.Session) -> None:
+    """Kill trainings 200 times, or as often as said: ``nox -s kills -- 1000``."""
+    pytest = str(prepare_tests(session) / "pytest")
+    times = session.posargs or ["200"]
+    session.run(pytest, "-s", "--kills", *times, "tests/test_kills.py", external=True)
+
+
+@nox.session(name="tests-torch", venv_backend="none")
+def tests_torch(session: nox.Session) -> None:
+    """Test what a backend can change on PyTorch, and compare with PyTorch and scikit-learn."""
+    programs = prepare_oracles(session)
+    paths = session.posargs or ["tests", "--ignore=tests/ecosystem"]
+    run_tests(session, "torch", "-m", "backend or oracle", *paths, programs=programs)
+    run_tests(session, "numpy", "-m", "backend and oracle", *paths, programs=programs)
+
+
+@nox.session(name="tests-ecosystem", venv_backend="none")
+def tests_ecosystem(session: nox.Session) -> None:
+    """Test with scikit-learn, ONNX, PyTorch, Keras, JAX, tables and notebooks."""
+    paths = ("tests/ecosystem", "docs/ecosystem", "nnfs_xp/sklearn", "nnfs_xp/tables")
+    environment = {"KERAS_BACKEND": "torch", "SCIPY_ARRAY_API": "1"}
+    programs = prepare_oracles(session)
+    run_tests(session, "numpy", *(session.posargs or paths), programs=programs, **environment)
+
+
+@nox.session(name="tests-cuda-on-cpu", venv_backend="none")
 def tests_cuda_on_cpu(session: nox.Session) -> None:
     """Test what runs on a GPU without one: CUDA sources, cuBLASLt and graphs, by a stand-in."""
-    session.install("-e", PACKAGE, *group("test"), *group("cuda-on-cpu"))
+    programs = prepare_tests(session)
     environment = {
         "PYTHONPATH": str(Path("tests/cuda_on_cpu").resolve()),
         "CUDA_ON_CPU_DEVICES": "2",
     }
-    command = ("pytest", "--nnfs-backends", "cupy", *FEW_KILLS)
     no_matter = ("kernels", "benchmarks", "gpu_check", "fuzz", "plots", "plugin")  # of the backend
     without = (f"--ignore=tests/test_{name}.py" for name in no_matter)
-    session.run(*command, *(session.posargs or ["tests", *without]), env=environment)
+    paths = session.posargs or ["tests", *without]
+    run_tests(session, "cupy", *FEW_KILLS, *paths, programs=programs, **environment)
     if not session.posargs:
-        paths = (f"tests/test_{name}.py" for name in ("contract", "training", "weights"))
-        session.run("pytest", "--nnfs-backends", "cupy:1", *paths, env=environment)
+        paths = tests("contract", "training", "weights")
+        run_tests(session, "cupy:1", "-m", "backend", *paths, programs=programs, **environment)
         own = {**environment, "CUDA_ON_CPU": "1"}  # the stand-in's own tests
-        session.run("pytest", "--nnfs-backends", "cupy", "tests/cuda_on_cpu", env=own)
+        run_tests(session, "cupy", "tests/cuda_on_cpu", programs=programs, **own)
 
 
 @nox.session
 def cuda(session: nox.Session) -> None:
     """Compile the CUDA sources, and read back what cuBLASLt is told: needs no GPU."""
     session.install("-e", ".[testing]", *group("test"), *group("cuda"))
-    session.run("pytest", "--nnfs-backends", "numpy", "tests/cuda_compiled", *session.posargs)
+    run_tests(session, "numpy", "tests/cuda_compiled", *session.posargs)
     session.run("python", "tests/cuda_on_cpu/signatures.py")  # the stand-in is like CuPy
 
 
@@ -125,7 +178,7 @@ def gpu(session: nox.Session) -> None:
     if major is None:
         session.error("nvidia-smi finds no CUDA driver")
     cuda = "cuda13" if major >= 13 else "cuda12"
-    groups = (*group("test"), *group("bench"), "pytest-xdist")
+    groups = (*group("test"), *group("bench"))
     session.install("-e", PACKAGE, *groups, *EXTRAS[cuda], f"jax[{cuda}]>=0.10")
     session.run("python", "-m", "benchmarks.gpu_check", *session.posargs)
 
