@@ -152,18 +152,21 @@ def tests_cuda_on_cpu(session: nox.Session) -> None:
         "PYTHONPATH": str(Path("tests/cuda_on_cpu").resolve()),
         "CUDA_ON_CPU_DEVICES": "2",
     }
-    no_matter = ("kernels", "benchmarks", "gpu_check", "fuzz", "plots", "plugin")  # of the backend
-    without = (f"--ignore=tests/test_{name}.py" for name in no_matter)
+    no_matter = ("kernels", "benchmarks", "gpu_check", "fuzz", "plots", "plugin", "kills", "cli")
+    without = [f"--ignore=tests/test_{name}.py" for name in no_matter]  # of the backend
+    without += ["--deselect=tests/test_examples.py::test_those_that_draw_show_what_they_say"]
     paths = session.posargs or ["tests", *without]
-    run_tests(session, "cupy", *FEW_KILLS, *paths, programs=programs, **environment)
+    run_tests(session, "cupy", *paths, programs=programs, **environment)
     if not session.posargs:
         paths = tests("contract", "training", "weights")
         run_tests(session, "cupy:1", "-m", "backend", *paths, programs=programs, **environment)
         own = {**environment, "CUDA_ON_CPU": "1"}  # the stand-in's own tests
-        run_tests(session, "cupy", "tests/cuda_on_cpu", programs=programs, **own)
+        command_line = "tests/test_cli.py::test_the_seed_decides_everything"
+        paths = ("tests/cuda_on_cpu", command_line)
+        run_tests(session, "cupy", *paths, programs=programs, **own)
 
 
-@nox.session
+@nox.session(allow_parallel=True)
 def cuda(session: nox.Session) -> None:
     """Compile the CUDA sources, and read back what cuBLASLt is told: needs no GPU."""
     session.install("-e", ".[testing]", *group("test"), *group("cuda"))
@@ -193,24 +196,31 @@ def cuda_major() -> int | None:
     return int(rest.partition(".")[0]) if answer.returncode == 0 and found else None
 
 
-@nox.session(name="tests-pythons", python=["3.11", "3.12", "3.13"])
+PORTABLE = ["--ignore=tests/test_kills.py", "--ignore=tests/test_benchmarks.py"]
+PORTABLE += ["--ignore=tests/test_gpu_check.py", "--ignore=tests/test_fuzz.py"]
+"""Without the tests of what is no matter of versions: they kill, measure and forge."""
+
+
+@nox.session(name="tests-pythons", python=["3.11", "3.12", "3.13"], allow_parallel=True)
 def tests_pythons(session: nox.Session) -> None:
-    """Test on NumPy with every Python version that is supported."""
-    run_tests(session, "numpy")
+    """Test on NumPy with another Python version: all but kills, benchmarks and forged files."""
+    session.install("--no-compile", "-e", PACKAGE, *group("test"))
+    run_tests(session, "numpy", *PORTABLE, *session.posargs)
 
 
-@nox.session
+@nox.session(allow_parallel=True)
 def minimums(session: nox.Session) -> None:
-    """Test with the lowest versions that pyproject.toml allows."""
+    """Test with the lowest versions that pyproject.toml allows, on NumPy and array_api_strict."""
     wanted = [*PYPROJECT["project"]["dependencies"], *group("test")]
     for extra in ("plot", "data", "testing", "numba"):
         wanted += EXTRAS[extra]
-    session.install("-e", ".", *(requirement.replace(">=", "==") for requirement in wanted))
+    lowest = (requirement.replace(">=", "==") for requirement in wanted)
+    session.install("--no-compile", "-e", ".", *lowest)
     # Old releases use what new releases of their own dependencies have deprecated.
     quiet = ("-W", "ignore::DeprecationWarning")
-    session.run(
-        "pytest", *quiet, "--nnfs-backends", f"numpy,{STRICT}", *FEW_KILLS, *session.posargs
-    )
+    run_tests(session, "numpy", *quiet, *PORTABLE, *session.posargs)
+    if not session.posargs:
+        run_tests(session, STRICTEST, *quiet, "-m", "backend", *NUMBERS)
 
 
 @nox.session
@@ -220,7 +230,7 @@ def fuzz(session: nox.Session) -> None:
     session.run("python", "tests/fuzz_files.py", *(session.posargs or ["100000"]))
 
 
-@nox.session
+@nox.session(allow_parallel=True)
 def wheel(session: nox.Session) -> None:
     """Build the wheel, install it, and test it away from the checkout, and without Numba."""
     here, there = Path.cwd(), Path(session.create_tmp()).resolve()
@@ -228,36 +238,38 @@ def wheel(session: nox.Session) -> None:
     session.install("build")
     session.run("python", "-m", "build", "--wheel", "--outdir", str(there / "dist"), str(here))
     (built,) = (there / "dist").glob("*.whl")
-    session.install(f"{built}[plot,data,testing]", *group("test"))
+    session.install("--no-compile", f"{built}[plot,data,testing]", *group("test"))
     for name in ("tests", "examples", "docs", "benchmarks"):
         shutil.copytree(here / name, there / name, dirs_exist_ok=True)
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(here / name, there / name)
     session.chdir(there)
     paths = ("tests", "README.md", "docs")
-    without = ("--ignore", "tests/test_kernels.py")
-    session.run(
-        "pytest", "--nnfs-backends", "numpy", *FEW_KILLS, *without, *paths, *session.posargs
-    )
+    without = ("--ignore=tests/test_kernels.py", *PORTABLE)
+    run_tests(session, "numpy", *without, *paths, *session.posargs)
 
 
-@nox.session
+@nox.session(allow_parallel=True)
 def lint(session: nox.Session) -> None:
     """Check style, and that imports keep to their rooms."""
+    hooks = Path(".pre-commit-config.yaml").read_text("utf-8")
+    for requirement in group("lint"):
+        if f'"{requirement}"' not in hooks:
+            session.error(f".pre-commit-config.yaml must name {requirement}, as pyproject.toml does")
     session.install("-e", ".", *group("lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("lint-imports", "--no-logo")
 
 
-@nox.session
+@nox.session(allow_parallel=True)
 def types(session: nox.Session) -> None:
     """Check the types."""
     session.install("-e", ".", *group("types"))
     session.run("mypy")
 
 
-@nox.session
+@nox.session(allow_parallel=True)
 def docs(session: nox.Session) -> None:
     """Build the site in build/docs, examples run; a warning, or a name without a page, fails."""
     session.install("-e", ".[plot,data,testing,numba,tables]", *group("docs"))

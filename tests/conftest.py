@@ -28,10 +28,16 @@ def pytest_addoption(parser):
 def pytest_collection_modifyitems(items):
     """Mark what a backend or an oracle can change: all else runs once, in tests-numpy."""
     for item in items:
-        if "backend" in getattr(item, "fixturenames", ()):
+        if "backend" in getattr(item, "fixturenames", ()) and not names_its_own(item):
             item.add_marker("backend")
         if asks_for_oracle(getattr(item, "module", None)):
             item.add_marker("oracle")
+
+
+def names_its_own(item):
+    """Whether a mark of the test names the backends: it then does the same in every run."""
+    marks = item.iter_markers("parametrize")
+    return any("backend" in re.findall(r"\w+", str(mark.args[0])) for mark in marks)
 
 
 _ANSWERS = {}
