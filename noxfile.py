@@ -7,7 +7,7 @@ from pathlib import Path
 
 import nox
 
-nox.needs_version = ">=2026.8.10"
+nox.needs_version = ">=2026.10.20"  # runs sessions side by side
 nox.options.sessions = ["tests-numpy", "tests-strict", "tests-cupy"]
 nox.options.default_venv_backend = "virtualenv"
 
@@ -19,6 +19,13 @@ STRICTEST = "array_api_strict:device1"  # refuses all that array_api_strict refu
 FEW_KILLS = ("--kills", "2")  # they are no matter of the backend
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 """Of each process: tests run in as many as there are cores, and waiting threads take time."""
+
+
+STAND_IN = {
+    "PYTHONPATH": str(Path("tests/cuda_on_cpu").resolve()),
+    "CUDA_ON_CPU_DEVICES": "2",
+}
+"""Puts the stand-in for CuPy in CuPy's place."""
 
 
 def group(name: str) -> list[str]:
@@ -147,11 +154,7 @@ def tests_ecosystem(session: nox.Session) -> None:
 @nox.session(name="tests-cuda-on-cpu", venv_backend="none")
 def tests_cuda_on_cpu(session: nox.Session) -> None:
     """Test what runs on a GPU without one: CUDA sources, cuBLASLt and graphs, by a stand-in."""
-    programs = prepare_tests(session)
-    environment = {
-        "PYTHONPATH": str(Path("tests/cuda_on_cpu").resolve()),
-        "CUDA_ON_CPU_DEVICES": "2",
-    }
+    programs, environment = prepare_tests(session), STAND_IN
     no_matter = ("kernels", "benchmarks", "gpu_check", "fuzz", "plots", "plugin", "kills", "cli")
     without = [f"--ignore=tests/test_{name}.py" for name in no_matter]  # of the backend
     without += ["--deselect=tests/test_examples.py::test_those_that_draw_show_what_they_say"]
@@ -164,6 +167,17 @@ def tests_cuda_on_cpu(session: nox.Session) -> None:
         command_line = "tests/test_cli.py::test_the_seed_decides_everything"
         paths = ("tests/cuda_on_cpu", command_line)
         run_tests(session, "cupy", *paths, programs=programs, **own)
+
+
+@nox.session(venv_backend="none")
+def everything(session: nox.Session) -> None:
+    """Run each test on each backend, also where a backend should change nothing: an hour."""
+    programs = prepare_tests(session)
+    run_tests(session, f"numpy,{STRICT},{STRICTEST}", *session.posargs, programs=programs)
+    paths = session.posargs or ["tests"]
+    run_tests(session, "cupy", *FEW_KILLS, *paths, programs=programs, **STAND_IN)
+    programs = prepare_oracles(session)
+    run_tests(session, "numpy,torch", *FEW_KILLS, *session.posargs, programs=programs)
 
 
 @nox.session(allow_parallel=True)
@@ -255,7 +269,7 @@ def lint(session: nox.Session) -> None:
     hooks = Path(".pre-commit-config.yaml").read_text("utf-8")
     for requirement in group("lint"):
         if f'"{requirement}"' not in hooks:
-            session.error(f".pre-commit-config.yaml must name {requirement}, as pyproject.toml does")
+            session.error(f".pre-commit-config.yaml must ask for {requirement}")
     session.install("-e", ".", *group("lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")

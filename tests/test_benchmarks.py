@@ -12,6 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PEERS = ["nnfs_xp", "nnfs_xp@standard", "floor", "plain", "book"]
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="the benchmarks draw on POSIX terminals")
+
 FEW = ["--rounds", "2", "--seconds", "0.001"]
 
 
