@@ -7,77 +7,100 @@ from pathlib import Path
 
 import nox
 
-nox.needs_version = ">=2025.2.9"
+nox.needs_version = ">=2026.10.20"  # runs sessions side by side
 nox.options.sessions = ["tests-numpy", "tests-strict", "tests-cupy"]
 nox.options.default_venv_backend = "virtualenv"
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
 PACKAGE = ".[plot,data,testing,numba]"
+STRICT = "array_api_strict"
+STRICTEST = "array_api_strict:device1"  # refuses all that array_api_strict refuses, and more
 FEW_KILLS = ("--kills", "2")  # they are no matter of the backend
-STRICT = "array_api_strict,array_api_strict:device1"
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""Of each process: tests run in as many as there are cores, and waiting threads take time."""
+
+
+STAND_IN = {
+    "PYTHONPATH": str(Path("tests/cuda_on_cpu").resolve()),
+    "CUDA_ON_CPU_DEVICES": "2",
+}
+"""Puts the stand-in for CuPy in CuPy's place."""
 
 
 def group(name: str) -> list[str]:
     return nox.project.dependency_groups(PYPROJECT, name)
 
 
-def run_tests(session: nox.Session, backends: str, *requirements: str) -> None:
-    session.install("-e", PACKAGE, *group("test"), *requirements)
-    session.run("pytest", "--nnfs-backends", backends, *FEW_KILLS, *session.posargs)
+def tests(*names: str) -> list[str]:
+    return [f"tests/test_{name}.py" for name in names]
 
 
-@nox.session(name="tests-numpy")
-def tests_numpy(session: nox.Session) -> None:
-    """Test on NumPy, with twenty trainings killed and resumed."""
-    session.install("-e", PACKAGE, *group("test"))
-    session.run("pytest", "--nnfs-backends", "numpy", *session.posargs)
+NUMBERS = tests(
+    "chapter", "checkpoints", "contract", "losses", "normalization", "random", "training"
+)
+"""The tests of what kernels compute."""
 
 
-@nox.session(name="tests-kernels")
-@nox.parametrize("kernels", ["numpy", "standard"])
-def tests_kernels(session: nox.Session, kernels: str) -> None:
-    """Test the numbers on NumPy with the kernels that are chosen without Numba, or by name."""
-    session.install("-e", PACKAGE, *group("test"))
-    names = ("chapter", "checkpoints", "contract", "losses", "normalization", "random", "training")
+def prepare(session: nox.Session, name: str, *requirements: str) -> Path:
+    """Make the environment .nox/NAME, which several sessions share; the folder of its programs.
+
+    It is made anew when pyproject.toml or Python has changed, and else taken as it is.
+    """
+    folder = Path(session.cache_dir).parent.resolve() / name
+    programs = folder / ("Scripts" if sys.platform == "win32" else "bin")
+    stamp = folder / "made-of.txt"
+    made_of = "\n".join([sys.version, *requirements, Path("pyproject.toml").read_text("utf-8")])
+    if not stamp.is_file() or stamp.read_text("utf-8") != made_of:
+        virtualenv = (sys.executable, "-m", "virtualenv", "--quiet", "--clear", str(folder))
+        session.run_install(*virtualenv, external=True)
+        python = str(programs / "python")
+        # What is imported is compiled then: most of it never is.
+        session.run_install(
+            *(python, "-m", "pip", "install", "--no-compile", "-e", *requirements), external=True
+        )
+        stamp.write_text(made_of, "utf-8")
+    return programs
+
+
+def prepare_tests(session: nox.Session) -> Path:
+    return prepare(session, "tests", PACKAGE, *group("test"), *group("cuda-on-cpu"))
+
+
+def prepare_oracles(session: nox.Session) -> Path:
+    extras = "plot,data,testing,numba,tensorboard,sklearn,onnx,keras,tables"
+    groups = (*group("test"), *group("oracle"), *group("ecosystem"))
+    return prepare(session, "oracles", f".[{extras}]", *groups)
+
+
+def run_tests(
+    session: nox.Session, backends: str, *arguments: str, programs: Path | None = None, **env: str
+) -> None:
+    """Run pytest, in as many processes as there are cores, or in one beside another session."""
+    command = str(programs / "pytest") if programs else "pytest"
+    processes = ("-n", "0") if session.parallel else ("-n", "auto", "--dist", "worksteal")
     session.run(
-        "pytest",
-        "--nnfs-backends",
-        "numpy",
-        *(f"tests/test_{name}.py" for name in names),
-        *session.posargs,
-        env={"NNFS_XP_KERNELS": kernels},
+        *(command, "--nnfs-backends", backends, *processes, *arguments),
+        env={**ONE_THREAD, **env},
+        external=programs is not None,
     )
 
 
-@nox.session
-def kills(session: nox.Session) -> None:
-    """Kill trainings 200 times, or as often as said: ``nox -s kills -- 1000``."""
-    session.install("-e", PACKAGE, *group("test"))
-    times = session.posargs or ["200"]
-    session.run("pytest", "-s", "--kills", *times, "tests/test_kills.py")
+@nox.session(name="tests-numpy", venv_backend="none")
+def tests_numpy(session: nox.Session) -> None:
+    """Test on NumPy, with twenty trainings killed and resumed; the examples of the pages, too."""
+    run_tests(session, "numpy", *session.posargs, programs=prepare_tests(session))
 
 
-@nox.session(name="tests-strict")
+@nox.session(name="tests-strict", venv_backend="none")
 def tests_strict(session: nox.Session) -> None:
-    """Test on array_api_strict: on its default device, and on another at its strictest."""
-    run_tests(session, STRICT)
-
-
-@nox.session(name="tests-torch")
-def tests_torch(session: nox.Session) -> None:
-    """Test on PyTorch, and with PyTorch as the oracle."""
-    run_tests(session, "numpy,torch", *group("oracle"), *EXTRAS["tensorboard"])
-
-
-@nox.session(name="tests-ecosystem")
-def tests_ecosystem(session: nox.Session) -> None:
-    """Test with scikit-learn, ONNX, PyTorch, Keras, JAX, tables and notebooks."""
-    extras = "plot,data,testing,numba,sklearn,onnx,keras,tables"
-    session.install("-e", f".[{extras}]", *group("test"), *group("oracle"), *group("ecosystem"))
-    paths = ("tests/ecosystem", "docs/ecosystem", "nnfs_xp/sklearn", "nnfs_xp/tables")
-    environment = {"KERAS_BACKEND": "torch", "SCIPY_ARRAY_API": "1"}
-    session.run("pytest", "--nnfs-backends", "numpy", *(session.posargs or paths), env=environment)
+    """Test what a backend can change on array_api_strict at its strictest; the rest of it once."""
+    programs = prepare_tests(session)
+    of_backends = ("-m", "backend", *(session.posargs or ["tests"]))
+    run_tests(session, STRICTEST, *of_backends, programs=programs)
+    if not session.posargs:
+        as_it_comes = ("-m", "backend", *tests("contract", "metrics", "training"))
+        run_tests(session, STRICT, *as_it_comes, programs=programs)
 
 
 @nox.session(name="tests-cupy")
@@ -88,33 +111,80 @@ def tests_cupy(session: nox.Session) -> None:
     if major is None:
         message = "the tests on CuPy did not run: nvidia-smi finds no CUDA driver"
         session.error(message) if asked_for else session.skip(message)
-    run_tests(session, "cupy", *EXTRAS["cuda13" if major >= 13 else "cuda12"])
+    session.install("-e", PACKAGE, *group("test"), *EXTRAS["cuda13" if major >= 13 else "cuda12"])
+    # Each process takes a part of the GPU's memory.
+    run_tests(session, "cupy", "--maxprocesses", "8", *FEW_KILLS, *session.posargs)
 
 
-@nox.session(name="tests-cuda-on-cpu")
+@nox.session(name="tests-kernels", venv_backend="none")
+@nox.parametrize("kernels", ["numpy", "standard"])
+def tests_kernels(session: nox.Session, kernels: str) -> None:
+    """Test the numbers on NumPy with the kernels that are chosen without Numba, or by name."""
+    programs = prepare_tests(session)
+    arguments = ("-m", "backend", *NUMBERS, *session.posargs)
+    run_tests(session, "numpy", *arguments, programs=programs, NNFS_XP_KERNELS=kernels)
+
+
+@nox.session(venv_backend="none")
+def kills(session: nox.Session) -> None:
+    """Kill trainings 200 times, or as often as said: ``nox -s kills -- 1000``."""
+    pytest = str(prepare_tests(session) / "pytest")
+    times = session.posargs or ["200"]
+    session.run(pytest, "-s", "--kills", *times, "tests/test_kills.py", external=True)
+
+
+@nox.session(name="tests-torch", venv_backend="none")
+def tests_torch(session: nox.Session) -> None:
+    """Test what a backend can change on PyTorch, and compare with PyTorch and scikit-learn."""
+    programs = prepare_oracles(session)
+    paths = session.posargs or ["tests", "--ignore=tests/ecosystem"]
+    run_tests(session, "torch", "-m", "backend or oracle", *paths, programs=programs)
+    run_tests(session, "numpy", "-m", "backend and oracle", *paths, programs=programs)
+
+
+@nox.session(name="tests-ecosystem", venv_backend="none")
+def tests_ecosystem(session: nox.Session) -> None:
+    """Test with scikit-learn, ONNX, PyTorch, Keras, JAX, tables and notebooks."""
+    paths = ("tests/ecosystem", "docs/ecosystem", "nnfs_xp/sklearn", "nnfs_xp/tables")
+    environment = {"KERAS_BACKEND": "torch", "SCIPY_ARRAY_API": "1"}
+    programs = prepare_oracles(session)
+    run_tests(session, "numpy", *(session.posargs or paths), programs=programs, **environment)
+
+
+@nox.session(name="tests-cuda-on-cpu", venv_backend="none")
 def tests_cuda_on_cpu(session: nox.Session) -> None:
     """Test what runs on a GPU without one: CUDA sources, cuBLASLt and graphs, by a stand-in."""
-    session.install("-e", PACKAGE, *group("test"), *group("cuda-on-cpu"))
-    environment = {
-        "PYTHONPATH": str(Path("tests/cuda_on_cpu").resolve()),
-        "CUDA_ON_CPU_DEVICES": "2",
-    }
-    command = ("pytest", "--nnfs-backends", "cupy", *FEW_KILLS)
-    no_matter = ("kernels", "benchmarks", "gpu_check", "fuzz", "plots", "plugin")  # of the backend
-    without = (f"--ignore=tests/test_{name}.py" for name in no_matter)
-    session.run(*command, *(session.posargs or ["tests", *without]), env=environment)
+    programs, environment = prepare_tests(session), STAND_IN
+    no_matter = ("kernels", "benchmarks", "gpu_check", "fuzz", "plots", "plugin", "kills", "cli")
+    without = [f"--ignore=tests/test_{name}.py" for name in no_matter]  # of the backend
+    without += ["--deselect=tests/test_examples.py::test_those_that_draw_show_what_they_say"]
+    paths = session.posargs or ["tests", *without]
+    run_tests(session, "cupy", *paths, programs=programs, **environment)
     if not session.posargs:
-        paths = (f"tests/test_{name}.py" for name in ("contract", "training", "weights"))
-        session.run("pytest", "--nnfs-backends", "cupy:1", *paths, env=environment)
+        paths = tests("contract", "training", "weights")
+        run_tests(session, "cupy:1", "-m", "backend", *paths, programs=programs, **environment)
         own = {**environment, "CUDA_ON_CPU": "1"}  # the stand-in's own tests
-        session.run("pytest", "--nnfs-backends", "cupy", "tests/cuda_on_cpu", env=own)
+        command_line = "tests/test_cli.py::test_the_seed_decides_everything"
+        paths = ("tests/cuda_on_cpu", command_line)
+        run_tests(session, "cupy", *paths, programs=programs, **own)
 
 
-@nox.session
+@nox.session(venv_backend="none")
+def everything(session: nox.Session) -> None:
+    """Run each test on each backend, also where a backend should change nothing: an hour."""
+    programs = prepare_tests(session)
+    run_tests(session, f"numpy,{STRICT},{STRICTEST}", *session.posargs, programs=programs)
+    paths = session.posargs or ["tests"]
+    run_tests(session, "cupy", *FEW_KILLS, *paths, programs=programs, **STAND_IN)
+    programs = prepare_oracles(session)
+    run_tests(session, "numpy,torch", *FEW_KILLS, *session.posargs, programs=programs)
+
+
+@nox.session(allow_parallel=True)
 def cuda(session: nox.Session) -> None:
     """Compile the CUDA sources, and read back what cuBLASLt is told: needs no GPU."""
     session.install("-e", ".[testing]", *group("test"), *group("cuda"))
-    session.run("pytest", "--nnfs-backends", "numpy", "tests/cuda_compiled", *session.posargs)
+    run_tests(session, "numpy", "tests/cuda_compiled", *session.posargs)
     session.run("python", "tests/cuda_on_cpu/signatures.py")  # the stand-in is like CuPy
 
 
@@ -125,7 +195,7 @@ def gpu(session: nox.Session) -> None:
     if major is None:
         session.error("nvidia-smi finds no CUDA driver")
     cuda = "cuda13" if major >= 13 else "cuda12"
-    groups = (*group("test"), *group("bench"), "pytest-xdist")
+    groups = (*group("test"), *group("bench"))
     session.install("-e", PACKAGE, *groups, *EXTRAS[cuda], f"jax[{cuda}]>=0.10")
     session.run("python", "-m", "benchmarks.gpu_check", *session.posargs)
 
@@ -140,24 +210,31 @@ def cuda_major() -> int | None:
     return int(rest.partition(".")[0]) if answer.returncode == 0 and found else None
 
 
-@nox.session(name="tests-pythons", python=["3.11", "3.12", "3.13"])
+PORTABLE = ["--ignore=tests/test_kills.py", "--ignore=tests/test_benchmarks.py"]
+PORTABLE += ["--ignore=tests/test_gpu_check.py", "--ignore=tests/test_fuzz.py"]
+"""Without the tests of what is no matter of versions: they kill, measure and forge."""
+
+
+@nox.session(name="tests-pythons", python=["3.11", "3.12", "3.13"], allow_parallel=True)
 def tests_pythons(session: nox.Session) -> None:
-    """Test on NumPy with every Python version that is supported."""
-    run_tests(session, "numpy")
+    """Test on NumPy with another Python version: all but kills, benchmarks and forged files."""
+    session.install("--no-compile", "-e", PACKAGE, *group("test"))
+    run_tests(session, "numpy", *PORTABLE, *session.posargs)
 
 
-@nox.session
+@nox.session(allow_parallel=True)
 def minimums(session: nox.Session) -> None:
-    """Test with the lowest versions that pyproject.toml allows."""
+    """Test with the lowest versions that pyproject.toml allows, on NumPy and array_api_strict."""
     wanted = [*PYPROJECT["project"]["dependencies"], *group("test")]
     for extra in ("plot", "data", "testing", "numba"):
         wanted += EXTRAS[extra]
-    session.install("-e", ".", *(requirement.replace(">=", "==") for requirement in wanted))
+    lowest = (requirement.replace(">=", "==") for requirement in wanted)
+    session.install("--no-compile", "-e", ".", *lowest)
     # Old releases use what new releases of their own dependencies have deprecated.
     quiet = ("-W", "ignore::DeprecationWarning")
-    session.run(
-        "pytest", *quiet, "--nnfs-backends", f"numpy,{STRICT}", *FEW_KILLS, *session.posargs
-    )
+    run_tests(session, "numpy", *quiet, *PORTABLE, *session.posargs)
+    if not session.posargs:
+        run_tests(session, STRICTEST, *quiet, "-m", "backend", *NUMBERS)
 
 
 @nox.session
@@ -167,7 +244,7 @@ def fuzz(session: nox.Session) -> None:
     session.run("python", "tests/fuzz_files.py", *(session.posargs or ["100000"]))
 
 
-@nox.session
+@nox.session(allow_parallel=True)
 def wheel(session: nox.Session) -> None:
     """Build the wheel, install it, and test it away from the checkout, and without Numba."""
     here, there = Path.cwd(), Path(session.create_tmp()).resolve()
@@ -175,36 +252,38 @@ def wheel(session: nox.Session) -> None:
     session.install("build")
     session.run("python", "-m", "build", "--wheel", "--outdir", str(there / "dist"), str(here))
     (built,) = (there / "dist").glob("*.whl")
-    session.install(f"{built}[plot,data,testing]", *group("test"))
+    session.install("--no-compile", f"{built}[plot,data,testing]", *group("test"))
     for name in ("tests", "examples", "docs", "benchmarks"):
         shutil.copytree(here / name, there / name, dirs_exist_ok=True)
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(here / name, there / name)
     session.chdir(there)
     paths = ("tests", "README.md", "docs")
-    without = ("--ignore", "tests/test_kernels.py")
-    session.run(
-        "pytest", "--nnfs-backends", "numpy", *FEW_KILLS, *without, *paths, *session.posargs
-    )
+    without = ("--ignore=tests/test_kernels.py", *PORTABLE)
+    run_tests(session, "numpy", *without, *paths, *session.posargs)
 
 
-@nox.session
+@nox.session(allow_parallel=True)
 def lint(session: nox.Session) -> None:
     """Check style, and that imports keep to their rooms."""
+    hooks = Path(".pre-commit-config.yaml").read_text("utf-8")
+    for requirement in group("lint"):
+        if f'"{requirement}"' not in hooks:
+            session.error(f".pre-commit-config.yaml must ask for {requirement}")
     session.install("-e", ".", *group("lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("lint-imports", "--no-logo")
 
 
-@nox.session
+@nox.session(allow_parallel=True)
 def types(session: nox.Session) -> None:
     """Check the types."""
     session.install("-e", ".", *group("types"))
     session.run("mypy")
 
 
-@nox.session
+@nox.session(allow_parallel=True)
 def docs(session: nox.Session) -> None:
     """Build the site in build/docs, examples run; a warning, or a name without a page, fails."""
     session.install("-e", ".[plot,data,testing,numba,tables]", *group("docs"))

@@ -12,6 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PEERS = ["nnfs_xp", "nnfs_xp@standard", "floor", "plain", "book"]
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="the benchmarks draw on POSIX terminals")
+
 FEW = ["--rounds", "2", "--seconds", "0.001"]
 
 
@@ -89,7 +91,7 @@ def small_mnist(tmp_path):
     folder = tmp_path / "mnist"
     folder.mkdir()
     generator = np.random.default_rng(0)
-    for part, n in (("train", 12_000), ("t10k", 1_000)):
+    for part, n in (("train", 6_000), ("t10k", 1_000)):
         labels = generator.integers(10, size=n, dtype=np.uint8)
         images = generator.integers(60, size=(n, 28, 28), dtype=np.uint8)
         images[np.arange(n), labels * 2] = 255

@@ -268,7 +268,7 @@ def stopped(folder, name, times=1):
         tests=str(Path(__file__).parent), folder=str(folder), name=name, times=times
     )
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=300
     )
 
 

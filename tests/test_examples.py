@@ -29,10 +29,12 @@ CHAPTER_NUMBERS = [
 
 
 def run(name, *arguments, cwd, quiet=(), **environment):
+    names = ("PYTHONPATH", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    kept = {each: os.environ[each] for each in names if each in os.environ}
     result = subprocess.run(
         [sys.executable, "-W", "error", *quiet, EXAMPLES / name, *arguments],
         cwd=cwd,
-        env={"PATH": "", "PYTHONPATH": os.environ.get("PYTHONPATH", ""), **environment},
+        env={"PATH": "", **kept, **environment},
         capture_output=True,
         text=True,
         check=False,

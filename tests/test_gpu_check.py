@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 import time
@@ -14,6 +15,8 @@ import pytest
 
 from nnfs_xp.backend import get_backend
 from nnfs_xp.errors import BackendError
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="the check ends groups of processes")
 
 ROOT = Path(__file__).parents[1]
 RUN_LIGHTLY = """
