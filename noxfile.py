@@ -210,14 +210,13 @@ def cuda_major() -> int | None:
     return int(rest.partition(".")[0]) if answer.returncode == 0 and found else None
 
 
-PORTABLE = ["--ignore=tests/test_kills.py", "--ignore=tests/test_benchmarks.py"]
-PORTABLE += ["--ignore=tests/test_gpu_check.py", "--ignore=tests/test_fuzz.py"]
-"""Without the tests of what is no matter of versions: they kill, measure and forge."""
+PORTABLE = [f"--ignore=tests/test_{name}.py" for name in ("kills", "benchmarks", "gpu_check")]
+"""Without the tests that kill and measure: what they find is no matter of versions."""
 
 
 @nox.session(name="tests-pythons", python=["3.11", "3.12", "3.13"], allow_parallel=True)
 def tests_pythons(session: nox.Session) -> None:
-    """Test on NumPy with another Python version: all but kills, benchmarks and forged files."""
+    """Test on NumPy with another Python version: all but kills and benchmarks."""
     session.install("--no-compile", "-e", PACKAGE, *group("test"))
     run_tests(session, "numpy", *PORTABLE, *session.posargs)
 
@@ -259,7 +258,7 @@ def wheel(session: nox.Session) -> None:
         shutil.copy(here / name, there / name)
     session.chdir(there)
     paths = ("tests", "README.md", "docs")
-    without = ("--ignore=tests/test_kernels.py", *PORTABLE)
+    without = ("--ignore=tests/test_kernels.py", "--ignore=tests/test_fuzz.py", *PORTABLE)
     run_tests(session, "numpy", *without, *paths, *session.posargs)
 
 
