@@ -345,6 +345,7 @@ class TestMemory:
                 cupy.zeros(128)
             del kept
             cupy.zeros(128)
+        cupy.get_default_memory_pool().free_all_blocks()  # that other tests have left
         free, total = cupy.cuda.Device().mem_info
         monkeypatch.setenv("CUDA_ON_CPU_MEMORY", str(total - free + 2**20))
         with pytest.raises(MemoryError, match="Out of memory allocating 2,097,152 bytes"):
