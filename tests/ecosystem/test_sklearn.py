@@ -1,6 +1,7 @@
 """The estimators: scikit-learn's checks, its tools, and what its own MLPs lack."""
 
 import pickle
+import re
 import warnings
 
 import array_api_strict
@@ -29,6 +30,11 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 BOTH = pytest.mark.parametrize("Estimator", [MLPClassifier, MLPRegressor])
 IRIS = load_iris(return_X_y=True)
 DIGITS = load_digits(return_X_y=True)
+
+
+def without_addresses(value):
+    """A test's name: the same in each of the processes that run tests side by side."""
+    return re.sub(" at 0x[0-9a-f]+", "", str(value))
 
 
 def iris():
@@ -108,7 +114,7 @@ def without_shuffles(Estimator, **parameters):
         {"solver": "sgd", "learning_rate": "invscaling", "learning_rate_init": 0.05},
         {"solver": "sgd", "momentum": 0.5, "nesterovs_momentum": False, "alpha": 1.0},
     ],
-    ids=str,
+    ids=without_addresses,
 )
 @pytest.mark.parametrize(
     ("ours", "theirs"), [(MLPClassifier, TheirClassifier), (MLPRegressor, TheirRegressor)]
@@ -695,7 +701,7 @@ def test_wrong_parameters_are_named(Estimator, name):
         ({"solver": "lbfgs", "batch_norm": True}, "the same in each pass"),
         ({"optimizer": nn.SGD(), "schedule": nn.CosineDecay(0.1, steps=3)}, "hand the schedule"),
     ],
-    ids=str,
+    ids=without_addresses,
 )
 def test_parameters_that_do_not_go_together(parameters, message):
     with pytest.raises(ValueError, match=message):
@@ -799,7 +805,9 @@ def test_an_optimizer_without_state_goes_on_after_pickling(optimizer):
 
 
 @pytest.mark.parametrize(
-    "later", [{"solver": "sgd"}, {"schedule": nn.ReduceOnPlateau(0.01, monitor="loss")}], ids=str
+    "later",
+    [{"solver": "sgd"}, {"schedule": nn.ReduceOnPlateau(0.01, monitor="loss")}],
+    ids=without_addresses,
 )
 def test_other_settings_after_pickling_begin_the_optimizer_anew(later):
     X, y = iris()
@@ -911,7 +919,7 @@ def test_one_array_is_assigned():
         ({"activation": nn.LayerNorm(100)}, "dtype='float64'"),
         ({"loss": nn.MeanSquaredError()}, "is for values"),
     ],
-    ids=str,
+    ids=without_addresses,
 )
 def test_more_wrong_parameters(parameters, message):
     with pytest.raises(ValueError, match=message):
