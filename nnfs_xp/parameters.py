@@ -176,8 +176,8 @@ class FlatParameters:
     stale : bool
         Whether another buffer has taken over any of the parameters.
     penalties_wait : bool
-        Whether `Layer.backward` leaves penalties out of the gradients. So these can be scaled, or
-        added up over several processes, and the penalties be added once after that.
+        Whether `Layer.backward` leaves penalties out of the gradients. Then gradients can be
+        scaled, or summed over several processes, before the penalties are added once.
     """
 
     def __init__(self, owner: Holder, backend: Backend, dtype: str) -> None:

@@ -149,7 +149,7 @@ class Layer:
         return None
 
     def on(self, replace: Callable[[Any], Any]) -> Stage:
-        """What replaces the layer: see `Stage.on`."""
+        """What `replace` gives for this layer: see `Stage.on`."""
         stage: Stage = replace(self)
         return stage
 

@@ -143,6 +143,8 @@ class Dense(Layer):
         return None
 
     def add_penalties(self) -> None:
+        if self._flat is not None and self._flat.penalties_wait:
+            return
         for values, gradient, l1, l2 in self._penalties():
             if l1:
                 gradient += l1 * standard.sign(self.xp, values)

@@ -33,7 +33,7 @@ class Stage(Protocol):
         """
 
     def on(self, replace: Callable[[Any], Any]) -> Stage:
-        """A stage like this one, in which `replace` has replaced the layers with parameters."""
+        """A stage like this one, with what `replace` gives for each layer that has parameters."""
 
 
 def fused(stages: Iterable[Stage], *, keeps_dinputs: bool = True) -> tuple[Stage, ...]:

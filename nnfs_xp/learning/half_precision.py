@@ -243,5 +243,5 @@ _LEARNERS: dict[str, type[Learner]] = {
 
 def new_learner(*parts: Any, precision: str, **settings: Any) -> Learner:
     """A learner that makes its steps in that precision; the arguments are those of `Learner`."""
-    kind = _LEARNERS.get(precision, Learner)
+    kind = _LEARNERS.get(str(precision), Learner)
     return kind(*parts, precision=precision, **settings)

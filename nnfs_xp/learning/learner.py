@@ -29,10 +29,10 @@ class Learner:
     seed : int
         Of the random numbers that layers draw.
     precision : str
-        That of the class: see `new_learner`.
+        One that the class computes in; here ``"float32"``. `new_learner` takes any.
     fuse : bool, optional
-        Whether layers that can run as one do, in the model's containers too. By default as the
-        model says.
+        Whether layers that can run as one do, in the model's containers too; the model stays so.
+        By default as the outermost container says.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class Learner:
     chain : Chain
         These layers as they run in float32.
     fused_loss : Loss
-        The loss of what the chain gives: `loss`, or that which takes in the model's last layer.
+        The loss of what the chain gives: `loss`, or one that computes the model's last layer too.
     closing : Layer or None
         The model's last layer, where `fused_loss` takes it in and `links` leaves it out.
 

@@ -14,6 +14,7 @@ from nnfs_xp.kernels.standard import DeviceCount
 from nnfs_xp.layers import Layer
 from nnfs_xp.learning.learner import Learner
 from nnfs_xp.metrics import Metric
+from nnfs_xp.optimizers import Optimizer
 from nnfs_xp.schedules import Schedule
 
 _log = logging.getLogger("nnfs_xp")
@@ -178,7 +179,7 @@ class _DeviceRate(Schedule):
 
 
 _HOSTS = {"learning_rate", "decay"}
-"""Settings that the host works with before each launch."""
+"""Settings of an optimizer that the host works with before each launch."""
 
 
 class _Settings:
@@ -186,7 +187,8 @@ class _Settings:
 
     def __init__(self, part: Any) -> None:
         named = part.config() if isinstance(part, Layer) else settings_of(part)["config"]
-        names = [name for name in named if name in vars(part) and name not in _HOSTS]
+        hosts = _HOSTS if isinstance(part, Optimizer) else ()
+        names = [name for name in named if name in vars(part) and name not in hosts]
         self._attributes = vars(part)
         # Of two names at least, itemgetter gives a tuple.
         self._get: Callable[[dict[str, Any]], tuple[Any, ...]] = (

@@ -41,6 +41,7 @@ def describe_run(
         "metrics": [settings_of(metric) for metric in course.totals.metrics],
         "callbacks": [type(callback).__name__ for callback in callbacks],
         "seed": learner.seed,
+        **({} if learner.fuse else {"fuse": False}),
         **({} if learner.precision == "float32" else {"precision": learner.precision}),
         **run,
     }

@@ -58,9 +58,9 @@ class Trainer:
         Whether a CUDA device may run a step as a graph, recorded after the first of its kind: the
         same results, in one launch. Other devices run it as it is.
     fuse : bool, optional
-        Whether layers that can run as one do: the same numbers in fewer passes. False has each
-        layer run alone, in the model's containers too, by the methods that its class shows. By
-        default as the model says.
+        Whether layers that can run as one do: the same numbers, but for rounding, in fewer
+        passes. False has each layer run alone, in the model's containers too, by the methods that
+        its class shows. The model stays so. By default as the outermost container says.
 
     Attributes
     ----------
@@ -175,7 +175,15 @@ class Trainer:
         return self.course.stopping
 
     def figures_so_far(self) -> dict[str, Any]:
-        """The loss and the metrics of the present epoch so far. Waits for the device."""
+        """The loss and the metrics of the present epoch so far, without those that collect.
+
+        Waits for the device. For `on_step_end`: at other times there may be nothing to read.
+
+        Raises
+        ------
+        NotReadyError
+            The epoch has had no step.
+        """
         return self.course.totals.read(collected=False)
 
     def stop(self) -> None:
