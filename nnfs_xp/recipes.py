@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nnfs_xp.data import (
     FASHION_CLASSES,
@@ -59,6 +59,20 @@ def _spiral() -> Split:
 
 _DIGITS = tuple("0123456789")
 
+_MNIST = Recipe(
+    load=load_mnist,
+    classes=_DIGITS,
+    n_features=784,
+    unit=255,
+    hidden=(512, 256),
+    epochs=5,
+    batch_size=128,
+    learning_rate=0.002,
+    decay=0.002,
+    dropout=0.2,
+    image_shape=(28, 28),
+)
+
 RECIPES = {
     "digits": Recipe(
         load=load_digits,
@@ -85,32 +99,8 @@ RECIPES = {
         decay=0.001,
         dropout=0.0,
     ),
-    "mnist": Recipe(
-        load=load_mnist,
-        classes=_DIGITS,
-        n_features=784,
-        unit=255,
-        hidden=(512, 256),
-        epochs=5,
-        batch_size=128,
-        learning_rate=0.002,
-        decay=0.002,
-        dropout=0.2,
-        image_shape=(28, 28),
-    ),
-    "fashion-mnist": Recipe(
-        load=load_fashion_mnist,
-        classes=FASHION_CLASSES,
-        n_features=784,
-        unit=255,
-        hidden=(512, 256),
-        epochs=10,
-        batch_size=128,
-        learning_rate=0.002,
-        decay=0.002,
-        dropout=0.2,
-        image_shape=(28, 28),
-    ),
+    "mnist": _MNIST,
+    "fashion-mnist": replace(_MNIST, load=load_fashion_mnist, classes=FASHION_CLASSES, epochs=10),
 }
 
 

@@ -5,55 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from nnfs_xp import layers
 from nnfs_xp._checks import shown
 from nnfs_xp.errors import ArgumentError
 from nnfs_xp.interop.keras.classes import custom_objects, load_keras
 from nnfs_xp.interop.translation import Wanted, check_codes, expect, expect_parameter
-from nnfs_xp.layers import (
-    ELU,
-    GELU,
-    SELU,
-    AlphaDropout,
-    BatchNorm,
-    Dense,
-    Dropout,
-    Embedding,
-    Flatten,
-    GaussianNoise,
-    Layer,
-    LayerNorm,
-    LeakyReLU,
-    Linear,
-    ReLU,
-    Sigmoid,
-    SiLU,
-    Softmax,
-    Softplus,
-    Tanh,
-)
+from nnfs_xp.layers import Layer
 
 _ACTIVATIONS: dict[str, Callable[[], Layer]] = {
-    "relu": ReLU,
-    "leaky_relu": lambda: LeakyReLU(0.2),
-    "elu": ELU,
-    "selu": SELU,
-    "gelu": GELU,
-    "silu": SiLU,
-    "sigmoid": Sigmoid,
-    "tanh": Tanh,
-    "softplus": Softplus,
-    "softmax": Softmax,
-    "linear": Linear,
+    "relu": layers.ReLU,
+    "leaky_relu": lambda: layers.LeakyReLU(0.2),
+    "elu": layers.ELU,
+    "selu": layers.SELU,
+    "gelu": layers.GELU,
+    "silu": layers.SiLU,
+    "sigmoid": layers.Sigmoid,
+    "tanh": layers.Tanh,
+    "softplus": layers.Softplus,
+    "softmax": layers.Softmax,
+    "linear": layers.Linear,
 }
 """Keras' activation functions, with its defaults."""
 
 
 def _activation(function: Any) -> Layer:
     if function is custom_objects()["gelu_tanh"]:
-        return GELU("tanh")
+        return layers.GELU("tanh")
     keras = load_keras()
     if function is keras.ops.gelu:  # whose default is not that of keras.activations.gelu
-        return GELU("tanh")
+        return layers.GELU("tanh")
     for name, build in _ACTIVATIONS.items():
         if function in (keras.activations.get(name), getattr(keras.ops, name, None)):
             return build()
@@ -61,16 +41,21 @@ def _activation(function: Any) -> Layer:
     raise ArgumentError(f"its activation {shown(repr(name))} has no counterpart here.")
 
 
-def _dense(layer: Any, wanted: Wanted) -> list[Layer]:
-    expect(layer, bias_constraint=(None,))
-    for name in ("lora_enabled", "quantization_mode"):
+def _refuse_set(layer: Any, *names: str) -> None:
+    """Refuse a layer in which a setting is on that has no counterpart here."""
+    for name in names:
         if getattr(layer, name, None):
             raise ArgumentError(f"its `{name}` has no counterpart here.")
+
+
+def _dense(layer: Any, wanted: Wanted) -> list[Layer]:
+    expect(layer, bias_constraint=(None,))
+    _refuse_set(layer, "lora_enabled", "quantization_mode")
     expect_parameter(layer.use_bias, "bias", wanted)
     n_inputs, n_neurons = layer.kernel.shape
     weight_l1, weight_l2 = _strengths(layer.kernel_regularizer)
     bias_l1, bias_l2 = _strengths(layer.bias_regularizer)
-    dense = Dense(
+    dense = layers.Dense(
         n_inputs,
         n_neurons,
         weight_regularizer_l1=weight_l1,
@@ -82,7 +67,7 @@ def _dense(layer: Any, wanted: Wanted) -> list[Layer]:
         seed=0,
     )
     activation = _activation(layer.activation)
-    return [dense] if isinstance(activation, Linear) else [dense, activation]
+    return [dense] if isinstance(activation, layers.Linear) else [dense, activation]
 
 
 def _strengths(regularizer: Any) -> tuple[float, float]:
@@ -124,10 +109,9 @@ def _batch_norm(layer: Any, wanted: Wanted) -> list[Layer]:
         raise ArgumentError(
             "it is frozen, which in Keras makes it use the running averages in training, too."
         )
-    if getattr(layer, "renorm", False):
-        raise ArgumentError("its `renorm` has no counterpart here.")
+    _refuse_set(layer, "renorm")
     return [
-        BatchNorm(
+        layers.BatchNorm(
             layer.moving_mean.shape[0],
             momentum=layer.momentum,
             epsilon=layer.epsilon,
@@ -142,40 +126,38 @@ def _layer_norm(layer: Any, wanted: Wanted) -> list[Layer]:
     n_features = next((each.shape[0] for each in layer.weights), None)
     if n_features is None:
         raise ArgumentError("it has neither scale nor shift, and so tells no number of features.")
-    return [LayerNorm(n_features, epsilon=layer.epsilon, dtype=wanted.dtype)]
+    return [layers.LayerNorm(n_features, epsilon=layer.epsilon, dtype=wanted.dtype)]
 
 
 def _embedding(layer: Any, wanted: Wanted) -> list[Layer]:
     expect(layer, mask_zero=(False,), embeddings_regularizer=(None,), embeddings_constraint=(None,))
-    for name in ("lora_enabled", "quantization_mode"):
-        if getattr(layer, name, None):
-            raise ArgumentError(f"its `{name}` has no counterpart here.")
-    return [Embedding(layer.input_dim, layer.output_dim, dtype=wanted.dtype, seed=0)]
+    _refuse_set(layer, "lora_enabled", "quantization_mode")
+    return [layers.Embedding(layer.input_dim, layer.output_dim, dtype=wanted.dtype, seed=0)]
 
 
 def _relu(layer: Any, _: Wanted) -> list[Layer]:
     expect(layer, max_value=(None,), threshold=(0,))
-    return [LeakyReLU(layer.negative_slope)] if layer.negative_slope else [ReLU()]
+    return [layers.LeakyReLU(layer.negative_slope)] if layer.negative_slope else [layers.ReLU()]
 
 
 def _softmax(layer: Any, _: Wanted) -> list[Layer]:
     expect(layer, axis=(-1, 1))
-    return [Softmax()]
+    return [layers.Softmax()]
 
 
 def _flatten(layer: Any, _: Wanted) -> list[Layer]:
     expect(layer, data_format=("channels_last",))
-    return [Flatten()]
+    return [layers.Flatten()]
 
 
 def _dropout(layer: Any, _: Wanted) -> list[Layer]:
     expect(layer, noise_shape=(None,))
-    return [Dropout(layer.rate)]
+    return [layers.Dropout(layer.rate)]
 
 
 def _alpha_dropout(layer: Any, _: Wanted) -> list[Layer]:
     expect(layer, noise_shape=(None,))
-    return [AlphaDropout(layer.rate)]
+    return [layers.AlphaDropout(layer.rate)]
 
 
 READERS: dict[str, Callable[[Any, Wanted], list[Layer]]] = {
@@ -185,14 +167,14 @@ READERS: dict[str, Callable[[Any, Wanted], list[Layer]]] = {
     "Embedding": _embedding,
     "Activation": lambda layer, _: [_activation(layer.activation)],
     "ReLU": _relu,
-    "LeakyReLU": lambda layer, _: [LeakyReLU(layer.negative_slope)],
-    "ELU": lambda layer, _: [ELU(layer.alpha)],
+    "LeakyReLU": lambda layer, _: [layers.LeakyReLU(layer.negative_slope)],
+    "ELU": lambda layer, _: [layers.ELU(layer.alpha)],
     "Softmax": _softmax,
-    "Identity": lambda *_: [Linear()],
+    "Identity": lambda *_: [layers.Linear()],
     "Flatten": _flatten,
     "Dropout": _dropout,
     "AlphaDropout": _alpha_dropout,
-    "GaussianNoise": lambda layer, _: [GaussianNoise(layer.stddev)],
+    "GaussianNoise": lambda layer, _: [layers.GaussianNoise(layer.stddev)],
 }
 """From a name in `keras.layers` to the function that makes the layers here, without weights."""
 
@@ -221,37 +203,43 @@ def _to_embedding(keras: Any, layer: Any, dtype: str) -> Any:
     return keras.layers.Embedding(layer.n_values, layer.n_dimensions, dtype=dtype)
 
 
+def _to_flatten(keras: Any, _: Any, dtype: str) -> Any:
+    return keras.layers.Flatten(data_format="channels_last", dtype=dtype)
+
+
 def _named(activation: str) -> Callable[[Any, Any, str], Any]:
     return lambda keras, _, dtype: keras.layers.Activation(activation, dtype=dtype)
 
 
+def _alike(name: str, **settings: str) -> Callable[[Any, Any, str], Any]:
+    """Write a layer of that name: the names of its settings, and what they are called here."""
+
+    def write(keras: Any, layer: Any, dtype: str) -> Any:
+        values = {theirs: getattr(layer, ours) for theirs, ours in settings.items()}
+        return getattr(keras.layers, name)(**values, dtype=dtype)
+
+    return write
+
+
 WRITERS: dict[type[Layer], Callable[[Any, Any, str], Any]] = {
-    Dense: _to_dense,
-    BatchNorm: lambda keras, layer, dtype: keras.layers.BatchNormalization(
-        momentum=layer.momentum, epsilon=layer.epsilon, dtype=dtype
-    ),
-    LayerNorm: lambda keras, layer, dtype: keras.layers.LayerNormalization(
-        epsilon=layer.epsilon, dtype=dtype
-    ),
-    Embedding: _to_embedding,
-    ReLU: _named("relu"),
-    LeakyReLU: lambda keras, layer, dtype: keras.layers.LeakyReLU(
-        negative_slope=layer.negative_slope, dtype=dtype
-    ),
-    ELU: lambda keras, layer, dtype: keras.layers.ELU(alpha=layer.alpha, dtype=dtype),
-    SELU: _named("selu"),
-    GELU: _to_gelu,
-    SiLU: _named("silu"),
-    Sigmoid: _named("sigmoid"),
-    Tanh: _named("tanh"),
-    Softplus: _named("softplus"),
-    Softmax: lambda keras, _, dtype: keras.layers.Softmax(dtype=dtype),
-    Linear: lambda keras, _, dtype: keras.layers.Identity(dtype=dtype),
-    Flatten: lambda keras, _, dtype: keras.layers.Flatten(data_format="channels_last", dtype=dtype),
-    Dropout: lambda keras, layer, dtype: keras.layers.Dropout(layer.rate, dtype=dtype),
-    AlphaDropout: lambda keras, layer, dtype: keras.layers.AlphaDropout(layer.rate, dtype=dtype),
-    GaussianNoise: lambda keras, layer, dtype: keras.layers.GaussianNoise(
-        layer.deviation, dtype=dtype
-    ),
+    layers.Dense: _to_dense,
+    layers.BatchNorm: _alike("BatchNormalization", momentum="momentum", epsilon="epsilon"),
+    layers.LayerNorm: _alike("LayerNormalization", epsilon="epsilon"),
+    layers.Embedding: _to_embedding,
+    layers.ReLU: _named("relu"),
+    layers.LeakyReLU: _alike("LeakyReLU", negative_slope="negative_slope"),
+    layers.ELU: _alike("ELU", alpha="alpha"),
+    layers.SELU: _named("selu"),
+    layers.GELU: _to_gelu,
+    layers.SiLU: _named("silu"),
+    layers.Sigmoid: _named("sigmoid"),
+    layers.Tanh: _named("tanh"),
+    layers.Softplus: _named("softplus"),
+    layers.Softmax: _alike("Softmax"),
+    layers.Linear: _alike("Identity"),
+    layers.Flatten: _to_flatten,
+    layers.Dropout: _alike("Dropout", rate="rate"),
+    layers.AlphaDropout: _alike("AlphaDropout", rate="rate"),
+    layers.GaussianNoise: _alike("GaussianNoise", stddev="deviation"),
 }
 """From a layer here to the function that makes Keras', without weights; all but containers."""

@@ -6,31 +6,11 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from nnfs_xp import layers
 from nnfs_xp.errors import ArgumentError
 from nnfs_xp.interop.torch.modules import modules
 from nnfs_xp.interop.translation import Wanted, expect, expect_parameter
-from nnfs_xp.layers import (
-    ELU,
-    GELU,
-    SELU,
-    AlphaDropout,
-    BatchNorm,
-    Dense,
-    Dropout,
-    Embedding,
-    Flatten,
-    GaussianNoise,
-    Layer,
-    LayerNorm,
-    LeakyReLU,
-    Linear,
-    ReLU,
-    Sigmoid,
-    SiLU,
-    Softmax,
-    Softplus,
-    Tanh,
-)
+from nnfs_xp.layers import Layer
 
 _FAR = 40.0
 """Where log(1 + exp(x)) is x in float64 too: PyTorch's Softplus takes it for x from 20 on."""
@@ -49,9 +29,17 @@ class Pair(NamedTuple):
     write: Callable[[Any, Any], Any]
 
 
-def _plain(ours: type[Layer], theirs: str) -> Pair:
-    """A pair without settings."""
-    return Pair(ours, theirs, lambda *_: ours(), lambda nn, _: getattr(nn, theirs)())
+def _alike(ours: type[Layer], theirs: str, **settings: str) -> Pair:
+    """A pair with the same settings: the names of ours, and what the module calls them."""
+
+    def read(module: Any, _: Wanted) -> Layer:
+        return ours(**{name: getattr(module, other) for name, other in settings.items()})
+
+    def write(nn: Any, layer: Any) -> Any:
+        build = getattr(nn, theirs, None) or modules()[theirs]
+        return build(**{other: getattr(layer, name) for name, other in settings.items()})
+
+    return Pair(ours, theirs, read, write)
 
 
 def _check_present(module: Any, *names: str) -> None:
@@ -61,13 +49,13 @@ def _check_present(module: Any, *names: str) -> None:
             raise ArgumentError(f"its `{name}` is None.")
 
 
-def _dense(linear: Any, wanted: Wanted) -> Dense:
+def _dense(linear: Any, wanted: Wanted) -> layers.Dense:
     _check_present(linear, "weight")
     expect_parameter(linear.bias is not None, "bias", wanted)
-    return Dense(linear.in_features, linear.out_features, dtype=wanted.dtype, seed=0)
+    return layers.Dense(linear.in_features, linear.out_features, dtype=wanted.dtype, seed=0)
 
 
-def _batch_norm(module: Any, wanted: Wanted) -> BatchNorm:
+def _batch_norm(module: Any, wanted: Wanted) -> layers.BatchNorm:
     expect(module, track_running_stats=(True,))
     _check_present(module, "running_mean", "running_var")
     if module.momentum is None:
@@ -80,7 +68,7 @@ def _batch_norm(module: Any, wanted: Wanted) -> BatchNorm:
         )
     expect_parameter(module.weight is not None, "weight", wanted)
     expect_parameter(module.bias is not None, "bias", wanted)
-    return BatchNorm(
+    return layers.BatchNorm(
         module.num_features,
         momentum=_complement(module.momentum),
         epsilon=module.eps,
@@ -96,7 +84,7 @@ def _complement(momentum: float) -> float:
     return float(1 - Decimal(repr(float(momentum))))
 
 
-def _layer_norm(module: Any, wanted: Wanted) -> LayerNorm:
+def _layer_norm(module: Any, wanted: Wanted) -> layers.LayerNorm:
     if len(module.normalized_shape) != 1:
         raise ArgumentError(
             "its `normalized_shape` must have one axis, the features; got "
@@ -104,39 +92,39 @@ def _layer_norm(module: Any, wanted: Wanted) -> LayerNorm:
         )
     expect_parameter(module.weight is not None, "weight", wanted)
     expect_parameter(module.bias is not None, "bias", wanted)
-    return LayerNorm(module.normalized_shape[0], epsilon=module.eps, dtype=wanted.dtype)
+    return layers.LayerNorm(module.normalized_shape[0], epsilon=module.eps, dtype=wanted.dtype)
 
 
-def _embedding(module: Any, wanted: Wanted) -> Embedding:
+def _embedding(module: Any, wanted: Wanted) -> layers.Embedding:
     expect(module, padding_idx=(None,), max_norm=(None,), scale_grad_by_freq=(False,))
     _check_present(module, "weight")
-    return Embedding(module.num_embeddings, module.embedding_dim, dtype=wanted.dtype, seed=0)
+    return layers.Embedding(module.num_embeddings, module.embedding_dim, dtype=wanted.dtype, seed=0)
 
 
-def _softmax(module: Any, _: Wanted) -> Softmax:
+def _softmax(module: Any, _: Wanted) -> layers.Softmax:
     expect(module, dim=(1, -1))
-    return Softmax()
+    return layers.Softmax()
 
 
-def _softplus(module: Any, _: Wanted) -> Softplus:
+def _softplus(module: Any, _: Wanted) -> layers.Softplus:
     expect(module, beta=(1,))
     if module.threshold < 20:
         raise ArgumentError(
             f"its `threshold` must be at least 20, where the error is below 3e-9; got "
             f"{module.threshold!r}."
         )
-    return Softplus()
+    return layers.Softplus()
 
 
-def _flatten(module: Any, _: Wanted) -> Flatten:
+def _flatten(module: Any, _: Wanted) -> layers.Flatten:
     expect(module, start_dim=(1,), end_dim=(-1,))
-    return Flatten()
+    return layers.Flatten()
 
 
 PAIRS = (
-    Pair(Dense, "Linear", _dense, lambda nn, la: nn.Linear(la.n_inputs, la.n_neurons)),
+    Pair(layers.Dense, "Linear", _dense, lambda nn, la: nn.Linear(la.n_inputs, la.n_neurons)),
     Pair(
-        BatchNorm,
+        layers.BatchNorm,
         "BatchNorm1d",
         _batch_norm,
         lambda nn, la: nn.BatchNorm1d(
@@ -144,53 +132,31 @@ PAIRS = (
         ),
     ),
     Pair(
-        LayerNorm,
+        layers.LayerNorm,
         "LayerNorm",
         _layer_norm,
         lambda nn, la: nn.LayerNorm(la.n_features, eps=la.epsilon),
     ),
     Pair(
-        Embedding,
+        layers.Embedding,
         "Embedding",
         _embedding,
         lambda nn, la: nn.Embedding(la.n_values, la.n_dimensions),
     ),
-    _plain(ReLU, "ReLU"),
-    Pair(
-        LeakyReLU,
-        "LeakyReLU",
-        lambda module, _: LeakyReLU(module.negative_slope),
-        lambda nn, la: nn.LeakyReLU(la.negative_slope),
-    ),
-    Pair(ELU, "ELU", lambda module, _: ELU(module.alpha), lambda nn, la: nn.ELU(la.alpha)),
-    _plain(SELU, "SELU"),
-    Pair(
-        GELU,
-        "GELU",
-        lambda module, _: GELU(module.approximate),
-        lambda nn, la: nn.GELU(la.approximate),
-    ),
-    _plain(SiLU, "SiLU"),
-    _plain(Sigmoid, "Sigmoid"),
-    _plain(Tanh, "Tanh"),
-    Pair(Softplus, "Softplus", _softplus, lambda nn, _: nn.Softplus(threshold=_FAR)),
-    Pair(Softmax, "Softmax", _softmax, lambda nn, _: nn.Softmax(dim=1)),
-    _plain(Linear, "Identity"),
-    Pair(Flatten, "Flatten", _flatten, lambda nn, _: nn.Flatten()),
-    Pair(
-        Dropout, "Dropout", lambda module, _: Dropout(module.p), lambda nn, la: nn.Dropout(la.rate)
-    ),
-    Pair(
-        AlphaDropout,
-        "AlphaDropout",
-        lambda module, _: AlphaDropout(module.p),
-        lambda nn, la: nn.AlphaDropout(la.rate),
-    ),
-    Pair(
-        GaussianNoise,
-        "GaussianNoise",
-        lambda module, _: GaussianNoise(module.deviation),
-        lambda _, la: modules()["GaussianNoise"](la.deviation),
-    ),
+    _alike(layers.ReLU, "ReLU"),
+    _alike(layers.LeakyReLU, "LeakyReLU", negative_slope="negative_slope"),
+    _alike(layers.ELU, "ELU", alpha="alpha"),
+    _alike(layers.SELU, "SELU"),
+    _alike(layers.GELU, "GELU", approximate="approximate"),
+    _alike(layers.SiLU, "SiLU"),
+    _alike(layers.Sigmoid, "Sigmoid"),
+    _alike(layers.Tanh, "Tanh"),
+    Pair(layers.Softplus, "Softplus", _softplus, lambda nn, _: nn.Softplus(threshold=_FAR)),
+    Pair(layers.Softmax, "Softmax", _softmax, lambda nn, _: nn.Softmax(dim=1)),
+    _alike(layers.Linear, "Identity"),
+    Pair(layers.Flatten, "Flatten", _flatten, lambda nn, _: nn.Flatten()),
+    _alike(layers.Dropout, "Dropout", rate="p"),
+    _alike(layers.AlphaDropout, "AlphaDropout", rate="p"),
+    _alike(layers.GaussianNoise, "GaussianNoise", deviation="deviation"),
 )
 """All pairs but those of containers, which `nnfs_xp.interop.torch.models` takes apart."""
