@@ -64,7 +64,8 @@ def prepare(session: nox.Session, name: str, *requirements: str) -> Path:
 
 
 def prepare_tests(session: nox.Session) -> Path:
-    return prepare(session, "tests", PACKAGE, *group("test"), *group("cuda-on-cpu"))
+    groups = (*group("test"), *group("cuda-on-cpu"), *group("types"))
+    return prepare(session, "tests", PACKAGE, *groups)
 
 
 def prepare_oracles(session: nox.Session) -> Path:
@@ -210,18 +211,21 @@ def cuda_major() -> int | None:
     return int(rest.partition(".")[0]) if answer.returncode == 0 and found else None
 
 
-PORTABLE = [f"--ignore=tests/test_{name}.py" for name in ("kills", "benchmarks", "gpu_check")]
-"""Without the tests that kill and measure: what they find is no matter of versions."""
+PYTHONS = ["3.11", "3.12", "3.13"]
+PORTABLE = [
+    f"--ignore=tests/test_{name}.py" for name in ("kills", "benchmarks", "gpu_check", "fuzz")
+]
+"""Without the tests that kill, measure and forge: what they find is no matter of versions."""
 
 
-@nox.session(name="tests-pythons", python=["3.11", "3.12", "3.13"], allow_parallel=True)
+@nox.session(name="tests-pythons", python=PYTHONS, allow_parallel=True)
 def tests_pythons(session: nox.Session) -> None:
-    """Test on NumPy with another Python version: all but kills and benchmarks."""
+    """Test on NumPy with another Python version: all but kills, benchmarks and forged files."""
     session.install("--no-compile", "-e", PACKAGE, *group("test"))
     run_tests(session, "numpy", *PORTABLE, *session.posargs)
 
 
-@nox.session(allow_parallel=True)
+@nox.session(python=PYTHONS, allow_parallel=True)
 def minimums(session: nox.Session) -> None:
     """Test with the lowest versions that pyproject.toml allows, on NumPy and array_api_strict."""
     wanted = [*PYPROJECT["project"]["dependencies"], *group("test")]
@@ -243,13 +247,12 @@ def fuzz(session: nox.Session) -> None:
     session.run("python", "tests/fuzz_files.py", *(session.posargs or ["100000"]))
 
 
-@nox.session(allow_parallel=True)
+@nox.session(python=PYTHONS, allow_parallel=True)
 def wheel(session: nox.Session) -> None:
-    """Build the wheel, install it, and test it away from the checkout, and without Numba."""
+    """Build the wheel, install it, and test it away from the checkout; without Numba, then with."""
     here, there = Path.cwd(), Path(session.create_tmp()).resolve()
     shutil.rmtree(there / "dist", ignore_errors=True)
-    session.install("build")
-    session.run("python", "-m", "build", "--wheel", "--outdir", str(there / "dist"), str(here))
+    session.run("pip", "wheel", "--no-deps", "--wheel-dir", str(there / "dist"), str(here))
     (built,) = (there / "dist").glob("*.whl")
     session.install("--no-compile", f"{built}[plot,data,testing]", *group("test"))
     for name in ("tests", "examples", "docs", "benchmarks"):
@@ -258,8 +261,11 @@ def wheel(session: nox.Session) -> None:
         shutil.copy(here / name, there / name)
     session.chdir(there)
     paths = ("tests", "README.md", "docs")
-    without = ("--ignore=tests/test_kernels.py", "--ignore=tests/test_fuzz.py", *PORTABLE)
+    without = ("--ignore=tests/test_kernels.py", *PORTABLE)
     run_tests(session, "numpy", *without, *paths, *session.posargs)
+    if not session.posargs:
+        session.install("--no-compile", *EXTRAS["numba"])
+        run_tests(session, "numpy", "-m", "backend", *NUMBERS, NNFS_XP_KERNELS="numba")
 
 
 @nox.session(allow_parallel=True)
@@ -269,17 +275,16 @@ def lint(session: nox.Session) -> None:
     for requirement in group("lint"):
         if f'"{requirement}"' not in hooks:
             session.error(f".pre-commit-config.yaml must ask for {requirement}")
-    session.install("-e", ".", *group("lint"))
+    session.install(*group("lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
-    session.run("lint-imports", "--no-logo")
+    session.run("lint-imports", "--no-logo", env={"PYTHONPATH": "."})  # it reads, and runs nothing
 
 
-@nox.session(allow_parallel=True)
+@nox.session(venv_backend="none", allow_parallel=True)
 def types(session: nox.Session) -> None:
     """Check the types."""
-    session.install("-e", ".", *group("types"))
-    session.run("mypy")
+    session.run(str(prepare_tests(session) / "mypy"), external=True)
 
 
 @nox.session(allow_parallel=True)

@@ -1,5 +1,7 @@
 """Settings for the whole suite."""
 
+import ast
+import functools
 import inspect
 import re
 
@@ -28,9 +30,11 @@ def pytest_addoption(parser):
 def pytest_collection_modifyitems(items):
     """Mark what a backend or an oracle can change: all else runs once, in tests-numpy."""
     for item in items:
-        if "backend" in getattr(item, "fixturenames", ()) and not names_its_own(item):
+        fixtures = getattr(item, "fixturenames", ())
+        if "backend" in fixtures and not names_its_own(item):
             item.add_marker("backend")
-        if asks_for_oracle(getattr(item, "module", None)):
+        asking = ask_for_oracles(getattr(item, "module", None))
+        if asking & {getattr(item, "originalname", None), *fixtures}:
             item.add_marker("oracle")
 
 
@@ -40,13 +44,26 @@ def names_its_own(item):
     return any("backend" in re.findall(r"\w+", str(mark.args[0])) for mark in marks)
 
 
-_ANSWERS = {}
+@functools.cache
+def ask_for_oracles(module):
+    """The names of a module's functions that do nothing without another library."""
+    if module is None:
+        return set()
+    source = inspect.getsource(module)
+    if not asks(source):
+        return set()
+    lines = source.splitlines()
+    functions = {
+        node.name: "\n".join(lines[node.lineno - 1 : node.end_lineno])
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FunctionDef)
+    }
+    asking = {name for name, text in functions.items() if asks(text)}
+    return asking | {
+        name for name, text in functions.items() if asking & set(re.findall(r"\w+", text))
+    }
 
 
-def asks_for_oracle(module):
-    """Whether a module has tests that are skipped without another library."""
-    if module not in _ANSWERS:
-        source = "" if module is None else inspect.getsource(module)
-        asked = re.findall(r'importorskip\(\s*"(\w+)', source)
-        _ANSWERS[module] = bool(set(asked) - WITH_ALL_TESTS)
-    return _ANSWERS[module]
+def asks(text):
+    """Whether a function's text asks for an oracle."""
+    return bool(set(re.findall(r'importorskip\(\s*"(\w+)', text)) - WITH_ALL_TESTS)

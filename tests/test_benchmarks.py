@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -28,24 +29,20 @@ def run(*arguments, **environment):
     )
 
 
-@pytest.mark.parametrize("work", ["b", "d"])
-def test_steps(tmp_path, work):
+def test_steps(tmp_path):
     peers = ["--peers", ",".join([*PEERS, "of_nobody"]), "--out", tmp_path]
-    done = run("steps", "--works", work, "--batches", "1,7", *FEW, *peers)
+    done = run("steps", "--works", "b,d", "--batches", "1,7", *FEW, *peers)
     assert done.returncode == 0, done.stderr
     assert "without of_nobody" in done.stderr
     rows = json.loads((tmp_path / "steps.json").read_text())["rows"]
-    assert [(row["batch"], row["kind"]) for row in rows] == [
-        (1, "infer"),
-        (1, "step"),
-        (7, "infer"),
-        (7, "step"),
-    ]
+    assert [(row["work"], row["batch"], row["kind"]) for row in rows] == list(
+        itertools.product("bd", (1, 7), ("infer", "step"))
+    )
     for row in rows:
         assert list(row["peers"]) == PEERS
         assert row["peers"]["nnfs_xp"]["ratio"] == 1
         assert all(each["median"] > 0 for each in row["peers"].values())
-        assert f"| {work} | {row['batch']} | {row['kind']} |" in done.stdout
+        assert f"| {row['work']} | {row['batch']} | {row['kind']} |" in done.stdout
     assert (tmp_path / "steps.png").read_bytes().startswith(b"\x89PNG")
 
 

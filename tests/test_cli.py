@@ -50,6 +50,12 @@ def run(capsys):
     return run
 
 
+@pytest.fixture
+def _no_pictures(monkeypatch):
+    """Drawing takes most of the time of a short training."""
+    monkeypatch.setattr("nnfs_xp.cli.datasets.draw_pictures", lambda *_: None)
+
+
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
     """The folder of a training on the digits."""
@@ -90,6 +96,7 @@ def test_train_with_nothing_else_learns_the_digits(run):
         assert image.std() > 0.01, "something is drawn"
 
 
+@pytest.mark.usefixtures("_no_pictures")
 @pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
 def test_a_training_in_half_precision_and_one_that_cannot_be(run):
     result = run("train", "--precision", "float16", "--epochs", "3", *QUICK[-2:], "--out", "half")
@@ -103,6 +110,7 @@ def test_a_training_in_half_precision_and_one_that_cannot_be(run):
     assert not Path("none").exists()
 
 
+@pytest.mark.usefixtures("_no_pictures")
 @pytest.mark.parametrize("backend", ["numpy", "array_api_strict"])
 def test_every_option_of_train_is_followed(run, backend):
     command = "train --out a/b --hidden 16,12 --epochs 3 --batch-size 50 --learning-rate 0.02"
@@ -124,6 +132,7 @@ def test_every_option_of_train_is_followed(run, backend):
     assert [layer.rate for layer in model.layers if isinstance(layer, nn.Dropout)] == [0.25] * 2
 
 
+@pytest.mark.usefixtures("_no_pictures")
 def test_the_seed_decides_everything(run):
     models = []
     for name, seed in (("first", 3), ("same", 3), ("other", 4)):
@@ -132,6 +141,7 @@ def test_the_seed_decides_everything(run):
     assert models[0] == models[1] != models[2]
 
 
+@pytest.mark.usefixtures("_no_pictures")
 def test_runs_in_the_same_second_have_folders_of_their_own(run):
     assert run("train", *QUICK).status == run("train", *QUICK).status == 0
     assert len(names("runs")) == 2
@@ -144,6 +154,7 @@ def test_spiral_is_learned(run):
     assert names("spiral") == ALWAYS | {"training.png", "confusion.png", "boundary.png"}
 
 
+@pytest.mark.usefixtures("_no_pictures")
 @pytest.mark.parametrize(
     ("name", "classes"),
     [("mnist", set("0123456789")), ("fashion-mnist", set(nn.data.FASHION_CLASSES))],
@@ -352,7 +363,7 @@ def test_the_script_is_quiet_without_a_terminal():
 
 
 @contextmanager
-def on_terminal(*arguments):
+def on_terminal(*arguments, **environment):
     """The command in a process of its own, and the terminal that its standard error is."""
     pty, termios = pytest.importorskip("pty"), pytest.importorskip("termios")
     ours, its = pty.openpty()
@@ -363,9 +374,12 @@ def on_terminal(*arguments):
         "signal.signal(signal.SIGINT, signal.default_int_handler); sys.exit(main(sys.argv[1:]))"
     )
     command = [sys.executable, "-c", code, *arguments]
+    environment = {**os.environ, **environment}
     with (
         open(ours) as screen,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=its, text=True) as process,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=its, text=True, env=environment
+        ) as process,
     ):
         os.close(its)
         try:
@@ -380,7 +394,8 @@ def lines(screen):
 
 
 def test_on_a_terminal_a_bar_shows_loss_accuracy_and_speed():
-    with on_terminal("train", "--epochs", "2", "--backend", "numpy") as (process, shown):
+    options = ("--epochs", "2", "--backend", "numpy")
+    with on_terminal("train", *options, NNFS_XP_KERNELS="numpy") as (process, shown):
         last = [line for line in shown if line.strip()][-1]
         assert process.wait(30) == 0
     line = last.rpartition("\r")[2].rstrip()
@@ -416,6 +431,7 @@ def test_ctrl_c_keeps_the_model(run):
         assert Path("out", name).read_bytes() == Path("whole", name).read_bytes()
 
 
+@pytest.mark.usefixtures("_no_pictures")
 def test_resume_takes_the_settings_of_the_run_and_refuses_others(run):
     assert run("train", "spiral", *QUICK, "--seed", "3", "--out", "out").status == 0
     result = run("train", "--out", "out", "--resume", "--epochs", "2")
@@ -438,7 +454,8 @@ def test_resume_of_nothing_starts_anew(run):
 
 
 def test_sigterm_keeps_the_model_too():
-    with on_terminal("train", "--epochs", "100000", "--out", "out") as (process, shown):
+    options = ("--epochs", "100000", "--out", "out")
+    with on_terminal("train", *options, NNFS_XP_KERNELS="numpy") as (process, shown):
         assert any("epoch 3/" in line for line in shown)
         process.send_signal(signal.SIGTERM)
         assert "Traceback" not in "".join(shown)

@@ -129,7 +129,8 @@ HOLDS = {
 def test_those_that_draw_show_what_they_say(name, tmp_path):
     # Old releases of Matplotlib use what their dependencies have deprecated.
     quiet = ("-W", "ignore::DeprecationWarning")
-    output = run(name, cwd=tmp_path, quiet=quiet, MPLBACKEND="Agg", MPLCONFIGDIR=str(tmp_path))
+    settings = {"MPLBACKEND": "Agg", "MPLCONFIGDIR": str(tmp_path), "NNFS_XP_KERNELS": "numpy"}
+    output = run(name, cwd=tmp_path, quiet=quiet, **settings)
     found = re.search(DRAWN[name], output)
     assert found, output
     assert HOLDS[name](*map(float, found.groups())), output

@@ -127,7 +127,7 @@ def test_values_that_are_not_trained_are_counted_apart():
     ],
 )
 def test_memory_reads_well(n_bytes, text):
-    assert summary._memory(n_bytes) == text
+    assert summary.size_text(n_bytes) == text
 
 
 class Reader(HTMLParser):

@@ -18,7 +18,7 @@ from nnfs_xp.cli.results import INTERRUPTED, check_output, incomplete, write_pre
 from nnfs_xp.data import Split, hold_out
 from nnfs_xp.data.tables import read_numbers
 from nnfs_xp.errors import ArgumentError, CheckpointError, DataError, NnfsError
-from nnfs_xp.learning.memory import size_text
+from nnfs_xp.layers.summary import size_text
 from nnfs_xp.pictures import draw_pictures
 from nnfs_xp.recipes import Recipe, build_classifier, find_recipe
 from nnfs_xp.runs import (

@@ -81,17 +81,12 @@ def text(model: Layer) -> str:
     """The table as lines of text."""
     table = [_HEAD, *map(_cells, rows(model))]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    sides = (str.ljust,) * 3 + (str.rjust,) * 2
     lines = [
         "  ".join(
-            (
-                name.ljust(widths[0]),
-                kind.ljust(widths[1]),
-                shape.ljust(widths[2]),
-                number.rjust(widths[3]),
-                memory.rjust(widths[4]),
-            )
+            side(cell, width) for side, cell, width in zip(sides, row, widths, strict=True)
         ).rstrip()
-        for name, kind, shape, number, memory in table
+        for row in table
     ]
     rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
     return "\n".join([lines[0], rule, *lines[1:], rule, *totals(model)])
@@ -114,7 +109,7 @@ def _escaped(cell: str) -> str:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    memory = _memory(row.n_bytes) if row.n_parameters else ""
+    memory = size_text(row.n_bytes) if row.n_parameters else ""
     kind = "  " * row.depth + row.kind
     return row.name, kind, row.shape, f"{row.n_parameters:,}", memory
 
@@ -128,13 +123,14 @@ def totals(model: Layer) -> list[str]:
         dtype, backend = _first(model, "dtype"), _first(model, "backend")
         lines = [
             f"{row.n_parameters:,} parameters, {dtype}, on {backend.name}",
-            f"{_memory(row.n_bytes)}, and as much again for their gradients",
+            f"{size_text(row.n_bytes)}, and as much again for their gradients",
         ]
     kept = sum(prod(array.shape) for array in model.buffers().values())
     return [*lines, f"{kept:,} more values that are not trained"] if kept else lines
 
 
-def _memory(n_bytes: float) -> str:
+def size_text(n_bytes: float) -> str:
+    """So many bytes, as people write it."""
     if n_bytes < 1024:
         return f"{n_bytes:.0f} B"
     for unit in ("KiB", "MiB", "GiB"):

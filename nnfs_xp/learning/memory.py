@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import traceback
 from math import prod
-from types import TracebackType
 from typing import Any
 
 from nnfs_xp.errors import OutOfMemoryError
 from nnfs_xp.layers import Layer
+from nnfs_xp.layers.summary import size_text
 from nnfs_xp.learning.recording import Recorder
 
 _COPIES = 3
@@ -37,16 +37,11 @@ class MemoryExplained:
     def __enter__(self) -> None:
         pass
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        frames: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: Any, error: BaseException | None, frames: Any) -> None:
         if isinstance(error, Exception):
             self._explain(error, frames)
 
-    def _explain(self, error: Exception, frames: TracebackType | None) -> None:
+    def _explain(self, error: Exception, frames: Any) -> None:
         backend = self._recorder.learner.backend
         memory = backend.memory() if backend.is_out_of_memory(error) else None
         if memory is None:
@@ -95,12 +90,3 @@ def _let_go(recorder: Recorder) -> None:
     for layer in recorder.learner.layers():
         layer.let_go()
     recorder.learner.backend.release_memory()
-
-
-def size_text(n_bytes: float) -> str:
-    """A size as people write it."""
-    for unit in ("bytes", "KiB", "MiB"):
-        if n_bytes < 1024:
-            return f"{n_bytes:.4g} {unit}"
-        n_bytes /= 1024
-    return f"{n_bytes:.4g} GiB"

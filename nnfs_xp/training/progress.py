@@ -11,7 +11,6 @@ from importlib.util import find_spec
 from math import ceil
 from shutil import get_terminal_size
 from time import monotonic
-from types import TracebackType
 from typing import Any, Self
 
 _SECONDS = 0.2
@@ -44,12 +43,7 @@ class Progress:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.close()
 

@@ -6,7 +6,8 @@ import logging
 import math
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from nnfs_xp.training.state import Bounds, Snapshot, capture, check_run, describ
 _log = logging.getLogger("nnfs_xp")
 
 
+@dataclass
 class Run:
     """Trains on prepared data, and knows how to go on where an earlier run was cut.
 
@@ -51,36 +53,27 @@ class Run:
     checkpoints : Checkpoints or None
     """
 
-    def __init__(
-        self,
-        training: Training,
-        recorder: Recorder,
-        course: Course,
-        data: tuple[Any, ...],
-        validation: tuple[Any, ...] | None,
-        batch_size: int,
-        shuffle: bool,
-        callbacks: list[Callback],
-        checkpoints: Checkpoints | None,
-    ) -> None:
-        self.training = training
-        self.recorder = recorder
-        self.learner = recorder.learner
-        self.course = course
-        self.data = data
-        self.validation = validation
-        self.batch_size = batch_size
-        self.shuffle = shuffle
-        self.callbacks = callbacks
-        self.checkpoints = checkpoints
+    training: Training
+    recorder: Recorder
+    course: Course
+    data: tuple[Any, ...]
+    validation: tuple[Any, ...] | None
+    batch_size: int
+    shuffle: bool
+    callbacks: list[Callback]
+    checkpoints: Checkpoints | None
+
+    def __post_init__(self) -> None:
+        data, validation, batch_size = self.data, self.validation, self.batch_size
+        self.learner = self.recorder.learner
         self.n_samples = data[0].shape[0]
         self.n_steps = math.ceil(self.n_samples / batch_size)
         self.description = describe_run(
             self.learner,
-            course,
-            callbacks,
+            self.course,
+            self.callbacks,
             batch_size=batch_size,
-            shuffle=shuffle,
+            shuffle=self.shuffle,
             samples=self.n_samples,
             validation_samples=None if validation is None else validation[0].shape[0],
             weighted=len(data) > 2,
@@ -103,7 +96,7 @@ class Run:
         last_epoch = self.first_epoch + epochs
         with (
             Progress(last_epoch, self.n_samples, self.batch_size, shown=progress) as bar,
-            StopSignals() if self.checkpoints else _no_signals() as signals,
+            StopSignals() if self.checkpoints else nullcontext(StopSignals()) as signals,
         ):
             try:
                 self._call("on_train_begin")
@@ -313,8 +306,3 @@ class Run:
             f"{what} in epoch {epoch}{where}. The model has its weights from before that epoch. "
             "Lower the learning rate, clip gradients with clip_norm, or scale the inputs."
         )
-
-
-@contextmanager
-def _no_signals() -> Iterator[StopSignals]:
-    yield StopSignals()

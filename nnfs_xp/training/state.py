@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -183,7 +183,7 @@ def restore(
         learnt = _learnt(description["callbacks"], state.callbacks)
         for callback, each in zip(callbacks, learnt, strict=True):
             callback.check_state(training, each)
-        parts: list[tuple[_Stateful, Any]] = list(zip(callbacks, learnt, strict=True))
+        parts: list[tuple[Callback | Schedule, Any]] = list(zip(callbacks, learnt, strict=True))
         schedule = learner.optimizer.learning_rate
         if isinstance(schedule, Schedule):
             parts.append((schedule, description["schedule"]))
@@ -201,11 +201,6 @@ def restore(
     course.history, course.totals = history, totals
     learner.reseed(learner.count)
     return counts["first_epoch"]
-
-
-class _Stateful(Protocol):
-    def state(self) -> dict[str, Any]: ...
-    def load_state(self, state: Mapping[str, Any]) -> None: ...
 
 
 class _Parts(NamedTuple):
@@ -267,7 +262,7 @@ def _learnt(descriptions: Any, arrays: list[Arrays]) -> list[dict[str, Any]]:
     return [{**each, **own} for each, own in zip(descriptions, arrays, strict=True)]
 
 
-def _load_all(parts: list[tuple[_Stateful, Any]]) -> None:
+def _load_all(parts: list[tuple[Callback | Schedule, Any]]) -> None:
     """Hand each its state. Where one raises, all have their former ones."""
     former = [(part, deepcopy(part.state())) for part, _ in parts]
     try:

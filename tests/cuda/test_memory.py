@@ -74,7 +74,7 @@ def test_running_out_says_what_would_fit_and_loses_nothing(graph, call):
 
     def run(batch_size):
         if call == "fit":
-            trained.fit(X, Y, epochs=3, batch_size=batch_size, progress=False)
+            trained.fit(X, Y, epochs=2, batch_size=batch_size, progress=False)
         elif call == "train_step":
             x, y = BACKEND.asarray(X[:batch_size]), BACKEND.asarray(Y[:batch_size])
             for _ in range(3):
@@ -110,7 +110,7 @@ def test_a_training_that_is_over_keeps_no_data():
     BACKEND.release_memory()
     before = BACKEND.memory().used
     trained = trainer()
-    trained.fit(np.zeros((20_000, 8), "float32"), Y, epochs=3, batch_size=5000, progress=False)
+    trained.fit(np.zeros((20_000, 8), "float32"), Y, epochs=1, batch_size=5000, progress=False)
     gc.collect()
     used = BACKEND.memory().used - before
     assert used < 8 * 4 * trained.model.flat.size + 2**20
@@ -169,7 +169,7 @@ def test_recorded_steps_that_are_dropped_give_their_memory_back(by):
     """CuPy's pools lose what is free in them when they are dropped: cupy/cupy#9437."""
     after = []
     kept = None
-    for _ in range(50):
+    for _ in range(20):
         model = nn.Sequential(nn.Dense(8, 16), nn.ReLU(), nn.Dense(16, 3), seed=0)
         loss = nn.SoftmaxCategoricalCrossentropy()
         trained = nn.Trainer(model, loss, nn.Adam(), backend="cupy")
