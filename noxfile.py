@@ -167,7 +167,8 @@ def tests_cuda_on_cpu(session: nox.Session) -> None:
         own = {**environment, "CUDA_ON_CPU": "1"}  # the stand-in's own tests
         command_line = "tests/test_cli.py::test_the_seed_decides_everything"
         paths = ("tests/cuda_on_cpu", command_line)
-        run_tests(session, "cupy", *paths, programs=programs, **own)
+        # Most of these wait for processes of their own.
+        run_tests(session, "cupy", "-n", "3", *paths, programs=programs, **own)
 
 
 @nox.session(venv_backend="none")

@@ -61,10 +61,13 @@ def small_network(n_features, n_outputs):
 
 CHECKED = {
     "classifier": MLPClassifier(),
-    "regressor": MLPRegressor(),
-    "lbfgs": MLPClassifier(solver="lbfgs", alpha=1.0),  # no probability is rounded to 1
-    "regressor, lbfgs": MLPRegressor(solver="lbfgs"),
-    "sgd": MLPRegressor(solver="sgd"),
+    "regressor": MLPRegressor(learning_rate_init=0.01, max_iter=60),
+    # No probability is rounded to 1.
+    "lbfgs": MLPClassifier((20,), solver="lbfgs", alpha=1.0, max_iter=40),
+    "regressor, lbfgs": MLPRegressor(hidden_layer_sizes=(20,), solver="lbfgs", max_iter=60),
+    "sgd": MLPRegressor(
+        hidden_layer_sizes=(20,), solver="sgd", learning_rate_init=0.003, max_iter=60
+    ),
     "own network": MLPClassifier(max_iter=60, network=small_network, learning_rate_init=0.01),
     "all that is new": MLPClassifier(
         (32, 16),
