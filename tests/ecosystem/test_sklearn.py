@@ -65,9 +65,7 @@ CHECKED = {
     # No probability is rounded to 1.
     "lbfgs": MLPClassifier((20,), solver="lbfgs", alpha=1.0, max_iter=40),
     "regressor, lbfgs": MLPRegressor(hidden_layer_sizes=(20,), solver="lbfgs", max_iter=60),
-    "sgd": MLPRegressor(
-        hidden_layer_sizes=(20,), solver="sgd", learning_rate_init=0.003, max_iter=60
-    ),
+    "sgd": MLPRegressor(hidden_layer_sizes=(20,), solver="sgd"),
     "own network": MLPClassifier(max_iter=60, network=small_network, learning_rate_init=0.01),
     "all that is new": MLPClassifier(
         (32, 16),
