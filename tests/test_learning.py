@@ -90,6 +90,16 @@ def test_a_model_is_told_not_to_fuse_and_so_are_the_layers_within():
     assert len(model.layers[4].stages) == 1
 
 
+def test_layers_within_that_run_alone_do_so_in_a_training():
+    inner = nn.Sequential(nn.Dense(4, 8), nn.ReLU(), fuse=False)
+    model = nn.Sequential(inner, nn.Dense(8, 8), nn.ReLU(), nn.Dense(8, 3), seed=0)
+    loss = nn.SoftmaxCategoricalCrossentropy()
+    chain = nn.Trainer(model, loss, nn.Adam(), backend="numpy").learner.chain
+    assert chain.stages[0] is inner
+    assert inner.stages == inner.layers
+    assert isinstance(chain.stages[1], DenseRow)
+
+
 def test_a_trace_has_what_goes_into_and_out_of_each_layer(backend):
     model = nn.Sequential(*layers()[:-1], seed=0).to(backend)
     x, y = backend.asarray(X), backend.asarray(Y)

@@ -42,7 +42,11 @@ class Sequential(Stack):
     def links(self) -> tuple[Layer, ...]:
         if type(self) is not Sequential:  # it may run its layers in a way of its own
             return (self,)
-        return tuple(link for layer in self.children for link in layer.links())
+        links: list[Layer] = []
+        for layer in self.children:
+            alone = getattr(layer, "fuse", self.fuse) != self.fuse  # it stays by itself
+            links += (layer,) if alone else layer.links()
+        return tuple(links)
 
     def summary(self) -> str:
         """A table of the layers: place, name, shape of the output, parameters and their memory.

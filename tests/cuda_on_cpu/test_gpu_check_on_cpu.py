@@ -149,7 +149,7 @@ class TestAFaultIsNamed:
     )
     def test_in_the_tests(self, check, plant, text):
         test = "tests/cuda/test_cuda_kernels.py::test_arrays_that_start_anywhere[0]"
-        arguments = ("--only", "tests", "--tests", test, "--minutes", 1, "--workers", 1)
+        arguments = ("--only", "tests", "--tests", test, "--minutes", 1, "--workers", 2)
         done = check(*arguments, plant=plant)
         assert done.returncode == 1
         assert done.seconds < 60
