@@ -9,7 +9,6 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TextIO
 
 import numpy as np
 
@@ -78,13 +77,6 @@ def _log_shown() -> Iterator[None]:
         log.setLevel(level)
 
 
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    del category, filename, lineno, file, line
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """Show the message alone, not where it came from."""
     print(f"nnfs-xp: warning: {shown(str(message), 1000)}", file=sys.stderr)
