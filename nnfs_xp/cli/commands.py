@@ -1,4 +1,7 @@
-"""The commands: each works on a data set with a name, or on a table."""
+"""The commands: each works on a data set with a name, or on a table.
+
+`nnfs_xp.cli.tables` needs an extra, and is imported when there is a table.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +9,27 @@ import argparse
 from pathlib import Path
 
 import nnfs_xp as nn
-from nnfs_xp.cli import datasets, tables
+from nnfs_xp.cli import datasets
 from nnfs_xp.errors import ArgumentError
 from nnfs_xp.recipes import RECIPES
 from nnfs_xp.runs import holds_table
 
 _ENDINGS = (".csv", ".tsv", ".txt", ".parquet", ".pq", ".gz")
+_OF_TABLES = ("target", "task", "test", "test_share", "drop", "numeric", "categorical", "separator")
+"""The options of ``train`` that are for tables only."""
 
 
 def train(options: argparse.Namespace) -> int:
     """Train on a data set that the library knows, or on a file."""
     name = options.dataset
-    resumed = options.out if options.resume and options.out is not None else None
-    if resumed is not None and holds_table(resumed):
+    if options.resume and options.out is not None and holds_table(options.out):
         raise ArgumentError("--resume goes on with data sets only, not with files. Train anew.")
-    is_file = name is not None and name not in RECIPES and _names_file(name, options.target)
-    if is_file:
+    if name is not None and name not in RECIPES and _names_file(name, options.target):
         _refuse(options, ("resume", "precision"), "a file")
+        from nnfs_xp.cli import tables
+
         return tables.train(options)
-    _refuse(options, tables.OPTIONS, "a data set with a name")
+    _refuse(options, _OF_TABLES, "a data set with a name")
     return datasets.train(options)
 
 
@@ -42,6 +47,8 @@ def _refuse(options: argparse.Namespace, names: tuple[str, ...], what: str) -> N
 def evaluate(options: argparse.Namespace) -> int:
     """Test the model in a folder."""
     if holds_table(options.folder):
+        from nnfs_xp.cli import tables
+
         return tables.evaluate(options)
     _refuse(options, ("separator",), "a data set with a name")
     return datasets.evaluate(options)
@@ -50,6 +57,8 @@ def evaluate(options: argparse.Namespace) -> int:
 def predict(options: argparse.Namespace) -> int:
     """Predict with the model in a folder."""
     if holds_table(options.folder):
+        from nnfs_xp.cli import tables
+
         return tables.predict(options)
     _refuse(options, ("separator",), "a data set with a name")
     return datasets.predict(options)

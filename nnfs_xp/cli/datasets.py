@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
-import sys
 import time
-from dataclasses import asdict, fields
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import nnfs_xp as nn
-from nnfs_xp.cli.results import INTERRUPTED, check_output, incomplete, write_predictions
-from nnfs_xp.data import Split, hold_out
+from nnfs_xp.cli import results
+from nnfs_xp.data import hold_out
 from nnfs_xp.data.tables import read_numbers
-from nnfs_xp.errors import ArgumentError, CheckpointError, DataError, NnfsError
+from nnfs_xp.errors import ArgumentError, CheckpointError, DataError
 from nnfs_xp.layers.summary import size_text
 from nnfs_xp.pictures import draw_pictures
 from nnfs_xp.recipes import Recipe, build_classifier, find_recipe
@@ -41,9 +39,8 @@ def train(options: argparse.Namespace) -> int:
     """Train on a data set that the library knows."""
     if options.resume and options.out is None:
         raise ArgumentError("--resume needs --out: the folder of the training to go on with.")
-    names = (field.name for field in fields(Settings) if hasattr(options, field.name))
-    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    settings = choose_settings(given, options.out if options.resume else None)
+    former = options.out if options.resume else None
+    settings = choose_settings(results.given(options, Settings), former)
     recipe = find_recipe(settings.dataset)
     backend = nn.get_backend(options.backend)
     optimizer = nn.Adam(settings.learning_rate, decay=settings.decay)
@@ -92,17 +89,16 @@ def train(options: argparse.Namespace) -> int:
         _keep(folder, trainer, {**run, "epochs_done": trainer.epoch})
         print(f"stopped after epoch {trainer.epoch}; the model so far is in {folder}")
         print(f"go on with: nnfs-xp train --out {folder} --resume")
-        return INTERRUPTED if isinstance(stop, KeyboardInterrupt) else int(stop.code or 0)
+        return results.INTERRUPTED if isinstance(stop, KeyboardInterrupt) else int(stop.code or 0)
     seconds = time.perf_counter() - start
     run |= {"epochs_done": trainer.epoch, "seconds": round(seconds, 3)}
     run["epochs"] = max(settings.epochs, trainer.epoch)
     _keep(folder, trainer, run)
     test = trainer.evaluate(X_test, y_test)
-    try:
+    with results.beside_model(folder):
         write_run(folder, {**run, "test": test})
-        _draw(folder, trainer, recipe, data, settings.dataset)
-    except OSError as error:
-        raise incomplete(folder, error) from error
+    with results.drawing():
+        draw_pictures(folder, trainer, recipe, data, settings.dataset)
     epochs = "1 epoch" if trainer.epoch == 1 else f"{trainer.epoch} epochs"
     print(f"trained {epochs} in {seconds:.1f} s{_memory_text(trainer)}")
     print(f"test accuracy {test['accuracy']:.4f}, loss {test['loss']:.4f}")
@@ -119,18 +115,9 @@ def _memory_text(trainer: nn.Trainer) -> str:
 
 def _keep(folder: Path, trainer: nn.Trainer, run: dict[str, Any]) -> None:
     nn.save(trainer.model, folder / MODEL)
-    try:
+    with results.beside_model(folder):
         write_run(folder, run)
         trainer.history.to_csv(folder / HISTORY)
-    except OSError as error:
-        raise incomplete(folder, error) from error
-
-
-def _draw(folder: Path, trainer: nn.Trainer, recipe: Recipe, data: Split, name: str) -> None:
-    try:
-        draw_pictures(folder, trainer, recipe, data, name)
-    except (NnfsError, OSError) as error:
-        print(f"not all pictures could be drawn: {error}", file=sys.stderr)
 
 
 def _trainer(model: nn.Layer, backend: str) -> nn.Trainer:
@@ -149,23 +136,20 @@ def evaluate(options: argparse.Namespace) -> int:
 def predict(options: argparse.Namespace) -> int:
     """Classify the rows of a file of numbers."""
     model, _, recipe = open_run(options.folder, None)
-    check_output(options)
+    results.check_output(options)
     X = read_numbers(options.file) / recipe.unit
     if X.shape[1] != recipe.n_features:
         raise DataError(
             f"{options.file} has {X.shape[1]} columns; the model takes {recipe.n_features} "
             "features. Without the labels?"
         )
-    text = _predictions(recipe, _trainer(model, options.backend).predict_proba(X))
-    write_predictions(options, text)
+    probabilities = _trainer(model, options.backend).predict_proba(X)
+    results.write_predictions(options, _rows(recipe, probabilities))
     return 0
 
 
-def _predictions(recipe: Recipe, probabilities: np.ndarray[Any, Any]) -> str:
-    """The table of predictions, as CSV."""
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["prediction", "probability"])
+def _rows(recipe: Recipe, probabilities: np.ndarray[Any, Any]) -> Iterator[tuple[str, str]]:
+    """The rows of the table of predictions."""
+    yield "prediction", "probability"
     for label, row in zip(probabilities.argmax(axis=1), probabilities, strict=True):
-        writer.writerow([recipe.classes[label], f"{row[label]:.4f}"])
-    return table.getvalue()
+        yield recipe.classes[label], f"{row[label]:.4f}"

@@ -3,20 +3,46 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import io
 import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
-from nnfs_xp.errors import ArgumentError, DataError
+from nnfs_xp.errors import ArgumentError, DataError, NnfsError
 from nnfs_xp.interop.atomic import write_atomically
 from nnfs_xp.runs import RESULTS
 
 INTERRUPTED = 130
 
 
-def incomplete(folder: Path, error: OSError) -> DataError:
-    """The error for a folder with the model, but not all else that belongs in it."""
-    return DataError(f"the model is in {folder}, but not all that goes with it: {error}.")
+def given(options: argparse.Namespace, kind: type) -> dict[str, Any]:
+    """The options that were given, of those that are fields of a dataclass of settings."""
+    values = {each.name: getattr(options, each.name, None) for each in fields(kind)}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+@contextmanager
+def beside_model(folder: Path) -> Iterator[None]:
+    """Say, where a file cannot be written, that the model in the folder was."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"the model is in {folder}, but not all that goes with it: {error}."
+        ) from error
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Go on where pictures cannot be drawn, and say so."""
+    try:
+        yield
+    except (NnfsError, OSError) as error:
+        print(f"not all pictures could be drawn: {error}", file=sys.stderr)
 
 
 def check_output(options: argparse.Namespace, *more: Path) -> None:
@@ -26,8 +52,11 @@ def check_output(options: argparse.Namespace, *more: Path) -> None:
         raise ArgumentError(f"--output {options.output} would overwrite what is still needed.")
 
 
-def write_predictions(options: argparse.Namespace, text: str) -> None:
-    """Write a table of predictions to --output, or to the screen."""
+def write_predictions(options: argparse.Namespace, rows: Iterable[Iterable[Any]]) -> None:
+    """Write a table of predictions as CSV, to --output or to the screen."""
+    table = io.StringIO()
+    csv.writer(table, lineterminator="\n").writerows(rows)
+    text = table.getvalue()
     if options.output is None:
         if sys.stdout is None:
             raise DataError("the standard output is closed. Name a file by --output.")

@@ -1,62 +1,42 @@
-"""What the commands do with tables in files. The extra is imported when there is one to read."""
+"""What the commands do with tables in files. They need the extra."""
 
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
-import io
-import sys
 import warnings
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import nnfs_xp as nn
 from nnfs_xp._checks import shown
-from nnfs_xp.cli.results import INTERRUPTED, check_output, incomplete, write_predictions
-from nnfs_xp.errors import ArgumentError, DataError, NnfsError
+from nnfs_xp.cli import results
+from nnfs_xp.errors import ArgumentError, DataError
 from nnfs_xp.pictures import draw_table_pictures
 from nnfs_xp.runs import HISTORY, RUN, make_folder
+from nnfs_xp.tables import Report, TableModel, TableWarning, load_table_model, save_table_model
+from nnfs_xp.tables.files import read_record
+from nnfs_xp.tables.settings import TableSettings
+from nnfs_xp.tables.source import Source, open_source
+from nnfs_xp.tables.training import evaluate_held_out, prepare
 
-if TYPE_CHECKING:
-    from nnfs_xp.tables import Report, TableModel
-
-OPTIONS = (
-    "target",
-    "task",
-    "test",
-    "test_share",
-    "drop",
-    "numeric",
-    "categorical",
-    "separator",
-)
-"""The options of ``train`` that are for tables only."""
-
-_SETTINGS = ("hidden", "epochs", "batch_size", "learning_rate", "dropout", "test_share", "seed")
 _MOST_PROBABILITIES = 30
 """Classes up to which each has a column of probabilities in a file of predictions."""
 
 
 def _show_warnings() -> None:
     """Show every warning of a table; the filters are restored when the command ends."""
-    from nnfs_xp.tables import TableWarning
-
     warnings.simplefilter("always", TableWarning)
 
 
 def train(options: argparse.Namespace) -> int:
     """Train on a file."""
-    from nnfs_xp.tables.settings import TableSettings
-    from nnfs_xp.tables.source import open_source
-    from nnfs_xp.tables.training import prepare
-
     _show_warnings()
     if options.test is not None and options.test_share is not None:
         raise ArgumentError("--test-share does not go with --test, which is all tested on.")
-    given = {name: getattr(options, name) for name in _SETTINGS}
-    settings = TableSettings(**{name: v for name, v in given.items() if v is not None}).check()
+    settings = TableSettings(**results.given(options, TableSettings)).check()
     backend = nn.get_backend(options.backend)
     path = Path(options.dataset)
     source = open_source(path, options.separator)
@@ -103,15 +83,13 @@ def train(options: argparse.Namespace) -> int:
     print(model.report)
     if facts["interrupted"]:
         print(f"stopped in epoch {done + 1}; the model so far is in {folder}")
-        return INTERRUPTED
+        return results.INTERRUPTED
     print(f"results in {folder}")
     return 0
 
 
 def _keep(folder: Path, model: TableModel, options: argparse.Namespace) -> None:
     """Write the model, its history and pictures."""
-    from nnfs_xp.tables import save_table_model
-
     path = Path(options.dataset)
     save_table_model(
         model,
@@ -122,12 +100,10 @@ def _keep(folder: Path, model: TableModel, options: argparse.Namespace) -> None:
         data_sha256=_digest(path),
         test_sha256=None if options.test is None else _digest(options.test),
     )
-    try:
+    with results.beside_model(folder):
         model.history.to_csv(folder / HISTORY)
-    except OSError as error:
-        raise incomplete(folder, error) from error
     assert model.report is not None  # training makes one
-    try:
+    with results.drawing():
         draw_table_pictures(
             folder,
             model.history,
@@ -137,8 +113,6 @@ def _keep(folder: Path, model: TableModel, options: argparse.Namespace) -> None:
             target=model.target.name,
             classes=model.classes or None,
         )
-    except (NnfsError, OSError) as error:
-        print(f"not all pictures could be drawn: {error}", file=sys.stderr)
 
 
 def _digest(path: Path) -> str:
@@ -151,9 +125,6 @@ def _digest(path: Path) -> str:
 
 def evaluate(options: argparse.Namespace) -> int:
     """Test a model on a file, or on the rows that it was tested on after the training."""
-    from nnfs_xp.tables import load_table_model
-    from nnfs_xp.tables.source import open_source
-
     _show_warnings()
     model = load_table_model(options.folder, options.backend)
     if options.dataset is not None:
@@ -164,10 +135,6 @@ def evaluate(options: argparse.Namespace) -> int:
 
 
 def _evaluate_again(options: argparse.Namespace, model: TableModel) -> Report:
-    from nnfs_xp.tables.files import read_record
-    from nnfs_xp.tables.source import open_source
-    from nnfs_xp.tables.training import evaluate_held_out
-
     record = read_record(options.folder) or {}
     separator = options.separator or record.get("separator")
     data, test = record.get("dataset"), record.get("test")
@@ -188,29 +155,25 @@ def _evaluate_again(options: argparse.Namespace, model: TableModel) -> Report:
 
 def predict(options: argparse.Namespace) -> int:
     """Predict the target of each row of a file."""
-    from nnfs_xp.tables import load_table_model
-    from nnfs_xp.tables.files import read_record
-    from nnfs_xp.tables.source import open_source
-
     _show_warnings()
     model = load_table_model(options.folder, options.backend)
     record = read_record(options.folder) or {}
     used = (record.get("dataset"), record.get("test"))
-    check_output(options, *(Path(name) for name in used if isinstance(name, str)))
-    source = open_source(options.file, options.separator)
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    if model.task == "regression":
-        writer.writerow(["prediction"])
-        writer.writerows([repr(float(value))] for value in model.predict_source(source))
-    else:
-        probabilities = model.probabilities_of(source)
-        labels = model.labels_of(probabilities)
-        each = model.classes if len(model.classes) <= _MOST_PROBABILITIES else ()
-        header = (f"probability of {label}" for label in each)
-        writer.writerow(["prediction", "probability", *header])
-        for label, row in zip(labels, probabilities, strict=True):
-            all_of_them = row if each else ()
-            writer.writerow([label, *(f"{p:.4f}" for p in (row.max(), *all_of_them))])
-    write_predictions(options, table.getvalue())
+    results.check_output(options, *(Path(name) for name in used if isinstance(name, str)))
+    results.write_predictions(options, _rows(model, open_source(options.file, options.separator)))
     return 0
+
+
+def _rows(model: TableModel, source: Source) -> Iterator[list[Any]]:
+    """The rows of the table of predictions."""
+    if model.task == "regression":
+        yield ["prediction"]
+        yield from ([repr(float(value))] for value in model.predict_source(source))
+        return
+    probabilities = model.probabilities_of(source)
+    labels = model.labels_of(probabilities)
+    each = model.classes if len(model.classes) <= _MOST_PROBABILITIES else ()
+    yield ["prediction", "probability", *(f"probability of {label}" for label in each)]
+    for label, row in zip(labels, probabilities, strict=True):
+        all_of_them = row if each else ()
+        yield [label, *(f"{p:.4f}" for p in (row.max(), *all_of_them))]
