@@ -289,7 +289,7 @@ def requests(tmp_path, monkeypatch):
     write_mnist(tmp_path / "web" / "good")
     for path in (tmp_path / "web" / "good").iterdir():
         checksum = hashlib.sha256(path.read_bytes()).hexdigest()
-        monkeypatch.setitem(mnist._SHA256, ("mnist", path.name), checksum)
+        monkeypatch.setitem(mnist._SHA256["mnist"], path.name.removesuffix("-ubyte.gz"), checksum)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr("pooch.core.time", Mock())  # which it would sleep with between tries
     handler = partial(Handler, directory=str(tmp_path / "web"))
@@ -316,7 +316,7 @@ def test_mnist_is_downloaded_from_the_second_mirror_and_kept(requests, folders):
 
 def test_a_download_with_a_wrong_checksum_is_not_kept(requests, folders, monkeypatch):
     file = "t10k-labels-idx1-ubyte.gz"
-    monkeypatch.setitem(mnist._SHA256, ("mnist", file), "0" * 64)
+    monkeypatch.setitem(mnist._SHA256["mnist"], "t10k-labels-idx1", "0" * 64)
     with pytest.raises(DataError, match=r"downloaded \(.*HTTPError; .*ValueError\)") as caught:
         nn.data.load_mnist()
     assert_says_where_to_put_files(str(caught.value), folders)

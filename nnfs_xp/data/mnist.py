@@ -49,31 +49,20 @@ _MIRRORS = {
 }
 
 _SHA256 = {
-    ("mnist", "t10k-images-idx3-ubyte.gz"): (
-        "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"
-    ),
-    ("mnist", "t10k-labels-idx1-ubyte.gz"): (
-        "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"
-    ),
-    ("mnist", "train-images-idx3-ubyte.gz"): (
-        "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"
-    ),
-    ("mnist", "train-labels-idx1-ubyte.gz"): (
-        "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"
-    ),
-    ("fashion-mnist", "t10k-images-idx3-ubyte.gz"): (
-        "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"
-    ),
-    ("fashion-mnist", "t10k-labels-idx1-ubyte.gz"): (
-        "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"
-    ),
-    ("fashion-mnist", "train-images-idx3-ubyte.gz"): (
-        "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"
-    ),
-    ("fashion-mnist", "train-labels-idx1-ubyte.gz"): (
-        "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"
-    ),
+    "mnist": {
+        "t10k-images-idx3": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+        "t10k-labels-idx1": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+        "train-images-idx3": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+        "train-labels-idx1": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+    },
+    "fashion-mnist": {
+        "t10k-images-idx3": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+        "t10k-labels-idx1": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+        "train-images-idx3": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+        "train-labels-idx1": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+    },
 }
+"""Checksums of the files, by what their names begin with."""
 
 
 def load_mnist() -> Split:
@@ -107,8 +96,8 @@ def load_fashion_mnist() -> Split:
 def _load(name: str) -> Split:
     parts = []
     for kind in ("train", "t10k"):
-        images = read_idx(_find(name, f"{kind}-images-idx3-ubyte.gz"))
-        path = _find(name, f"{kind}-labels-idx1-ubyte.gz")
+        images = read_idx(_find(name, f"{kind}-images-idx3"))
+        path = _find(name, f"{kind}-labels-idx1")
         labels = read_idx(path)
         fits = images.ndim == 3 and images.shape[1:] == (28, 28) and len(images) > 0
         if not fits or labels.shape != images.shape[:1]:
@@ -123,10 +112,11 @@ def _load(name: str) -> Split:
     return Split(*parts)
 
 
-def _find(name: str, file: str) -> Path:
+def _find(name: str, stem: str) -> Path:
     """The path of a data set's file, downloaded if need be."""
     from platformdirs import user_cache_path
 
+    file = f"{stem}-ubyte.gz"
     cache = user_cache_path("nnfs_xp") / name
     folders = [cache]
     if os.environ.get(ENVIRONMENT):
@@ -153,7 +143,7 @@ def _find(name: str, file: str) -> Path:
         source = pooch.create(
             path=cache,
             base_url=mirror,
-            registry={file: f"sha256:{_SHA256[name, file]}"},
+            registry={file: f"sha256:{_SHA256[name][stem]}"},
             retry_if_failed=_TRIES - 1,
         )
         try:

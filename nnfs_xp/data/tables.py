@@ -28,27 +28,24 @@ def read_numbers(path: Path) -> np.ndarray[Any, Any]:
         The file cannot be read, a cell holds no finite number, rows differ in length, or there
         are none; the message names row and column.
     """
-    rows: list[list[float]] = []
+    rows: list[list[float | None]] = []
     seen = False
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             for number, cells in enumerate(csv.reader(file), start=1):
-                values = [_number(cell) for cell in cells]
-                if not any(cell.strip() for cell in cells) or (
-                    not seen and all(value is None for value in values)
-                ):
-                    seen = seen or any(cell.strip() for cell in cells)
+                if not any(cell.strip() for cell in cells):
                     continue
+                row = [_number(cell) for cell in cells]
+                is_header = not seen and all(value is None for value in row)
                 seen = True
-                row = [value for value in values if value is not None and isfinite(value)]
-                if len(row) < len(cells):
-                    column = next(
-                        i for i, v in enumerate(values, 1) if v is None or not isfinite(v)
-                    )
-                    raise DataError(
-                        f"{path}: row {number}, column {column}: "
-                        f"{shown(repr(cells[column - 1]))} is no finite number."
-                    )
+                if is_header:
+                    continue
+                for column, (value, cell) in enumerate(zip(row, cells, strict=True), start=1):
+                    if value is None or not isfinite(value):
+                        raise DataError(
+                            f"{path}: row {number}, column {column}: {shown(repr(cell))} is no "
+                            "finite number."
+                        )
                 if rows and len(row) != len(rows[0]):
                     raise DataError(
                         f"{path}: row {number} has {len(row)} columns; those before it have "
