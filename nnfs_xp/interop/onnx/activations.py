@@ -15,35 +15,11 @@ from nnfs_xp.layers import ELU, GELU, Layer, LeakyReLU
 from nnfs_xp.layers.smooth_activations import SELU_ALPHA, SELU_SCALE
 
 
-def relu(graph: Graph, layer: Layer, inputs: str) -> str:
-    """``max(inputs, 0)``."""
-    del layer
-    return graph.add("Relu", inputs)
-
-
 def leaky_relu(graph: Graph, layer: LeakyReLU, inputs: str) -> str:
     """``max(inputs, slope * inputs)``, the slope being below 1."""
     if graph.dtype == "float32":
         return graph.add("LeakyRelu", inputs, alpha=layer.negative_slope)
     return graph.add("Max", inputs, graph.add("Mul", inputs, layer.negative_slope))
-
-
-def sigmoid(graph: Graph, layer: Layer, inputs: str) -> str:
-    """``1 / (1 + exp(-inputs))``."""
-    del layer
-    return graph.add("Sigmoid", inputs)
-
-
-def tanh(graph: Graph, layer: Layer, inputs: str) -> str:
-    """``tanh(inputs)``."""
-    del layer
-    return graph.add("Tanh", inputs)
-
-
-def softmax(graph: Graph, layer: Layer, inputs: str) -> str:
-    """``exp(inputs) / sum(exp(inputs))`` for each row."""
-    del layer
-    return graph.add("Softmax", inputs, axis=1)
 
 
 def elu(graph: Graph, layer: ELU, inputs: str) -> str:
@@ -73,7 +49,8 @@ def softplus(graph: Graph, layer: Layer, inputs: str) -> str:
 
 def silu(graph: Graph, layer: Layer, inputs: str) -> str:
     """``inputs * sigmoid(inputs)``."""
-    return graph.add("Mul", inputs, sigmoid(graph, layer, inputs))
+    del layer
+    return graph.add("Mul", inputs, graph.add("Sigmoid", inputs))
 
 
 def gelu(graph: Graph, layer: GELU, inputs: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import nan
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,16 @@ from nnfs_xp.interop.onnx import activations
 from nnfs_xp.interop.onnx.graph import Converter, Graph
 from nnfs_xp.interop.translation import check_codes
 from nnfs_xp.layers import Layer
+
+
+def _one(operator: str, **attributes: Any) -> Converter:
+    """The converter of a layer that is one operator of ONNX."""
+
+    def convert(graph: Graph, layer: Layer, inputs: str) -> str:
+        del layer
+        return graph.add(operator, inputs, **attributes)
+
+    return convert
 
 
 def dense(graph: Graph, layer: layers.Dense, inputs: str) -> str:
@@ -70,12 +81,6 @@ def embedding(graph: Graph, layer: layers.Embedding, inputs: str) -> str:
     return graph.add("Where", graph.add("Unsqueeze", known, np.array([2])), rows, nan)
 
 
-def flatten(graph: Graph, layer: Layer, inputs: str) -> str:
-    """The inputs in shape (batch, features)."""
-    del layer
-    return graph.add("Flatten", inputs, axis=1)
-
-
 def identity(graph: Graph, layer: Layer, inputs: str) -> str:
     """The inputs as they are: for `Linear`, and for layers that are random in training."""
     del graph, layer
@@ -102,11 +107,11 @@ def concatenate(graph: Graph, layer: Layer, inputs: str) -> str:
 
 CONVERTERS: dict[type[Layer], Converter] = {
     layers.Dense: dense,
-    layers.ReLU: activations.relu,
+    layers.ReLU: _one("Relu"),
     layers.LeakyReLU: activations.leaky_relu,
-    layers.Sigmoid: activations.sigmoid,
-    layers.Tanh: activations.tanh,
-    layers.Softmax: activations.softmax,
+    layers.Sigmoid: _one("Sigmoid"),
+    layers.Tanh: _one("Tanh"),
+    layers.Softmax: _one("Softmax", axis=1),
     layers.GELU: activations.gelu,
     layers.SiLU: activations.silu,
     layers.ELU: activations.elu,
@@ -119,7 +124,7 @@ CONVERTERS: dict[type[Layer], Converter] = {
     layers.BatchNorm: batch_norm,
     layers.LayerNorm: layer_norm,
     layers.Embedding: embedding,
-    layers.Flatten: flatten,
+    layers.Flatten: _one("Flatten", axis=1),
     layers.Sequential: row,
     layers.Residual: residual,
     layers.Concatenate: concatenate,
