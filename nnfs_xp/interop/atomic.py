@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from nnfs_xp.errors import CheckpointError
+
 
 def write_atomically(path: Path, *parts: Any) -> None:
     """Write next to the file, flush to the disk, and put it in the place of the old one.
@@ -45,6 +47,14 @@ def write_atomically(path: Path, *parts: Any) -> None:
         raise
     if os.name == "posix":
         _sync_folder(path.parent)
+
+
+def write_file(path: Path, *parts: Any) -> None:
+    """Write as `write_atomically` does; raise `CheckpointError` where that fails."""
+    try:
+        write_atomically(path, *parts)
+    except (OSError, ValueError) as error:  # ValueError: the path names no file
+        raise CheckpointError(f"cannot write {path}: {error}.") from error
 
 
 def _sync_folder(folder: Path) -> None:

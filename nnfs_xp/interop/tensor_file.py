@@ -17,7 +17,7 @@ import numpy as np
 
 from nnfs_xp._checks import shown
 from nnfs_xp.errors import CheckpointError, DTypeError, NnfsError
-from nnfs_xp.interop.atomic import write_atomically
+from nnfs_xp.interop.atomic import write_file
 from nnfs_xp.interop.paths import check_readable
 
 VERSION = 1
@@ -85,10 +85,7 @@ def write_tensors(path: Path, kind: str, description: dict[str, Any], arrays: Ar
         header = _header({kind: json.dumps(description)}, stored)
     except (TypeError, ValueError, KeyError) as error:
         raise CheckpointError(f"cannot write {path}: no file can hold it: {error}.") from error
-    try:
-        write_atomically(path, header, *map(_bytes, stored.values()))
-    except (OSError, ValueError) as error:  # ValueError: the path names no file
-        raise CheckpointError(f"cannot write {path}: {error}.") from error
+    write_file(path, header, *map(_bytes, stored.values()))
 
 
 def read_description(path: Path, kind: str) -> tuple[dict[str, Any], Arrays]:

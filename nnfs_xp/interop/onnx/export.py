@@ -11,8 +11,8 @@ import numpy as np
 
 from nnfs_xp import __version__
 from nnfs_xp._checks import check_count, check_dtype, shown
-from nnfs_xp.errors import ArgumentError, CheckpointError
-from nnfs_xp.interop.atomic import write_atomically
+from nnfs_xp.errors import ArgumentError
+from nnfs_xp.interop.atomic import write_file
 from nnfs_xp.interop.onnx.converters import CONVERTERS
 from nnfs_xp.interop.onnx.endings import change_of_ending
 from nnfs_xp.interop.onnx.graph import Converter, Graph, import_onnx
@@ -136,10 +136,7 @@ def write_model(onnx: Any, proto: Any, path: Path) -> None:
         onnx.checker.check_model(proto, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ArgumentError(f"the model would be no valid ONNX: {shown(error, 500)}.") from error
-    try:
-        write_atomically(path, proto.SerializeToString())
-    except (OSError, ValueError) as error:  # ValueError: the path names no file
-        raise CheckpointError(f"cannot write {path}: {error}.") from error
+    write_file(path, proto.SerializeToString())
 
 
 def _sample_shape(model: Layer, input_shape: Iterable[int] | None) -> tuple[int, ...]:
@@ -200,16 +197,11 @@ def _check_names(model: Layer, input_name: str, output_name: str) -> None:
     for argument, name in (("input_name", input_name), ("output_name", output_name)):
         if not isinstance(name, str) or not name:
             raise ArgumentError(f"`{argument}` must be a name; got {name!r}.")
-        if not _is_unicode(name):
+        if any("\ud800" <= character <= "\udfff" for character in name):  # half of a pair
             raise ArgumentError(f"`{argument}` has characters that no file holds; got {name!r}.")
         if name in taken:
             raise ArgumentError(f"`{argument}` must differ from all other names; got {name!r}.")
         taken.add(name)
-
-
-def _is_unicode(name: str) -> bool:
-    """Whether the name has no half of a surrogate pair, which is no character."""
-    return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def _check_size(model: Layer, dtype: str) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from nnfs_xp._checks import shown
 from nnfs_xp.errors import CheckpointError, NnfsError
-from nnfs_xp.interop.atomic import write_atomically
+from nnfs_xp.interop.atomic import write_file
 from nnfs_xp.interop.paths import check_readable, path_of
 from nnfs_xp.interop.tensor_file import MALFORMED, WIDENED, Arrays, form
 from nnfs_xp.interop.torch.names import Names, fill, fits, state_dict
@@ -53,11 +53,7 @@ def save_torch_weights(model: Layer, path: str | Path, *, names: Names | None = 
     import safetensors.numpy
 
     path = _no_pickle(path_of(path))
-    tensors = state_dict(model, names)
-    try:
-        write_atomically(path, safetensors.numpy.save(tensors, metadata={"format": "pt"}))
-    except (OSError, ValueError) as error:  # ValueError: the path names no file
-        raise CheckpointError(f"cannot write {path}: {error}.") from error
+    write_file(path, safetensors.numpy.save(state_dict(model, names), metadata={"format": "pt"}))
 
 
 def load_torch_weights(model: Layer, path: str | Path, *, names: Names | None = None) -> None:
