@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from math import prod
 from typing import Any, NamedTuple
 
@@ -14,6 +15,15 @@ from nnfs_xp.errors import ArgumentError, DTypeError, NnfsError, ShapeError
 from nnfs_xp.layers import Embedding, Layer
 
 _MOST_CODES = 2**24
+
+
+@contextmanager
+def at(place: str, theirs: object) -> Iterator[None]:
+    """Begin the message of an error with the place and the class of a layer of another library."""
+    try:
+        yield
+    except NnfsError as error:
+        raise type(error)(f"{place}, a {type(theirs).__name__}: {error}") from None
 
 
 class Wanted(NamedTuple):
@@ -106,18 +116,6 @@ def checked_shape(input_shape: Any) -> tuple[int, ...]:
     if prod(shape) >= 2**63:  # more than indices reach
         raise ArgumentError(f"`input_shape` is of too many values; got {shape}.")
     return shape
-
-
-def check_text_keys(tensors: Mapping[Any, Any]) -> None:
-    """Refuse a state dict whose keys are not all names.
-
-    Raises
-    ------
-    ArgumentError
-    """
-    for key in tensors:
-        if not isinstance(key, str):
-            raise ArgumentError(f"the keys of a state dict are names; got {shown(repr(key))}.")
 
 
 def check_codes(layer: Embedding, dtype: str) -> None:

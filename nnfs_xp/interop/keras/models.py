@@ -7,11 +7,11 @@ from typing import Any
 
 from nnfs_xp._checks import shown
 from nnfs_xp.backend import Backend, get_backend, to_numpy
-from nnfs_xp.errors import ArgumentError, DTypeError, NnfsError
+from nnfs_xp.errors import ArgumentError, DTypeError
 from nnfs_xp.interop.keras.classes import custom_objects, load_keras
 from nnfs_xp.interop.keras.layers import READERS, WRITERS
 from nnfs_xp.interop.keras.weights import WEIGHTS, fill, put, weights_of
-from nnfs_xp.interop.translation import Wanted, check_layer, checked_shape, class_among
+from nnfs_xp.interop.translation import Wanted, at, check_layer, checked_shape, class_among
 from nnfs_xp.layers import Concatenate, Layer, Residual, Sequential
 
 _WITH_WEIGHTS = ("Dense", "BatchNormalization", "LayerNormalization", "Embedding")
@@ -160,21 +160,18 @@ class _Reader:
 
     def layers(self, theirs: Any, path: str) -> list[Layer]:
         """The layer here, or two for a dense layer with an activation."""
-        try:
+        place = f"layer `{path.rstrip('/')}`" if path else "the model"
+        with at(place, theirs):
             self._refuse_replaced(theirs)
             children = self._children(theirs)
             if children is None:
                 return self._leaf(theirs)
-        except NnfsError as error:
-            raise _at(path, theirs, error) from None
         read = [self.layers(child, f"{path}{child.name}/") for child in children]
-        try:
+        with at(place, theirs):
             if type(theirs) is self._concatenate:
                 return [Concatenate(*map(_one, read))]
             row = self._rows[type(theirs).call]
             return [row(*(layer for layers in read for layer in layers))]
-        except NnfsError as error:
-            raise _at(path, theirs, error) from None
 
     def _children(self, theirs: Any) -> list[Any] | None:
         """The layers within a container that can be taken apart; None for any other layer."""
@@ -239,8 +236,3 @@ class _Reader:
 
 def _one(layers: list[Layer]) -> Layer:
     return layers[0] if len(layers) == 1 else Sequential(*layers)
-
-
-def _at(path: str, theirs: Any, error: NnfsError) -> NnfsError:
-    where = f"layer `{path.rstrip('/')}`" if path else "the model"
-    return type(error)(f"{where}, a {type(theirs).__name__}: {error}")

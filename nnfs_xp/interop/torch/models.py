@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from nnfs_xp._checks import shown
 from nnfs_xp.backend import Backend, get_backend
 from nnfs_xp.errors import ArgumentError, DTypeError, NnfsError
 from nnfs_xp.interop.torch.layers import PAIRS, Pair
@@ -15,7 +15,7 @@ from nnfs_xp.interop.torch.modules import load_torch, modules
 from nnfs_xp.interop.torch.names import PLACES, Names, fill, fitted, state_dict
 from nnfs_xp.interop.torch.rows import row
 from nnfs_xp.interop.torch.unseen import Unseen
-from nnfs_xp.interop.translation import Wanted, check_layer, check_text_keys, class_among
+from nnfs_xp.interop.translation import Wanted, at, check_layer, class_among
 from nnfs_xp.layers import Concatenate, Dense, Layer, Residual, Sequential
 
 _BY_LAYER = {pair.ours: pair for pair in PAIRS}
@@ -208,7 +208,8 @@ class _Reader:
 
     def _layer(self, module: Any, path: str, branch: bool) -> Layer:
         """The layer of a module; `branch` where others are given the same inputs."""
-        with _at(path, module):
+        place = f"module `{path}`" if path else "the module"
+        with at(place, module):
             if module is None:
                 raise ArgumentError("there is no module.")
             self._unseen.refuse_changed(module, branch)
@@ -220,7 +221,7 @@ class _Reader:
         # Not named_children(), which leaves out a module that appears a second time.
         children = module._modules.items()
         layers = [self._layer(child, prefix + name, branch) for name, child in children]
-        with _at(path, module):
+        with at(place, module):
             return container(*layers)
 
     def _leaf(self, module: Any, path: str) -> Layer:
@@ -259,16 +260,6 @@ class _Reader:
         )
 
 
-@contextmanager
-def _at(path: str, module: Any) -> Iterator[None]:
-    """Begin the message of an error with the module's place."""
-    where = f"module `{path}`" if path else "the module"
-    try:
-        yield
-    except NnfsError as error:
-        raise type(error)(f"{where}, a {type(module).__name__}: {error}") from None
-
-
 def _from_state_dict(
     tensors: Mapping[str, Any],
     like: Layer | None,
@@ -282,7 +273,9 @@ def _from_state_dict(
             "`like`, a model of its architecture, or, for linear modules in a row, `activation`, "
             "nnfs_xp.ReLU say."
         )
-    check_text_keys(tensors)
+    for key in tensors:
+        if not isinstance(key, str):
+            raise ArgumentError(f"the keys of a state dict are names; got {shown(repr(key))}.")
     if like is None:
         if names is not None:
             raise ArgumentError("`names` goes with `like`; without it, all modules are taken.")
