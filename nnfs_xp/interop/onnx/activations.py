@@ -6,7 +6,6 @@ from these.
 
 from __future__ import annotations
 
-from functools import reduce
 from math import pi, sqrt
 
 from nnfs_xp.interop.onnx.graph import Graph
@@ -81,10 +80,7 @@ def _erf(graph: Graph, inputs: str) -> str:
 
 def _polynomial(graph: Graph, t: str, coefficients: tuple[float, ...]) -> str:
     """The polynomial with these coefficients, lowest power first, by Horner's rule."""
-    *rest, second, highest = coefficients
-    start = graph.add("Add", graph.add("Mul", t, highest), second)
-    return reduce(
-        lambda value, coefficient: graph.add("Add", graph.add("Mul", value, t), coefficient),
-        reversed(rest),
-        start,
-    )
+    value = graph.constant(coefficients[-1])
+    for coefficient in reversed(coefficients[:-1]):
+        value = graph.add("Add", graph.add("Mul", value, t), coefficient)
+    return value
