@@ -117,10 +117,8 @@ def read_model(path: Path, known: dict[str, type[Layer]]) -> tuple[Layer, dict[s
         raise CheckpointError(
             f"{path} describes no model that can be built: {shown(error)}."
         ) from error
-    try:
+    with _naming(f"{path} is damaged, or forged"):
         check_fit(model, forms)
-    except CheckpointError as error:
-        raise CheckpointError(f"{path} is damaged, or forged: {error}") from None
     read_weights(path, model)
     return model, description
 
@@ -134,19 +132,20 @@ def read_weights(path: Path, model: Layer) -> None:
         The file is missing, damaged, not of this package, or of another architecture.
     """
     _, forms = read_description(path, _KIND)
-    with _naming(path):
+    with _naming(str(path)):
         check_fit(model, forms)
     _, arrays = read_tensors(path, _KIND)
-    with _naming(path):
+    with _naming(str(path)):
         fill(model, arrays)
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def _naming(what: str) -> Iterator[None]:
+    """Begin the message of an error with what is wrong."""
     try:
         yield
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from None
+        raise CheckpointError(f"{what}: {error}") from None
 
 
 def describe(model: Layer) -> dict[str, Any]:
