@@ -158,11 +158,10 @@ def _defaults(name: str) -> str:
     )
 
 
-def _count(text: str) -> int:
-    value = int(text) if text.strip().isdecimal() else 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
-    return value
+def _count(text: str, least: int = 1) -> int:
+    if not text.strip().isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least {least}")
+    return int(text)
 
 
 def _share(text: str) -> float:
@@ -173,9 +172,7 @@ def _share(text: str) -> float:
 
 
 def _seed(text: str) -> int:
-    if not text.strip().isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 0")
-    return int(text)
+    return _count(text, least=0)
 
 
 def _folder(text: str) -> Path:

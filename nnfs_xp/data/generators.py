@@ -41,9 +41,9 @@ def spiral_data(
     classes = check_count("classes", classes)
     check_dtype(dtype)
     draw = np.random.standard_normal if seed is None else host_generator(seed).standard_normal
-    arms = np.arange(classes)[:, None]
+    arms = np.arange(classes)
     radius = np.linspace(0.0, 1.0, samples)
-    t = np.linspace(4 * arms[:, 0], 4 * (arms[:, 0] + 1), samples, axis=1)
+    t = np.linspace(4 * arms, 4 * (arms + 1), samples, axis=1)
     angle = 2.5 * (t + 0.2 * draw((classes, samples)))
     X = np.stack([radius * np.sin(angle), radius * np.cos(angle)], axis=-1)
     y = np.repeat(np.arange(classes, dtype=np.int64), samples)
