@@ -39,8 +39,7 @@ def change_of_ending(model: Layer, output: str, output_shape: tuple[int, ...]) -
     if output == "logits":
         return last, None
     if last is None:
-        one = output_shape == (1,)
-        added = Sigmoid() if one or output == "sigmoid" else Softmax()
+        added = Sigmoid() if output == "sigmoid" or output_shape == (1,) else Softmax()
         added.output_shape(output_shape)
         return None, added
     if output == "sigmoid" and not isinstance(last, Sigmoid):

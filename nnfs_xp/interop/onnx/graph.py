@@ -111,10 +111,8 @@ class Graph:
     def constant(self, value: Any, name: str = "constant") -> str:
         """Add a constant, as `add` does for a number or an array; return its name."""
         name = self._new_name(name)
-        if isinstance(value, np.ndarray) and value.dtype.kind != "f":
-            self._store(name, value)
-        else:
-            self._store(name, self._rounded(name, value))
+        is_float = not isinstance(value, np.ndarray) or value.dtype.kind == "f"
+        self._store(name, self._rounded(name, value) if is_float else value)
         return name
 
     def cast(self, value: str, dtype: str) -> str:
@@ -168,7 +166,7 @@ class Graph:
             raise NotReadyError("there are parameters only while a layer is being converted.")
         known = (layer, name, repr(shape))
         if known not in self._stored:
-            full = self._free(self._prefix + name)
+            full = self._take(self._prefix + name)
             try:
                 values = to_numpy(getattr(layer, name))
                 values = values if shape is None else values.reshape(shape)
@@ -199,7 +197,6 @@ class Graph:
         return rounded
 
     def _store(self, name: str, values: np.ndarray[Any, Any]) -> None:
-        self.names.add(name)
         try:
             self.initializers.append(self._onnx.numpy_helper.from_array(values, name))
         except (NotImplementedError, TypeError, ValueError) as error:
@@ -208,16 +205,15 @@ class Graph:
     def _new_name(self, part: str) -> str:
         """A name that tells the place and the class of the layer: ``"0.Dense/Gemm"``."""
         place = "" if self._layer is None else f"{self._prefix}{type(self._layer).__name__}/"
-        name = self._free(place + part)
-        self.names.add(name)
-        return name
+        return self._take(place + part)
 
-    def _free(self, stem: str) -> str:
-        """The stem, with a number behind it if that name is taken."""
+    def _take(self, stem: str) -> str:
+        """Take a name: the stem, with a number behind it if that is in use."""
         name, count = stem, 1
         while name in self.names:
             count += 1
             name = f"{stem}_{count}"
+        self.names.add(name)
         return name
 
     def _converter(self, layer: Layer) -> Converter:
