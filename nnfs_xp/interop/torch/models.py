@@ -150,16 +150,15 @@ def _containers(torch: Any) -> dict[type[Layer], Any]:
     }
 
 
-def _module(torch: Any, layer: Layer, path: str, drop_penalties: bool) -> Any:
+def _module(torch: Any, layer: Layer, prefix: str, drop_penalties: bool) -> Any:
     """The module of a layer, on the active device, without the layer's weights."""
-    where = f"layer {path}" if path else "the model"
+    where = f"layer {prefix[:-1]}" if prefix else "the model"
     containers = _containers(torch)
     kind = class_among({**_BY_LAYER, **containers}, layer, "forward", "backward")
     if kind in containers:
-        prefix = f"{path}." if path else ""
         children = enumerate(layer.children)
         return containers[kind](
-            *(_module(torch, each, f"{prefix}{n}", drop_penalties) for n, each in children)
+            *(_module(torch, each, f"{prefix}{n}.", drop_penalties) for n, each in children)
         )
     if kind is None:
         raise ArgumentError(
@@ -206,37 +205,36 @@ class _Reader:
         self._unseen.refuse_global_hooks()
         return self._layer(source, "", branch=False)
 
-    def _layer(self, module: Any, path: str, branch: bool) -> Layer:
+    def _layer(self, module: Any, prefix: str, branch: bool) -> Layer:
         """The layer of a module; `branch` where others are given the same inputs."""
-        place = f"module `{path}`" if path else "the module"
+        place = f"module `{prefix[:-1]}`" if prefix else "the module"
         with at(place, module):
             if module is None:
                 raise ArgumentError("there is no module.")
             self._unseen.refuse_changed(module, branch)
             container = self._containers.get(type(module).forward)
             if container is None:
-                return self._leaf(module, path)
+                return self._leaf(module, prefix)
         branch = branch or container is not Sequential
-        prefix = f"{path}." if path else ""
         # Not named_children(), which leaves out a module that appears a second time.
         children = module._modules.items()
-        layers = [self._layer(child, prefix + name, branch) for name, child in children]
+        layers = [self._layer(child, f"{prefix}{name}.", branch) for name, child in children]
         with at(place, module):
             return container(*layers)
 
-    def _leaf(self, module: Any, path: str) -> Layer:
+    def _leaf(self, module: Any, prefix: str) -> Layer:
         pair = _BY_MODULE.get(type(module).__name__)
         if pair is None or not self._is_exactly(module, pair):
             raise ArgumentError(self._why_unknown(module))
-        self._unseen.refuse_mixed(module, path)
-        self._unseen.refuse_shared(module, path)
+        self._unseen.refuse_mixed(module, prefix[:-1])
+        self._unseen.refuse_shared(module, prefix[:-1])
         try:
             layer = pair.read(module, self._wanted)
         except (ArithmeticError, AttributeError, TypeError, ValueError) as error:
             if isinstance(error, NnfsError):
                 raise
             raise ArgumentError(f"its settings are none of a {pair.theirs}: {error}.") from error
-        places, prefix = PLACES.get(type(layer), {}), f"{path}." if path else ""
+        places = PLACES.get(type(layer), {})
         for key, tensor in module.state_dict().items():
             if key in places:
                 place = places[key]

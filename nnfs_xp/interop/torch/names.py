@@ -30,20 +30,12 @@ class Place(NamedTuple):
     ours: Callable[[Any], Any]
 
 
-def _same(name: str) -> Place:
-    return Place(name, lambda array: array, lambda array: array)
-
-
-def _turned(name: str) -> Place:
-    return Place(name, lambda array: array.T, lambda array: array.T)
-
-
 def _row(name: str) -> Place:
     return Place(name, lambda row: row[0], lambda vector: vector[None, :])
 
 
 PLACES: dict[type[Layer], dict[str, Place]] = {
-    Dense: {"weight": _turned("weights"), "bias": _row("biases")},
+    Dense: {"weight": Place("weights", np.transpose, np.transpose), "bias": _row("biases")},
     BatchNorm: {
         "weight": _row("gamma"),
         "bias": _row("beta"),
@@ -51,7 +43,7 @@ PLACES: dict[type[Layer], dict[str, Place]] = {
         "running_var": _row("running_variance"),
     },
     LayerNorm: {"weight": _row("gamma"), "bias": _row("beta")},
-    Embedding: {"weight": _same("weights")},
+    Embedding: {"weight": Place("weights", np.asarray, np.asarray)},
 }
 """For each layer with parameters: PyTorch's names, and where they lie."""
 
