@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 import numpy as np
@@ -134,72 +135,59 @@ class BaseMLP(Parameters):
         incremental: bool,
         classes: Any = None,
     ) -> Self:
-        before = dict(vars(self))
-        if not self._begins(incremental):
-            self._own_records()
-        try:
-            self._fit_checked(
-                X, y, sample_weight, validation, incremental=incremental, classes=classes
-            )
-        except Exception:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
+        first = self._begins(incremental)
+        with self._all_or_nothing():
+            self._check_parameters(incremental)
+            self._check_loss(first)
+            X, y = self._check_samples(X, y, reset=first)
+            targets = self._encode(y, first=first, classes=classes)
+            if sample_weight is not None:
+                sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+            weights = self._total_weights(y, targets, on_host(sample_weight))
+            random_state = check_random_state(self.random_state)
+            if first:
+                self._start(X, random_state)
+            held_out = None if validation is None else self._own_validation(*validation)
+            by_steps = self._solver() != "lbfgs"
+            if self.early_stopping and validation is None and by_steps:
+                kept, held_out = hold_out(
+                    (X, targets, weights),
+                    self.validation_fraction,
+                    random_state,
+                    stratify=targets if self._stratifies() else None,
+                )
+                X, targets, weights = kept
+            trainer = self._trainer_for(X, random_state, go_on=incremental)
+            self.n_iter_ = 0
+            with np.errstate(all="ignore"):  # divergence has an error of its own
+                if by_steps:
+                    self._begin_records(first, validates=held_out is not None)
+                    self._fit_by_steps(
+                        trainer, X, targets, weights, held_out, first=first, incremental=incremental
+                    )
+                elif held_out is not None:
+                    raise ArgumentError("solver='lbfgs' has no epochs to validate after.")
+                else:
+                    self._fit_by_lbfgs(trainer, X, targets, weights)
         return self
 
     def _begins(self, incremental: bool) -> bool:
         """Whether a new network is trained."""
         return not hasattr(self, "network_") or not (self.warm_start or incremental)
 
-    def _own_records(self) -> None:
-        """Add to copies of the lists, so that those of before are there if the training fails."""
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Take back what a training has changed that fails."""
+        before = dict(vars(self))
         for name in ("loss_curve_", "validation_scores_"):
-            if vars(self).get(name) is not None:
-                setattr(self, name, list(getattr(self, name)))
-
-    def _fit_checked(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        validation: tuple[Any, Any] | None,
-        *,
-        incremental: bool,
-        classes: Any,
-    ) -> None:
-        self._check_parameters(incremental)
-        first = self._begins(incremental)
-        self._check_loss(first)
-        X, y = self._check_samples(X, y, reset=first)
-        targets = self._encode(y, first=first, classes=classes)
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        weights = self._total_weights(y, targets, on_host(sample_weight))
-        random_state = check_random_state(self.random_state)
-        if first:
-            self._start(X, random_state)
-        held_out = None if validation is None else self._own_validation(*validation)
-        by_steps = self._solver() != "lbfgs"
-        if self.early_stopping and validation is None and by_steps:
-            kept, held_out = hold_out(
-                (X, targets, weights),
-                self.validation_fraction,
-                random_state,
-                stratify=targets if self._stratifies() else None,
-            )
-            X, targets, weights = kept
-        trainer = self._trainer_for(X, random_state, go_on=incremental)
-        self.n_iter_ = 0
-        with np.errstate(all="ignore"):  # divergence has an error of its own
-            if by_steps:
-                self._begin_records(first, validates=held_out is not None)
-                self._fit_by_steps(
-                    trainer, X, targets, weights, held_out, first=first, incremental=incremental
-                )
-            elif held_out is not None:
-                raise ArgumentError("solver='lbfgs' has no epochs to validate after.")
-            else:
-                self._fit_by_lbfgs(trainer, X, targets, weights)
+            if before.get(name) is not None:
+                setattr(self, name, list(before[name]))  # to add to
+        try:
+            yield
+        except Exception:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
 
     def _check_loss(self, first: bool) -> None:
         """Refuse another loss where a training goes on; keep the one that it begins with."""
@@ -329,7 +317,7 @@ class BaseMLP(Parameters):
                 warnings.warn(
                     f"`batch_size` {size} is more than there are samples, {n_samples}, which are "
                     "taken all together.",
-                    stacklevel=5,
+                    stacklevel=4,
                 )
                 size = n_samples
         least = max(layer.smallest_batch for _, layer in self.network_.walk())
@@ -376,7 +364,7 @@ class BaseMLP(Parameters):
                 callbacks=[*self.callbacks, convergence],
             )
         except KeyboardInterrupt:
-            warnings.warn("the training was interrupted.", ConvergenceWarning, stacklevel=4)
+            warnings.warn("the training was interrupted.", ConvergenceWarning, stacklevel=3)
         except DivergenceError as error:
             self._diverged(error, convergence)
         else:
@@ -384,7 +372,7 @@ class BaseMLP(Parameters):
                 warnings.warn(
                     f"the training has not converged after max_iter={self.max_iter} epochs.",
                     ConvergenceWarning,
-                    stacklevel=4,
+                    stacklevel=3,
                 )
         self._no_improvement_count = convergence.waited
         self.history_ = trainer.history
@@ -399,7 +387,7 @@ class BaseMLP(Parameters):
         self.loss_curve_.append(np.nan)
         assert self.validation_scores_ is not None
         self.validation_scores_.append(np.nan)
-        warnings.warn(f"stopped early: {error}", ConvergenceWarning, stacklevel=5)
+        warnings.warn(f"stopped early: {error}", ConvergenceWarning, stacklevel=4)
 
     def _fit_by_lbfgs(self, trainer: Trainer, X: Any, targets: Any, weights: Any) -> None:
         self._set_alpha(X.shape[0], weights)
@@ -422,7 +410,7 @@ class BaseMLP(Parameters):
                 f"lbfgs has not converged: {solution.message}. Raise max_iter or max_fun, or "
                 "scale the inputs.",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
 
     def _scorer(self, trainer: Trainer, X: Any, targets: Any, weights: Any) -> Callable[[], float]:

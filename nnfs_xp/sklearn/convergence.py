@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -13,27 +13,13 @@ from nnfs_xp.training import Callback
 from nnfs_xp.training.callbacks import Figures, Training
 
 
-class Records(Protocol):
-    """What scikit-learn's estimators say of their epochs, and the parameters that end these."""
-
-    n_iter_: int
-    t_: int
-    loss_: float
-    loss_curve_: list[float]
-    best_loss_: Any
-    validation_scores_: list[float] | None
-    best_validation_score_: Any
-    verbose: Any
-    tol: float
-    n_iter_no_change: int
-
-
 class Convergence(Callback):
     """Keeps an estimator's records of its epochs, and ends the training when it has converged.
 
     Parameters
     ----------
-    estimator : Records
+    estimator : BaseMLP
+        Its `n_iter_`, `t_`, `loss_`, `loss_curve_` and those of the scores are kept.
     score : callable, optional
         The score of the validation samples now. Without it the training loss decides.
     decides : bool
@@ -50,7 +36,7 @@ class Convergence(Callback):
 
     def __init__(
         self,
-        estimator: Records,
+        estimator: Any,
         score: Callable[[], float] | None,
         *,
         decides: bool,
@@ -81,14 +67,12 @@ class Convergence(Callback):
             print(f"Iteration {estimator.n_iter_}, loss = {estimator.loss_:.8f}")
         score = None if self.score is None else self.score()
         if score is not None:
-            assert estimator.validation_scores_ is not None
             estimator.validation_scores_.append(score)
             if estimator.verbose:
                 print(f"Validation score: {score:.6f}")
         if score is not None and not self.decides:
             estimator.best_validation_score_ = max(estimator.best_validation_score_, score)
         if self.decides:
-            assert score is not None
             better = score >= estimator.best_validation_score_ + estimator.tol
             if score > estimator.best_validation_score_:
                 estimator.best_validation_score_ = score
