@@ -100,7 +100,7 @@ def tests_strict(session: nox.Session) -> None:
     of_backends = ("-m", "backend", *(session.posargs or ["tests"]))
     run_tests(session, STRICTEST, *of_backends, programs=programs)
     if not session.posargs:
-        as_it_comes = ("-m", "backend", *tests("contract", "metrics", "training"))
+        as_it_comes = ("-m", "backend", *tests("training"))
         run_tests(session, STRICT, *as_it_comes, programs=programs)
 
 
@@ -162,7 +162,7 @@ def tests_cuda_on_cpu(session: nox.Session) -> None:
     paths = session.posargs or ["tests", *without]
     run_tests(session, "cupy", *paths, programs=programs, **environment)
     if not session.posargs:
-        paths = tests("contract", "training", "weights")
+        paths = tests("contract", "weights")
         run_tests(session, "cupy:1", "-m", "backend", *paths, programs=programs, **environment)
         own = {**environment, "CUDA_ON_CPU": "1"}  # the stand-in's own tests
         command_line = "tests/test_cli.py::test_the_seed_decides_everything"
@@ -213,9 +213,7 @@ def cuda_major() -> int | None:
 
 
 PYTHONS = ["3.11", "3.12", "3.13"]
-PORTABLE = [
-    f"--ignore=tests/test_{name}.py" for name in ("kills", "benchmarks", "gpu_check", "fuzz")
-]
+PORTABLE = [f"--ignore={path}" for path in tests("kills", "benchmarks", "gpu_check", "fuzz")]
 """Without the tests that kill, measure and forge: what they find is no matter of versions."""
 
 
@@ -236,9 +234,11 @@ def minimums(session: nox.Session) -> None:
     session.install("--no-compile", "-e", ".", *lowest)
     # Old releases use what new releases of their own dependencies have deprecated.
     quiet = ("-W", "ignore::DeprecationWarning")
-    run_tests(session, "numpy", *quiet, *PORTABLE, *session.posargs)
+    # Commands and examples call what other tests call, too.
+    without = [*PORTABLE, *(f"--ignore={path}" for path in tests("cli", "examples"))]
+    run_tests(session, "numpy", *quiet, *without, *session.posargs)
     if not session.posargs:
-        run_tests(session, STRICTEST, *quiet, "-m", "backend", *NUMBERS)
+        run_tests(session, STRICTEST, *quiet, "-m", "backend", *tests("contract"))
 
 
 @nox.session
@@ -250,7 +250,7 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS, allow_parallel=True)
 def wheel(session: nox.Session) -> None:
-    """Build the wheel, install it, and test it away from the checkout; without Numba, then with."""
+    """Build the wheel, install it, and test it away from the checkout, and without Numba."""
     here, there = Path.cwd(), Path(session.create_tmp()).resolve()
     shutil.rmtree(there / "dist", ignore_errors=True)
     session.run("pip", "wheel", "--no-deps", "--wheel-dir", str(there / "dist"), str(here))
@@ -264,9 +264,6 @@ def wheel(session: nox.Session) -> None:
     paths = ("tests", "README.md", "docs")
     without = ("--ignore=tests/test_kernels.py", *PORTABLE)
     run_tests(session, "numpy", *without, *paths, *session.posargs)
-    if not session.posargs:
-        session.install("--no-compile", *EXTRAS["numba"])
-        run_tests(session, "numpy", "-m", "backend", *NUMBERS, NNFS_XP_KERNELS="numba")
 
 
 @nox.session(allow_parallel=True)
