@@ -6,7 +6,7 @@ from nnfs_xp import _checks
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import backend_of
 from nnfs_xp.errors import ArgumentError
-from nnfs_xp.metrics.base import Metric
+from nnfs_xp.metrics.base import Metric, as_floats, class_indices
 
 
 class CategoricalAccuracy(Metric):
@@ -27,12 +27,8 @@ class CategoricalAccuracy(Metric):
     name = "accuracy"
 
     def forward(self, y_pred: Array, y_true: Array) -> Array:
-        backend = _checks.check_pair(y_pred, y_true)
-        xp, (n, k) = backend.xp, y_pred.shape
-        _checks.check_labels(xp, y_true, k, n)
-        if y_true.ndim == 2:
-            y_true = xp.argmax(xp.astype(y_true, y_pred.dtype, copy=False), axis=1)
-        labels = xp.astype(y_true, xp.int64, copy=False)
+        xp = _checks.check_pair(y_pred, y_true).xp
+        labels = class_indices(xp, y_pred, y_true)
         hits: Array = xp.astype(xp.argmax(y_pred, axis=1) == labels, y_pred.dtype)
         return hits
 
@@ -134,19 +130,14 @@ class RegressionAccuracy(Metric):
     name = "accuracy"
 
     def __init__(self, precision: float | None = None) -> None:
-        self.precision = (
-            None
-            if precision is None
-            else _checks.check_range("precision", precision, 0, open_low=True)
-        )
-        self._deduced: Array | float | None = self.precision
+        if precision is not None:
+            precision = _checks.check_range("precision", precision, 0, open_low=True)
+        self.precision = precision
+        self._deduced: Array | float | None = precision
 
     def prepare(self, y_true: Array) -> None:
         if self.precision is None:
-            backend = backend_of(y_true)
-            if not backend.is_floating(y_true.dtype):
-                y_true = backend.asarray(y_true, "float32")
-            self._deduced = self._deduce(y_true)
+            self._deduced = self._deduce(as_floats(y_true))
 
     def forward(self, y_pred: Array, y_true: Array) -> Array:
         xp, y_true = _checks.match_targets(y_pred, y_true)

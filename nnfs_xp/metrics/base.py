@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nnfs_xp import _checks
-from nnfs_xp._typing import Array
+from nnfs_xp._typing import Array, Namespace
 from nnfs_xp.backend import backend_of
 from nnfs_xp.errors import ShapeError
 
@@ -92,6 +92,22 @@ def weights_of(y_pred: Array, sample_weight: Array | None) -> Array:
         return ones
     _checks.check_weights(sample_weight, y_pred)
     return sample_weight
+
+
+def as_floats(y_true: Array) -> Array:
+    """The targets, as float32 where they are no floats."""
+    backend = backend_of(y_true)
+    return y_true if backend.is_floating(y_true.dtype) else backend.asarray(y_true, "float32")
+
+
+def class_indices(xp: Namespace, y_pred: Array, y_true: Array) -> Array:
+    """The labels, indices or one-hot rows, checked; as integers of shape (batch,)."""
+    n, k = y_pred.shape
+    _checks.check_labels(xp, y_true, k, n)
+    if y_true.ndim == 2:
+        y_true = xp.argmax(xp.astype(y_true, y_pred.dtype, copy=False), axis=1)
+    indices: Array = xp.astype(y_true, xp.int64, copy=False)
+    return indices
 
 
 def weighted_sums(weights: Array, values: Array) -> Array:

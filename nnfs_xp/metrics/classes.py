@@ -8,7 +8,7 @@ from nnfs_xp import _checks
 from nnfs_xp._typing import Array, Namespace
 from nnfs_xp.backend import backend_of
 from nnfs_xp.errors import ArgumentError, LabelError
-from nnfs_xp.metrics.base import Metric, ratio, weighted_sums, weights_of
+from nnfs_xp.metrics.base import Metric, class_indices, ratio, weighted_sums, weights_of
 
 
 class _ClassMetric(Metric):
@@ -33,16 +33,13 @@ class _ClassMetric(Metric):
     def _one_hot(self, y_pred: Array, y_true: Array) -> tuple[Namespace, Array, Array]:
         """The true and the predicted classes as one-hot rows of y_pred's dtype."""
         xp = _checks.check_pair(y_pred, y_true).xp
-        n, outputs = y_pred.shape
-        if outputs == 1:
+        k = y_pred.shape[1]
+        if k == 1:
             yes = xp.astype(_checks.match_outputs(y_true, y_pred.shape), xp.bool, copy=False)
             labels, k = xp.astype(yes, xp.int64), 2
             predicted = xp.astype(y_pred > self.threshold, xp.int64)
         else:
-            _checks.check_labels(xp, y_true, outputs, n)
-            if y_true.ndim == 2:
-                y_true = xp.argmax(xp.astype(y_true, y_pred.dtype, copy=False), axis=1)
-            labels, k = xp.astype(y_true, xp.int64, copy=False)[:, None], outputs
+            labels = class_indices(xp, y_pred, y_true)[:, None]
             predicted = xp.argmax(y_pred, axis=1, keepdims=True)
         classes = xp.arange(k, dtype=xp.int64, device=y_pred.device)
         return (

@@ -9,7 +9,7 @@ from nnfs_xp import _checks
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import backend_of
 from nnfs_xp.errors import ArgumentError
-from nnfs_xp.metrics.base import Metric, ratio, weights_of
+from nnfs_xp.metrics.base import Metric, class_indices, ratio, weights_of
 
 
 class ROCAUC(Metric):
@@ -43,14 +43,10 @@ class ROCAUC(Metric):
 
     def accumulate(self, y_pred: Array, y_true: Array, sample_weight: Array | None = None) -> Array:
         xp = _checks.check_pair(y_pred, y_true).xp
-        n, outputs = y_pred.shape
-        if outputs == 1:
+        if y_pred.shape[1] == 1:
             labels = _checks.match_outputs(y_true, y_pred.shape)
         else:
-            _checks.check_labels(xp, y_true, outputs, n)
-            if y_true.ndim == 2:
-                y_true = xp.argmax(xp.astype(y_true, y_pred.dtype, copy=False), axis=1)
-            labels = y_true[:, None]
+            labels = class_indices(xp, y_pred, y_true)[:, None]
         weights = weights_of(y_pred, sample_weight)[:, None]
         columns = [y_pred, xp.astype(labels, y_pred.dtype, copy=False), weights]
         rows: Array = xp.concat(columns, axis=1)

@@ -8,7 +8,7 @@ from typing import Any
 from nnfs_xp import _checks
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import backend_of
-from nnfs_xp.metrics.base import Metric, ratio, weighted_sums, weights_of
+from nnfs_xp.metrics.base import Metric, as_floats, ratio, weighted_sums, weights_of
 
 
 class MAE(Metric):
@@ -70,11 +70,9 @@ class R2(Metric):
     _shift: Array | None = None
 
     def prepare(self, y_true: Array) -> None:
-        backend = backend_of(y_true)
-        if not backend.is_floating(y_true.dtype):
-            y_true = backend.asarray(y_true, "float32")
+        y_true = as_floats(y_true)
         rows = y_true if y_true.ndim == 2 else y_true[:, None]
-        self._shift = backend.xp.mean(rows, axis=0)
+        self._shift = backend_of(rows).xp.mean(rows, axis=0)
 
     def accumulate(self, y_pred: Array, y_true: Array, sample_weight: Array | None = None) -> Array:
         xp, y_true = _checks.match_targets(y_pred, y_true)
