@@ -50,20 +50,12 @@ def label_pair(y_true: Any, y_pred: Any) -> tuple[Labels, Labels]:
     return true, predicted
 
 
-def class_names(classes: Sequence[object] | None, n_classes: int) -> list[str]:
-    """The names of so many classes; by default their indices."""
-    check_classes(classes, n_classes)
-    return [class_name(classes, index) for index in range(n_classes)]
-
-
-def class_name(classes: Sequence[object] | None, index: int) -> str:
-    """The name of a class; by default its index."""
-    return str(index if classes is None else classes[index])
-
-
-def check_classes(classes: Sequence[object] | None, n_classes: int) -> None:
-    """Refuse names that are fewer than the classes."""
-    if classes is not None and len(classes) < n_classes:
+def class_names(classes: Sequence[object] | None, n_classes: int) -> Sequence[object]:
+    """The names of at least so many classes; by default their indices."""
+    if classes is None:
+        return range(n_classes)
+    if len(classes) < n_classes:
         raise ArgumentError(
             f"`classes` must name each class from 0 to {n_classes - 1}; got {len(classes)} names."
         )
+    return classes

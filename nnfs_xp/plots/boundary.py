@@ -86,7 +86,7 @@ def plot_decision_boundary(
     k = scores.shape[1]
     if labels.max() >= k:
         raise LabelError(f"`y` must hold classes from 0 to {k - 1}; got {labels.max()}.")
-    names = class_names(classes, k)
+    names = [str(name) for name in class_names(classes, k)[:k]]
 
     room = 0.08 * min(max(map(len, names)), _MOST_CHARACTERS)
     figure = new_figure(6.2 + room, 4.8)

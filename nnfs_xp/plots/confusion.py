@@ -61,7 +61,7 @@ def plot_confusion_matrix(
     k = max(int(max(true.max(), predicted.max())) + 1, 0 if classes is None else len(classes))
     if k > _MOST_CLASSES:
         raise ArgumentError(f"{k} classes are more than the {_MOST_CLASSES} that can be drawn.")
-    names = class_names(classes, k)
+    names = [str(name) for name in class_names(classes, k)]
     counts = np.bincount(true * k + predicted, minlength=k * k).reshape(k, k)
 
     size = min(max(0.45 * k, 2.6), 11.0)
@@ -118,5 +118,4 @@ def _name_axes(axes: Axes, names: list[str]) -> None:
     tilted = max(map(len, labels)) > 3
     axes.set_xticks(ticks, labels, rotation=90 if tilted else 0)
     axes.set_yticks(ticks, labels)
-    axes.set_xlabel("predicted class")
-    axes.set_ylabel("true class")
+    axes.set(xlabel="predicted class", ylabel="true class")

@@ -79,9 +79,8 @@ def _draw_curves(axes: Axes, history: Mapping[str, Sequence[float]], name: str) 
                 line.set_label(f"{label}: not finite")
     last = max(len(history.get(key, [])) for key in (name, f"val_{name}"))
     margin = 0.05 * (last - 1) or 0.5
+    axes.set(xlabel="epoch", ylabel=plain(name.replace("_", " ")))
     axes.set_xlim(1 - margin, last + margin)
-    axes.set_xlabel("epoch")
-    axes.set_ylabel(plain(name.replace("_", " ")))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)
     if name != _RATE:

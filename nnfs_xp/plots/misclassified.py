@@ -14,7 +14,7 @@ from nnfs_xp.backend import to_numpy
 from nnfs_xp.errors import LabelError, ShapeError
 from nnfs_xp.plots._figure import finish, new_figure, panels, shorten
 from nnfs_xp.plots._images import between_0_and_1, find_image_shape
-from nnfs_xp.plots._labels import check_classes, class_name, label_pair
+from nnfs_xp.plots._labels import class_names, label_pair
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -69,7 +69,7 @@ def plot_misclassified(
         raise LabelError(
             f"there must be one label for each of the {len(images)} samples; got {len(true)}."
         )
-    check_classes(classes, int(max(true.max(), predicted.max())) + 1)
+    names = class_names(classes, int(max(true.max(), predicted.max())) + 1)
     wrong = np.flatnonzero(true != predicted)
     if not len(wrong):
         return finish(_none_wrong(len(true)), path)
@@ -81,9 +81,7 @@ def plot_misclassified(
     figure, axes = panels(len(chosen), columns, width=1.7, height=2.0, title=title)
     for panel, image, index in zip(axes, between_0_and_1(images[chosen]), chosen, strict=True):
         panel.imshow(image, cmap="gray", vmin=0, vmax=1)
-        truth, guess = (
-            shorten(class_name(classes, label[index]), 14) for label in (true, predicted)
-        )
+        truth, guess = (shorten(str(names[label[index]]), 14) for label in (true, predicted))
         panel.set_title(f"true {truth}\npredicted {guess}", fontsize=9)
         panel.set_axis_off()
     return finish(figure, path)
