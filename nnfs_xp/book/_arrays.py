@@ -42,14 +42,15 @@ def floating(a: Any, backend: Backend | None = None, dtype: str | None = None) -
     By default an array stays on its backend, a list becomes an array of NumPy, and floats keep
     their data type.
     """
-    home = backend or _home(a)
+    home = backend or home_of(a)
     array = home.asarray(a, dtype)
     if dtype is None and not home.is_floating(array.dtype):
         array = home.asarray(array, default_dtype())
     return array
 
 
-def _home(a: Any) -> Backend:
+def home_of(a: Any) -> Backend:
+    """The backend of an array; NumPy's for a list."""
     try:
         return backend_of(a)
     except DTypeError:

@@ -7,8 +7,8 @@ from typing import Any
 
 from nnfs_xp._checks import match_outputs
 from nnfs_xp._typing import Array
-from nnfs_xp.backend import Backend, backend_of, get_backend
-from nnfs_xp.book._arrays import floating
+from nnfs_xp.backend import backend_of
+from nnfs_xp.book._arrays import floating, home_of
 from nnfs_xp.errors import NotReadyError
 
 
@@ -55,7 +55,7 @@ class Accuracy_Categorical(Accuracy):
         self.binary = binary
 
     def compare(self, predictions: Any, y: Any) -> Array:
-        backend = _backend(predictions)
+        backend = home_of(predictions)
         predictions, y = backend.asarray(predictions), backend.asarray(y)
         if not self.binary and y.ndim == 2:
             y = backend.xp.argmax(y, axis=1)
@@ -84,7 +84,3 @@ class Accuracy_Regression(Accuracy):
         y = match_outputs(backend.asarray(y, predictions.dtype), tuple(predictions.shape))
         close: Array = backend.xp.abs(predictions - y) < self.precision
         return close
-
-
-def _backend(a: Any) -> Backend:
-    return backend_of(a) if hasattr(a, "dtype") else get_backend("numpy")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import ceil
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -26,13 +25,7 @@ from nnfs_xp.book.losses import (
     _BookLoss,
 )
 from nnfs_xp.book.optimizers import _BookOptimizer
-from nnfs_xp.errors import (
-    ArgumentError,
-    CheckpointError,
-    DataError,
-    LabelError,
-    NotReadyError,
-)
+from nnfs_xp.errors import ArgumentError, CheckpointError, DataError, LabelError, NotReadyError
 from nnfs_xp.interop.model_file import read_model, read_weights, write_model
 from nnfs_xp.interop.tensor_file import MALFORMED
 from nnfs_xp.layers import Layer, Sequential
@@ -145,23 +138,20 @@ class Model:
         if validation_data is not None:
             X_val, y_val = self._arrays(*pair_of("validation_data", validation_data))
         self.accuracy.init(y)
-        n = X.shape[0]
-        size = _size(batch_size, n)
-        steps = ceil(n / size)
+        parts = _parts(X.shape[0], batch_size)
         if self._shuffles is None:
             self._shuffles = _generator_beside_the_global_one()
         for epoch in range(1, epochs + 1):
             print(f"epoch: {epoch}")
-            order = self._shuffles.permutation(n)
+            order = self._shuffles.permutation(X.shape[0])
             self.loss.new_pass()
             self.accuracy.new_pass()
-            for step in range(steps):
-                if shuffle and steps > 1:
+            for step, part in enumerate(parts):
+                if shuffle and len(parts) > 1:
                     xp = backend_of(X).xp
-                    rows = backend_of(X).asarray(order[step * size : (step + 1) * size])
+                    rows = backend_of(X).asarray(order[part])
                     batch_X, batch_y = xp.take(X, rows, axis=0), xp.take(y, rows, axis=0)
                 else:
-                    part = slice(step * size, min((step + 1) * size, n))
                     batch_X, batch_y = X[part, ...], y[part, ...]
                 output = self.forward(batch_X, training=True)
                 losses = self.loss.calculate(output, batch_y, include_regularization=True)
@@ -172,7 +162,7 @@ class Model:
                 self.optimizer.pre_update_params()
                 self.optimizer.update_params(network)
                 self.optimizer.post_update_params()
-                if step % print_every == 0 or step == steps - 1:
+                if step % print_every == 0 or step == len(parts) - 1:
                     print(f"step: {step}, {self._line(accuracy, losses)}")
             losses = self.loss.calculate_accumulated(include_regularization=True)
             accuracy = self.accuracy.calculate_accumulated()
@@ -193,10 +183,7 @@ class Model:
         X, y = self._arrays(X_val, y_val)
         self.loss.new_pass()
         self.accuracy.new_pass()
-        n = X.shape[0]
-        size = _size(batch_size, n)
-        for start in range(0, n, size):
-            part = slice(start, min(start + size, n))
+        for part in _parts(X.shape[0], batch_size):
             output = self.forward(X[part, ...], training=False)
             self.loss.calculate(output, y[part, ...])
             self.accuracy.calculate(self.output_layer_activation.predictions(output), y[part, ...])
@@ -208,14 +195,10 @@ class Model:
         network = self._ready()
         X = floating(X, network.backend, network.dtype)
         check_batch("X", X)
-        n = X.shape[0]
-        size = _size(batch_size, n)
-        parts = [
-            self.forward(X[start : min(start + size, n), ...], training=False)
-            for start in range(0, n, size)
-        ]
-        outputs: Array = backend_of(X).xp.concat(parts)
-        return outputs
+        parts = _parts(X.shape[0], batch_size)
+        outputs = [self.forward(X[part, ...], training=False) for part in parts]
+        joined: Array = backend_of(X).xp.concat(outputs)
+        return joined
 
     def forward(self, X: Any, training: bool) -> Array:
         """The output of the last layer."""
@@ -313,8 +296,11 @@ class Model:
         return X, y
 
 
-def _size(batch_size: int | None, n_samples: int) -> int:
-    return n_samples if batch_size is None else check_count("batch_size", batch_size)
+def _parts(n_samples: int, batch_size: int | None) -> list[slice]:
+    """The rows of each batch, the last perhaps fewer; all in one by default."""
+    size = n_samples if batch_size is None else check_count("batch_size", batch_size)
+    starts = range(0, n_samples, size)
+    return [slice(start, min(start + size, n_samples)) for start in starts]
 
 
 def _generator_beside_the_global_one() -> np.random.Generator:
