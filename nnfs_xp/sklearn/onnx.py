@@ -27,6 +27,7 @@ from nnfs_xp.sklearn.onnx_converters import (
     convert,
     estimate,
     regressor_shapes,
+    tensor_type,
 )
 from nnfs_xp.sklearn.regressor import MLPRegressor
 
@@ -143,7 +144,7 @@ def _input_types(estimator: Any, X: Any, dtype: str) -> list[tuple[str, Any]]:
     """The inputs of the file, and their types: see `export_onnx`."""
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, guess_data_type
 
-    floats = DoubleTensorType if dtype == "float64" else FloatTensorType
+    floats = tensor_type(dtype)
     n_features = getattr(estimator, "n_features_in_", None)
     if X is None:
         if n_features is None:

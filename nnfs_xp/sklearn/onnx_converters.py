@@ -48,7 +48,7 @@ def convert(
     graph.names |= {each.full_name for each in (*operator.inputs, *operator.outputs)}
     columns = [
         each.full_name
-        if _is_of(each.type, graph.dtype)
+        if isinstance(each.type, tensor_type(graph.dtype))
         else graph.cast(each.full_name, graph.dtype)
         for each in operator.inputs
     ]
@@ -123,13 +123,13 @@ def classifier_shapes(operator: Any) -> None:
     several = estimator._kind == "multilabel"
     operator.outputs[0].set_type(kind([batch, width] if several else [batch]))
     n_probabilities = width if several or width > 1 else len(estimator.classes_)
-    operator.outputs[1].set_type(_type_of(operator, [batch, n_probabilities]))
+    operator.outputs[1].set_type(_floats(operator, [batch, n_probabilities]))
 
 
 def regressor_shapes(operator: Any) -> None:
     """Say which type and shape a regressor's output has."""
     batch, width = operator.inputs[0].get_first_dimension(), _width_of(operator.raw_operator)
-    operator.outputs[0].set_type(_type_of(operator, [batch, width]))
+    operator.outputs[0].set_type(_floats(operator, [batch, width]))
 
 
 def _width_of(estimator: BaseMLP) -> int:
@@ -138,21 +138,19 @@ def _width_of(estimator: BaseMLP) -> int:
 
 def _dtype_of(operator: Any) -> str:
     """The data type to compute in."""
-    return "float64" if any(_is_of(each.type, "float64") for each in operator.inputs) else "float32"
+    doubles = (isinstance(each.type, tensor_type("float64")) for each in operator.inputs)
+    return "float64" if any(doubles) else "float32"
 
 
-def _is_of(kind: Any, dtype: str) -> bool:
-    """Whether one of skl2onnx's types of tensors is of this data type."""
+def tensor_type(dtype: str) -> Any:
+    """The type that skl2onnx has for tensors of ``"float32"`` or ``"float64"``."""
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 
-    return isinstance(kind, DoubleTensorType if dtype == "float64" else FloatTensorType)
+    return DoubleTensorType if dtype == "float64" else FloatTensorType
 
 
-def _type_of(operator: Any, shape: list[Any]) -> Any:
-    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
-
-    kind = DoubleTensorType if _dtype_of(operator) == "float64" else FloatTensorType
-    return kind(shape)
+def _floats(operator: Any, shape: list[Any]) -> Any:
+    return tensor_type(_dtype_of(operator))(shape)
 
 
 def _move(graph: Graph, scope: Any, operator: Any, container: Any) -> None:
