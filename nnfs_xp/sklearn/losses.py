@@ -39,7 +39,17 @@ class HalfSquaredError(RegressionLoss):
         return self._mean(losses, sample_weight), self.weigh(difference, sample_weight)
 
 
-class HalfPoissonDeviance(Poisson):
+class _SumOverOutputs(Loss):
+    """Makes the loss that comes next in the order of inheritance a sum, not a mean, of outputs."""
+
+    def forward(self, y_pred: Array, y_true: Array) -> Array:
+        return y_pred.shape[1] * super().forward(y_pred, y_true)
+
+    def backward(self, y_pred: Array, y_true: Array, sample_weight: Array | None = None) -> Array:
+        return y_pred.shape[1] * super().backward(y_pred, y_true, sample_weight)
+
+
+class HalfPoissonDeviance(_SumOverOutputs, Poisson):
     """Half of the Poisson deviance, summed over the outputs, which are logarithms of rates.
 
     Notes
@@ -60,28 +70,13 @@ class HalfPoissonDeviance(Poisson):
         losses: Array = xp.sum(xp.exp(y_pred) - t * y_pred + constant, axis=1)
         return losses
 
-    def backward(self, y_pred: Array, y_true: Array, sample_weight: Array | None = None) -> Array:
-        return y_pred.shape[1] * super().backward(y_pred, y_true, sample_weight)
 
-
-class SigmoidBinaryLogLoss(SigmoidBinaryCrossentropy):
+class SigmoidBinaryLogLoss(_SumOverOutputs, SigmoidBinaryCrossentropy):
     """`SigmoidBinaryCrossentropy`, summed over the outputs and not their mean."""
 
-    def forward(self, y_pred: Array, y_true: Array) -> Array:
-        return y_pred.shape[1] * super().forward(y_pred, y_true)
 
-    def backward(self, y_pred: Array, y_true: Array, sample_weight: Array | None = None) -> Array:
-        return y_pred.shape[1] * super().backward(y_pred, y_true, sample_weight)
-
-
-class BinaryLogLoss(BinaryCrossentropy):
+class BinaryLogLoss(_SumOverOutputs, BinaryCrossentropy):
     """`BinaryCrossentropy`, summed over the outputs and not their mean."""
-
-    def forward(self, y_pred: Array, y_true: Array) -> Array:
-        return y_pred.shape[1] * super().forward(y_pred, y_true)
-
-    def backward(self, y_pred: Array, y_true: Array, sample_weight: Array | None = None) -> Array:
-        return y_pred.shape[1] * super().backward(y_pred, y_true, sample_weight)
 
     def fused_with(self, layer: Layer) -> Loss | None:
         return SigmoidBinaryLogLoss() if type(layer) is Sigmoid else None
