@@ -132,11 +132,12 @@ def own_network(network: Any, n_features: int, n_outputs: int, random_state: Any
         The network does not take the features.
     """
     if isinstance(network, Layer):
-        own: Any = copy.deepcopy(network).to("numpy")
+        own = copy.deepcopy(network).to("numpy")
     elif callable(network):
-        own = network(n_features, n_outputs)
-        if not isinstance(own, Layer):
-            raise ArgumentError(f"`network` must give a Sequential; it gave {own!r}.")
+        given = network(n_features, n_outputs)
+        if not isinstance(given, Layer):
+            raise ArgumentError(f"`network` must give a Sequential; it gave {given!r}.")
+        own = given
         own.adopt_initializer(glorot_uniform)
         own.initialize(np.random.default_rng(random_state.randint(np.iinfo(np.int32).max)))
     else:
@@ -149,8 +150,7 @@ def own_network(network: Any, n_features: int, n_outputs: int, random_state: Any
         raise ShapeError(
             f"`network` takes samples of shape {taken}; `X` has {n_features} features."
         )
-    model: Layer = own
-    return model
+    return own
 
 
 def width_of(network: Layer, n_features: int) -> int:

@@ -28,16 +28,14 @@ def pack_network(network: Layer) -> dict[str, Any]:
 
 def unpack_network(packed: dict[str, Any]) -> Layer:
     """The network that `pack_network` packed, on its backend if usable, else on NumPy."""
-    network = packed["network"]
-    if isinstance(network, str):
-        network = build(json.loads(network))
+    kept = packed["network"]
+    network: Layer = build(json.loads(kept)) if isinstance(kept, str) else kept
     fill(network.to("numpy"), packed["arrays"])
     try:
         backend = get_backend(packed["backend"])
     except BackendError:
         backend = get_backend("numpy")
-    moved: Layer = network.to(backend)
-    return moved
+    return network.to(backend)
 
 
 def pack_trainer(trainer: Trainer) -> dict[str, Any]:
