@@ -17,11 +17,12 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, backend_of, get_backend, is_array, to_numpy
+from nnfs_xp.data.batching import place
 from nnfs_xp.data.sparse import SparseRows, is_sparse
 from nnfs_xp.errors import ArgumentError, BackendError, DataError, DivergenceError
 from nnfs_xp.layers import Layer
 from nnfs_xp.losses import Loss
-from nnfs_xp.sklearn.convergence import Convergence
+from nnfs_xp.sklearn.convergence import Convergence, Records
 from nnfs_xp.sklearn.layer_arrays import LayerArrays
 from nnfs_xp.sklearn.lbfgs import solve
 from nnfs_xp.sklearn.network import (
@@ -32,10 +33,8 @@ from nnfs_xp.sklearn.network import (
     own_network,
     width_of,
 )
-from nnfs_xp.sklearn.parameters import Parameters
 from nnfs_xp.sklearn.persistence import pack_network, pack_trainer, unpack_network, unpack_trainer
-from nnfs_xp.sklearn.rates import EpochRate
-from nnfs_xp.sklearn.samples import floats_for, hold_out, name_of, on_host
+from nnfs_xp.sklearn.samples import Samples, floats_for, hold_out, name_of
 from nnfs_xp.training import History, Trainer
 
 _MOST_ROWS, _MOST_ELEMENTS = 4096, 2**22
@@ -52,7 +51,7 @@ class NonFiniteError(DivergenceError, ValueError):
     """The training diverged. A ValueError too, as scikit-learn's estimators raise."""
 
 
-class BaseMLP(Parameters):
+class BaseMLP(Records):
     """Base class of `MLPClassifier` and `MLPRegressor`, which say what their targets are.
 
     A subclass gives `_encode`, `_default_loss`, `_closing`, `_score_of`.
@@ -60,11 +59,6 @@ class BaseMLP(Parameters):
 
     network_: Layer
     n_outputs_: int
-    n_iter_: int
-    t_: int
-    loss_: float
-    best_loss_: Any
-    best_validation_score_: Any
 
     # What a subclass says of its targets ---------------------------------------------------
 
@@ -74,7 +68,7 @@ class BaseMLP(Parameters):
         """The targets as numbers, and, if it is the first time, what there is to know of them."""
         raise NotImplementedError
 
-    def _default_loss(self, network: Layer) -> Loss:
+    def _default_loss(self) -> Loss:
         """The loss where none is given as an object."""
         raise NotImplementedError
 
@@ -130,58 +124,50 @@ class BaseMLP(Parameters):
         X: Any,
         y: Any,
         sample_weight: Any,
-        validation: tuple[Any, Any] | None,
+        X_val: Any = None,
+        y_val: Any = None,
         *,
-        incremental: bool,
+        incremental: bool = False,
         classes: Any = None,
     ) -> Self:
-        first = self._begins(incremental)
-        with self._all_or_nothing():
+        with self._restored_after_errors():
             self._check_parameters(incremental)
+            first = not hasattr(self, "network_") or not (self.warm_start or incremental)
             self._check_loss(first)
             X, y = self._check_samples(X, y, reset=first)
             targets = self._encode(y, first=first, classes=classes)
             if sample_weight is not None:
-                sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-            weights = self._total_weights(y, targets, on_host(sample_weight))
+                checked = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+                sample_weight = to_numpy(checked)
+            samples = X, targets, self._total_weights(y, targets, sample_weight)
             random_state = check_random_state(self.random_state)
             if first:
                 self._start(X, random_state)
-            held_out = None if validation is None else self._own_validation(*validation)
+            held_out = self._own_validation(X_val, y_val)
             by_steps = self._solver() != "lbfgs"
-            if self.early_stopping and validation is None and by_steps:
-                kept, held_out = hold_out(
-                    (X, targets, weights),
-                    self.validation_fraction,
-                    random_state,
-                    stratify=targets if self._stratifies() else None,
+            if self.early_stopping and held_out is None and by_steps:
+                stratify = targets if self._stratifies() else None
+                samples, held_out = hold_out(
+                    samples, self.validation_fraction, random_state, stratify=stratify
                 )
-                X, targets, weights = kept
             trainer = self._trainer_for(X, random_state, go_on=incremental)
             self.n_iter_ = 0
             with np.errstate(all="ignore"):  # divergence has an error of its own
                 if by_steps:
                     self._begin_records(first, validates=held_out is not None)
                     self._fit_by_steps(
-                        trainer, X, targets, weights, held_out, first=first, incremental=incremental
+                        trainer, samples, held_out, first=first, incremental=incremental
                     )
                 elif held_out is not None:
                     raise ArgumentError("solver='lbfgs' has no epochs to validate after.")
                 else:
-                    self._fit_by_lbfgs(trainer, X, targets, weights)
+                    self._fit_by_lbfgs(trainer, *samples)
         return self
 
-    def _begins(self, incremental: bool) -> bool:
-        """Whether a new network is trained."""
-        return not hasattr(self, "network_") or not (self.warm_start or incremental)
-
     @contextmanager
-    def _all_or_nothing(self) -> Iterator[None]:
-        """Take back what a training has changed that fails."""
+    def _restored_after_errors(self) -> Iterator[None]:
+        """Give the estimator its attributes of before, if what is done meanwhile fails."""
         before = dict(vars(self))
-        for name in ("loss_curve_", "validation_scores_"):
-            if before.get(name) is not None:
-                setattr(self, name, list(before[name]))  # to add to
         try:
             yield
         except Exception:
@@ -204,11 +190,13 @@ class BaseMLP(Parameters):
     def _begin_records(self, first: bool, *, validates: bool) -> None:
         """The records of training by steps, empty where there are none yet."""
         if first or not hasattr(self, "loss_curve_"):
-            self.loss_curve_: list[float] = []
+            self.loss_curve_ = []
             self._no_improvement_count = 0
-            self.best_loss_ = None if self.early_stopping else np.inf
-            self.validation_scores_: list[float] | None = None
-            self.best_validation_score_ = None
+            self.validation_scores_ = self.best_loss_ = self.best_validation_score_ = None
+        else:  # copies, so that the lists of before are there if the training fails
+            self.loss_curve_ = list(self.loss_curve_)
+            if self.validation_scores_ is not None:
+                self.validation_scores_ = list(self.validation_scores_)
         if validates and self.validation_scores_ is None:
             self.validation_scores_, self.best_validation_score_ = [], -np.inf
         if not self.early_stopping and self.best_loss_ is None:
@@ -261,8 +249,10 @@ class BaseMLP(Parameters):
         if width != self.n_outputs_:
             raise ArgumentError(f"`network` must have {self.n_outputs_} outputs; it has {width}.")
 
-    def _own_validation(self, X: Any, y: Any) -> tuple[Any, ...]:
-        """The validation samples that the user gave."""
+    def _own_validation(self, X: Any, y: Any) -> Samples | None:
+        """The validation samples that the user gave, if any."""
+        if X is None and y is None:
+            return None
         if X is None or y is None:
             raise ArgumentError("`X_val` and `y_val` must be given together.")
         X, y = self._check_samples(X, y, reset=False)
@@ -273,14 +263,12 @@ class BaseMLP(Parameters):
 
     def _trainer_for(self, X: Any, random_state: Any, *, go_on: bool) -> Trainer:
         """A trainer of the network: the one that there is, to go on with, or else a new one."""
-        trainer = vars(self).get("_trainer")
-        if go_on and trainer is not None:
-            return trainer  # type: ignore[no-any-return]
-        optimizer = self._new_optimizer()
+        if go_on and self._trainer is not None:
+            return self._trainer
         trainer = Trainer(
             self.network_,
             self._loss(),
-            optimizer,
+            self._new_optimizer(),
             metrics=(),
             backend=self._backend_for(X),
             seed=int(random_state.randint(_MOST_SEED)),
@@ -292,14 +280,12 @@ class BaseMLP(Parameters):
 
     def _backend_for(self, X: Any) -> Backend:
         """Where to train: as the parameter says, else where the data are."""
-        if self.backend is not None:
-            return get_backend(self.backend)
-        return backend_of(X) if is_array(X) else get_backend("numpy")
+        return get_backend(name_of(X) if self.backend is None else self.backend)
 
     def _loss(self) -> Loss:
         """The loss of the training, whatever the parameter has become since."""
         loss = self._trained_by
-        return copy.deepcopy(loss) if isinstance(loss, Loss) else self._default_loss(self.network_)
+        return copy.deepcopy(loss) if isinstance(loss, Loss) else self._default_loss()
 
     def _set_alpha(self, n_samples: int, weights: Any) -> None:
         """Give the dense layers the penalty alpha / 2 * sum(weights**2) / the batch's weight."""
@@ -309,17 +295,14 @@ class BaseMLP(Parameters):
                 layer.weight_regularizer_l2 = self.alpha / 2 / total if total else 0.0
 
     def _batch_size_for(self, n_samples: int) -> int:
-        if self.batch_size == "auto":
-            size = min(200, n_samples)
-        else:
-            size = int(self.batch_size)
-            if size > n_samples:
-                warnings.warn(
-                    f"`batch_size` {size} is more than there are samples, {n_samples}, which are "
-                    "taken all together.",
-                    stacklevel=4,
-                )
-                size = n_samples
+        size = 200 if self.batch_size == "auto" else int(self.batch_size)
+        if size > n_samples and self.batch_size != "auto":
+            warnings.warn(
+                f"`batch_size` {size} is more than there are samples, {n_samples}, which are "
+                "taken all together.",
+                stacklevel=4,
+            )
+        size = min(size, n_samples)
         least = max(layer.smallest_batch for _, layer in self.network_.walk())
         while size > least and 0 < n_samples % size < least:
             size -= 1  # so that no batch is left over that a layer cannot take
@@ -328,29 +311,20 @@ class BaseMLP(Parameters):
     def _fit_by_steps(
         self,
         trainer: Trainer,
-        X: Any,
-        targets: Any,
-        weights: Any,
-        held_out: tuple[Any, ...] | None,
+        samples: Samples,
+        held_out: Samples | None,
         *,
         first: bool,
         incremental: bool,
     ) -> None:
+        X, targets, weights = samples
         n_samples = X.shape[0]
         batch_size = self._batch_size_for(n_samples)
         self._set_alpha(batch_size, weights)
         score = None if held_out is None else self._scorer(trainer, *held_out)
         if score is not None and self.early_stopping and not first:
             self.best_validation_score_ = score()  # that of the present weights on these samples
-        rate = trainer.optimizer.learning_rate
-        convergence = Convergence(
-            self,
-            score,
-            decides=self.early_stopping,
-            rate=rate if isinstance(rate, EpochRate) else None,
-            n_samples=n_samples,
-            waited=self._no_improvement_count,
-        )
+        convergence = Convergence(self, score, trainer.optimizer.learning_rate, n_samples)
         try:
             trainer.fit(
                 X,
@@ -366,20 +340,19 @@ class BaseMLP(Parameters):
         except KeyboardInterrupt:
             warnings.warn("the training was interrupted.", ConvergenceWarning, stacklevel=3)
         except DivergenceError as error:
-            self._diverged(error, convergence)
+            self._diverged(error)
         else:
-            if not (incremental or convergence.converged or trainer.stopping):
+            if not (incremental or trainer.stopping):
                 warnings.warn(
                     f"the training has not converged after max_iter={self.max_iter} epochs.",
                     ConvergenceWarning,
                     stacklevel=3,
                 )
-        self._no_improvement_count = convergence.waited
         self.history_ = trainer.history
         convergence.restore_best(trainer)
 
-    def _diverged(self, error: DivergenceError, convergence: Convergence) -> None:
-        if not convergence.decides:
+    def _diverged(self, error: DivergenceError) -> None:
+        if not self.early_stopping:
             raise NonFiniteError(str(error)) from error
         # The best weights are sound.
         self.n_iter_ += 1
@@ -392,7 +365,7 @@ class BaseMLP(Parameters):
     def _fit_by_lbfgs(self, trainer: Trainer, X: Any, targets: Any, weights: Any) -> None:
         self._set_alpha(X.shape[0], weights)
         try:
-            solution = solve(
+            self.loss_, self.n_iter_, message = solve(
                 trainer,
                 X,
                 targets,
@@ -404,22 +377,16 @@ class BaseMLP(Parameters):
             )
         except DivergenceError as error:
             raise NonFiniteError(str(error)) from error
-        self.loss_, self.n_iter_ = solution.loss, solution.n_iter
-        if solution.message is not None:
+        if message is not None:
             warnings.warn(
-                f"lbfgs has not converged: {solution.message}. Raise max_iter or max_fun, or "
+                f"lbfgs has not converged: {message}. Raise max_iter or max_fun, or "
                 "scale the inputs.",
                 ConvergenceWarning,
                 stacklevel=3,
             )
 
     def _scorer(self, trainer: Trainer, X: Any, targets: Any, weights: Any) -> Callable[[], float]:
-        backend = trainer.backend
-        inputs = (
-            SparseRows(X, self.network_.dtype)
-            if is_sparse(X)
-            else backend.asarray(X, self.network_.dtype)
-        )
+        inputs = place(X, trainer.backend, self.network_.dtype)
         return lambda: self._score_of(self._forward(inputs), targets, weights)
 
     # Prediction ------------------------------------------------------------------------------

@@ -213,8 +213,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc] # scikit-le
         ValueError
             The samples or parameters are refused, or the training diverged.
         """
-        validation = None if X_val is None and y_val is None else (X_val, y_val)
-        return self._fit(X, y, sample_weight, validation, incremental=False)
+        return self._fit(X, y, sample_weight, X_val, y_val)
 
     @available_if(lambda self: self._trains_by_steps())  # type: ignore[untyped-decorator]
     def partial_fit(
@@ -236,7 +235,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc] # scikit-le
         """
         if classes is None and not hasattr(self, "classes_"):
             raise ArgumentError("the first call of partial_fit needs `classes`, all of them.")
-        return self._fit(X, y, sample_weight, None, incremental=True, classes=classes)
+        return self._fit(X, y, sample_weight, incremental=True, classes=classes)
 
     def predict(self, X: Any) -> Any:
         """The class of each sample.
@@ -318,10 +317,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc] # scikit-le
             y = column_or_1d(y, warn=True)  # (n, 1) is taken as (n,), with scikit-learn's warning
         if first:
             self._kind, self.classes_ = self._see(y, classes, multilabel=multilabel)
-            several = self._kind != "binary"
-            self.n_outputs_ = len(self.classes_) if several else 1
-            closings = {"binary": "logistic", "multilabel": "logistic", "multiclass": "softmax"}
-            self.out_activation_ = closings[self._kind]
+            self.n_outputs_ = 1 if self._kind == "binary" else len(self.classes_)
+            self.out_activation_ = "softmax" if self._kind == "multiclass" else "logistic"
         elif classes is not None and self._kind != "multilabel":
             given = unique_labels(classes)
             if not np.array_equal(given, self.classes_):
@@ -410,13 +407,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc] # scikit-le
                 f"`network` must end in {fit} or logits, for {kind} a sample; it ends in {last}."
             )
 
-    def _default_loss(self, network: Layer) -> Loss:
-        last = last_layer(network)
+    def _default_loss(self) -> Loss:
+        last = last_layer(self.network_)
         if self._kind == "multilabel" or isinstance(last, Sigmoid):
             return BinaryLogLoss() if isinstance(last, Sigmoid) else SigmoidBinaryLogLoss()
         if isinstance(last, Softmax):
             return CategoricalCrossentropy()
-        one = self._kind == "binary" and network.output_shape((self.n_features_in_,)) == (1,)
+        shape = self.network_.output_shape((self.n_features_in_,))
+        one = self._kind == "binary" and shape == (1,)
         return SigmoidBinaryLogLoss() if one else SoftmaxCategoricalCrossentropy()
 
     def __sklearn_tags__(self) -> Any:

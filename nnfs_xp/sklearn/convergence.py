@@ -8,9 +8,24 @@ from typing import Any
 import numpy as np
 
 from nnfs_xp.interop.model_file import fill, host_arrays
+from nnfs_xp.schedules import Schedule
+from nnfs_xp.sklearn.parameters import Parameters
 from nnfs_xp.sklearn.rates import EpochRate
 from nnfs_xp.training import Callback
 from nnfs_xp.training.callbacks import Figures, Training
+
+
+class Records(Parameters):
+    """An estimator's parameters, and what scikit-learn's estimators say of their epochs."""
+
+    n_iter_: int
+    t_: int
+    loss_: float
+    loss_curve_: list[float]
+    best_loss_: Any
+    validation_scores_: list[float] | None
+    best_validation_score_: Any
+    _no_improvement_count: int
 
 
 class Convergence(Callback):
@@ -18,43 +33,30 @@ class Convergence(Callback):
 
     Parameters
     ----------
-    estimator : BaseMLP
-        Its `n_iter_`, `t_`, `loss_`, `loss_curve_` and those of the scores are kept.
+    estimator : Records
     score : callable, optional
-        The score of the validation samples now. Without it the training loss decides.
-    decides : bool
-        Whether the score does, or is only recorded.
-    rate : EpochRate, optional
+        The score of the validation samples now. It decides with `early_stopping`, and is only
+        recorded without, where the training loss does.
+    rate : Schedule or float
+        The learning rate; an `EpochRate` changes between the epochs.
     n_samples : int
-    waited : int
-        Epochs without improvement, before and so far.
-
-    Attributes
-    ----------
-    converged : bool
     """
 
     def __init__(
         self,
-        estimator: Any,
+        estimator: Records,
         score: Callable[[], float] | None,
-        *,
-        decides: bool,
-        rate: EpochRate | None,
+        rate: Schedule | float,
         n_samples: int,
-        waited: int,
     ) -> None:
         self.estimator = estimator
         self.score = score
-        self.decides = decides
-        self.learning_rate = rate
+        self.learning_rate = rate if isinstance(rate, EpochRate) else None
         self.n_samples = n_samples
-        self.waited = waited
-        self.converged = False
         self._best: dict[str, np.ndarray[Any, Any]] = {}
 
     def on_train_begin(self, trainer: Training) -> None:
-        if self.decides:  # what an earlier training left is the best so far
+        if self.estimator.early_stopping:  # what an earlier training left is the best so far
             self._best = self._weights(trainer)
 
     def on_epoch_end(self, trainer: Training, figures: Figures) -> None:
@@ -65,33 +67,33 @@ class Convergence(Callback):
         estimator.loss_curve_.append(estimator.loss_)
         if estimator.verbose:
             print(f"Iteration {estimator.n_iter_}, loss = {estimator.loss_:.8f}")
-        score = None if self.score is None else self.score()
-        if score is not None:
-            estimator.validation_scores_.append(score)
-            if estimator.verbose:
-                print(f"Validation score: {score:.6f}")
-        if score is not None and not self.decides:
-            estimator.best_validation_score_ = max(estimator.best_validation_score_, score)
-        if self.decides:
-            better = score >= estimator.best_validation_score_ + estimator.tol
-            if score > estimator.best_validation_score_:
-                estimator.best_validation_score_ = score
-                self._best = self._weights(trainer)
-        else:
-            better = estimator.loss_ <= estimator.best_loss_ - estimator.tol
+        improved = self.score is not None and self._record_score(self.score(), trainer)
+        if not estimator.early_stopping:
+            improved = estimator.loss_ <= estimator.best_loss_ - estimator.tol
             estimator.best_loss_ = min(estimator.best_loss_, estimator.loss_)
-        self.waited = 0 if better else self.waited + 1
+        estimator._no_improvement_count = 0 if improved else estimator._no_improvement_count + 1
         rate = self.learning_rate
         if rate is not None:
             rate.after_epoch(estimator.t_)
-        if self.waited > estimator.n_iter_no_change:
+        if estimator._no_improvement_count > estimator.n_iter_no_change:
             if rate is not None and rate.lower():
-                self.waited = 0
+                estimator._no_improvement_count = 0
             else:
-                self.converged = True
                 trainer.stop()
-        if not self.converged and trainer.stopping:  # as a callback of the user's has asked
-            self.converged = True
+
+    def _record_score(self, score: float, trainer: Training) -> bool:
+        """Record the score of an epoch; return whether it is better by the tolerance."""
+        estimator = self.estimator
+        best: float = estimator.best_validation_score_
+        assert estimator.validation_scores_ is not None
+        estimator.validation_scores_.append(score)
+        if estimator.verbose:
+            print(f"Validation score: {score:.6f}")
+        if score > best:
+            estimator.best_validation_score_ = score
+            if estimator.early_stopping:
+                self._best = self._weights(trainer)
+        return score >= best + estimator.tol
 
     def restore_best(self, trainer: Training) -> None:
         """Give the model the weights of the best score, where the score decides."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
@@ -15,23 +15,6 @@ from nnfs_xp.training.preparation import prepare_inputs
 from nnfs_xp.training.weights import prepare_weights
 
 
-class Solution(NamedTuple):
-    """Where the solver came to.
-
-    Attributes
-    ----------
-    loss : float
-        With the penalties.
-    n_iter : int
-    message : str or None
-        Why it stopped before it had converged.
-    """
-
-    loss: float
-    n_iter: int
-    message: str | None
-
-
 def solve(
     trainer: Trainer,
     X: Any,
@@ -42,7 +25,7 @@ def solve(
     max_fun: int,
     tol: float,
     verbose: bool,
-) -> Solution:
+) -> tuple[float, int, str | None]:
     """Minimize the trainer's loss over its model's parameters, which then have their best values.
 
     Parameters
@@ -56,6 +39,14 @@ def solve(
         The largest element of the gradient at which it stops.
     verbose : bool
         Whether to print the loss of each iteration.
+
+    Returns
+    -------
+    loss : float
+        With the penalties.
+    n_iter : int
+    message : str or None
+        Why it stopped before it had converged.
 
     Raises
     ------
@@ -102,7 +93,7 @@ def solve(
         finally:
             flat.values[...] = backend.asarray(best, dtype)
     message = str(result.message) if result.status else None
-    return Solution(float(result.fun), min(int(result.nit), max_iter), message)
+    return float(result.fun), min(int(result.nit), max_iter), message
 
 
 def _refuse_noise(model: Layer) -> None:

@@ -89,10 +89,8 @@ class Parameters(BaseEstimator):  # type: ignore[misc] # scikit-learn has no typ
             check_count("n_iter_no_change", self.n_iter_no_change)
         if not (isinstance(self.batch_size, str) and self.batch_size == "auto"):
             check_count("batch_size", self.batch_size)
-        for name, value, kind in (
-            ("optimizer", self.optimizer, Optimizer),
-            ("schedule", self.schedule, Schedule),
-        ):
+        for name, kind in (("optimizer", Optimizer), ("schedule", Schedule)):
+            value = getattr(self, name)
             if value is not None and not isinstance(value, kind):
                 raise ArgumentError(f"`{name}` must be of nn.{name}s; got {value!r}.")
         if not isinstance(self.callbacks, list | tuple):

@@ -144,8 +144,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc] # scikit-lear
         ValueError
             The samples or parameters are refused, or the training diverged.
         """
-        validation = None if X_val is None and y_val is None else (X_val, y_val)
-        return self._fit(X, y, sample_weight, validation, incremental=False)
+        return self._fit(X, y, sample_weight, X_val, y_val)
 
     @available_if(lambda self: self._trains_by_steps())  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
@@ -161,7 +160,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc] # scikit-lear
         MLPRegressor
             Itself.
         """
-        return self._fit(X, y, sample_weight, None, incremental=True)
+        return self._fit(X, y, sample_weight, incremental=True)
 
     def predict(self, X: Any) -> Any:
         """The values of each sample.
@@ -191,23 +190,19 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc] # scikit-lear
         if is_sparse(y):
             raise DataError("`y` must be an array; got a sparse matrix. Take y.toarray().")
         given = to_numpy(y)
-        flat = given.ndim == 1 or given.shape[1] == 1
         values: np.ndarray[Any, Any] = given.reshape(len(given), -1)
+        is_poisson = isinstance(self._trained_by, str) and self._trained_by == "poisson"
         if first:
             self.n_outputs_ = values.shape[1]
-            self._flat = flat
-            self.out_activation_ = "exp" if self._is_poisson() else "identity"
+            self._flat = given.ndim == 1 or given.shape[1] == 1
+            self.out_activation_ = "exp" if is_poisson else "identity"
         elif values.shape[1] != self.n_outputs_:
             raise LabelError(
                 f"`y` must have {self.n_outputs_} values a sample; it has {values.shape[1]}."
             )
-        if self._is_poisson() and np.any(values < 0):
+        if is_poisson and np.any(values < 0):
             raise LabelError("loss='poisson' needs `y` of at least 0.")
         return values
-
-    def _is_poisson(self) -> bool:
-        loss = vars(self).get("_trained_by", self.loss)
-        return isinstance(loss, str) and loss == "poisson"
 
     def _closing(self) -> tuple[int, Layer | None]:
         if not isinstance(self.loss, Loss) and self.loss not in _LOSSES:
@@ -216,8 +211,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc] # scikit-lear
             )
         return self.n_outputs_, None
 
-    def _default_loss(self, network: Layer) -> Loss:
-        del network
+    def _default_loss(self) -> Loss:
         return _LOSSES[self._trained_by]()
 
     def __sklearn_tags__(self) -> Any:

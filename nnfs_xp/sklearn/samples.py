@@ -8,7 +8,7 @@ import numpy as np
 from sklearn import get_config
 from sklearn.model_selection import train_test_split
 
-from nnfs_xp.backend import backend_of, is_array, to_numpy
+from nnfs_xp.backend import backend_of, is_array
 from nnfs_xp.errors import DataError
 
 Samples = tuple[Any, Any, Any]
@@ -25,11 +25,6 @@ def floats_for(X: Any) -> tuple[Any, Any]:
 def name_of(X: Any) -> str:
     """The backend of the samples; NumPy's where they are no array."""
     return backend_of(X).name if is_array(X) else "numpy"
-
-
-def on_host(a: Any) -> Any:
-    """An array of any backend as a NumPy array; None stays."""
-    return None if a is None else to_numpy(a)
 
 
 def hold_out(
