@@ -134,15 +134,11 @@ class Recorder:
             work = partial(_in_epoch, self.learner, epoch, n, totals)
             new = partial(RecordedStep, self.learner, totals.metrics, given, work)
             kind = Kind("epoch", n, _form(given))
-            result = self._make(
-                kind,
-                given,
-                new,
-                lambda: (*epoch.arrays, totals, *totals.arrays),
-                start,
-                index,
-                unwatched=unwatched,
-            )
+
+            def uses() -> tuple[Any, ...]:
+                return *epoch.arrays, totals, *totals.arrays
+
+            result = self._make(kind, given, new, uses, start, index, unwatched=unwatched)
             if result is not None:
                 totals.count += n
                 totals.collect(*result)
@@ -181,9 +177,7 @@ class Recorder:
         except NotRecordableError as error:
             self.forget()
             self.refused = str(error)
-            _log.warning(
-                "training steps are made one operation at a time, not as graphs: %s", error
-            )
+            _log.warning("training steps are made one operation at a time, no graphs: %s", error)
             return None
         learner.count_step()
         self.recordings += found.launched and not recorded

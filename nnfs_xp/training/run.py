@@ -178,7 +178,7 @@ class Run:
             self.recorder.step_in_epoch(data, index, batch, course.totals, unwatched=unwatched)
             course.step += 1
             self._call("on_step_end")
-            bar.end_batch(data.size_of(index), self._figures_so_far)
+            bar.end_batch(data.size_of(index), self.training.figures_so_far)
             self._after_step(signals)
         self._end_epoch(bar)
         self._unsaved = True
@@ -187,9 +187,6 @@ class Run:
             self._end(signals)
         elif self.checkpoints is not None and self.checkpoints.due_at_epoch_end():
             self._save()
-
-    def _figures_so_far(self) -> dict[str, Any]:
-        return self.course.totals.read(collected=False)
 
     def _order(self) -> np.ndarray[Any, Any] | None:
         """The order of the epoch's samples, the same each time that it is asked for."""
@@ -300,9 +297,8 @@ class Run:
         return math.isfinite(loss) and bool(xp.all(xp.isfinite(values)))
 
     def _diverge(self, what: str, where: str) -> None:
-        epoch = self.course.epoch + 1
         self._snapshot.restore(self.learner, self.course)
         raise DivergenceError(
-            f"{what} in epoch {epoch}{where}. The model has its weights from before that epoch. "
-            "Lower the learning rate, clip gradients with clip_norm, or scale the inputs."
+            f"{what} in epoch {self.course.epoch + 1}{where}. The model has its weights from before "
+            "that epoch. Lower the learning rate, clip gradients with clip_norm, or scale the inputs."
         )
