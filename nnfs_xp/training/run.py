@@ -299,6 +299,7 @@ class Run:
     def _diverge(self, what: str, where: str) -> None:
         self._snapshot.restore(self.learner, self.course)
         raise DivergenceError(
-            f"{what} in epoch {self.course.epoch + 1}{where}. The model has its weights from before "
-            "that epoch. Lower the learning rate, clip gradients with clip_norm, or scale the inputs."
+            f"{what} in epoch {self.course.epoch + 1}{where}. The model has its weights from "
+            "before that epoch. Lower the learning rate, clip gradients with clip_norm, or scale "
+            "the inputs."
         )
