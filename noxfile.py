@@ -17,8 +17,9 @@ PACKAGE = ".[plot,data,testing,numba]"
 STRICT = "array_api_strict"
 STRICTEST = "array_api_strict:device1"  # refuses all that array_api_strict refuses, and more
 FEW_KILLS = ("--kills", "2")  # they are no matter of the backend
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-"""Of each process: tests run in as many as there are cores, and waiting threads take time."""
+QUICK = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": ""}
+"""Of each process. Tests run in as many as there are cores, and waiting threads take time; so does
+compiling a module anew in each process, where a machine forbids to keep what was compiled."""
 
 
 STAND_IN = {
@@ -82,7 +83,7 @@ def run_tests(
     processes = ("-n", "0") if session.parallel else ("-n", "auto", "--dist", "worksteal")
     session.run(
         *(command, "--nnfs-backends", backends, *processes, *arguments),
-        env={**ONE_THREAD, **env},
+        env={**QUICK, **env},
         external=programs is not None,
     )
 

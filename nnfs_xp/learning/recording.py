@@ -177,7 +177,7 @@ class Recorder:
         except NotRecordableError as error:
             self.forget()
             self.refused = str(error)
-            _log.warning("training steps are made one operation at a time, no graphs: %s", error)
+            _log.warning("training steps run one operation at a time, not as graphs: %s", error)
             return None
         learner.count_step()
         self.recordings += found.launched and not recorded
