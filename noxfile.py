@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import nox
+from filelock import FileLock  # virtualenv's, and so there where nox is
 
 nox.needs_version = ">=2026.10.20"  # runs sessions side by side
 nox.options.sessions = ["tests-numpy", "tests-strict", "tests-cupy"]
@@ -52,15 +53,14 @@ def prepare(session: nox.Session, name: str, *requirements: str) -> Path:
     programs = folder / ("Scripts" if sys.platform == "win32" else "bin")
     stamp = folder / "made-of.txt"
     made_of = "\n".join([sys.version, *requirements, Path("pyproject.toml").read_text("utf-8")])
-    if not stamp.is_file() or stamp.read_text("utf-8") != made_of:
-        virtualenv = (sys.executable, "-m", "virtualenv", "--quiet", "--clear", str(folder))
-        session.run_install(*virtualenv, external=True)
-        python = str(programs / "python")
-        # What is imported is compiled then: most of it never is.
-        session.run_install(
-            *(python, "-m", "pip", "install", "--no-compile", "-e", *requirements), external=True
-        )
-        stamp.write_text(made_of, "utf-8")
+    with FileLock(f"{folder}.lock"):  # sessions run side by side
+        if not stamp.is_file() or stamp.read_text("utf-8") != made_of:
+            virtualenv = (sys.executable, "-m", "virtualenv", "--quiet", "--clear", str(folder))
+            session.run_install(*virtualenv, external=True)
+            # What is imported is compiled then: most of it never is.
+            pip = (str(programs / "python"), "-m", "pip", "install", "--no-compile")
+            session.run_install(*pip, "-e", *requirements, external=True)
+            stamp.write_text(made_of, "utf-8")
     return programs
 
 
@@ -96,13 +96,9 @@ def tests_numpy(session: nox.Session) -> None:
 
 @nox.session(name="tests-strict", venv_backend="none")
 def tests_strict(session: nox.Session) -> None:
-    """Test what a backend can change on array_api_strict at its strictest; the rest of it once."""
-    programs = prepare_tests(session)
-    of_backends = ("-m", "backend", *(session.posargs or ["tests"]))
-    run_tests(session, STRICTEST, *of_backends, programs=programs)
-    if not session.posargs:
-        as_it_comes = ("-m", "backend", *tests("training"))
-        run_tests(session, STRICT, *as_it_comes, programs=programs)
+    """Test what a backend can change on array_api_strict at its strictest."""
+    paths = session.posargs or ["tests"]
+    run_tests(session, STRICTEST, "-m", "backend", *paths, programs=prepare_tests(session))
 
 
 @nox.session(name="tests-cupy")
@@ -118,7 +114,7 @@ def tests_cupy(session: nox.Session) -> None:
     run_tests(session, "cupy", "--maxprocesses", "8", *FEW_KILLS, *session.posargs)
 
 
-@nox.session(name="tests-kernels", venv_backend="none")
+@nox.session(name="tests-kernels", venv_backend="none", allow_parallel=True)
 @nox.parametrize("kernels", ["numpy", "standard"])
 def tests_kernels(session: nox.Session, kernels: str) -> None:
     """Test the numbers on NumPy with the kernels that are chosen without Numba, or by name."""
@@ -135,7 +131,7 @@ def kills(session: nox.Session) -> None:
     session.run(pytest, "-s", "--kills", *times, "tests/test_kills.py", external=True)
 
 
-@nox.session(name="tests-torch", venv_backend="none")
+@nox.session(name="tests-torch", venv_backend="none", allow_parallel=True)
 def tests_torch(session: nox.Session) -> None:
     """Test what a backend can change on PyTorch, and compare with PyTorch and scikit-learn."""
     programs = prepare_oracles(session)
@@ -144,7 +140,7 @@ def tests_torch(session: nox.Session) -> None:
     run_tests(session, "numpy", "-m", "backend and oracle", *paths, programs=programs)
 
 
-@nox.session(name="tests-ecosystem", venv_backend="none")
+@nox.session(name="tests-ecosystem", venv_backend="none", allow_parallel=True)
 def tests_ecosystem(session: nox.Session) -> None:
     """Test with scikit-learn, ONNX, PyTorch, Keras, JAX, tables and notebooks."""
     paths = ("tests/ecosystem", "docs/ecosystem", "nnfs_xp/sklearn", "nnfs_xp/tables")
@@ -153,13 +149,14 @@ def tests_ecosystem(session: nox.Session) -> None:
     run_tests(session, "numpy", *(session.posargs or paths), programs=programs, **environment)
 
 
-@nox.session(name="tests-cuda-on-cpu", venv_backend="none")
+@nox.session(name="tests-cuda-on-cpu", venv_backend="none", allow_parallel=True)
 def tests_cuda_on_cpu(session: nox.Session) -> None:
     """Test what runs on a GPU without one: CUDA sources, cuBLASLt and graphs, by a stand-in."""
     programs, environment = prepare_tests(session), STAND_IN
     no_matter = ("kernels", "benchmarks", "gpu_check", "fuzz", "plots", "plugin", "kills", "cli")
     without = [f"--ignore=tests/test_{name}.py" for name in no_matter]  # of the backend
-    without += ["--deselect=tests/test_examples.py::test_those_that_draw_show_what_they_say"]
+    examples = ("those_that_draw_show_what_they_say", "a_layer_of_ones_own", "the_dropout_paper")
+    without += [f"--deselect=tests/test_examples.py::test_{name}" for name in examples]
     paths = session.posargs or ["tests", *without]
     run_tests(session, "cupy", *paths, programs=programs, **environment)
     if not session.posargs:
