@@ -215,6 +215,10 @@ PORTABLE = [f"--ignore={path}" for path in tests("kills", "benchmarks", "gpu_che
 """Without the tests that kill, measure and forge: what they find is no matter of versions."""
 
 
+DRAWN = ("--deselect=tests/test_examples.py::test_those_that_draw_show_what_they_say",)
+"""Without the examples of the gallery, which the session docs runs, too."""
+
+
 @nox.session(name="tests-pythons", python=PYTHONS, allow_parallel=True)
 def tests_pythons(session: nox.Session) -> None:
     """Test on NumPy with another Python version: all but kills, benchmarks and forged files."""
@@ -260,7 +264,7 @@ def wheel(session: nox.Session) -> None:
         shutil.copy(here / name, there / name)
     session.chdir(there)
     paths = ("tests", "README.md", "docs")
-    without = ("--ignore=tests/test_kernels.py", *PORTABLE)
+    without = ("--ignore=tests/test_kernels.py", *PORTABLE, *DRAWN)
     run_tests(session, "numpy", *without, *paths, *session.posargs)
 
 

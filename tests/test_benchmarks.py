@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PEERS = ["nnfs_xp", "nnfs_xp@standard", "floor", "plain", "book"]
+PEERS = ["nnfs_xp", "nnfs_xp@standard", "floor", "book"]
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the benchmarks draw on POSIX terminals")
 
 FEW = ["--rounds", "2", "--seconds", "0.001"]

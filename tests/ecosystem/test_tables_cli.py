@@ -297,7 +297,7 @@ def test_what_cannot_be_done_is_refused_in_a_line(run, trained, tmp_path, comman
     assert set(tmp_path.rglob("*")) == before, "nothing is left behind"
 
 
-def in_a_process(*commands, before="pass", preparing=None, **environment):
+def in_a_process(*commands, before="pass", start='exec "$@"', **environment):
     """Run commands one after the other, in one process: scikit-learn takes seconds to import.
 
     Gives the process and the status of each command.
@@ -308,13 +308,22 @@ def in_a_process(*commands, before="pass", preparing=None, **environment):
     )
     texts = [[str(argument) for argument in command] for command in commands]
     done = subprocess.run(
-        [sys.executable, "-c", code, json.dumps(texts), "statuses.json"],
+        [
+            "/bin/sh",
+            "-c",
+            start,
+            "sh",
+            sys.executable,
+            "-c",
+            code,
+            json.dumps(texts),
+            "statuses.json",
+        ],
         capture_output=True,
         text=True,
         encoding="utf-8",
         env={**os.environ, **environment},
         check=True,
-        preexec_fn=preparing,
     )
     return done, json.loads(Path("statuses.json").read_text())
 
@@ -400,7 +409,7 @@ def test_a_closed_standard_output_is_no_crash(trained):
     done, statuses = in_a_process(
         ["evaluate", trained / "kind"],
         ["predict", trained / "kind", trained / "houses.csv"],
-        preparing=lambda: os.close(1),  # as >&- of a shell does
+        start='exec "$@" >&-',
     )
     assert statuses == [0, 2]
     assert "Traceback" not in done.stderr
