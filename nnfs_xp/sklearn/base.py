@@ -324,7 +324,8 @@ class BaseMLP(Records):
         score = None if held_out is None else self._scorer(trainer, *held_out)
         if score is not None and self.early_stopping and not first:
             self.best_validation_score_ = score()  # that of the present weights on these samples
-        convergence = Convergence(self, score, trainer.optimizer.learning_rate, n_samples)
+        rate, waited = trainer.optimizer.learning_rate, self._no_improvement_count
+        convergence = Convergence(self, score, rate, n_samples, waited)
         try:
             trainer.fit(
                 X,
@@ -348,6 +349,7 @@ class BaseMLP(Records):
                     ConvergenceWarning,
                     stacklevel=3,
                 )
+        self._no_improvement_count = convergence.waited
         self.history_ = trainer.history
         convergence.restore_best(trainer)
 

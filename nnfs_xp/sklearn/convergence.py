@@ -25,7 +25,6 @@ class Records(Parameters):
     best_loss_: Any
     validation_scores_: list[float] | None
     best_validation_score_: Any
-    _no_improvement_count: int
 
 
 class Convergence(Callback):
@@ -39,7 +38,8 @@ class Convergence(Callback):
         recorded without, where the training loss does.
     rate : Schedule or float
         The learning rate; an `EpochRate` changes between the epochs.
-    n_samples : int
+    n_samples, waited : int
+        Of an epoch; epochs without improvement, before and so far.
     """
 
     def __init__(
@@ -48,11 +48,12 @@ class Convergence(Callback):
         score: Callable[[], float] | None,
         rate: Schedule | float,
         n_samples: int,
+        waited: int,
     ) -> None:
         self.estimator = estimator
         self.score = score
         self.learning_rate = rate if isinstance(rate, EpochRate) else None
-        self.n_samples = n_samples
+        self.n_samples, self.waited = n_samples, waited
         self._best: dict[str, np.ndarray[Any, Any]] = {}
 
     def on_train_begin(self, trainer: Training) -> None:
@@ -71,15 +72,15 @@ class Convergence(Callback):
         if not estimator.early_stopping:
             improved = estimator.loss_ <= estimator.best_loss_ - estimator.tol
             estimator.best_loss_ = min(estimator.best_loss_, estimator.loss_)
-        estimator._no_improvement_count = 0 if improved else estimator._no_improvement_count + 1
+        self.waited = 0 if improved else self.waited + 1
         rate = self.learning_rate
         if rate is not None:
             rate.after_epoch(estimator.t_)
-        if estimator._no_improvement_count > estimator.n_iter_no_change:
-            if rate is not None and rate.lower():
-                estimator._no_improvement_count = 0
-            else:
+        if self.waited > estimator.n_iter_no_change:
+            if rate is None or not rate.lower():
                 trainer.stop()
+            else:
+                self.waited = 0
 
     def _record_score(self, score: float, trainer: Training) -> bool:
         """Record the score of an epoch; return whether it is better by the tolerance."""
