@@ -34,7 +34,7 @@ def check_batch(
     dtype : data type, optional
         The data type that the array must have; by default any floating type.
     n_features : int, optional
-        The shape must then be (batch, n_features).
+        The last axis must then have so many.
     """
     if backend is None:
         backend = backend_of(array)
@@ -62,7 +62,7 @@ def check_batch(
         )
     shape = array.shape
     if n_features is not None:
-        if len(shape) != 2 or shape[1] != n_features:
+        if len(shape) < 2 or shape[-1] != n_features:
             _refuse_features(name, tuple(shape), n_features)
     elif len(shape) < 2:
         raise ShapeError(
@@ -80,17 +80,13 @@ def _refuse_features(name: str, shape: tuple[int, ...], n_features: int) -> None
         hint = f" For one sample, add the batch axis: shape (1, {n_features})."
     elif len(shape) == 2 and shape[0] == n_features:
         hint = " Did you mean to transpose?"
-    raise ShapeError(f"`{name}` must have shape (batch, {n_features}); got {shape}.{hint}")
+    axes = "batch, …" if len(shape) > 2 else "batch"
+    raise ShapeError(f"`{name}` must have shape ({axes}, {n_features}); got {shape}.{hint}")
 
 
 def check_pair(y_pred: Array, y_true: Array) -> Backend:
-    """Refuse predictions not (batch, outputs), and targets elsewhere; return the backend."""
+    """Refuse predictions not (batch, …, outputs), and targets elsewhere; return the backend."""
     backend = check_batch("y_pred", y_pred)
-    if y_pred.ndim != 2:
-        raise ShapeError(
-            f"`y_pred` must have shape (batch, outputs); got {tuple(y_pred.shape)}. "
-            "Flatten what belongs to one sample."
-        )
     if not backend.owns(y_true):
         raise BackendError(
             f"`y_pred` and `y_true` must be on one device; got {backend.name} and "
@@ -109,14 +105,15 @@ def check_target_dtype(y_pred: Array, y_true: Array, backend: Backend) -> None:
 
 
 def match_outputs(y_true: Array, shape: tuple[int, ...]) -> Array:
-    """The targets in the shape (batch, outputs) of the predictions; for one, also from (batch,).
+    """The targets in the shape (batch, …, outputs) of the predictions.
 
-    Nothing else is broadcast: (batch,) against (batch, 1) would silently make (batch, batch).
+    For one output (batch, …) will do. Nothing else is broadcast: (batch,) against (batch, 1) would
+    silently make (batch, batch).
     """
     if tuple(y_true.shape) == tuple(shape):
         return y_true
-    if y_true.ndim == 1 and tuple(shape) == (y_true.shape[0], 1):
-        return y_true[:, None]
+    if tuple(shape) == (*y_true.shape, 1):
+        return y_true[..., None]
     raise LabelError(
         f"`y_true` must have the shape of the predictions, {tuple(shape)}; "
         f"got {tuple(y_true.shape)}."
@@ -132,51 +129,84 @@ def match_targets(y_pred: Array, y_true: Array) -> tuple[Namespace, Array]:
 
 
 def check_labels(
-    xp: Namespace, y_true: Array, n_classes: int, n_samples: int | None = None
+    xp: Namespace, y_true: Array, n_classes: int, places: tuple[int, ...] | None = None
 ) -> None:
-    """Refuse what is neither class indices (batch,) nor one-hot rows (batch, classes)."""
+    """Refuse what is neither class indices nor rows of shares.
+
+    Parameters
+    ----------
+    xp : namespace
+    y_true : array, expected to have the shape of `places`, or that with the classes behind it
+    n_classes : int
+    places : tuple of int, optional
+        The axes of the predictions before the last one: (batch,), or more. By default one axis.
+    """
     shape = tuple(y_true.shape)
-    if y_true.ndim == 2:
-        if shape[1] != n_classes:
-            hint = " For class indices, flatten it to shape (batch,)." if shape[1] == 1 else ""
+    n_axes = 1 if places is None else len(places)
+    if y_true.ndim == n_axes + 1:
+        if shape[-1] != n_classes:
+            hint = " For class indices, flatten it to shape (batch,)." if shape[1:] == (1,) else ""
             raise LabelError(
                 f"one-hot rows of `y_true` must have {n_classes} columns, one for each output; "
                 f"got shape {shape}.{hint}"
             )
-    elif y_true.ndim != 1:
+    elif y_true.ndim != n_axes:
+        more = ", …" if n_axes > 1 else ""
+        of_places = f"(batch{more})" if more else "(batch,)"
+        wanted = "" if places is None or n_axes == 1 else f", here {places}"
         raise LabelError(
-            "`y_true` must be class indices of shape (batch,) or one-hot rows of shape "
-            f"(batch, classes); got shape {shape}."
+            f"`y_true` must be class indices of shape {of_places}{wanted}, or one-hot rows of "
+            f"shape (batch{more}, classes); got shape {shape}."
         )
     elif not xp.isdtype(y_true.dtype, "integral"):
         raise LabelError(
             f"class indices must be integers; got {y_true.dtype}. Convert them, with "
             "astype(int) for example."
         )
-    if n_samples is not None and shape[0] != n_samples:
+    if places is not None and shape[:n_axes] != tuple(places):
+        if shape[:1] == tuple(places)[:1]:
+            raise LabelError(
+                f"`y_true` must have a label for each place of the predictions, {tuple(places)}; "
+                f"got shape {shape}."
+            )
         raise LabelError(
-            f"`y_true` must have one label for each of the {n_samples} samples; got {shape[0]}."
+            f"`y_true` must have one label for each of the {places[0]} samples; got {shape[0]}."
         )
 
 
-def check_weights(sample_weight: Array, like: Array) -> None:
-    """Refuse weights other than one for each sample of `like`, of its dtype and on its device."""
-    backend, n = backend_of(like), like.shape[0]
+def check_weights(sample_weight: Array, values: Array, places: tuple[int, ...]) -> Array:
+    """The weights in a shape that spreads over `places`, checked.
+
+    Parameters
+    ----------
+    sample_weight : array
+        One for each sample, or one for each place: on the device and of the dtype of `values`.
+    values : array
+    places : tuple of int
+        The axes before the features: (batch,), or more.
+    """
+    backend, n = backend_of(values), places[0]
     if not backend.owns(sample_weight):
         raise BackendError(
             f"`sample_weight` must be on {backend.name}; got {backend_of(sample_weight).name}. "
             f"Move it with get_backend({backend.name!r}).asarray."
         )
-    if tuple(sample_weight.shape) != (n,):
+    shape = tuple(sample_weight.shape)
+    if shape not in ((n,), tuple(places)):
+        more = "" if len(places) == 1 else f", or {tuple(places)}, one for each place in them"
         raise ShapeError(
-            f"`sample_weight` must have shape ({n},), one weight for each sample; "
-            f"got {tuple(sample_weight.shape)}."
+            f"`sample_weight` must have shape ({n},), one weight for each sample{more}; "
+            f"got {shape}."
         )
-    if sample_weight.dtype != like.dtype:
+    if sample_weight.dtype != values.dtype:
         raise DTypeError(
-            f"`sample_weight` must have the dtype of the predictions, {like.dtype}; "
+            f"`sample_weight` must have the dtype of the predictions, {values.dtype}; "
             f"got {sample_weight.dtype}. Convert it first."
         )
+    if len(shape) == len(places):
+        return sample_weight
+    spread: Array = backend.xp.reshape(sample_weight, (n,) + (1,) * (len(places) - 1))
+    return spread
 
 
 def check_dtype(dtype: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 
 def settings_of(part: Any) -> dict[str, Any]:
@@ -36,3 +37,41 @@ def _plain(value: Any) -> Any:
     if callable(value):
         return getattr(value, "__qualname__", type(value).__name__)
     return settings_of(value)
+
+
+class Arguments(NamedTuple):
+    """What the constructor of a class takes.
+
+    Attributes
+    ----------
+    names : tuple of str
+        In order, those included that it hands on to a base.
+    takes_others : bool
+        Whether it takes keyword arguments of any name.
+    takes_many : bool
+        Whether it takes any number of positional arguments.
+    """
+
+    names: tuple[str, ...]
+    takes_others: bool
+    takes_many: bool
+
+
+@cache
+def arguments_of(kind: type) -> Arguments:
+    """What the constructor of a class takes, and the base's, where it hands keywords on."""
+    names: dict[str, None] = {}
+    others = many = False
+    for each in kind.__mro__:
+        if "__init__" not in vars(each) or each is object:
+            continue
+        parameters = list(inspect.signature(vars(each)["__init__"]).parameters.values())[1:]
+        kinds = {parameter.kind for parameter in parameters}
+        for parameter in parameters:
+            if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+                names[parameter.name] = None
+        many = many or inspect.Parameter.VAR_POSITIONAL in kinds
+        others = inspect.Parameter.VAR_KEYWORD in kinds
+        if not others:
+            break
+    return Arguments(tuple(names), others, many)

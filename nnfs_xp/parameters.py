@@ -5,22 +5,72 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from math import prod
-from typing import Any, Protocol, overload
+from typing import Any, NamedTuple, Protocol, TypedDict, overload
 
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, backend_of
 from nnfs_xp.errors import ArgumentError, OutOfMemoryError, ShapeError
 
+__all__ = ["Buffer", "Gradient", "Parameter"]
+
+
+class Options(TypedDict, total=False):
+    """What can be said of the parameters of every layer: see `Layer`."""
+
+    trainable: bool | tuple[str, ...]
+    weight_decay: bool
+    learning_rate_scale: float
+
+
+class WeightOptions(Options, total=False):
+    """What can be said besides of a layer with weights: see `Layer`."""
+
+    weight_regularizer_l1: float
+    weight_regularizer_l2: float
+    max_norm: float | None
+
+
+class WeightAndBiasOptions(WeightOptions, total=False):
+    """What can be said besides of a layer with weights and biases: see `Layer`."""
+
+    bias_regularizer_l1: float
+    bias_regularizer_l2: float
+
+
+class Tie(NamedTuple):
+    """Whose parameter a layer uses in the place of one of its own."""
+
+    layer: Any
+    name: str
+    transposed: bool
+
+    @property
+    def values(self) -> Array:
+        """The other layer's parameter, as the layer that is tied to it sees it."""
+        values: Array = self.layer._values[self.name]
+        return values.T if self.transposed else values
+
 
 class Holder(Protocol):
     """What the buffers ask of a layer."""
 
+    learning_rate_scale: float
+    weight_decay: bool
     _shapes: dict[str, tuple[int, ...]]
     _values: dict[str, Array]
     _gradients: dict[str, Array]
+    _sums: dict[str, Array]
+    _ties: dict[str, Tie]
     _buffers: dict[str, Array]
     _flat: FlatParameters | None
+
+    def trains(self, name: str) -> bool:
+        """Whether the parameter of that name is trained, and not frozen."""
+
+    def add_penalty(self, name: str) -> None:
+        """Add the gradient of the penalty on the parameter of that name."""
 
     def walk(self) -> Iterator[tuple[str, Holder]]:
         """The layer and all within it, each with a prefix for the names of its parameters."""
@@ -37,17 +87,32 @@ class Parameter:
 
     Assignment copies into place and checks the shape; arrays of any backend will do.
 
+    Every layer takes options for its parameters: see `Layer`. The strengths of the penalties on
+    this one are attributes of the layer, ``weight_regularizer_l1`` and ``weight_regularizer_l2``
+    where the label is ``"weight"``.
+
     Parameters
     ----------
     decay : bool
         Whether weight decay acts on it: yes for weights, no for biases.
+    norm_axis : int, optional
+        The axis along which lie the vectors that the layer's `max_norm` bounds; by default it
+        bounds none.
+    label : str, optional
+        By default ``"weight"`` of `weights`, ``"bias"`` of `biases`, and else its name.
     """
 
-    def __init__(self, *, decay: bool = False) -> None:
+    def __init__(
+        self, *, decay: bool = False, norm_axis: int | None = None, label: str | None = None
+    ) -> None:
         self.decay = decay
+        self.norm_axis = norm_axis
+        self.label = label
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
+        label = self.label or {"weights": "weight", "biases": "bias"}.get(name, name)
+        self.l1, self.l2 = f"{label}_regularizer_l1", f"{label}_regularizer_l2"
 
     @overload
     def __get__(self, layer: None, owner: type) -> Parameter: ...
@@ -62,10 +127,18 @@ class Parameter:
         _copy_into(self.name, layer._values[self.name], value)
 
 
+@cache
+def declared(kind: type) -> tuple[Parameter, ...]:
+    """The parameters that a class of layers declares, those of its bases included."""
+    found = {name: each for base in reversed(kind.__mro__) for name, each in vars(base).items()}
+    return tuple(each for each in found.values() if isinstance(each, Parameter))
+
+
 class Gradient:
     """The gradient of a `Parameter`: a view into the flat buffer of the gradients.
 
-    Its name is that of the parameter with a ``d`` in front.
+    Its name is that of the parameter with a ``d`` in front. Of a parameter that several layers
+    use, each layer's is what goes back through that layer; `Layer.gradients` has their sum.
     """
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -152,13 +225,39 @@ def check_room(n_elements: int) -> None:
             raise ArgumentError("it has more parameters than the file holds")
 
 
+class Part(NamedTuple):
+    """The trained parameters that learn at one rate, for an optimizer's formula.
+
+    Attributes
+    ----------
+    backend : Backend
+    values, gradients : array, shape (size,)
+    n_decayed : int
+        The first so many elements belong to parameters that decay.
+    scale : float
+        Their learning rate is the optimizer's times this.
+    place : slice
+        Where they lie among all trained parameters.
+    """
+
+    backend: Backend
+    values: Array
+    gradients: Array
+    n_decayed: int
+    scale: float
+    place: slice
+
+
 class FlatParameters:
     """The values of a layer's parameters in one array and their gradients in another.
 
-    Those of all layers within it are included; the parameters that decay come first. The
-    layers hold views, so an optimizer is one pass over two arrays, and a checkpoint one write.
-    A new buffer takes the parameters over from those that they lived in, with their values;
-    these are `stale` from then on.
+    Those of all layers within it are included. The trained ones come first, by their scale of the
+    learning rate, and of one scale those that decay. The layers hold views, so an optimizer is one
+    pass over two arrays, and a checkpoint one write. A new buffer takes the parameters over from
+    those that they lived in, with their values; these are `stale` from then on.
+
+    A parameter that is tied has one place. Each layer that uses it has a place for what goes back
+    through it, behind all gradients: `sum_ties` adds these up.
 
     Parameters
     ----------
@@ -169,12 +268,22 @@ class FlatParameters:
     Attributes
     ----------
     values, gradients : array, shape (size,)
+        Of the parameters that are trained.
+    all_values : array
+        Those of the frozen parameters behind them.
+    all_gradients : array
+        Those of the frozen parameters behind them, and then what `sum_ties` adds up.
     size : int
-        The number of parameters.
+        The number of trained parameters.
     n_decayed : int
-        The first so many elements belong to parameters that decay.
+        The first so many elements belong to parameters that decay, of the first part.
+    layout : tuple of str
+        The names of the parameters that are trained, in the order in which they lie.
+    parts : tuple of Part
+        The trained parameters by their scale of the learning rate; mostly one.
     stale : bool
-        Whether another buffer has taken over any of the parameters.
+        Whether another buffer has taken over any of the parameters, or is to: then the layer
+        builds a new one when it is next asked for its buffers.
     penalties_wait : bool
         Whether `Layer.backward` leaves penalties out of the gradients. Then gradients can be
         scaled, or summed over several processes, before the penalties are added once.
@@ -186,21 +295,36 @@ class FlatParameters:
         self.dtype = dtype
         self.stale = False
         self.penalties_wait = False
-        self._slots = sorted(
-            ((layer, name) for _, layer in owner.walk() for name in layer._shapes),
-            key=lambda slot: not _decays(*slot),
+        uses = [(prefix, la, name) for prefix, la in owner.walk() for name in la._shapes]
+        named = sorted(
+            (use for use in uses if use[2] not in use[1]._ties), key=lambda use: _rank(*use[1:])
         )
-        self.n_decayed = sum(prod(la._shapes[n]) for la, n in self._slots if _decays(la, n))
-        self.size = sum(prod(layer._shapes[name]) for layer, name in self._slots)
-        self.values: Array = self.zeros(0)
-        self.gradients: Array = self.zeros(1)
+        self.layout = tuple(prefix + name for prefix, la, name in named if la.trains(name))
+        self._slots = [(layer, name) for _, layer, name in named]
+        self._tied = [(la, name, la._ties[name]) for _, la, name in uses if name in la._ties]
+        roots = {(id(tie.layer), tie.name) for _, _, tie in self._tied}
+        self._roots = [use for use in self._slots if (id(use[0]), use[1]) in roots]
+        sizes = [prod(layer._shapes[name]) for layer, name in self._slots]
+        self.size = sum(
+            size for size, use in zip(sizes, self._slots, strict=True) if use[0].trains(use[1])
+        )
+        self._n_values = sum(sizes)
+        tied = [*self._roots, *((layer, name) for layer, name, _ in self._tied)]
+        self._n_gradients = self._n_values + sum(prod(la._shapes[name]) for la, name in tied)
+        self.all_values: Array = self._zeros(self._n_values, 0)
+        self.all_gradients: Array = self._zeros(self._n_gradients, 1)
 
-        former = [(la._values.get(name), la._gradients.get(name)) for la, name in self._slots]
+        former = [
+            (la._values.get(name), la._sums.get(name, la._gradients.get(name)))
+            for la, name in self._slots
+        ]
         self._view()
         for (layer, name), (value, gradient) in zip(self._slots, former, strict=True):
             if value is not None and gradient is not None:
                 layer._values[name][...] = backend.asarray(value, dtype)
-                layer._gradients[name][...] = backend.asarray(gradient, dtype)
+                layer._sums.get(name, layer._gradients[name])[...] = backend.asarray(
+                    gradient, dtype
+                )
         for _, layer in owner.walk():  # the composites between as well, or they keep theirs alive
             if layer._flat is not None:
                 layer._flat.stale = True
@@ -209,9 +333,12 @@ class FlatParameters:
 
     def zeros(self, place: int) -> Array:
         """A new array like the two: an optimizer asks for places from 2 on, one for each."""
+        return self._zeros(self.size, place)
+
+    def _zeros(self, size: int, place: int) -> Array:
         backend = self.backend
         zeros: Array = backend.kernels.flat_zeros(
-            backend.xp, self.size, backend.dtype(self.dtype), backend.device, place
+            backend.xp, size, backend.dtype(self.dtype), backend.device, place
         )
         return zeros
 
@@ -219,16 +346,17 @@ class FlatParameters:
         """Move both arrays, and the layers' views with them."""
         former, self.backend = self.backend, backend
         try:
-            values, gradients = self.zeros(0), self.zeros(1)
-            values[...] = backend.asarray(self.values)
-            gradients[...] = backend.asarray(self.gradients)
+            values = self._zeros(self._n_values, 0)
+            gradients = self._zeros(self._n_gradients, 1)
+            values[...] = backend.asarray(self.all_values)
+            gradients[...] = backend.asarray(self.all_gradients)
         except MemoryError as error:
             self.backend = former
             raise OutOfMemoryError(
-                f"{backend.name} has not enough memory for {self.size:,} parameters and as many "
-                f"gradients: {error}"
+                f"{backend.name} has not enough memory for {self._n_values:,} parameters and as "
+                f"many gradients: {error}"
             ) from None
-        self.values, self.gradients = values, gradients
+        self.all_values, self.all_gradients = values, gradients
         self._view()
 
     def _view(self) -> None:
@@ -237,14 +365,76 @@ class FlatParameters:
         for layer, name in self._slots:
             shape = layer._shapes[name]
             stop = start + prod(shape)
-            layer._values[name] = reshape(self.values[start:stop], shape)
-            layer._gradients[name] = reshape(self.gradients[start:stop], shape)
+            layer._values[name] = reshape(self.all_values[start:stop], shape)
+            layer._gradients[name] = reshape(self.all_gradients[start:stop], shape)
+            layer._sums.pop(name, None)
             start = stop
+        for layer, name in self._roots:
+            layer._sums[name] = layer._gradients[name]
+        for layer, name in [*self._roots, *((la, name) for la, name, _ in self._tied)]:
+            shape = layer._shapes[name]
+            stop = start + prod(shape)
+            layer._gradients[name] = reshape(self.all_gradients[start:stop], shape)
+            start = stop
+        for layer, name, tie in self._tied:
+            layer._values[name] = tie.values
+        self.values, self.gradients = self.all_values, self.all_gradients
+        if self.size < self._n_values:
+            self.values = self.all_values[: self.size]
+        if self.size < self._n_gradients:
+            self.gradients = self.all_gradients[: self.size]
+        self.parts = self._parts()
+        self.n_decayed = self.parts[0].n_decayed
+
+    def _parts(self) -> tuple[Part, ...]:
+        sizes: dict[float, list[int]] = {}
+        for layer, name in self._slots:
+            if layer.trains(name):
+                counts = sizes.setdefault(layer.learning_rate_scale, [0, 0])
+                counts[0] += prod(layer._shapes[name])
+                counts[1] += prod(layer._shapes[name]) if _decays(layer, name) else 0
+        parts, start = [], 0
+        for scale, (size, n_decayed) in sizes.items():
+            place = slice(start, start + size)
+            whole = size == self.size
+            values = self.values if whole else self.values[place]
+            gradients = self.gradients if whole else self.gradients[place]
+            parts.append(Part(self.backend, values, gradients, n_decayed, scale, place))
+            start += size
+        nothing = Part(self.backend, self.values, self.gradients, 0, 1.0, slice(0, 0))
+        return tuple(parts) or (nothing,)
+
+    @property
+    def ties_lead_out(self) -> bool:
+        """Whether a parameter within is one of a layer that is not."""
+        within = {id(layer) for _, layer in self.owner.walk()}
+        return any(id(tie.layer) not in within for _, _, tie in self._tied)
+
+    def sum_ties(self, *, with_penalties: bool = False) -> None:
+        """Add up what goes back through each of the layers that use one parameter.
+
+        Called again, it does the same again.
+        """
+        for root, name in self._roots:
+            total: Array = root._sums[name]
+            total[...] = root._gradients[name]
+            for layer, own, tie in self._tied:
+                if tie.layer is root and tie.name == name:
+                    gradient = layer._gradients[own]
+                    total += gradient.T if tie.transposed else gradient
+            if with_penalties:
+                root.add_penalty(name)
 
 
 def _decays(layer: Holder, name: str) -> bool:
     parameter: Parameter = getattr(type(layer), name)
-    return parameter.decay
+    return parameter.decay and layer.weight_decay
+
+
+def _rank(layer: Holder, name: str) -> tuple[bool, float, bool]:
+    """By what the parameters of a buffer are sorted: those that are trained come first."""
+    scale = layer.learning_rate_scale
+    return not layer.trains(name), 0.0 if scale == 1.0 else scale, not _decays(layer, name)
 
 
 def owned(backend: Backend, array: Any) -> Array:

@@ -56,8 +56,8 @@ class _BookLoss(Loss):
         """The mean loss; with `include_regularization`, the penalty of the layers beside it."""
         sample_losses = self.forward(output, y)
         if sample_weight is not None:
-            check_weights(sample_weight, sample_losses)
-            sample_losses = sample_losses * sample_weight
+            places = sample_losses.shape
+            sample_losses = sample_losses * check_weights(sample_weight, sample_losses, places)
         xp = backend_of(sample_losses).xp
         self.accumulated_sum += float(xp.sum(sample_losses))
         self.accumulated_count += sample_losses.shape[0]

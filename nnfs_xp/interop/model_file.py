@@ -112,7 +112,7 @@ def read_model(path: Path, known: dict[str, type[Layer]]) -> tuple[Layer, dict[s
     description, forms = read_description(path, _KIND)
     try:
         with room_for(sum(array.size for array in forms.values())):
-            model = _Builder(known).build(description["model"])
+            model = _Builder(known).model(description["model"])
     except MALFORMED as error:
         raise CheckpointError(
             f"{path} describes no model that can be built: {shown(error)}."
@@ -149,10 +149,22 @@ def _naming(what: str) -> Iterator[None]:
 
 
 def describe(model: Layer) -> dict[str, Any]:
-    """The architecture: the class' name and the arguments, or the layers within."""
-    description: dict[str, Any] = {"class": type(model).__name__, "config": model.config()}
-    if model.children and not description["config"]:
-        description["layers"] = [describe(layer) for layer in model.children]
+    """The architecture: the class' name and the arguments, the layers within, and ties."""
+    description = _described(model)
+    ties = model.ties()
+    if ties:
+        description["ties"] = [[name, *of] for name, of in ties.items()]
+    return description
+
+
+def _described(model: Layer) -> dict[str, Any]:
+    config = model.config()
+    description: dict[str, Any] = {"class": type(model).__name__, "config": config}
+    options = {name: value for name, value in model.options().items() if name not in config}
+    if options:
+        description["options"] = options
+    if model.children and model.takes_layers():
+        description["layers"] = [_described(layer) for layer in model.children]
     return description
 
 
@@ -163,7 +175,7 @@ def _own_layers() -> dict[str, type[Layer]]:
 
 def build(description: Any) -> Layer:
     """The model that `describe` described, of layers of this package, with parameters of 0."""
-    return _Builder(_own_layers()).build(description)
+    return _Builder(_own_layers()).model(description)
 
 
 def use_present_names(description: Any) -> None:
@@ -187,6 +199,18 @@ class _Builder:
         self._known = known
         self._left = _MOST_LAYERS
 
+    def model(self, description: Any) -> Layer:
+        """The model, with its ties."""
+        model = self.build(description)
+        layers = {prefix: layer for prefix, layer in model.walk()}
+        for name, of, transposed in description.get("ties", ()):
+            places = [each.rpartition(".") for each in (name, of)]
+            (layer, own), (other, theirs) = [
+                (layers[f"{path}{dot}"], last) for path, dot, last in places
+            ]
+            layer.tie(own, other, theirs, transposed=bool(transposed))
+        return model
+
     def build(self, description: Any, depth: int = 0) -> Layer:
         name = description["class"]
         if isinstance(name, str) and name not in self._known:
@@ -202,7 +226,9 @@ class _Builder:
                 f"it has more than {_MOST_LAYERS:,} layers, or more than {_MOST_DEEP} in each other"
             )
         parts = [self.build(part, depth + 1) for part in description.get("layers", ())]
-        return self._known[name](*parts, **description.get("config", {}))
+        layer = self._known[name](*parts, **description.get("config", {}))
+        layer.set_options(**description.get("options", {}))
+        return layer
 
 
 def _arrays(model: Layer) -> dict[str, Array]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from nnfs_xp import _checks
+from nnfs_xp._rows import as_before, as_rows
 from nnfs_xp._typing import Array
-from nnfs_xp.errors import ShapeError
 from nnfs_xp.initializers import glorot_uniform, he_normal
 from nnfs_xp.kernels import standard
 from nnfs_xp.layers.base import Layer
@@ -35,7 +33,9 @@ class ReLU(Layer):
 
     def backward(self, dvalues: Array) -> Array:
         xp, output = self.recall(dvalues)
-        self.dinputs = self.kernels_for(dvalues).relu_backward(xp, dvalues, output)
+        d, rows = as_rows(xp, dvalues), as_rows(xp, output)
+        dinputs = self.kernels_for(dvalues).relu_backward(xp, d, rows)
+        self.dinputs = as_before(xp, dinputs, dvalues)
         return self.dinputs
 
 
@@ -74,9 +74,6 @@ class LeakyReLU(Layer):
         xp, inputs = self.recall(dvalues)
         self.dinputs = xp.where(inputs > 0, dvalues, self.negative_slope * dvalues)
         return self.dinputs
-
-    def config(self) -> dict[str, Any]:
-        return {"negative_slope": self.negative_slope}
 
 
 class Sigmoid(Layer):
@@ -134,14 +131,14 @@ class Tanh(Layer):
 
 
 class Softmax(Layer):
-    """Normalized exponentials of each row: a probability for each class.
+    """Normalized exponentials over the last axis: a probability for each class.
 
     Trained with `CategoricalCrossentropy` at the end of a model, the two gradients are taken
     together, as in `SoftmaxCategoricalCrossentropy`.
 
     Notes
     -----
-    Forward: s = exp(inputs) / sum(exp(inputs)) for each row, shape (batch, classes).
+    Forward: s = exp(inputs) / sum(exp(inputs)) for each row, shape (batch, …, classes).
 
     Backward: dinputs = J @ dvalues for each row, where J = diag(s) - s sᵀ is the row's
     Jacobian. Multiplied out: dinputs = s * (dvalues - sum(s * dvalues)), which needs no matrix
@@ -154,7 +151,6 @@ class Softmax(Layer):
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         xp = self.check_inputs(inputs)
-        self.output_shape(tuple(inputs.shape[1:]))
         output = standard.softmax(xp, inputs)
         if training:
             self.keep(output, output)
@@ -162,13 +158,8 @@ class Softmax(Layer):
 
     def backward(self, dvalues: Array) -> Array:
         xp, output = self.recall(dvalues)
-        self.dinputs = output * (dvalues - xp.sum(output * dvalues, axis=1, keepdims=True))
+        self.dinputs = output * (dvalues - xp.sum(output * dvalues, axis=-1, keepdims=True))
         return self.dinputs
-
-    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        if len(input_shape) != 1:
-            raise ShapeError(f"Softmax takes inputs (batch, classes); got samples {input_shape}.")
-        return input_shape
 
 
 class Linear(Layer):

@@ -2,29 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from inspect import Signature, signature
-from math import prod
-from typing import Any, Self
+from typing import Any, TypeAlias
 
 from nnfs_xp import _checks
-from nnfs_xp._typing import Array, DType, Namespace
-from nnfs_xp.backend import Backend, backend_of, get_backend
-from nnfs_xp.errors import ArgumentError, DTypeError, NotReadyError, ShapeError
+from nnfs_xp._settings import arguments_of
+from nnfs_xp._typing import Array, Namespace
+from nnfs_xp.backend import backend_of
+from nnfs_xp.errors import NotReadyError, ShapeError
 from nnfs_xp.initializers import Initializer
+from nnfs_xp.layers.holder import Holder
 from nnfs_xp.layers.stages import Stage
-from nnfs_xp.parameters import Buffer, FlatParameters, Gradient, Parameter, check_room, owned
 
 _EMPTY = Signature.empty
+_DRAWN = {"seed", "initializer", "fuse"}
+"""Arguments that are about how a layer begins or runs, and not what it is."""
+
+Shape: TypeAlias = tuple[Any, ...]
+"""The shape of one sample: whole numbers, and None for an axis of any length."""
 
 
-class Layer:
+class Layer(Holder):
     """Base class of the layers; derive from it to write one of your own.
 
-    A layer gives `forward` and `backward`, and `config` with the arguments that build it
-    again. A layer with parameters declares them in its class body as `Parameter` and
-    `Gradient`, makes room for them with `create_parameters` in ``__init__``, and draws them
-    in `initialize`. A layer that changes the shape of its inputs says how in `output_shape`.
+    A layer gives `forward` and `backward`. A layer with parameters declares them in its class body
+    as `Parameter` and `Gradient`, makes room for them with `create_parameters` in ``__init__``,
+    draws them in `initialize`, and ends its `backward` with `add_penalties`. A layer that changes
+    the shape of its inputs says how in `output_shape`.
+
+    Samples have any shape: features lie on the last axis, and everything before it is batch.
+
+    Parameters
+    ----------
+    **options
+        What is said of the layer's parameters. Each is an attribute, too, of every layer that has
+        such parameters, and can be set later.
+    trainable : bool or tuple of str
+        Whether the parameters are trained, or the names of those that are. Frozen parameters have
+        no part in updates, decay, clipping, averages and penalties. Set on a container, it is
+        set on all layers within.
+    weight_decay : bool
+        Whether an optimizer's weight decay acts on weights.
+    learning_rate_scale : float
+        What the optimizer's learning rate is multiplied by for these parameters.
+    weight_regularizer_l1, weight_regularizer_l2 : float
+        Strength of the penalties on the weights, l1 * sum(abs(weights)) and
+        l2 * sum(weights**2).
+    bias_regularizer_l1, bias_regularizer_l2 : float
+        Strength of the penalties on the biases, of the same form. A parameter of another name,
+        gamma say, has its own, as ``gamma_regularizer_l1``.
+    max_norm : float, optional
+        After each step, the weights into each neuron, or of each code, are scaled down to a
+        Euclidean norm of at most this (Srivastava et al. 2014, *Dropout*, section 5.1).
 
     Attributes
     ----------
@@ -47,29 +77,21 @@ class Layer:
     children: tuple[Layer, ...] = ()
     preferred_initializer: Initializer | None = None
     smallest_batch: int = 1
+    says_input_shape: bool = False
+    """Whether `input_shape` is the one shape that samples have, as it was given."""
     works_in_half: bool = False
     recordable: bool
     dinputs: Array
 
-    def __init__(self) -> None:
-        self._place: Backend | None = None
-        self._shapes: dict[str, tuple[int, ...]] = {}
-        self._values: dict[str, Array] = {}
-        self._gradients: dict[str, Array] = {}
-        self._buffers: dict[str, Array] = {}
-        self._flat: FlatParameters | None = None
-        self._kept: tuple[tuple[int, ...], DType, tuple[Any, ...]] | None = None
-
     def __repr__(self) -> str:
-        if self.children and not self.config():
-            parts = [repr(layer) for layer in self.children]
-        else:
-            known = signature(type(self)).parameters
-            parts = [
-                f"{value!r}" if known[name].default is _EMPTY else f"{name}={value!r}"
-                for name, value in self.config().items()
-                if name in known and value != known[name].default
-            ]
+        parts = [repr(layer) for layer in self.children] if self.takes_layers() else []
+        known = signature(type(self)).parameters
+        for name, value in self.config().items():
+            default = known[name].default if name in known else None
+            if default is _EMPTY:
+                parts.append(repr(value))
+            elif value != default:
+                parts.append(f"{name}={value!r}")
         return f"{type(self).__name__}({', '.join(parts)})"
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
@@ -99,16 +121,37 @@ class Layer:
         """
 
     def config(self) -> dict[str, Any]:
-        """The arguments that build a layer like this one: numbers, strings, lists."""
-        return {}
+        """The arguments that build a layer like this one: numbers, strings, lists.
+
+        By default those of the constructor that are attributes of the layer, and the options of
+        its parameters, if the constructor takes them.
+        """
+        names, takes_options, _ = arguments_of(type(self))
+        given = {n: getattr(self, n) for n in names if n not in _DRAWN and hasattr(self, n)}
+        return given | (self.options() if takes_options else {})
+
+    @classmethod
+    def takes_layers(cls) -> bool:
+        """Whether the constructor is given the layers within."""
+        return arguments_of(cls)[2]
 
     @property
-    def input_shape(self) -> tuple[int, ...] | None:
-        """The shape of one sample that the layer takes, or None where it takes several."""
+    def kind(self) -> str:
+        """What a summary calls the layer: by default its class."""
+        return type(self).__name__
+
+    @property
+    def input_shape(self) -> Shape | None:
+        """The shape of one sample that the layer takes; None where it takes several.
+
+        Of a layer that works on the last axis, it is that of a row; more axes may stand before.
+        """
         return None
 
-    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+    def output_shape(self, input_shape: Shape) -> Shape:
         """The shape of one sample's output, given that of its input.
+
+        An axis may be None, which stands for any length.
 
         Raises
         ------
@@ -117,27 +160,23 @@ class Layer:
         """
         return input_shape
 
-    def child_input_shapes(
-        self, input_shape: tuple[int, ...] | None
-    ) -> list[tuple[int, ...] | None]:
+    def child_input_shapes(self, input_shape: Shape | None) -> list[Shape | None]:
         """The shape of one sample that each of the children takes, None where it is unknown.
 
         For containers, to be shown in a summary. By default each takes what the container does.
         """
         return [input_shape for _ in self.children]
 
-    def regularization_loss(self) -> Array | None:
-        """The penalty on the layer's parameters, a 0-d array, or None where there is none."""
-        return None
+    def shapes_within(self, input_shape: Shape | None) -> list[tuple[Layer, Shape]]:
+        """The layer and all within it, each with the shape of one sample that it takes.
 
-    def add_penalties(self) -> None:
-        """Add the gradient of `regularization_loss` to the gradients of the parameters.
-
-        `backward` does so at its end, but not in a `Trainer`'s step, which adds all penalties
-        after the backward pass: see `FlatParameters.penalties_wait`.
+        () where that is unknown.
         """
-        for child in self.children:
-            child.add_penalties()
+        found: list[tuple[Layer, Shape]] = [(self, () if input_shape is None else input_shape)]
+        shapes = self.child_input_shapes(input_shape)
+        for child, shape in zip(self.children, shapes, strict=True):
+            found += child.shapes_within(shape)
+        return found
 
     def links(self) -> tuple[Layer, ...]:
         """The layers that a chain runs for this one: itself, or those it runs in order."""
@@ -153,11 +192,6 @@ class Layer:
         stage: Stage = replace(self)
         return stage
 
-    def constrain(self) -> None:
-        """Bring the parameters back within the layer's constraints, after each step."""
-        for child in self.children:
-            child.constrain()
-
     def check_values(self, inputs: Array) -> None:
         """Refuse inputs whose values the layer cannot take, on whatever backend they are.
 
@@ -171,8 +205,14 @@ class Layer:
 
     def check_inputs(self, inputs: Array, n_features: int | None = None) -> Namespace:
         """Refuse inputs that the layer cannot take; return their namespace."""
-        dtype = None if self._flat is None else self._flat.values.dtype
+        dtype = None if self._flat is None else self._flat.all_values.dtype
         return _checks.check_batch("inputs", inputs, self.backend, dtype, n_features).xp
+
+    def check_features(self, input_shape: Shape, n_features: int) -> None:
+        """Refuse samples whose last axis has not so many features: for `output_shape`."""
+        if not input_shape or input_shape[-1] not in (None, n_features):
+            wanted = f"(…, {n_features})" if len(input_shape) > 1 else f"({n_features},)"
+            raise ShapeError(f"{self!r} takes samples of shape {wanted}; got {input_shape}.")
 
     def kernels_for(self, array: Array) -> Any:
         """The numeric parts for the layer's backend, or the array's: see `Backend.kernels`."""
@@ -202,139 +242,3 @@ class Layer:
             )
         return xp, *values
 
-    def create_parameters(self, dtype: str, **shapes: tuple[int, ...]) -> None:
-        """Make room for parameters of these shapes, zeros on NumPy for a start.
-
-        A class that derives from a layer with parameters may call it for more of its own.
-        """
-        dtype = _checks.check_dtype(dtype)
-        for name in shapes:
-            if not (
-                isinstance(getattr(type(self), name, None), Parameter)
-                and isinstance(getattr(type(self), f"d{name}", None), Gradient)
-            ):
-                raise ArgumentError(
-                    f"{type(self).__name__} must declare `{name} = Parameter()` and "
-                    f"`d{name} = Gradient()` in its class body."
-                )
-        check_room(sum(map(prod, shapes.values())))
-        self._shapes = {**self._shapes, **shapes}
-        FlatParameters(self, get_backend("numpy"), dtype)
-
-    def create_buffers(self, **values: Any) -> None:
-        """Give the arrays declared as `Buffer` their first values, on NumPy for a start."""
-        for name in values:
-            if not isinstance(getattr(type(self), name, None), Buffer):
-                raise ArgumentError(
-                    f"{type(self).__name__} must declare `{name} = Buffer()` in its class body."
-                )
-        host = get_backend("numpy")
-        self._buffers = {name: owned(host, value) for name, value in values.items()}
-
-    @property
-    def backend(self) -> Backend | None:
-        """Where the layer lives.
-
-        None for a layer without parameters until `to` gives it a place: it follows its inputs.
-        """
-        return self._place if self._flat is None else self._flat.backend
-
-    @property
-    def xp(self) -> Namespace:
-        """The namespace of the layer's parameters."""
-        backend = self.backend
-        if backend is None:
-            raise NotReadyError(f"{type(self).__name__} has no parameters, and no place yet.")
-        return backend.xp
-
-    @property
-    def flat(self) -> FlatParameters:
-        """The flat buffers of this layer alone, with those of the layers within it.
-
-        A layer within a model shares the model's buffers. Asking for its own takes it out of
-        them; they are built anew when next asked for.
-        """
-        if self._flat is None:
-            raise NotReadyError(f"{type(self).__name__} has no parameters.")
-        if self._flat.owner is not self or self._flat.stale:
-            return self._gather()
-        return self._flat
-
-    def _gather(self) -> FlatParameters:
-        """A buffer of all parameters within, where the first of them lives."""
-        flats = [layer._flat for _, layer in self.walk() if layer._shapes and layer._flat]
-        dtypes = sorted({flat.dtype for flat in flats})
-        if len(dtypes) > 1:
-            raise DTypeError(
-                f"all layers of a model must have one dtype; got {' and '.join(dtypes)}."
-            )
-        return FlatParameters(self, flats[0].backend, dtypes[0])
-
-    @property
-    def dtype(self) -> str | None:
-        """The data type of the parameters, ``"float32"`` say; None without parameters."""
-        return None if self._flat is None else self._flat.dtype
-
-    def walk(self, prefix: str = "") -> Iterator[tuple[str, Layer]]:
-        """The layer and all within it, each with the prefix of its parameters' names."""
-        left = [(prefix, self)]  # no recursion, whose cost would grow with the depth
-        while left:
-            prefix, layer = left.pop()
-            yield prefix, layer
-            parts = [(f"{prefix}{n}.", child) for n, child in enumerate(layer.children)]
-            left += reversed(parts)
-
-    def parameters(self) -> dict[str, Array]:
-        """The parameters by name, views into the flat buffer, in the order of the layers."""
-        return {p + name: layer._values[name] for p, layer in self.walk() for name in layer._shapes}
-
-    def gradients(self) -> dict[str, Array]:
-        """The gradients of the parameters, under the same names."""
-        return {
-            p + name: layer._gradients[name] for p, layer in self.walk() for name in layer._shapes
-        }
-
-    def buffers(self) -> dict[str, Array]:
-        """The arrays that are kept and saved but not trained, named like `parameters`."""
-        return {
-            p + name: array for p, layer in self.walk() for name, array in layer._buffers.items()
-        }
-
-    def to(self, backend: str | Backend) -> Self:
-        """Move the layer, its parameters and gradients included; returns the layer.
-
-        What a training forward kept does not move: `backward` needs a new one.
-        """
-        target = get_backend(backend)
-        with target.active():
-            if self._flat is not None:
-                self.flat.to(target)
-            for _, layer in self.walk():
-                layer.place_on(target)
-        return self
-
-    def place_on(self, backend: Backend) -> None:
-        """Take a place beside the parameters, which the flat buffers move."""
-        self._place = backend
-        self._buffers = {name: owned(backend, array) for name, array in self._buffers.items()}
-        self._kept = None
-
-    # Copying and pickling leave the views out and build new ones over buffers of the copy's own.
-    def __getstate__(self) -> dict[str, Any]:
-        state = self.__dict__.copy()
-        for name in ("_flat", "_values", "_gradients", "_kept", "dinputs"):
-            state.pop(name, None)
-        if self._flat is not None:
-            xp = self._flat.backend.xp
-            state["_copies"] = {k: xp.asarray(v, copy=True) for k, v in self._values.items()}
-            state["_copied_to"] = self._flat.backend, self._flat.dtype
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        copies, place = state.pop("_copies", {}), state.pop("_copied_to", None)
-        self.__dict__.update(state)
-        self._values, self._gradients, self._flat, self._kept = {}, {}, None, None
-        if place is not None:
-            FlatParameters(self, *place)
-            for name, value in copies.items():
-                setattr(self, name, value)

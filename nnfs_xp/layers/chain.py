@@ -64,11 +64,19 @@ class Chain:
             dvalues = stage.backward(dvalues)
         return dvalues
 
-    def backward_parameters(self, dvalues: Array) -> None:
-        """Set all parameters' gradients, without the gradient of the inputs."""
-        for stage in reversed(self.stages[1:]):
+    def backward_parameters(self, dvalues: Array, first: int = 0) -> None:
+        """Set the parameters' gradients, from the last stage back to the one numbered `first`.
+
+        The gradient of that one's inputs is left out.
+        """
+        for stage in reversed(self.stages[first + 1 :]):
             dvalues = stage.backward(dvalues)
-        self.stages[0].backward_parameters(dvalues)
+        self.stages[first].backward_parameters(dvalues)
+
+    @property
+    def first_trained(self) -> int | None:
+        """The number of the first stage that has a parameter that is trained; None if none has."""
+        return next((n for n, stage in enumerate(self.stages) if stage.trained), None)
 
     def trace(self, inputs: Array, gradient: Callable[[Array], Array] | None = None) -> list[Pass]:
         """Run the layers one by one, none fused, and keep what goes into and out of each.

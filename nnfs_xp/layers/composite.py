@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from math import prod
+from typing import Any, Unpack
 
+from nnfs_xp._checks import check_count
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, host_generator
 from nnfs_xp.errors import ArgumentError, ShapeError
 from nnfs_xp.initializers import Initializer, glorot_uniform
-from nnfs_xp.layers.base import Layer
+from nnfs_xp.layers.base import Layer, Shape
 from nnfs_xp.layers.chain import Chain
 from nnfs_xp.layers.stages import Stage
+from nnfs_xp.parameters import Options
 
 
 class Composite(Layer):
@@ -29,6 +32,11 @@ class Composite(Layer):
     fuse : bool
         Whether layers that can run as one do: the same numbers in fewer passes. False has each
         layer run alone, in the layers within too, by the methods that its class shows.
+    input_shape : tuple of int, optional
+        The shape of one sample, where the first layer does not tell it; None for an axis of any
+        length. All layers are then checked to fit it.
+    **options
+        `trainable`, `weight_decay` and `learning_rate_scale`, for all layers within: see `Layer`.
 
     Raises
     ------
@@ -40,7 +48,14 @@ class Composite(Layer):
         The layers differ in the data type of their parameters.
     """
 
-    def __init__(self, *layers: Layer, seed: int | None = None, fuse: bool = True) -> None:
+    def __init__(
+        self,
+        *layers: Layer,
+        seed: int | None = None,
+        fuse: bool = True,
+        input_shape: Shape | int | None = None,
+        **options: Unpack[Options],
+    ) -> None:
         super().__init__()
         if not layers:
             raise ArgumentError(f"{type(self).__name__} needs at least one layer.")
@@ -53,7 +68,11 @@ class Composite(Layer):
             raise ArgumentError(
                 "the same layer object appears twice in the model; make one for each place."
             )
+        self._input_shape = None if input_shape is None else checked_shape(input_shape)
+        self.says_input_shape = input_shape is not None
         self.check_fit()
+        if options:
+            self.set_options(**options)
         if any(layer._shapes for _, layer in self.walk()):
             backend = self._gather().backend
             for _, layer in self.walk():
@@ -104,13 +123,28 @@ class Composite(Layer):
         for layer in self.children:
             layer.initialize(generator)
 
-    def regularization_loss(self) -> Array | None:
-        penalty: Array | None = None
-        for layer in self.children:
-            term = layer.regularization_loss()
-            if term is not None:
-                penalty = term if penalty is None else penalty + term
-        return penalty
+    def config(self) -> dict[str, Any]:
+        config = super().config() | {"input_shape": self._input_shape}
+        return {name: value for name, value in config.items() if value is not None}
+
+    def sum_ties(self) -> None:
+        """Add up the gradients of tied parameters, if this is the whole model: for `backward`."""
+        if self._flat is not None and self._flat.owner is self:
+            self._flat.sum_ties(with_penalties=not self._flat.penalties_wait)
+
+
+def checked_shape(input_shape: Any) -> Shape:
+    """Refuse what is no shape of one sample; a number is the shape with this one axis.
+
+    Raises
+    ------
+    ArgumentError
+    """
+    axes = input_shape if isinstance(input_shape, Iterable) else (input_shape,)
+    shape = tuple(n if n is None else check_count("input_shape", n) for n in axes)
+    if not shape or prod(n or 1 for n in shape) >= 2**63:  # more than indices reach
+        raise ArgumentError(f"`input_shape` must be the shape of one sample; got {shape}.")
+    return shape
 
 
 class Stack(Composite):
@@ -126,7 +160,9 @@ class Stack(Composite):
         return self._chain.stages
 
     @property
-    def input_shape(self) -> tuple[int, ...] | None:
+    def input_shape(self) -> Shape | None:
+        if self._input_shape is not None:
+            return self._input_shape
         for layer in self.children:
             shape = layer.input_shape
             if shape is not None:
@@ -135,9 +171,7 @@ class Stack(Composite):
                 return None  # what comes out of this layer tells nothing of what goes in
         return None
 
-    def child_input_shapes(
-        self, input_shape: tuple[int, ...] | None
-    ) -> list[tuple[int, ...] | None]:
+    def child_input_shapes(self, input_shape: Shape | None) -> list[Shape | None]:
         shapes = []
         for layer in self.children:
             input_shape = layer.input_shape if input_shape is None else input_shape
@@ -145,7 +179,7 @@ class Stack(Composite):
             input_shape = None if input_shape is None else layer.output_shape(input_shape)
         return shapes
 
-    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+    def output_shape(self, input_shape: Shape) -> Shape:
         for layer in self.children:
             input_shape = layer.output_shape(input_shape)
         return input_shape
@@ -155,10 +189,12 @@ class Stack(Composite):
 
     def backward(self, dvalues: Array) -> Array:
         self.dinputs = self._chain.backward(dvalues)
+        self.sum_ties()
         return self.dinputs
 
     def backward_parameters(self, dvalues: Array) -> None:
         self._chain.backward_parameters(dvalues)
+        self.sum_ties()
 
     def adopt_initializer(self, following: Initializer) -> Initializer:
         for layer in reversed(self.children):
@@ -169,7 +205,7 @@ class Stack(Composite):
         self.children[0].check_values(inputs)
 
     def check_fit(self) -> None:
-        shape: tuple[int, ...] | None = None
+        shape = self._input_shape
         for index, layer in enumerate(self.children):
             if shape is None:
                 shape = layer.input_shape
@@ -177,6 +213,16 @@ class Stack(Composite):
                 try:
                     shape = layer.output_shape(shape)
                 except ShapeError as error:
-                    raise ShapeError(
-                        f"layer {index} does not fit the one before it: {error}"
-                    ) from None
+                    raise ShapeError(self._misfit(index, layer, str(error))) from None
+                except TypeError:  # a layer of one's own that counts with each axis
+                    if None not in shape:
+                        raise
+                    shape = None
+
+    def _misfit(self, index: int, layer: Layer, error: str) -> str:
+        if index == 0:
+            return f"layer 0 does not fit `input_shape`: {error}"
+        hint = ""
+        if self._input_shape is None:
+            hint = " Where samples are no rows, say their shape: input_shape=(…)."
+        return f"layer {index} does not fit the one before it: {error}{hint}"

@@ -8,6 +8,7 @@ from nnfs_xp._typing import Array
 from nnfs_xp.backend import backend_of
 from nnfs_xp.errors import ShapeError
 from nnfs_xp.initializers import Initializer
+from nnfs_xp.layers.base import Shape
 from nnfs_xp.layers.composite import Composite, Stack
 from nnfs_xp.layers.stages import Stage
 
@@ -56,7 +57,7 @@ class Residual(Stack):
         self.dinputs = dvalues + super().backward(dvalues)
         return self.dinputs
 
-    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+    def output_shape(self, input_shape: Shape) -> Shape:
         self._check_kept(input_shape, super().output_shape(input_shape))
         return input_shape
 
@@ -66,8 +67,9 @@ class Residual(Stack):
         if shape is not None:
             self.output_shape(shape)
 
-    def _check_kept(self, before: tuple[int, ...], after: tuple[int, ...]) -> None:
-        if after != before:
+    @staticmethod
+    def _check_kept(before: Shape, after: Shape) -> None:
+        if not _agree(before, after):
             raise ShapeError(
                 f"the layers in a Residual must keep the shape of a sample; {before} became "
                 f"{after}. Add a Dense layer that leads back to {before}."
@@ -92,7 +94,7 @@ class Concatenate(Composite):
 
     Notes
     -----
-    Forward: output = the branches' outputs, concatenated along axis 1.
+    Forward: output = the branches' outputs, concatenated along the last axis.
 
     Backward: each branch is given its part of dvalues; dinputs = the sum of what they return.
 
@@ -116,9 +118,9 @@ class Concatenate(Composite):
     def forward(self, inputs: Array, training: bool = False) -> Array:
         outputs = [branch.forward(inputs, training) for branch in self._branches]
         self._joined([tuple(output.shape[1:]) for output in outputs])
-        output: Array = backend_of(outputs[0]).xp.concat(outputs, axis=1)
+        output: Array = backend_of(outputs[0]).xp.concat(outputs, axis=-1)
         if training:
-            self.keep(output, [part.shape[1] for part in outputs])
+            self.keep(output, [part.shape[-1] for part in outputs])
         return output
 
     def backward(self, dvalues: Array) -> Array:
@@ -127,27 +129,31 @@ class Concatenate(Composite):
         for branch, part in zip(self._branches[1:], parts[1:], strict=True):
             dinputs = dinputs + branch.backward(part)
         self.dinputs = dinputs
+        self.sum_ties()
         return dinputs
 
     def backward_parameters(self, dvalues: Array) -> None:
         for branch, part in zip(self._branches, self._split(dvalues), strict=True):
             branch.backward_parameters(part)
+        self.sum_ties()
 
     def _split(self, dvalues: Array) -> list[Array]:
         """The part of dvalues that belongs to each branch."""
         _, widths = self.recall(dvalues)
         parts, start = [], 0
         for width in widths:
-            parts.append(dvalues[:, start : start + width, ...])
+            parts.append(dvalues[..., start : start + width])
             start += width
         return parts
 
     @property
-    def input_shape(self) -> tuple[int, ...] | None:
+    def input_shape(self) -> Shape | None:
+        if self._input_shape is not None:
+            return self._input_shape
         shapes = (branch.input_shape for branch in self.children)
         return next((shape for shape in shapes if shape is not None), None)
 
-    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+    def output_shape(self, input_shape: Shape) -> Shape:
         return self._joined([branch.output_shape(input_shape) for branch in self.children])
 
     def adopt_initializer(self, following: Initializer) -> Initializer:
@@ -166,16 +172,29 @@ class Concatenate(Composite):
         for index, branch in enumerate(self.children):
             try:
                 outputs.append(branch.output_shape(shape))
+            except TypeError:  # a layer of one's own that counts with each axis
+                if None not in shape:
+                    raise
+                return
             except ShapeError as error:
                 raise ShapeError(f"branch {index} does not fit the others: {error}") from None
         self._joined(outputs)
 
-    def _joined(self, shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
+    @staticmethod
+    def _joined(shapes: list[Shape]) -> Shape:
         """The shape of a sample's output, given those of the branches."""
-        rest = shapes[0][1:]
-        if any(shape[1:] != rest for shape in shapes):
+        before = shapes[0][:-1]
+        if not all(shape and _agree(shape[:-1], before) for shape in shapes):
             raise ShapeError(
-                "outputs joined along axis 1 must have the same shape but for that axis; the "
-                f"branches give samples of shapes {', '.join(map(str, shapes))}."
+                "outputs joined along the last axis must have the same shape but for that axis; "
+                f"the branches give samples of shapes {', '.join(map(str, shapes))}."
             )
-        return (sum(shape[0] for shape in shapes), *rest)
+        widths = [shape[-1] for shape in shapes]
+        known = [width for width in widths if width is not None]
+        return (*before, sum(known) if len(known) == len(widths) else None)
+
+
+def _agree(one: Shape, other: Shape) -> bool:
+    """Whether two shapes can be one: None stands for any length."""
+    pairs = zip(one, other, strict=False)
+    return len(one) == len(other) and all(a is None or b is None or a == b for a, b in pairs)

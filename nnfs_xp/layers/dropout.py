@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from nnfs_xp import _checks
+from nnfs_xp._rows import as_before, as_rows
 from nnfs_xp._typing import Array
 from nnfs_xp.kernels.standard import BITS
 from nnfs_xp.layers.smooth_activations import SELU_ALPHA, SELU_SCALE
@@ -22,9 +21,6 @@ class _Dropping(StochasticLayer):
     def threshold(self) -> int:
         """What random bits are below with probability rate: the elements so found are dropped."""
         return round(self.rate * 2.0**BITS)
-
-    def config(self) -> dict[str, Any]:
-        return {"rate": self.rate}
 
 
 class Dropout(_Dropping):
@@ -55,16 +51,18 @@ class Dropout(_Dropping):
         if not training:
             return inputs
         scale = 1 / (1 - self.rate)
-        output: Array
-        output, kept = self.kernels_for(inputs).dropout(
-            xp, inputs, self.threshold, scale, self.draw_keys(), inputs.device
+        rows, kept = self.kernels_for(inputs).dropout(
+            xp, as_rows(xp, inputs), self.threshold, scale, self.draw_keys(), inputs.device
         )
+        output = as_before(xp, rows, inputs)
         self.keep(output, kept, scale)
         return output
 
     def backward(self, dvalues: Array) -> Array:
         xp, kept, scale = self.recall(dvalues)
-        self.dinputs = self.kernels_for(dvalues).dropout_backward(xp, dvalues, kept, scale)
+        rows = as_rows(xp, dvalues)
+        dinputs = self.kernels_for(dvalues).dropout_backward(xp, rows, kept, scale)
+        self.dinputs = as_before(xp, dinputs, dvalues)
         return self.dinputs
 
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from math import nan
-from typing import Any
+from typing import Any, Unpack
 
 from nnfs_xp import _checks
 from nnfs_xp._typing import Array, Namespace
 from nnfs_xp.backend import backend_of, host_generator
-from nnfs_xp.errors import DataError, ShapeError
+from nnfs_xp.errors import DataError
 from nnfs_xp.initializers import Initializer, standard_normal
-from nnfs_xp.layers.base import Layer
-from nnfs_xp.parameters import Gradient, Parameter
+from nnfs_xp.layers.base import Layer, Shape
+from nnfs_xp.parameters import Gradient, Parameter, WeightOptions
 
 
 class Embedding(Layer):
     """Looks up a row of a learnt table for each code: words, weekdays, makes of car.
 
-    It comes first in a model, mostly with `Flatten` behind it. A code out of range gives NaN,
+    It comes first in a model, and gives a row for each code: (batch, …, n_dimensions). With
+    `Flatten` behind it, the rows of a sample become one. A code out of range gives NaN,
     without waiting for the device; `check_values` finds one before.
 
     Parameters
@@ -31,17 +32,20 @@ class Embedding(Layer):
     seed : int, optional
         Of the initial table; by default it differs from run to run.
     dtype : {"float32", "float64"}
+    **options
+        Of the table: `weight_regularizer_l1`, `weight_regularizer_l2`, `max_norm` of each row,
+        `trainable`, `weight_decay`, `learning_rate_scale`. `Layer` says what they mean.
 
     Attributes
     ----------
     weights, dweights : array, shape (n_values, n_dimensions)
-    dinputs : array, shape (batch, n_columns)
+    dinputs : array, shape (batch, …)
         Zeros: codes have no gradient.
 
     Notes
     -----
-    Forward: output = weights[inputs], shape (batch, n_columns, n_dimensions), for inputs of
-    shape (batch, n_columns): codes of an integer type, or whole numbers in the layer's own.
+    Forward: output = weights[inputs], shape (batch, …, n_dimensions), for inputs of shape
+    (batch, …): codes of an integer type, or whole numbers in the layer's own.
 
     Backward: dweights = one_hot.T @ dvalues, where one_hot has a row for each code, 1 in that
     code's column and 0 elsewhere: the sum of dvalues over the places where a code stood.
@@ -58,7 +62,7 @@ class Embedding(Layer):
     (1, 2)
     """
 
-    weights = Parameter(decay=True)
+    weights = Parameter(decay=True, norm_axis=1)
     dweights = Gradient()
 
     def __init__(
@@ -69,8 +73,9 @@ class Embedding(Layer):
         initializer: Initializer | None = standard_normal,
         seed: int | None = None,
         dtype: str = "float32",
+        **options: Unpack[WeightOptions],
     ) -> None:
-        super().__init__()
+        super().__init__(**options)
         self.n_values = _checks.check_count("n_values", n_values)
         self.n_dimensions = _checks.check_count("n_dimensions", n_dimensions)
         self.initializer: Initializer | None = _checks.check_initializer(initializer)
@@ -78,8 +83,7 @@ class Embedding(Layer):
         self.initialize(host_generator(seed))
 
     def initialize(self, generator: Any) -> None:
-        if self.initializer is not None:
-            self.weights = self.initializer(generator, (self.n_values, self.n_dimensions))
+        self.draw("weights", self.initializer, generator)
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         xp = self.check_inputs(inputs)
@@ -89,7 +93,7 @@ class Embedding(Layer):
         codes = xp.astype(xp.where(known, codes, xp.zeros_like(codes)), xp.int64)
         shape = (*inputs.shape, self.n_dimensions)
         rows = xp.reshape(xp.take(self.weights, xp.reshape(codes, (-1,)), axis=0), shape)
-        output: Array = xp.where(known[:, :, None], rows, nan)
+        output: Array = xp.where(known[..., None], rows, nan)
         if training:
             self.keep(output, codes)
         return output
@@ -108,6 +112,7 @@ class Embedding(Layer):
         one_hot = xp.astype(xp.reshape(codes, (-1, 1)) == values, dvalues.dtype)
         rows = xp.reshape(dvalues, (-1, self.n_dimensions))
         self.kernels_for(dvalues).matmul_into(xp, one_hot.T, rows, self.dweights)
+        self.add_penalties()
 
     def check_inputs(self, inputs: Array, n_features: int | None = None) -> Namespace:
         place = self.backend or backend_of(inputs)
@@ -115,7 +120,6 @@ class Embedding(Layer):
         if place.owns(inputs) and place.xp.isdtype(inputs.dtype, "integral"):
             dtype = inputs.dtype
         _checks.check_batch("inputs", inputs, place, dtype, n_features)
-        self.output_shape(tuple(inputs.shape[1:]))
         return place.xp
 
     def check_values(self, inputs: Array) -> None:
@@ -129,16 +133,9 @@ class Embedding(Layer):
                 f"{'' if whole else ', not all of them whole'}. Encode them first."
             )
 
-    def config(self) -> dict[str, Any]:
-        return {
-            "n_values": self.n_values,
-            "n_dimensions": self.n_dimensions,
-            "dtype": self.dtype,
-        }
+    @property
+    def input_shape(self) -> Shape:
+        return (None,)
 
-    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        if len(input_shape) != 1:
-            raise ShapeError(
-                f"Embedding takes inputs (batch, n_columns) of codes; got samples {input_shape}."
-            )
+    def output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape, self.n_dimensions)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import pi
-from typing import Any
 
 from nnfs_xp import _checks
 from nnfs_xp._typing import Array
@@ -52,6 +51,3 @@ class GaussianNoise(StochasticLayer):
         self.recall(dvalues)
         self.dinputs = dvalues
         return self.dinputs
-
-    def config(self) -> dict[str, Any]:
-        return {"deviation": self.deviation}

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from nnfs_xp import _checks
+from nnfs_xp._rows import as_before, as_rows
 from nnfs_xp._typing import Array
 from nnfs_xp.errors import ShapeError
-from nnfs_xp.layers.base import Layer
-from nnfs_xp.parameters import Buffer, Gradient, Parameter
+from nnfs_xp.layers.base import Layer, Shape
+from nnfs_xp.parameters import Buffer, Gradient, Options, Parameter
+
+
+class NormalizationOptions(Options, total=False):
+    """What can be said of the parameters of a normalization: see `Layer`."""
+
+    gamma_regularizer_l1: float
+    gamma_regularizer_l2: float
+    beta_regularizer_l1: float
+    beta_regularizer_l2: float
 
 
 class _Normalization(Layer):
@@ -19,8 +29,14 @@ class _Normalization(Layer):
     dgamma = Gradient()
     dbeta = Gradient()
 
-    def __init__(self, n_features: int, epsilon: float, dtype: str) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        n_features: int,
+        epsilon: float,
+        dtype: str,
+        **options: Unpack[NormalizationOptions],
+    ) -> None:
+        super().__init__(**options)
         self.n_features = _checks.check_count("n_features", n_features)
         self.epsilon = _checks.check_range("epsilon", epsilon, 0, open_low=True)
         self.create_parameters(dtype, gamma=(1, self.n_features), beta=(1, self.n_features))
@@ -34,12 +50,8 @@ class _Normalization(Layer):
     def input_shape(self) -> tuple[int, ...]:
         return (self.n_features,)
 
-    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        if input_shape != (self.n_features,):
-            raise ShapeError(
-                f"{type(self).__name__}({self.n_features}) takes samples of shape "
-                f"({self.n_features},); got {input_shape}."
-            )
+    def output_shape(self, input_shape: Shape) -> Shape:
+        self.check_features(input_shape, self.n_features)
         return input_shape
 
 
@@ -47,7 +59,8 @@ class BatchNorm(_Normalization):
     """Brings each feature to mean 0 and variance 1 over the batch, then scales and shifts it.
 
     Outside of training it uses running averages of the means and variances of the batches, so
-    that what a sample gives does not depend on the samples beside it.
+    that what a sample gives does not depend on the samples beside it. So it does in training where
+    it is frozen, and then the running averages stay as they are.
 
     Parameters
     ----------
@@ -58,6 +71,9 @@ class BatchNorm(_Normalization):
     epsilon : float
         Added to the variance.
     dtype : {"float32", "float64"}
+    **options
+        Of gamma and beta: `trainable`, `learning_rate_scale`, `gamma_regularizer_l2` and the like.
+        `Layer` says what they mean.
 
     Attributes
     ----------
@@ -71,19 +87,20 @@ class BatchNorm(_Normalization):
     Raises
     ------
     ShapeError
-        From `forward`: the inputs do not fit, or training was asked for on a single sample.
+        From `forward`: the inputs do not fit, or training was asked for on a single row.
 
     Notes
     -----
     Forward, training: normalized = (inputs - mean) / sqrt(variance + epsilon), with mean and
-    variance over the batch; output = gamma * normalized + beta. The running averages become
-    momentum * themselves + (1 - momentum) * the batch's mean, or its variance times
-    batch / (batch - 1), an unbiased estimate. Otherwise normalized is taken with the running
-    averages.
+    variance over the batch; output = gamma * normalized + beta. All axes before the last are
+    batch, of n rows. The running averages become momentum * themselves + (1 - momentum) * the
+    batch's mean, or its variance times n / (n - 1), an unbiased estimate. Otherwise normalized is
+    taken with the running averages.
 
     Backward: dbeta = the sum of dvalues over the batch, dgamma = that of dvalues * normalized,
-    dinputs = gamma / sqrt(variance + epsilon) * (dvalues - dbeta / batch -
-    normalized * dgamma / batch).
+    dinputs = gamma / sqrt(variance + epsilon) * (dvalues - dbeta / n - normalized * dgamma / n).
+    Where it is frozen, mean and variance are constants: dinputs = gamma /
+    sqrt(variance + epsilon) * dvalues.
 
     Source: Ioffe and Szegedy 2015, *Batch Normalization*, algorithms 1 and 2 and the equations
     of section 3.
@@ -101,8 +118,9 @@ class BatchNorm(_Normalization):
         momentum: float = 0.9,
         epsilon: float = 1e-5,
         dtype: str = "float32",
+        **options: Unpack[NormalizationOptions],
     ) -> None:
-        super().__init__(n_features, epsilon, dtype)
+        super().__init__(n_features, epsilon, dtype, **options)
         self.momentum = _checks.check_range("momentum", momentum, 0, 1)
         like = self.xp.zeros_like
         self.create_buffers(running_mean=like(self.beta), running_variance=like(self.gamma))
@@ -119,35 +137,38 @@ class BatchNorm(_Normalization):
             scale = self.gamma / xp.sqrt(self.running_variance + self.epsilon)
             output: Array = (inputs - self.running_mean) * scale + self.beta
             return output
-        n = inputs.shape[0]
+        rows = as_rows(xp, inputs)
+        if not self.trainable:
+            inverse = 1 / xp.sqrt(self.running_variance + self.epsilon)
+            normalized = (rows - self.running_mean) * inverse
+            output = as_before(xp, self.gamma * normalized + self.beta, inputs)
+            self.keep(output, normalized, inverse)
+            return output
+        n = rows.shape[0]
         if n == 1:
             raise ShapeError(
                 "BatchNorm cannot be trained on a batch of 1 sample, whose variance is 0. Choose "
                 "a batch size that leaves no single sample over."
             )
         output, normalized, inverse, mean, variance = self.kernels_for(inputs).batch_norm(
-            xp, inputs, self.gamma, self.beta, self.epsilon
+            xp, rows, self.gamma, self.beta, self.epsilon
         )
         weight = 1 - self.momentum
         self.running_mean += weight * (mean - self.running_mean)
         self.running_variance += weight * (n / (n - 1) * variance - self.running_variance)
+        output = as_before(xp, output, inputs)
         self.keep(output, normalized, inverse)
         return output
 
     def backward(self, dvalues: Array) -> Array:
         xp, normalized, inverse = self.recall(dvalues)
-        self.dinputs = self.kernels_for(dvalues).batch_norm_backward(
-            xp, dvalues, normalized, self.gamma * inverse, self.dgamma, self.dbeta
+        rows, scale = as_rows(xp, dvalues), self.gamma * inverse
+        dinputs = self.kernels_for(dvalues).batch_norm_backward(
+            xp, rows, normalized, scale, self.dgamma, self.dbeta
         )
+        self.dinputs = as_before(xp, dinputs, dvalues) if self.trainable else dvalues * scale
+        self.add_penalties()
         return self.dinputs
-
-    def config(self) -> dict[str, Any]:
-        return {
-            "n_features": self.n_features,
-            "momentum": self.momentum,
-            "epsilon": self.epsilon,
-            "dtype": self.dtype,
-        }
 
 
 class LayerNorm(_Normalization):
@@ -159,6 +180,9 @@ class LayerNorm(_Normalization):
     epsilon : float
         Added to the variance.
     dtype : {"float32", "float64"}
+    **options
+        Of gamma and beta: `trainable`, `learning_rate_scale`, `gamma_regularizer_l2` and the like.
+        `Layer` says what they mean.
 
     Attributes
     ----------
@@ -170,8 +194,8 @@ class LayerNorm(_Normalization):
     Notes
     -----
     Forward: normalized = (inputs - mean) / sqrt(variance + epsilon), with mean and variance
-    over the features of each sample; output = gamma * normalized + beta. Shapes (batch,
-    n_features).
+    over the features of each sample; output = gamma * normalized + beta. Shapes (batch, …,
+    n_features), where all axes before the last are batch.
 
     Backward: dbeta = the sum of dvalues over the batch, dgamma = that of dvalues * normalized,
     dinputs = (g - mean(g) - normalized * mean(g * normalized)) / sqrt(variance + epsilon),
@@ -180,26 +204,32 @@ class LayerNorm(_Normalization):
     Source: Ba, Kiros and Hinton 2016, *Layer Normalization*, equations 3 and 4.
     """
 
-    def __init__(self, n_features: int, *, epsilon: float = 1e-5, dtype: str = "float32") -> None:
-        super().__init__(n_features, epsilon, dtype)
+    def __init__(
+        self,
+        n_features: int,
+        *,
+        epsilon: float = 1e-5,
+        dtype: str = "float32",
+        **options: Unpack[NormalizationOptions],
+    ) -> None:
+        super().__init__(n_features, epsilon, dtype, **options)
         self.initialize(None)
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         xp = self.check_inputs(inputs, self.n_features)
-        output: Array
-        output, normalized, inverse = self.kernels_for(inputs).layer_norm(
-            xp, inputs, self.gamma, self.beta, self.epsilon
+        rows, normalized, inverse = self.kernels_for(inputs).layer_norm(
+            xp, as_rows(xp, inputs), self.gamma, self.beta, self.epsilon
         )
+        output = as_before(xp, rows, inputs)
         if training:
             self.keep(output, normalized, inverse)
         return output
 
     def backward(self, dvalues: Array) -> Array:
         xp, normalized, inverse = self.recall(dvalues)
-        self.dinputs = self.kernels_for(dvalues).layer_norm_backward(
-            xp, dvalues, normalized, inverse, self.gamma, self.dgamma, self.dbeta
+        dinputs = self.kernels_for(dvalues).layer_norm_backward(
+            xp, as_rows(xp, dvalues), normalized, inverse, self.gamma, self.dgamma, self.dbeta
         )
+        self.dinputs = as_before(xp, dinputs, dvalues)
+        self.add_penalties()
         return self.dinputs
-
-    def config(self) -> dict[str, Any]:
-        return {"n_features": self.n_features, "epsilon": self.epsilon, "dtype": self.dtype}

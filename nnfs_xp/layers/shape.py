@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 
 from nnfs_xp._typing import Array
-from nnfs_xp.layers.base import Layer
+from nnfs_xp.layers.base import Layer, Shape
 
 
 class Flatten(Layer):
@@ -21,7 +21,7 @@ class Flatten(Layer):
     def forward(self, inputs: Array, training: bool = False) -> Array:
         xp = self.check_inputs(inputs)
         shape = tuple(inputs.shape)
-        output: Array = xp.reshape(inputs, (shape[0], *self.output_shape(shape[1:])))
+        output: Array = xp.reshape(inputs, (shape[0], prod(shape[1:])))
         if training:
             self.keep(output, shape)
         return output
@@ -31,5 +31,6 @@ class Flatten(Layer):
         self.dinputs = xp.reshape(dvalues, shape)
         return self.dinputs
 
-    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        return (prod(input_shape),)
+    def output_shape(self, input_shape: Shape) -> Shape:
+        known = [axis for axis in input_shape if axis is not None]
+        return (prod(known) if len(known) == len(input_shape) else None,)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import pi, sqrt
-from typing import Any
 
 from nnfs_xp import _checks
 from nnfs_xp._typing import Array, Namespace
@@ -68,9 +67,6 @@ class GELU(Layer):
         share *= 0.5
         result: Array = share
         return result
-
-    def config(self) -> dict[str, Any]:
-        return {"approximate": self.approximate}
 
 
 class SiLU(Layer):
@@ -138,9 +134,6 @@ class ELU(Layer):
         xp, output = self.recall(dvalues)
         self.dinputs = xp.where(output > 0, dvalues, dvalues * (output + self.alpha))
         return self.dinputs
-
-    def config(self) -> dict[str, Any]:
-        return {"alpha": self.alpha}
 
 
 SELU_ALPHA = 1.6732632423543772

@@ -15,10 +15,14 @@ class Stage(Protocol):
     ----------
     works_in_half : bool
         See `Layer`.
+    trained : bool
+        Whether any parameter within is trained.
     """
 
     works_in_half: bool
 
+    @property
+    def trained(self) -> bool: ...
     def forward(self, inputs: Array, training: bool = False) -> Array: ...
     def backward(self, dvalues: Array) -> Array: ...
     def backward_parameters(self, dvalues: Array) -> None: ...

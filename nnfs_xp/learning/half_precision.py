@@ -52,6 +52,11 @@ class HalfPrecisionLearner(Learner):
             self._good = xp.asarray(0.0, dtype=xp.float32, device=device)
         self._cast()
 
+    def _arrange(self) -> None:
+        super()._arrange()
+        if hasattr(self, "_half"):
+            self._cast()
+
     def _cast(self) -> None:
         """Make the stages that run in half precision."""
         backend = self.backend
@@ -64,7 +69,8 @@ class HalfPrecisionLearner(Learner):
 
     # A copy casts the layers of the copied model.
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in vars(self).items() if k not in ("_rounded", "_half", "_dtype")}
+        state = super().__getstate__()
+        return {k: v for k, v in state.items() if k not in ("_rounded", "_half", "_dtype")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -72,7 +78,7 @@ class HalfPrecisionLearner(Learner):
 
     def gradients(self, x: Array, *targets: Array) -> tuple[Array, Array]:
         xp, flat, rounded = self.backend.xp, self.model.flat, self._rounded
-        rounded.follow(flat.values)
+        rounded.follow(flat.all_values)
         if self._rounds_inputs and self.backend.is_floating(x.dtype):
             x = xp.astype(x, self._dtype)
         output = xp.astype(self._half.forward(x, True), xp.float32)
@@ -81,7 +87,8 @@ class HalfPrecisionLearner(Learner):
         if self._scales:
             dvalues, factor = dvalues * self.scale, 1 / self.scale
         self._backward(self._half, xp.astype(dvalues, self._dtype))
-        rounded.widen(flat.gradients, factor)
+        rounded.widen(flat.all_gradients, factor)
+        flat.sum_ties()
         return output, loss
 
     def update(self) -> None:
@@ -122,6 +129,11 @@ class InFloat32:
         self._narrow = narrow
         self._backend = backend
 
+    @property
+    def trained(self) -> bool:
+        """Whether any parameter within is trained."""
+        return self._stage.trained
+
     def extended(self, following: Any, *, keeps_dinputs: bool = True) -> None:
         del following, keeps_dinputs
 
@@ -161,6 +173,11 @@ class _Rounded:
     def __init__(self, model: Layer, backend: Backend, precision: str) -> None:
         self._backend = backend
         self._shadows = {id(layer): _shadow_of(layer) for _, layer in model.walk()}
+        for shadow in self._shadows.values():
+            shadow._ties = {
+                name: tie._replace(layer=self._shadows[id(tie.layer)])
+                for name, tie in shadow._ties.items()
+            }
         FlatParameters(self, backend, precision)  # type: ignore[arg-type] # it asks for walk alone
         self._flat.penalties_wait = True  # they are added in float32
         self._working: list[tuple[Layer, Layer, dict[str, Any]]] = []
@@ -206,13 +223,13 @@ class _Rounded:
         for layer, shadow, own in self._working:
             vars(shadow).update(vars(layer))
             vars(shadow).update(own)
-        self._backend.kernels.narrow_into(self._backend.xp, values, self._flat.values)
+        self._backend.kernels.narrow_into(self._backend.xp, values, self._flat.all_values)
 
     def widen(self, gradients: Array, factor: Array) -> None:
         """Put the gradients of all layers, times the factor, into the model's buffer."""
         own = [layer._gradients[name] for layer, name in self._wide]
         scaled = [gradient * factor for gradient in own]
-        self._backend.kernels.widen(self._backend.xp, self._flat.gradients, gradients, factor)
+        self._backend.kernels.widen(self._backend.xp, self._flat.all_gradients, gradients, factor)
         for gradient, each in zip(own, scaled, strict=True):
             gradient[...] = each
 
@@ -220,7 +237,7 @@ class _Rounded:
 def _shadow_of(layer: Layer) -> Layer:
     """An object of the layer's class with the layer's attributes, but with no parameters yet."""
     shadow: Layer = object.__new__(type(layer))
-    vars(shadow).update(vars(layer), _values={}, _gradients={}, _flat=None, _kept=None)
+    vars(shadow).update(vars(layer), _values={}, _gradients={}, _sums={}, _flat=None, _kept=None)
     return shadow
 
 

@@ -93,9 +93,36 @@ class Learner:
         self.fused_loss = loss if fused_loss is None else fused_loss
         self.fuse = getattr(model, "fuse", True) if fuse is None else fuse
         self.links = layers if fused_loss is None else layers[:-1]
-        self.chain = Chain(self.links, fuse=self.fuse, keeps_dinputs=False)
         self._drawing = _drawing(model)
+        self._arrange()
         self.reseed(0)
+
+    def _arrange(self) -> None:
+        """Find out what runs, and how far back a step goes: layers may be frozen at any time."""
+        self.chain = Chain(self.links, fuse=self.fuse, keeps_dinputs=False)
+        self._first = self.chain.first_trained
+        self._arranged_for = None if self.model._flat is None else self.model.flat
+
+    def ready(self) -> None:
+        """Make ready for steps with the layers as they are now.
+
+        Raises
+        ------
+        ArgumentError
+            Every parameter is frozen.
+        """
+        if self.model._flat is None:
+            return
+        flat = self.model.flat
+        if flat is not self._arranged_for:
+            self._arrange()
+        if not flat.size:
+            raise ArgumentError(
+                "every parameter of the model is frozen; set trainable = True on a layer of it."
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_arranged_for": None}
 
     def step(self, x: Array, *targets: Array) -> tuple[Array, Array]:
         """Make one training step.
@@ -111,6 +138,7 @@ class Learner:
         output, loss : array
             What the chain put out and the loss, penalties included, both from before the step.
         """
+        self.ready()
         self.reseed(self.count)  # another trainer may have advanced the layers' generators
         result = self.compute(x, *targets)
         self.count_step()
@@ -135,7 +163,8 @@ class Learner:
         flat = self.model.flat
         flat.penalties_wait = True
         try:
-            chain.backward_parameters(dvalues)
+            chain.backward_parameters(dvalues, self._first or 0)
+            flat.sum_ties()
         finally:
             flat.penalties_wait = False
 

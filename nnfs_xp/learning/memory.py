@@ -72,7 +72,7 @@ class MemoryExplained:
 def bytes_per_sample(model: Layer) -> float:
     """About how much memory a training step takes for each sample, by the layers' shapes."""
     shape = model.input_shape
-    if shape is None:
+    if shape is None or None in shape:
         return 1.0
     size = 8 if model.dtype == "float64" else 4
     return float(size * (prod(shape) + _COPIES * _outputs(model, shape)))

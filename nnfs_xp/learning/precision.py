@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from nnfs_xp.backend import Backend
 from nnfs_xp.errors import ArgumentError, BackendError, DTypeError
-from nnfs_xp.layers import Dense, Embedding, Layer
-from nnfs_xp.layers.composite import Composite
+from nnfs_xp.layers import Embedding, Layer
 
 PRECISIONS = ("float32", "tf32", "float16", "bfloat16")
 
@@ -22,7 +21,7 @@ def check_precision(precision: str, model: Layer, backend: Backend) -> None:
         )
     if precision == "float16":
         for _, layer in model.walk():
-            if type(layer).regularization_loss not in _KNOWN_PENALTIES:
+            if type(layer).regularization_loss is not Layer.regularization_loss:
                 raise ArgumentError(
                     f"`precision` 'float16' scales gradients, also those of the penalty that "
                     f"{type(layer).__name__} adds by itself. Take 'bfloat16', which does not."
@@ -39,10 +38,3 @@ def check_precision(precision: str, model: Layer, backend: Backend) -> None:
         except DTypeError as error:
             raise BackendError(f"`precision` {precision!r}: {error}") from error
     backend.check_precision(precision)
-
-
-_KNOWN_PENALTIES = (
-    Layer.regularization_loss,
-    Dense.regularization_loss,
-    Composite.regularization_loss,
-)

@@ -186,7 +186,9 @@ class _Settings:
     """The settings of a part of a step, as they were."""
 
     def __init__(self, part: Any) -> None:
-        named = part.config() if isinstance(part, Layer) else settings_of(part)["config"]
+        named: Any = settings_of(part)["config"]
+        if isinstance(part, Layer):
+            named = {**part.config(), **part.default_options()}
         hosts = _HOSTS if isinstance(part, Optimizer) else ()
         names = [name for name in named if name in vars(part) and name not in hosts]
         self._attributes = vars(part)

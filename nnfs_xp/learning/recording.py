@@ -162,6 +162,7 @@ class Recorder:
     ) -> Any:
         """Make a step of that kind; what the work returned, or None if nothing was done."""
         learner = self.learner
+        learner.ready()
         try:
             found = self._recorded.get(kind)
             trusted = found is not None and found.launched and unwatched

@@ -8,6 +8,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from nnfs_xp._checks import check_weights
+from nnfs_xp._rows import as_rows
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, to_numpy
 from nnfs_xp.errors import ArgumentError, CheckpointError, NotReadyError, ShapeError
@@ -27,6 +29,8 @@ class Totals:
     closing : callable (output) -> output, optional
         The model's last layer, where the loss takes it in and the metrics are to see what it
         gives.
+    counted : callable (y_true, places) -> array or None, optional
+        Which targets count: `Loss.counted`.
 
     Attributes
     ----------
@@ -49,23 +53,28 @@ class Totals:
         metrics: Sequence[Metric],
         backend: Backend,
         closing: Callable[[Array], Array] | None = None,
+        counted: Callable[[Array, tuple[int, ...]], Array | None] | None = None,
     ) -> None:
         _check_names(metrics)
         self.metrics = metrics
         self.names = ["loss"]
         self._closing = closing
+        self._counted = counted
+        self._n_axes = 2
         self.widths: dict[str, int] = {}
         self._prepared = False
         self._collects = any(metric.collects for metric in metrics)
         self._backend = backend
         self.count = 0
         self._loss: Array | None = None
+        self._labels: Array | None = None
         self._sums: dict[str, list[Array]] = {metric.name: [] for metric in metrics}
 
     def anew(self) -> Self:
         """Totals of the same metrics, of nothing so far."""
-        new = type(self)(self.metrics, self._backend, self._closing)
+        new = type(self)(self.metrics, self._backend, self._closing, self._counted)
         new.names, new.widths, new._prepared = self.names, self.widths, self._prepared
+        new._n_axes = self._n_axes
         return new
 
     def seen(self, output: Array) -> Array:
@@ -75,8 +84,9 @@ class Totals:
     def try_out(self, output: Array, y: Array) -> None:
         """Have each metric take a batch: one that does not fit the model raises here."""
         self.names = ["loss"]
+        self._n_axes = output.ndim
         for metric in self.metrics:
-            sums = metric.accumulate(self.seen(output), y)
+            sums = metric.accumulate(*self._rows(self.seen(output), y))
             figure = metric.result(to_numpy(sums).astype(np.float64))
             self.widths[metric.name] = sums.shape[-1]
             if isinstance(figure, Real):
@@ -85,9 +95,42 @@ class Totals:
     def prepare(self, y: Array, *, again: bool = True) -> None:
         """Show the metrics all targets; where `again` is False, only if they have seen none."""
         if again or not self._prepared:
+            rows = target_rows(self._backend, y, self._n_axes)
             for metric in self.metrics:
-                metric.prepare(y)
+                metric.prepare(rows)
         self._prepared = True
+
+    def _rows(
+        self, output: Array, y: Array, sample_weight: Array | None = None
+    ) -> tuple[Array, Array, Array | None]:
+        """What metrics take: rows of outputs, targets that are classes, and their weights.
+
+        What does not count has the weight 0, and the class 0 in its place.
+        """
+        xp, places = self._backend.xp, output.shape[:-1]
+        counted = None if self._counted is None else self._counted(y, places)
+        if counted is not None:
+            y = xp.where(counted, y, xp.zeros_like(y))
+            weights = xp.astype(counted, output.dtype)
+            if sample_weight is not None:
+                weights = weights * check_weights(sample_weight, output, places)
+            sample_weight = weights
+        if output.ndim == 2:
+            return output, y, sample_weight
+        if sample_weight is not None:
+            spread = check_weights(sample_weight, output, places)
+            sample_weight = xp.reshape(xp.broadcast_to(spread, places), (-1,))
+        rows = target_rows(self._backend, y, output.ndim)
+        return as_rows(xp, output), rows, sample_weight
+
+    def _labels_in(self, output: Array, y: Array) -> Array | None:
+        """How many targets count, on the device; None where all do."""
+        counted = None if self._counted is None else self._counted(y, output.shape[:-1])
+        if counted is None:
+            return None
+        xp = self._backend.xp
+        labels: Array = xp.sum(xp.astype(counted, output.dtype))
+        return labels
 
     @property
     def started(self) -> bool:
@@ -99,6 +142,7 @@ class Totals:
         """What `accumulate` adds to, in place."""
         sums = (self._sums[metric.name] for metric in self.metrics if not metric.collects)
         loss = () if self._loss is None else (self._loss,)
+        loss += () if self._labels is None else (self._labels,)
         return *loss, *(part for parts in sums for part in parts)
 
     def add(self, loss: Array, output: Array, y: Array, sample_weight: Array | None = None) -> None:
@@ -108,10 +152,10 @@ class Totals:
         ----------
         loss : 0-d array
             The mean over the batch, weighted as by `Loss.calculate`.
-        output : array, shape (batch, outputs)
+        output : array, shape (batch, …, outputs)
             What the layers put out: see `seen`.
         y : array
-        sample_weight : array, shape (batch,), optional
+        sample_weight : array, shape (batch,) or (batch, …), optional
         """
         self.count += output.shape[0]
         output = self.seen(output)
@@ -123,17 +167,24 @@ class Totals:
         self, loss: Array, output: Array, y: Array, sample_weight: Array | None = None
     ) -> None:
         """Add what are sums, of an output as `seen`; the arrays stay those of the first batch."""
-        n = output.shape[0]
+        labels = self._labels_in(output, y)
+        n = output.shape[0] if labels is None else labels
         if self._loss is None:
             self._loss = self._own(loss * n)
+            self._labels = None if labels is None else self._own(labels)
         else:
             self._loss += loss * n
+            if labels is not None and self._labels is not None:
+                self._labels += labels
+        if not self.metrics:
+            return
+        rows, y, sample_weight = self._rows(output, y, sample_weight)
         for metric in self.metrics:
             if metric.collects:
                 continue
-            sums = metric.accumulate(output, y, sample_weight)
+            sums = metric.accumulate(rows, y, sample_weight)
             parts = self._sums[metric.name]
-            self._check(metric, sums, n, parts)
+            self._check(metric, sums, rows.shape[0], parts)
             if parts:
                 parts[0] += sums
             else:
@@ -141,11 +192,14 @@ class Totals:
 
     def collect(self, output: Array, y: Array, sample_weight: Array | None = None) -> None:
         """Keep what metrics need of each sample, of an output as `seen`."""
+        if not self._collects:
+            return
+        rows, y, sample_weight = self._rows(output, y, sample_weight)
         for metric in self.metrics:
             if metric.collects:
-                columns = metric.accumulate(output, y, sample_weight)
+                columns = metric.accumulate(rows, y, sample_weight)
                 parts = self._sums[metric.name]
-                self._check(metric, columns, output.shape[0], parts)
+                self._check(metric, columns, rows.shape[0], parts)
                 parts.append(self._own(columns))
 
     def clear(self) -> None:
@@ -186,7 +240,10 @@ class Totals:
         """
         if self._loss is None or not self.count:
             raise NotReadyError("nothing was added to the figures yet.")
-        figures: dict[str, Any] = {"loss": float(to_numpy(self._loss)) / self.count}
+        count: float = self.count
+        if self._labels is not None:
+            count = max(float(to_numpy(self._labels)), 1.0)
+        figures: dict[str, Any] = {"loss": float(to_numpy(self._loss)) / count}
         for metric in self.metrics:
             if metric.collects and not collected:
                 continue
@@ -196,12 +253,14 @@ class Totals:
     def state(self) -> dict[str, np.ndarray[Any, Any]]:
         """All that was added, as arrays of the dtypes in which it is held; for `load_state`.
 
-        Keys are ``count``, and, once anything was added, ``loss`` and ``metric.`` with each
-        metric's name behind it.
+        Keys are ``count``, and, once anything was added, ``loss``, ``labels`` where not all
+        targets count, and ``metric.`` with each metric's name behind it.
         """
         arrays = {"count": np.array(float(self.count))}
         if self._loss is not None and self.count:
             arrays["loss"] = to_numpy(self._loss)
+            if self._labels is not None:
+                arrays["labels"] = to_numpy(self._labels)
             arrays |= {f"metric.{each.name}": to_numpy(self._sum(each)) for each in self.metrics}
         return {name: array.copy() for name, array in arrays.items()}
 
@@ -224,12 +283,17 @@ class Totals:
         count = state.get("count")
         if count is None or count.shape != () or not 0 <= float(count) < _MOST or count % 1:
             raise CheckpointError("its totals count no samples.")
-        expected = {"count": ()}
+        expected: dict[str, tuple[int, ...]] = {"count": ()}
         if count:
             expected["loss"] = ()
+            if "labels" in state and self._counted is not None:
+                expected["labels"] = ()
             for metric in self.metrics:
-                rows = (int(count),) if metric.collects else ()
-                expected[f"metric.{metric.name}"] = (*rows, widths.get(metric.name, -1))
+                name = f"metric.{metric.name}"
+                n_rows = state[name].shape[0] if name in state and state[name].ndim == 2 else 0
+                whole = n_rows and not n_rows % int(count)  # several places to a sample
+                rows = (n_rows if whole else int(count),) if metric.collects else ()
+                expected[name] = (*rows, widths.get(metric.name, -1))
         if {name: array.shape for name, array in state.items()} != expected or any(
             array.dtype.kind != "f" for array in state.values()
         ):
@@ -238,6 +302,8 @@ class Totals:
             raise CheckpointError("the loss in its totals is not finite.")
         self.count = int(count)
         self._loss = self._backend.asarray(state["loss"].copy()) if count else None
+        labels = state.get("labels")
+        self._labels = None if labels is None else self._backend.asarray(labels.copy())
         self._sums = {
             each.name: [self._backend.asarray(state[f"metric.{each.name}"].copy())] if count else []
             for each in self.metrics
@@ -248,6 +314,14 @@ class Totals:
         if len(parts) > 1:
             parts[:] = [self._backend.xp.concat(parts, axis=0)]
         return parts[0]
+
+
+def target_rows(backend: Backend, y: Array, n_axes: int) -> Array:
+    """Targets of outputs that have so many axes as those of rows: all places one below the other."""
+    if n_axes <= 2:
+        return y
+    rows: Array = backend.xp.reshape(y, (-1, *y.shape[n_axes - 1 :]))
+    return rows
 
 
 def _check_names(metrics: Sequence[Metric]) -> None:

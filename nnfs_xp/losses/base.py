@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from math import prod
+from typing import Any
+
 from nnfs_xp import _checks
 from nnfs_xp._typing import Array, DType
 from nnfs_xp.backend import backend_of
@@ -17,6 +20,9 @@ class Loss:
     ``metrics=()``. `probabilities` and `predictions` say what a model's output means under the
     loss; `accuracy` is the metric of that name for it.
 
+    Predictions have any shape: outputs lie on the last axis, and each place before it counts as
+    one of what the mean is over.
+
     Attributes
     ----------
     has_classes : bool
@@ -26,7 +32,7 @@ class Loss:
     has_classes: bool = False
 
     def forward(self, y_pred: Array, y_true: Array) -> Array:
-        """The loss of each sample, shape (batch,), unweighted."""
+        """The loss of each sample, shape (batch, …), unweighted: a number for each place."""
         raise NotImplementedError
 
     def backward(self, y_pred: Array, y_true: Array, sample_weight: Array | None = None) -> Array:
@@ -37,11 +43,11 @@ class Loss:
 
         Parameters
         ----------
-        y_pred : array, shape (batch, outputs)
+        y_pred : array, shape (batch, …, outputs)
         y_true : array
-        sample_weight : array, shape (batch,), optional
-            On y_pred's device, of its dtype. Each sample's row of the gradient is multiplied by
-            its weight and still divided by the number of samples.
+        sample_weight : array, shape (batch,) or (batch, …), optional
+            On y_pred's device, of its dtype. Each row of the gradient is multiplied by its
+            sample's weight, or its own, and still divided by the number of rows.
         """
         raise NotImplementedError
 
@@ -50,25 +56,47 @@ class Loss:
 
         Parameters
         ----------
-        y_pred : array, shape (batch, outputs)
+        y_pred : array, shape (batch, …, outputs)
         y_true : array
-        sample_weight : array, shape (batch,), optional
+        sample_weight : array, shape (batch,) or (batch, …), optional
             On y_pred's device, of its dtype.
 
         Notes
         -----
-        mean = sum(sample_weight * losses) / batch: a weighted average where the weights have the
+        mean = sum(sample_weight * losses) / the number of losses: a weighted average where the weights have the
         mean 1, as `Trainer.fit` makes them over the whole data set.
         """
-        return self._mean(self.forward(y_pred, y_true), sample_weight)
+        losses = self.forward(y_pred, y_true)
+        return self._mean(losses, sample_weight, self.count(y_pred, y_true))
+
+    def count(self, y_pred: Array, y_true: Array) -> Any:
+        """How many losses the mean is over: a number, or a 0-d array where not all count."""
+        places = y_pred.shape[:-1]
+        counted = self.counted(y_true, places)
+        if counted is None:
+            return prod(places)
+        xp = backend_of(y_pred).xp
+        return xp.maximum(xp.sum(xp.astype(counted, y_pred.dtype)), 1.0)
 
     @staticmethod
-    def _mean(losses: Array, sample_weight: Array | None) -> Array:
+    def _mean(losses: Array, sample_weight: Array | None, count: Any) -> Array:
+        """The weighted mean of the losses, so many of which count."""
         if sample_weight is not None:
-            _checks.check_weights(sample_weight, losses)
-            losses = losses * sample_weight
+            losses = losses * _checks.check_weights(sample_weight, losses, losses.shape)
         total: Array = backend_of(losses).xp.sum(losses)
-        return total / losses.shape[0]
+        return total / count
+
+    def counted(self, y_true: Array, places: tuple[int, ...]) -> Array | None:
+        """Which targets count, booleans of shape (batch, …); None where all do.
+
+        Parameters
+        ----------
+        y_true : array
+        places : tuple of int
+            The axes of the predictions before the last one.
+        """
+        del y_true, places
+        return None
 
     def calculate_and_backward(
         self, y_pred: Array, y_true: Array, sample_weight: Array | None = None
@@ -79,17 +107,17 @@ class Loss:
 
     @staticmethod
     def weigh(dinputs: Array, sample_weight: Array | None) -> Array:
-        """Multiply each sample's row of the gradient by its weight, if there are weights."""
+        """Multiply each row of the gradient by its sample's weight, if there are weights."""
         if sample_weight is None:
             return dinputs
-        _checks.check_weights(sample_weight, dinputs)
-        return dinputs * sample_weight[:, None]
+        return dinputs * _checks.check_weights(sample_weight, dinputs, dinputs.shape[:-1])[..., None]
 
     def prepare_targets(self, y_true: Array, n_outputs: int, dtype: DType) -> Array:
         """The targets as training takes them, or an error where they do not fit the model.
 
         It reads the values, and so waits for the device: once before training, not in a step.
-        By default it only casts floating targets to the model's dtype.
+        By default it only casts floating targets to the model's dtype. Targets of samples that are
+        no rows come as rows: all places of all samples one below the other.
 
         Parameters
         ----------
@@ -128,7 +156,7 @@ class Loss:
         )
 
     def probabilities(self, y_pred: Array) -> Array:
-        """The probabilities that a model's output stands for, shape (batch, outputs).
+        """The probabilities that a model's output stands for, shape (batch, …, outputs).
 
         Raises
         ------

@@ -18,7 +18,7 @@ EPSILON = 1e-7
 class Poisson(RegressionLoss):
     """Negative log-likelihood of counts whose rates are predicted, less log(y_true!).
 
-    `y_true` has the shape of `y_pred`, (batch, outputs), or (batch,) for one output.
+    `y_true` has the shape of `y_pred`, (batch, …, outputs), or (batch, …) for one output.
 
     Parameters
     ----------
@@ -39,14 +39,14 @@ class Poisson(RegressionLoss):
 
     Forward: loss = mean(exp(z) - y_true z) over the outputs, in nats per sample and output.
 
-    Backward: dinputs = (exp(z) - y_true) / outputs / batch.
+    Backward: dinputs = (exp(z) - y_true) / outputs / n, with n the number of rows.
 
     With rates r = y_pred, clipped to at least 1e-7 where they divide or have their logarithm
     taken:
 
     Forward: loss = mean(r - y_true log(r)) over the outputs.
 
-    Backward: dinputs = (1 - y_true / r) / outputs / batch.
+    Backward: dinputs = (1 - y_true / r) / outputs / n, with n the number of rows.
 
     Source: Cameron and Trivedi 2013, *Regression Analysis of Count Data*, section 3.2.
     """
@@ -60,7 +60,7 @@ class Poisson(RegressionLoss):
             terms = xp.exp(y_pred) - y_true * y_pred
         else:
             terms = y_pred - y_true * xp.log(xp.maximum(y_pred, EPSILON))
-        losses: Array = xp.mean(terms, axis=1)
+        losses: Array = xp.mean(terms, axis=-1)
         return losses
 
     def backward(self, y_pred: Array, y_true: Array, sample_weight: Array | None = None) -> Array:

@@ -13,7 +13,7 @@ from nnfs_xp.losses.targets import RegressionLoss
 class MeanSquaredError(RegressionLoss):
     """Mean of the squared differences over the outputs.
 
-    `y_true` has the shape of `y_pred`, (batch, outputs), or (batch,) for one output.
+    `y_true` has the shape of `y_pred`, (batch, …, outputs), or (batch, …) for one output.
 
     Raises
     ------
@@ -26,7 +26,7 @@ class MeanSquaredError(RegressionLoss):
     -----
     Forward: loss = mean((y_pred - y_true)**2) over the outputs, in squared units of y.
 
-    Backward: dinputs = 2 (y_pred - y_true) / outputs / batch.
+    Backward: dinputs = 2 (y_pred - y_true) / outputs / n, with n the number of rows.
 
     Source: *Neural Networks from Scratch*, chapter 17.
     """
@@ -34,7 +34,7 @@ class MeanSquaredError(RegressionLoss):
     def forward(self, y_pred: Array, y_true: Array) -> Array:
         xp, y_true = _checks.match_targets(y_pred, y_true)
         difference = y_pred - y_true
-        losses: Array = xp.mean(difference * difference, axis=1)
+        losses: Array = xp.mean(difference * difference, axis=-1)
         return losses
 
     def backward(self, y_pred: Array, y_true: Array, sample_weight: Array | None = None) -> Array:
@@ -52,7 +52,7 @@ class MeanAbsoluteError(RegressionLoss):
     -----
     Forward: loss = mean(abs(y_pred - y_true)) over the outputs, in units of y.
 
-    Backward: dinputs = sign(y_pred - y_true) / outputs / batch. The book's code has the
+    Backward: dinputs = sign(y_pred - y_true) / outputs / n, with n the number of rows. The book's code has the
     opposite sign, which climbs instead of descending.
 
     Source: *Neural Networks from Scratch*, chapter 17.
@@ -60,7 +60,7 @@ class MeanAbsoluteError(RegressionLoss):
 
     def forward(self, y_pred: Array, y_true: Array) -> Array:
         xp, y_true = _checks.match_targets(y_pred, y_true)
-        losses: Array = xp.mean(xp.abs(y_pred - y_true), axis=1)
+        losses: Array = xp.mean(xp.abs(y_pred - y_true), axis=-1)
         return losses
 
     def backward(self, y_pred: Array, y_true: Array, sample_weight: Array | None = None) -> Array:
@@ -86,7 +86,7 @@ class Huber(RegressionLoss):
     Forward: loss = mean(c (d - c / 2)) over the outputs, in squared units of y: d**2 / 2 within
     delta of the target, delta (abs(d) - delta / 2) beyond.
 
-    Backward: dinputs = c / outputs / batch.
+    Backward: dinputs = c / outputs / n, with n the number of rows.
 
     Source: Huber 1964, *Robust Estimation of a Location Parameter*.
     """
@@ -98,7 +98,7 @@ class Huber(RegressionLoss):
         xp, y_true = _checks.match_targets(y_pred, y_true)
         d = y_pred - y_true
         c = xp.minimum(xp.maximum(d, -self.delta), self.delta)
-        losses: Array = xp.mean(c * (d - c / 2), axis=1)
+        losses: Array = xp.mean(c * (d - c / 2), axis=-1)
         return losses
 
     def backward(self, y_pred: Array, y_true: Array, sample_weight: Array | None = None) -> Array:

@@ -2,73 +2,150 @@
 
 from __future__ import annotations
 
+from operator import index
+
 from nnfs_xp import _checks
 from nnfs_xp._typing import Array, DType, Namespace
-from nnfs_xp.backend import Backend, backend_of
-from nnfs_xp.errors import DataError, LabelError
+from nnfs_xp.backend import Backend, backend_of, to_numpy
+from nnfs_xp.errors import ArgumentError, DataError, LabelError
 from nnfs_xp.kernels.standard.losses import shares
 from nnfs_xp.losses.base import Loss
 from nnfs_xp.metrics import BinaryAccuracy, CategoricalAccuracy, Metric, RegressionAccuracy
 
 
 class CategoricalLoss(Loss):
-    """Base of the losses on classes: indices (batch,) or one-hot rows (batch, classes)."""
+    """Base of the losses on classes: indices (batch, …), or rows of shares (batch, …, classes).
+
+    Parameters
+    ----------
+    ignore_index : int, optional
+        A label that does not count, and is no class: the mean is over the other places.
+    """
 
     has_classes = True
+    takes_shares = True
+    """Whether a target may be of several classes, each with a share."""
+
+    def __init__(self, ignore_index: int | None = None) -> None:
+        if ignore_index is not None:
+            try:
+                ignore_index = index(ignore_index)
+            except TypeError:
+                raise ArgumentError(
+                    f"`ignore_index` must be a whole number; got {ignore_index!r}."
+                ) from None
+        self.ignore_index = ignore_index
+
+    def counted(self, y_true: Array, places: tuple[int, ...]) -> Array | None:
+        if self.ignore_index is None or y_true.ndim != len(places):
+            return None
+        xp = backend_of(y_true).xp
+        return xp.astype(y_true, xp.int64, copy=False) != self.ignore_index  # uint8 has no -100
 
     def prepare_targets(self, y_true: Array, n_outputs: int, dtype: DType) -> Array:
         xp = backend_of(y_true).xp
         _checks.check_labels(xp, y_true, n_outputs)
+        self._check_ignored(n_outputs)
         if y_true.ndim == 2:
             rows: Array = xp.astype(y_true, dtype, copy=False)
-            is_binary = xp.all((rows == 0) | (rows == 1), axis=1)
-            if not bool(xp.all(is_binary & (xp.sum(rows, axis=1) == 1))):
-                raise LabelError("each one-hot row of `y_true` must hold one 1 and otherwise 0.")
+            self._check_shares(xp, rows)
             return rows
         # Cast first: PyTorch has no minimum of its larger unsigned integers.
         labels: Array = xp.astype(y_true, xp.int64, copy=False)
-        low, high = int(xp.min(labels)), int(xp.max(labels))
+        counted = self.counted(labels, tuple(labels.shape))
+        classes = labels if counted is None else xp.where(counted, labels, xp.zeros_like(labels))
+        low, high = int(xp.min(classes)), int(xp.max(classes))
         if low < 0 or high >= n_outputs:
             raise LabelError(
                 f"`y_true` must hold class indices from 0 to {n_outputs - 1}, one for each of the "
                 f"model's outputs; got values from {low} to {high}."
             )
+        if counted is not None and not bool(xp.any(counted)):
+            raise LabelError(
+                f"every label of `y_true` is {self.ignore_index}, the `ignore_index`; nothing "
+                "would count."
+            )
         return labels
+
+    def _check_shares(self, xp: Namespace, rows: Array) -> None:
+        sums = xp.sum(rows, axis=1)
+        if self.takes_shares:
+            right = xp.all(rows >= 0, axis=1) & (xp.abs(sums - 1) <= 1e-3)
+            wanted = "hold the shares of the classes, at least 0 and 1 in sum"
+        else:
+            right = xp.all((rows == 0) | (rows == 1), axis=1) & (sums == 1)
+            wanted = "hold one 1 and otherwise 0"
+        if not bool(xp.all(right)):
+            bad = int(xp.argmin(xp.astype(right, xp.int64)))
+            values = ", ".join(f"{value:g}" for value in to_numpy(rows[bad, :])[:8].tolist())
+            more = ", …" if rows.shape[1] > 8 else ""
+            raise LabelError(
+                f"each one-hot row of `y_true` must {wanted}; row {bad} is ({values}{more})."
+            )
+
+    def _check_ignored(self, n_classes: int) -> None:
+        if self.ignore_index is not None and 0 <= self.ignore_index < n_classes:
+            raise ArgumentError(
+                f"`ignore_index` {self.ignore_index} is one of the {n_classes} classes. Give what "
+                "does not count another label, -100 for example."
+            )
+
+    def shares_of(
+        self, backend: Backend, y_pred: Array, y_true: Array, label_smoothing: float = 0.0
+    ) -> tuple[Array, Array | None]:
+        """The labels as rows like those of y_pred, one-hot unless smoothed, and what counts.
+
+        Raises
+        ------
+        LabelError, DTypeError, ArgumentError
+            The labels do not fit y_pred.
+        """
+        y_true, counted = self.labels_of(backend, y_pred, y_true)
+        return shares(backend.xp, y_true, y_pred, label_smoothing), counted
+
+    def labels_of(
+        self, backend: Backend, y_pred: Array, y_true: Array
+    ) -> tuple[Array, Array | None]:
+        """The labels, checked, with class 0 in the place of what does not count; and what counts."""
+        places = y_pred.shape[:-1]
+        _checks.check_labels(backend.xp, y_true, y_pred.shape[-1], places)
+        if y_true.ndim == y_pred.ndim:
+            _checks.check_target_dtype(y_pred, y_true, backend)
+        if self.ignore_index is None:
+            return y_true, None
+        self._check_ignored(y_pred.shape[-1])
+        counted = self.counted(y_true, places)
+        if counted is None:
+            return y_true, None
+        labels: Array = backend.xp.where(counted, y_true, backend.xp.zeros_like(y_true))
+        return labels, counted
 
     def accuracy(self) -> Metric:
         return CategoricalAccuracy()
 
     def predictions(self, y_pred: Array) -> Array:
-        labels: Array = backend_of(y_pred).xp.argmax(y_pred, axis=1)
+        labels: Array = backend_of(y_pred).xp.argmax(y_pred, axis=-1)
         return labels
 
 
-def check_classes(backend: Backend, y_pred: Array, y_true: Array) -> None:
-    """Refuse labels other than one for each row of y_pred, and rows of another dtype."""
-    n, k = y_pred.shape
-    _checks.check_labels(backend.xp, y_true, k, n)
-    if y_true.ndim == 2:
-        _checks.check_target_dtype(y_pred, y_true, backend)
-
-
-def shares_of(
-    backend: Backend, y_pred: Array, y_true: Array, label_smoothing: float = 0.0
-) -> Array:
-    """Check the labels; return them as rows like those of y_pred, one-hot unless smoothed."""
-    check_classes(backend, y_pred, y_true)
-    return shares(backend.xp, y_true, y_pred, label_smoothing)
+def where_counted(xp: Namespace, values: Array, counted: Array | None) -> Array:
+    """The values, 0 where they do not count."""
+    if counted is None:
+        return values
+    kept: Array = xp.where(counted if counted.ndim == values.ndim else counted[..., None], values, 0.0)
+    return kept
 
 
 def dot_rows(xp: Namespace, shares: Array, values: Array) -> Array:
-    """The sum of shares * values over each row, where 0 times infinity is 0."""
+    """The sum of shares * values over the last axis, where 0 times infinity is 0."""
     terms = xp.where(shares != 0, values, 0.0)
     terms *= shares
-    total: Array = xp.sum(terms, axis=1)
+    total: Array = xp.sum(terms, axis=-1)
     return total
 
 
 class BinaryLoss(Loss):
-    """Base of the losses on yes-or-no outputs: 0 and 1, (batch, outputs) or (batch,) for one."""
+    """Base of the losses on yes-or-no outputs, 0 and 1: (batch, …, outputs), or (batch, …) for one."""
 
     has_classes = True
     threshold = 0.0
@@ -92,7 +169,7 @@ class BinaryLoss(Loss):
 
 
 class RegressionLoss(Loss):
-    """Base of the losses on values, (batch, outputs) or (batch,) for one output."""
+    """Base of the losses on values, (batch, …, outputs) or (batch, …) for one output."""
 
     def prepare_targets(self, y_true: Array, n_outputs: int, dtype: DType) -> Array:
         xp = backend_of(y_true).xp

@@ -12,7 +12,7 @@ from nnfs_xp.metrics.base import Metric, as_floats, class_indices
 class CategoricalAccuracy(Metric):
     """Share of samples whose highest output is that of the true class.
 
-    `y_true` holds class indices (batch,) or one-hot rows (batch, classes).
+    `y_true` holds class indices (batch, …) or one-hot rows (batch, …, classes).
 
     Raises
     ------
@@ -29,7 +29,7 @@ class CategoricalAccuracy(Metric):
     def forward(self, y_pred: Array, y_true: Array) -> Array:
         xp = _checks.check_pair(y_pred, y_true).xp
         labels = class_indices(xp, y_pred, y_true)
-        hits: Array = xp.astype(xp.argmax(y_pred, axis=1) == labels, y_pred.dtype)
+        hits: Array = xp.astype(xp.argmax(y_pred, axis=-1) == labels, y_pred.dtype)
         return hits
 
 
@@ -60,17 +60,17 @@ class TopKAccuracy(Metric):
 
     def forward(self, y_pred: Array, y_true: Array) -> Array:
         backend = _checks.check_pair(y_pred, y_true)
-        xp, (n, outputs) = backend.xp, y_pred.shape
+        xp, outputs = backend.xp, y_pred.shape[-1]
         if self.k > outputs:
             raise ArgumentError(f"`k` must be at most {outputs}, the outputs; got {self.k}.")
-        _checks.check_labels(xp, y_true, outputs, n)
-        if y_true.ndim == 2:
+        _checks.check_labels(xp, y_true, outputs, y_pred.shape[:-1])
+        if y_true.ndim == y_pred.ndim:
             is_true = y_true != 0
         else:
             classes = xp.arange(outputs, dtype=xp.int64, device=y_pred.device)
-            is_true = xp.astype(y_true, xp.int64, copy=False)[:, None] == classes
-        of_true = xp.max(xp.where(is_true, y_pred, -float("inf")), axis=1, keepdims=True)
-        above = xp.sum(xp.astype(~(y_pred <= of_true), xp.int64), axis=1)
+            is_true = xp.astype(y_true, xp.int64, copy=False)[..., None] == classes
+        of_true = xp.max(xp.where(is_true, y_pred, -float("inf")), axis=-1, keepdims=True)
+        above = xp.sum(xp.astype(~(y_pred <= of_true), xp.int64), axis=-1)
         hits: Array = xp.astype(above < self.k, y_pred.dtype)
         return hits
 
@@ -86,7 +86,7 @@ class BinaryAccuracy(Metric):
     Raises
     ------
     LabelError
-        `y_true` has another shape than y_pred; (batch,) will do for one output.
+        `y_true` has another shape than y_pred; (batch, …) will do for one output.
 
     Notes
     -----
@@ -103,7 +103,7 @@ class BinaryAccuracy(Metric):
     def forward(self, y_pred: Array, y_true: Array) -> Array:
         xp = _checks.check_pair(y_pred, y_true).xp
         truths = xp.astype(_checks.match_outputs(y_true, y_pred.shape), xp.bool, copy=False)
-        hits: Array = xp.mean(xp.astype((y_pred > self.threshold) == truths, y_pred.dtype), axis=1)
+        hits: Array = xp.mean(xp.astype((y_pred > self.threshold) == truths, y_pred.dtype), axis=-1)
         return hits
 
 
@@ -118,7 +118,7 @@ class RegressionAccuracy(Metric):
     Raises
     ------
     LabelError
-        `y_true` has another shape than y_pred; (batch,) will do for one output.
+        `y_true` has another shape than y_pred; (batch, …) will do for one output.
     DTypeError
         `y_true` holds floats of another dtype than the predictions.
 
@@ -142,7 +142,7 @@ class RegressionAccuracy(Metric):
     def forward(self, y_pred: Array, y_true: Array) -> Array:
         xp, y_true = _checks.match_targets(y_pred, y_true)
         precision = self._deduce(y_true) if self._deduced is None else self._deduced
-        hits: Array = xp.mean(xp.astype(xp.abs(y_pred - y_true) < precision, y_pred.dtype), axis=1)
+        hits: Array = xp.mean(xp.astype(xp.abs(y_pred - y_true) < precision, y_pred.dtype), axis=-1)
         return hits
 
     @staticmethod

@@ -18,7 +18,8 @@ class Metric:
     computed from, and `result`, which computes it from the sums over all batches.
 
     A metric sees what the model gives out: probabilities of a model that ends in `Softmax` or
-    `Sigmoid`, else logits, scores or values.
+    `Sigmoid`, else logits, scores or values. From a `Trainer` it gets rows, shape (batch, outputs):
+    where samples are no rows, all places of all samples one below the other.
 
     Attributes
     ----------
@@ -36,7 +37,7 @@ class Metric:
         """Read all targets before training, where the metric depends on them."""
 
     def forward(self, y_pred: Array, y_true: Array) -> Array:
-        """The metric of each sample, shape (batch,). Their mean is reported."""
+        """The metric of each sample, shape (batch, …): of each place. Their mean is reported."""
         raise NotImplementedError
 
     def accumulate(self, y_pred: Array, y_true: Array, sample_weight: Array | None = None) -> Array:
@@ -44,9 +45,9 @@ class Metric:
 
         Parameters
         ----------
-        y_pred : array, shape (batch, outputs)
+        y_pred : array, shape (batch, …, outputs)
         y_true : array
-        sample_weight : array, shape (batch,), optional
+        sample_weight : array, shape (batch,) or (batch, …), optional
             On y_pred's device, of its dtype.
 
         Returns
@@ -55,12 +56,12 @@ class Metric:
             Those of several batches are added. By default the sum of weight times `forward`
             and the sum of weights.
         """
-        xp, n = backend_of(y_pred).xp, y_pred.shape[0]
+        xp, places = backend_of(y_pred).xp, tuple(y_pred.shape[:-1])
         values = self.forward(y_pred, y_true)
-        if tuple(values.shape) != (n,):
+        if tuple(values.shape) != places:
             raise ShapeError(
                 f"{type(self).__name__}.forward must give one number for each sample, shape "
-                f"({n},); got {tuple(values.shape)}."
+                f"{places}; got {tuple(values.shape)}."
             )
         weights = weights_of(y_pred, sample_weight)
         values = xp.astype(values, y_pred.dtype, copy=False)
@@ -84,14 +85,16 @@ class Metric:
 
 
 def weights_of(y_pred: Array, sample_weight: Array | None) -> Array:
-    """The samples' weights, checked; ones if there are none."""
+    """The weight of each place, shape (batch, …), checked; ones if there are none."""
+    places = y_pred.shape[:-1]
     if sample_weight is None:
-        ones: Array = backend_of(y_pred).xp.ones(
-            y_pred.shape[:1], dtype=y_pred.dtype, device=y_pred.device
-        )
+        ones: Array = backend_of(y_pred).xp.ones(places, dtype=y_pred.dtype, device=y_pred.device)
         return ones
-    _checks.check_weights(sample_weight, y_pred)
-    return sample_weight
+    weights = _checks.check_weights(sample_weight, y_pred, places)
+    if weights.shape == places:
+        return weights
+    spread: Array = backend_of(y_pred).xp.broadcast_to(weights, places)
+    return spread
 
 
 def as_floats(y_true: Array) -> Array:
@@ -101,21 +104,21 @@ def as_floats(y_true: Array) -> Array:
 
 
 def class_indices(xp: Namespace, y_pred: Array, y_true: Array) -> Array:
-    """The labels, indices or one-hot rows, checked; as integers of shape (batch,)."""
-    n, k = y_pred.shape
-    _checks.check_labels(xp, y_true, k, n)
-    if y_true.ndim == 2:
-        y_true = xp.argmax(xp.astype(y_true, y_pred.dtype, copy=False), axis=1)
+    """The labels, indices or rows, checked; as integers of shape (batch, …)."""
+    _checks.check_labels(xp, y_true, y_pred.shape[-1], y_pred.shape[:-1])
+    if y_true.ndim == y_pred.ndim:
+        y_true = xp.argmax(xp.astype(y_true, y_pred.dtype, copy=False), axis=-1)
     indices: Array = xp.astype(y_true, xp.int64, copy=False)
     return indices
 
 
 def weighted_sums(weights: Array, values: Array) -> Array:
-    """The sum over the samples of weight times value, for each column of the values.
+    """The sum over all places of weight times value, for each column of the values.
 
     It takes no matrix product, for not every device can record one as part of a step.
     """
-    sums: Array = backend_of(values).xp.sum(weights[:, None] * values, axis=0)
+    axes = tuple(range(values.ndim - 1))
+    sums: Array = backend_of(values).xp.sum(weights[..., None] * values, axis=axes)
     return sums
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nnfs_xp import _checks
+from nnfs_xp._rows import as_rows
 from nnfs_xp._typing import Array, Namespace
 from nnfs_xp.backend import backend_of
 from nnfs_xp.errors import ArgumentError, LabelError
@@ -24,35 +25,35 @@ class _ClassMetric(Metric):
     def prepare(self, y_true: Array) -> None:
         xp = backend_of(y_true).xp
         if y_true.ndim == 2 and y_true.shape[1] > 1:
-            ones = xp.sum(xp.astype(y_true != 0, xp.int64), axis=1)
+            ones = xp.sum(xp.astype(y_true != 0, xp.int64), axis=-1)
             if not bool(xp.all(ones == 1)):
                 raise LabelError(
                     f"{self.name} needs one class a sample; `y_true` has rows with none or several."
                 )
 
     def _one_hot(self, y_pred: Array, y_true: Array) -> tuple[Namespace, Array, Array]:
-        """The true and the predicted classes as one-hot rows of y_pred's dtype."""
+        """The true and the predicted classes as one-hot rows (places, classes)."""
         xp = _checks.check_pair(y_pred, y_true).xp
-        k = y_pred.shape[1]
+        k = y_pred.shape[-1]
         if k == 1:
             yes = xp.astype(_checks.match_outputs(y_true, y_pred.shape), xp.bool, copy=False)
             labels, k = xp.astype(yes, xp.int64), 2
             predicted = xp.astype(y_pred > self.threshold, xp.int64)
         else:
-            labels = class_indices(xp, y_pred, y_true)[:, None]
-            predicted = xp.argmax(y_pred, axis=1, keepdims=True)
+            labels = class_indices(xp, y_pred, y_true)[..., None]
+            predicted = xp.argmax(y_pred, axis=-1, keepdims=True)
         classes = xp.arange(k, dtype=xp.int64, device=y_pred.device)
         return (
             xp,
-            xp.astype(labels == classes, y_pred.dtype),
-            xp.astype(predicted == classes, y_pred.dtype),
+            as_rows(xp, xp.astype(labels == classes, y_pred.dtype)),
+            as_rows(xp, xp.astype(predicted == classes, y_pred.dtype)),
         )
 
 
 class ConfusionMatrix(_ClassMetric):
     """How often each class was taken for each: a row for each true class, a column a predicted.
 
-    `y_true` holds class indices (batch,) or one-hot rows (batch, classes); for a model with one
+    `y_true` holds class indices (batch, …) or one-hot rows (batch, …, classes); for a model with one
     output, 0 and 1. `Trainer.evaluate` returns the matrix as a list of rows, each a list of
     floats; a history, which holds numbers, leaves it out.
 
@@ -83,7 +84,7 @@ class ConfusionMatrix(_ClassMetric):
             raise ArgumentError(
                 f"`n_classes` is {self.n_classes}, but the model tells {truths.shape[1]} apart."
             )
-        weighted = truths * weights_of(y_pred, sample_weight)[:, None]
+        weighted = truths * xp.reshape(weights_of(y_pred, sample_weight), (-1, 1))
         k = self.n_classes
         counts: Array = xp.empty((k, k), dtype=weighted.dtype, device=weighted.device)
         backend_of(y_pred).kernels.matmul_into(xp, weighted.T, guesses, counts)
@@ -110,9 +111,9 @@ class _ClassAverage(_ClassMetric):
             raise ArgumentError(
                 f"average='binary' is for two classes; the model tells {truths.shape[1]} apart."
             )
-        if self.average == "binary" or (self.average == "auto" and y_pred.shape[1] == 1):
+        if self.average == "binary" or (self.average == "auto" and y_pred.shape[-1] == 1):
             truths, guesses = truths[:, 1:], guesses[:, 1:]
-        weights = weights_of(y_pred, sample_weight)
+        weights = xp.reshape(weights_of(y_pred, sample_weight), (-1,))
         sums: Array = xp.concat(
             [weighted_sums(weights, a) for a in (truths * guesses, guesses, truths)]
         )
@@ -132,7 +133,7 @@ class _ClassAverage(_ClassMetric):
 class Precision(_ClassAverage):
     """Share of the samples predicted to be of a class that are of it.
 
-    `y_true` holds class indices (batch,) or one-hot rows (batch, classes); for a model with one
+    `y_true` holds class indices (batch, …) or one-hot rows (batch, …, classes); for a model with one
     output, 0 and 1.
 
     Parameters

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nnfs_xp import _checks
+from nnfs_xp._rows import as_rows
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import backend_of
 from nnfs_xp.errors import ArgumentError
@@ -15,7 +16,7 @@ from nnfs_xp.metrics.base import Metric, class_indices, ratio, weights_of
 class ROCAUC(Metric):
     """Area under the ROC curve, by scikit-learn, from the scores of all samples.
 
-    `y_true` holds class indices (batch,) or one-hot rows (batch, classes); for a model with one
+    `y_true` holds class indices (batch, …) or one-hot rows (batch, …, classes); for a model with one
     output, 0 and 1. It keeps all scores on the device until it is read.
 
     Raises
@@ -43,14 +44,13 @@ class ROCAUC(Metric):
 
     def accumulate(self, y_pred: Array, y_true: Array, sample_weight: Array | None = None) -> Array:
         xp = _checks.check_pair(y_pred, y_true).xp
-        if y_pred.shape[1] == 1:
+        if y_pred.shape[-1] == 1:
             labels = _checks.match_outputs(y_true, y_pred.shape)
         else:
-            labels = class_indices(xp, y_pred, y_true)[:, None]
-        weights = weights_of(y_pred, sample_weight)[:, None]
+            labels = class_indices(xp, y_pred, y_true)[..., None]
+        weights = weights_of(y_pred, sample_weight)[..., None]
         columns = [y_pred, xp.astype(labels, y_pred.dtype, copy=False), weights]
-        rows: Array = xp.concat(columns, axis=1)
-        return rows
+        return as_rows(xp, xp.concat(columns, axis=-1))
 
     def result(self, sums: Any) -> float:
         rows = sums[sums[:, -1] > 0]

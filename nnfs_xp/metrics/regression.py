@@ -14,7 +14,7 @@ from nnfs_xp.metrics.base import Metric, as_floats, ratio, weighted_sums, weight
 class MAE(Metric):
     """Mean absolute error over samples and outputs, in units of y.
 
-    `y_true` has the shape of `y_pred`, (batch, outputs), or (batch,) for one output.
+    `y_true` has the shape of `y_pred`, (batch, …, outputs), or (batch, …) for one output.
 
     Raises
     ------
@@ -28,7 +28,7 @@ class MAE(Metric):
 
     def forward(self, y_pred: Array, y_true: Array) -> Array:
         xp, y_true = _checks.match_targets(y_pred, y_true)
-        values: Array = xp.mean(xp.abs(y_pred - y_true), axis=1)
+        values: Array = xp.mean(xp.abs(y_pred - y_true), axis=-1)
         return values
 
 
@@ -44,7 +44,7 @@ class RMSE(Metric):
     def forward(self, y_pred: Array, y_true: Array) -> Array:
         xp, y_true = _checks.match_targets(y_pred, y_true)
         difference = y_pred - y_true
-        values: Array = xp.mean(difference * difference, axis=1)
+        values: Array = xp.mean(difference * difference, axis=-1)
         return values
 
     def result(self, sums: Any) -> float:
@@ -92,15 +92,16 @@ class R2(Metric):
         return sum(_of_output(*each, total) for each in outputs) / k
 
     def _shift_of(self, y_true: Array) -> Array:
-        shift, shape = self._shift, tuple(y_true.shape[1:])
+        shift, shape = self._shift, tuple(y_true.shape[-1:])
         backend = backend_of(y_true)
+        axes = tuple(range(y_true.ndim - 1))
         if (
             shift is None
             or not backend.owns(shift)
             or shift.dtype != y_true.dtype
             or tuple(shift.shape) != shape
         ):
-            shift = self._shift = backend.xp.mean(y_true, axis=0)
+            shift = self._shift = backend.xp.mean(y_true, axis=axes)
         return shift
 
 

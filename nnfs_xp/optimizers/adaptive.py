@@ -7,7 +7,7 @@ from typing import Unpack
 from nnfs_xp import _checks
 from nnfs_xp._typing import Namespace
 from nnfs_xp.optimizers.base import Optimizer, Options, State
-from nnfs_xp.parameters import FlatParameters
+from nnfs_xp.parameters import Part
 from nnfs_xp.schedules import Schedule
 
 
@@ -41,7 +41,7 @@ class Adagrad(Optimizer):
         super().__init__(learning_rate, decay, **options)
         self.epsilon = _checks.check_range("epsilon", epsilon, 0, open_low=True)
 
-    def apply(self, xp: Namespace, flat: FlatParameters, state: State) -> None:
+    def apply(self, xp: Namespace, flat: Part, state: State) -> None:
         rate = self.current_learning_rate
         flat.backend.kernels.adagrad(
             xp, flat.values, flat.gradients, state["cache"], rate, self.epsilon
@@ -83,7 +83,7 @@ class RMSprop(Optimizer):
         self.epsilon = _checks.check_range("epsilon", epsilon, 0, open_low=True)
         self.rho = _checks.check_range("rho", rho, 0, 1)
 
-    def apply(self, xp: Namespace, flat: FlatParameters, state: State) -> None:
+    def apply(self, xp: Namespace, flat: Part, state: State) -> None:
         rate = self.current_learning_rate
         flat.backend.kernels.rmsprop(
             xp, flat.values, flat.gradients, state["cache"], rate, self.rho, self.epsilon
@@ -133,7 +133,7 @@ class Adam(Optimizer):
         self.amsgrad = bool(amsgrad)
         self.state_names = ("momentum", "cache", *(("largest_cache",) if amsgrad else ()))
 
-    def apply(self, xp: Namespace, flat: FlatParameters, state: State) -> None:
+    def apply(self, xp: Namespace, flat: Part, state: State) -> None:
         kernels = flat.backend.kernels
         step = kernels.amsgrad if self.amsgrad else kernels.adam
         step(
@@ -218,7 +218,7 @@ class Lion(Optimizer):
         self.beta_1 = _checks.check_range("beta_1", beta_1, 0, 1)
         self.beta_2 = _checks.check_range("beta_2", beta_2, 0, 1)
 
-    def apply(self, xp: Namespace, flat: FlatParameters, state: State) -> None:
+    def apply(self, xp: Namespace, flat: Part, state: State) -> None:
         rate = self.current_learning_rate
         flat.backend.kernels.lion(
             xp, flat.values, flat.gradients, state["momentum"], rate, self.beta_1, self.beta_2

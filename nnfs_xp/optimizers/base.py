@@ -9,7 +9,7 @@ from nnfs_xp import _checks
 from nnfs_xp._typing import Array, Namespace
 from nnfs_xp.errors import ArgumentError, NotReadyError
 from nnfs_xp.layers.base import Layer
-from nnfs_xp.parameters import FlatParameters
+from nnfs_xp.parameters import FlatParameters, Part
 from nnfs_xp.schedules import Schedule
 
 State = dict[str, Array]
@@ -64,6 +64,7 @@ class Optimizer:
     """
 
     state_names: tuple[str, ...] = ()
+    _scale = 1.0
 
     def __init__(
         self,
@@ -93,13 +94,19 @@ class Optimizer:
         self.iterations = 0
         self._states: WeakKeyDictionary[Layer, State] = WeakKeyDictionary()
         self._exchanged: WeakSet[Layer] = WeakSet()
+        self._layouts: WeakKeyDictionary[Layer, tuple[str, ...]] = WeakKeyDictionary()
 
     @property
     def current_learning_rate(self) -> float:
-        """The learning rate of the next step."""
+        """The learning rate of the next step.
+
+        Within `apply`, that of the parameters at hand: see `Layer.learning_rate_scale`.
+        """
         if isinstance(self.learning_rate, Schedule):
-            return self.learning_rate.rate(self.iterations)
-        return self.learning_rate * (1 / (1 + self.decay * self.iterations))
+            rate = self.learning_rate.rate(self.iterations)
+        else:
+            rate = self.learning_rate * (1 / (1 + self.decay * self.iterations))
+        return rate if self._scale == 1.0 else rate * self._scale
 
     def step(self, model: Layer) -> None:
         """Update the model's parameters by its gradients, and count the step."""
@@ -111,19 +118,30 @@ class Optimizer:
         flat, state = layer.flat, self.state(layer)
         xp = flat.backend.xp
         self._clip(xp, flat)
-        if self.weight_decay:
-            decayed = flat.values[: flat.n_decayed]
-            rate, decay = self.current_learning_rate, self.weight_decay
-            flat.backend.kernels.shrink(xp, decayed, rate, decay)
-        self.apply(xp, flat, state)
+        for part in flat.parts:
+            self._scale = part.scale
+            try:
+                self._update_part(xp, part, state, whole=part.values is flat.values)
+            finally:
+                self._scale = 1.0
         layer.constrain()
         if self.average_decay is not None:
             flat.backend.kernels.average(xp, state[_AVERAGE], flat.values, self.average_decay)
 
-    def apply(self, xp: Namespace, flat: FlatParameters, state: State) -> None:
+    def _update_part(self, xp: Namespace, part: Part, state: State, *, whole: bool) -> None:
+        if self.weight_decay:
+            decayed = part.values[: part.n_decayed]
+            rate, decay = self.current_learning_rate, self.weight_decay
+            part.backend.kernels.shrink(xp, decayed, rate, decay)
+        if not whole:
+            state = {name: array[part.place] for name, array in state.items()}
+        self.apply(xp, part, state)
+
+    def apply(self, xp: Namespace, flat: Part, state: State) -> None:
         """Change `flat.values`, in place, by `flat.gradients` and the state.
 
-        This is the formula. `self.iterations` counts the steps before this one.
+        This is the formula. `self.iterations` counts the steps before this one. `flat` has all
+        parameters that are trained, or, where some learn at another rate, a part of them.
         """
         raise NotImplementedError
 
@@ -145,16 +163,19 @@ class Optimizer:
             kept = {name: flat.zeros(place) for place, name in enumerate(self.state_names, 2)}
             if self.average_decay is not None:
                 kept[_AVERAGE] = flat.backend.xp.asarray(flat.values, copy=True)
+        elif self._layouts.get(layer, flat.layout) != flat.layout or any(
+            array.shape != flat.values.shape for array in kept.values()
+        ):
+            raise ArgumentError(
+                "the model has other parameters, or trains others, than when the optimizer first "
+                "stepped it. Make a new optimizer."
+            )
         elif any(not flat.backend.owns(array) for array in kept.values()):
             kept = {name: flat.backend.asarray(array) for name, array in kept.items()}
-        elif any(array.shape != flat.values.shape for array in kept.values()):
-            raise ArgumentError(
-                "the model has other parameters than when the optimizer first stepped it. Make a "
-                "new optimizer."
-            )
         else:
             return kept
         self._states[layer] = kept
+        self._layouts[layer] = flat.layout
         return kept
 
     def kept(self, layer: Layer) -> State:
@@ -193,11 +214,15 @@ class Optimizer:
     def __getstate__(self) -> dict[str, Any]:
         # Copied together with its models, as a trainer does, it keeps the state for the copies.
         states, exchanged = list(self._states.items()), list(self._exchanged)
-        return {**self.__dict__, "_states": states, "_exchanged": exchanged}
+        layouts = list(self._layouts.items())
+        return {
+            **self.__dict__, "_states": states, "_exchanged": exchanged, "_layouts": layouts
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         states, exchanged = WeakKeyDictionary(state["_states"]), WeakSet(state["_exchanged"])
-        self.__dict__.update(state, _states=states, _exchanged=exchanged)
+        layouts = WeakKeyDictionary(state.get("_layouts", ()))
+        self.__dict__.update(state, _states=states, _exchanged=exchanged, _layouts=layouts)
 
 
 def _above_0(name: str, value: float | None) -> float | None:

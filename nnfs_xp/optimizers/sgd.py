@@ -8,7 +8,7 @@ from nnfs_xp import _checks
 from nnfs_xp._typing import Namespace
 from nnfs_xp.errors import ArgumentError
 from nnfs_xp.optimizers.base import Optimizer, Options, State
-from nnfs_xp.parameters import FlatParameters
+from nnfs_xp.parameters import Part
 from nnfs_xp.schedules import Schedule
 
 
@@ -49,7 +49,7 @@ class SGD(Optimizer):
         self.nesterov = nesterov
         self.state_names = ("velocity",) if self.momentum else ()
 
-    def apply(self, xp: Namespace, flat: FlatParameters, state: State) -> None:
+    def apply(self, xp: Namespace, flat: Part, state: State) -> None:
         kernels, rate = flat.backend.kernels, self.current_learning_rate
         values, g = flat.values, flat.gradients
         if self.momentum:

@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from nnfs_xp.backend import Backend
+from nnfs_xp._typing import Array
+from nnfs_xp.backend import Backend, backend_of, to_numpy
 from nnfs_xp.data.batching import batches, place
 from nnfs_xp.data.sparse import SparseRows
 from nnfs_xp.errors import DataError, LabelError, ShapeError
 from nnfs_xp.layers import Layer
 from nnfs_xp.learning import Learner
 from nnfs_xp.learning.totals import Totals
+from nnfs_xp.losses import Loss
 from nnfs_xp.training.weights import prepare_weights
 
 _NOT_FINITE = "`X` holds NaN or infinity. Remove or fill those samples."
@@ -41,15 +43,46 @@ def prepare(
     y = backend.asarray(y)
     check_lengths(X, y)
     output = learner.chain.forward(backend.asarray(X[:1, ...]))
-    n_outputs = output.shape[1]
-    y = loss.prepare_targets(y, n_outputs, output.dtype)
+    n_outputs = output.shape[-1]
+    y = prepare_targets(loss, y, output)
     totals.try_out(output, y[:1, ...])
+    counted = loss.counted(y, (y.shape[0], *output.shape[1:-1]))
     weights = prepare_weights(
-        y, n_outputs, sample_weight, class_weight, has_classes=learner.loss.has_classes
+        y,
+        n_outputs,
+        sample_weight,
+        class_weight,
+        has_classes=learner.loss.has_classes,
+        n_axes=output.ndim - 1,
+        counted=None if counted is None else to_numpy(counted),
     )
     if weights is None:
         return X, y
     return X, y, backend.asarray(weights, model.dtype or "float32")
+
+
+def prepare_targets(loss: Loss, y: Array, output: Array) -> Array:
+    """The targets as training takes them: rows for the loss to check, then in their shape again.
+
+    Raises
+    ------
+    LabelError
+        They have not the axes of the model's output, or are none for the loss.
+    """
+    n_outputs = output.shape[-1]
+    if output.ndim == 2:
+        return loss.prepare_targets(y, n_outputs, output.dtype)
+    places = (y.shape[0], *output.shape[1:-1])
+    if tuple(y.shape[: len(places)]) != places or y.ndim > output.ndim:
+        raise LabelError(
+            f"`y` must have shape {places}, a target for each place, or that with the outputs "
+            f"behind it; got {tuple(y.shape)}."
+        )
+    xp = backend_of(y).xp
+    rows = xp.reshape(y, (-1, *y.shape[len(places) :]))
+    rows = loss.prepare_targets(rows, n_outputs, output.dtype)
+    prepared: Array = xp.reshape(rows, (*places, *rows.shape[1:]))
+    return prepared
 
 
 def prepare_inputs(X: Any, model: Layer, backend: Backend) -> Any:
@@ -93,10 +126,23 @@ def check_shape(shape: tuple[int, ...], model: Layer) -> None:
         )
     if 0 in shape:
         raise ShapeError(f"`X` is empty: shape {shape}. At least 1 sample is needed.")
-    if expected is not None and shape[1:] != expected:
-        hint = " Did you mean to transpose?" if shape[:1] == expected else ""
-        wanted = ", ".join(map(str, expected))
+    if expected is None:
+        return
+    if len(shape) == len(expected) + 1 and all(
+        wanted in (None, given) for wanted, given in zip(expected, shape[1:], strict=True)
+    ):
+        return
+    wanted = ", ".join("any" if axis is None else str(axis) for axis in expected)
+    hint = " Did you mean to transpose?" if shape[:1] == expected else ""
+    if len(shape) == 2 or model.says_input_shape:
         raise ShapeError(f"`X` must have shape (samples, {wanted}); got {shape}.{hint}")
+    try:
+        model.output_shape(shape[1:])
+    except ShapeError as error:
+        raise ShapeError(
+            f"`X` must have shape (samples, {wanted}), or one that the layers can take with more "
+            f"axes before the last; got {shape}: {error}"
+        ) from None
 
 
 def check_lengths(X: Any, y: Any) -> None:

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -81,13 +82,18 @@ class Run:
         model, backend = self.learner.model, self.learner.backend
         self._data = Epoch(backend, model.dtype or "float32", data, batch_size, self.n_steps)
         self._callback_failed = self._unsaved = False
-        smallest = max(layer.smallest_batch for _, layer in model.walk())
-        rest = self.n_samples % batch_size or batch_size
-        if min(rest, self.n_samples) < smallest:
-            raise ArgumentError(
-                f"with {self.n_samples} samples and `batch_size` {batch_size}, a batch would have "
-                f"{min(rest, self.n_samples)}; a layer of the model needs {smallest} at least."
-            )
+        self._check_rest(data[0].shape)
+
+    def _check_rest(self, shape: tuple[int, ...]) -> None:
+        """Refuse a last batch that is too small for a layer, which may count places, not samples."""
+        rest = min(self.n_samples % self.batch_size or self.batch_size, self.n_samples)
+        for layer, taken in self.learner.model.shapes_within(shape[1:]):
+            places = prod(axis or 1 for axis in taken[:-1])
+            if rest * places < layer.smallest_batch:
+                raise ArgumentError(
+                    f"with {self.n_samples} samples and `batch_size` {self.batch_size}, a batch "
+                    f"would have {rest}; a layer of the model needs {layer.smallest_batch} at least."
+                )
 
     def execute(self, epochs: int, *, resume: bool, progress: bool) -> History:
         """Train for a number of epochs, those before a resumed checkpoint included."""
@@ -117,6 +123,7 @@ class Run:
 
     def _begin(self, resume: bool) -> None:
         learner, course = self.learner, self.course
+        learner.ready()
         names = course.totals.names
         validated = [] if self.validation is None else [f"val_{name}" for name in names]
         figure_names = [*names, *validated, "learning_rate"]

@@ -73,7 +73,7 @@ def device_arrays(learner: Learner) -> dict[str, Array]:
     flat = learner.model.flat
     state = learner.optimizer.state(learner.model)
     return (
-        {"weights": flat.values}
+        {"weights": flat.all_values}
         | {f"buffer.{name}": array for name, array in learner.model.buffers().items()}
         | {f"optimizer.{name}": array for name, array in state.items()}
         | {f"precision.{name}": array for name, array in learner.state().items()}

@@ -109,7 +109,7 @@ class Trainer:
         )
         self.recorder = Recorder(self.learner, wanted=graph)
         self.course = Course(self._totals(metrics))
-        self._flat_targets = False
+        self._flat_axes = 0
 
     def _totals(self, metrics: Sequence[str | Metric]) -> Totals:
         """Totals of the metrics. If one is a `Metric`, they see what the whole model puts out."""
@@ -123,7 +123,7 @@ class Trainer:
         loss = learner.loss if whole else learner.fused_loss
         closing = learner.closing.forward if whole and learner.closing is not None else None
         wanted = [each if isinstance(each, Metric) else loss.accuracy() for each in metrics]
-        return Totals(wanted, learner.backend, closing)
+        return Totals(wanted, learner.backend, closing, learner.fused_loss.counted)
 
     @property
     def model(self) -> Layer:
@@ -214,14 +214,14 @@ class Trainer:
             Cast to the model's data type, and moved to its device at once if it fits there. A
             sparse matrix becomes dense a batch at a time.
         y : array of any backend
-            Targets as the loss takes them: class indices (n,) or one-hot rows (n, k) for the
-            categorical ones; (n, outputs), or (n,) for one output, for the others.
+            Targets as the loss takes them: class indices (n, …) or rows of shares (n, …, k) for
+            the categorical ones; (n, …, outputs), or (n, …) for one output, for the others.
         epochs, batch_size : int
         validation_data : tuple of (X, y), optional
             Evaluated after each epoch.
-        sample_weight : array of any backend, shape (n,), optional
-            How much each sample counts, in the loss and the metrics, beside the others: scaled
-            to a mean of 1.
+        sample_weight : array of any backend, shape (n,) or (n, …), optional
+            How much each sample counts, or each place in it, in the loss and the metrics, beside
+            the others: scaled to a mean of 1.
         class_weight : mapping, array or "balanced", optional
             How much each class counts: a mapping from labels to weights, a weight for each class
             in order, or ``"balanced"``, which makes all classes count the same.
@@ -266,13 +266,12 @@ class Trainer:
         learner, totals = self.learner, self.course.totals
         with self.backend.active(), MemoryExplained(self.recorder, batch_size):
             y = self.backend.asarray(y)
-            flat_targets = y.ndim == 1
             data = prepare(learner, totals, X, y, sample_weight, class_weight)
             validation = None
             if validation_data is not None:
                 pair = _checks.pair_of("validation_data", validation_data)
                 validation = prepare(learner, totals, *pair)
-            self._flat_targets = flat_targets
+            self._flat_axes = y.ndim
             totals.prepare(data[1])
             settings = batch_size, bool(shuffle), list(callbacks), checkpoints
             run = Run(self, self.recorder, self.course, data, validation, *settings)
@@ -335,13 +334,15 @@ class Trainer:
         -------
         ndarray
             The class indices, shape (n,); or 0 and 1 for yes-or-no outputs, or values for a
-            regression, shape (n, outputs), or (n,) if `fit` was given such targets.
+            regression, shape (n, outputs), or (n,) if `fit` was given such targets. Where samples
+            are no rows, (n, …) and (n, …, outputs).
         """
         output = outputs(self.recorder, X, batch_size, self.learner.fused_loss.predictions)
-        return output[:, 0] if self._flat_targets and output.shape[1:] == (1,) else output
+        flat = output.shape[-1:] == (1,) and self._flat_axes == output.ndim - 1
+        return output[..., 0] if flat else output
 
     def predict_proba(self, X: Any, *, batch_size: int = EVALUATION_BATCH) -> np.ndarray[Any, Any]:
-        """The probability of each class, or of yes for yes-or-no outputs; shape (n, outputs).
+        """The probability of each class, or of yes for yes-or-no outputs; shape (n, …, outputs).
 
         Raises
         ------

@@ -18,8 +18,10 @@ def prepare_weights(
     class_weight: Any = None,
     *,
     has_classes: bool = True,
+    n_axes: int = 1,
+    counted: np.ndarray[Any, Any] | None = None,
 ) -> np.ndarray[Any, Any] | None:
-    """The weight of each sample, with the mean 1, or None where nothing is weighted.
+    """The weight of each sample, or each place, with the mean 1; None where nothing is weighted.
 
     The mean is 1 so that a uniform weight changes nothing and the learning rate keeps its
     meaning: only how the weights compare with each other counts.
@@ -27,11 +29,12 @@ def prepare_weights(
     Parameters
     ----------
     y : array of any backend, n samples
-        For `class_weight`: class indices (n,), one-hot rows (n, n_outputs), or for one output 0
-        and 1, shape (n,) or (n, 1).
+        For `class_weight`: class indices (n, …), one-hot rows (n, …, n_outputs), or for one output
+        0 and 1, shape (n, …) or (n, …, 1).
     n_outputs : int
         Of the model.
-    sample_weight : array of any backend, shape (n,), optional
+    sample_weight : array of any backend, shape (n,) or (n, …), optional
+        One for each sample, or one for each place in it.
     class_weight : mapping, array or "balanced", optional
         A mapping from labels to weights, 1 for those it leaves out; or a weight for each class
         in order, two for one output; or ``"balanced"``: n / (k * count), with the number k of
@@ -39,10 +42,14 @@ def prepare_weights(
         `sample_weight`.
     has_classes : bool
         Of the loss.
+    n_axes : int
+        How many axes the places have: those of the model's output without the last.
+    counted : ndarray of bool, shape (n, …), optional
+        Which targets count.
 
     Returns
     -------
-    ndarray of float64, shape (n,), or None
+    ndarray of float64, shape (n,) or (n, …), or None
 
     Raises
     ------
@@ -56,48 +63,68 @@ def prepare_weights(
     """
     if sample_weight is None and class_weight is None:
         return None
-    n = y.shape[0] if hasattr(y, "shape") else len(y)
+    shape = tuple(y.shape) if hasattr(y, "shape") else (len(y),)
+    n, places = shape[0], shape[:n_axes]
     weights = np.ones(n)
     if sample_weight is not None:
-        weights = _checked("sample_weight", sample_weight, n, "sample")
+        weights = _checked("sample_weight", sample_weight, {(n,), places}, "sample")
     if class_weight is not None:
         if not has_classes:
             raise ArgumentError("`class_weight` needs a loss on classes, not on values.")
         n_classes = max(n_outputs, 2)
-        labels = _labels(to_numpy(y), n_outputs, n_classes)
-        of_classes = _of_classes(class_weight, labels, n_classes)
+        labels = _labels(to_numpy(y), n_outputs, n_classes, n_axes, counted)
+        of_classes = _of_classes(class_weight, labels, n_classes, counted)
+        weights = weights.reshape(*weights.shape, *(1,) * (len(places) - weights.ndim))
         weights = weights * (of_classes / (np.max(of_classes) or 1.0))[labels]
     largest = np.max(weights, initial=0.0)
     if largest == 0:
         raise ArgumentError("the weights of all samples are 0; nothing would be learnt.")
     weights = weights / largest  # so that the sum cannot overflow
-    scaled: np.ndarray[Any, Any] = weights * (n / np.sum(weights))
+    present = weights
+    if counted is not None:
+        spread = weights.reshape(*weights.shape, *(1,) * (len(places) - weights.ndim))
+        present = np.broadcast_to(spread, places)[counted]
+    total = np.sum(present)
+    if total == 0:
+        raise ArgumentError("the weights of all labels that count are 0; nothing would be learnt.")
+    scaled: np.ndarray[Any, Any] = weights * (present.size / total)
     return scaled
 
 
-def _checked(name: str, values: Any, n: int, unit: str) -> np.ndarray[Any, Any]:
+def _checked(
+    name: str, values: Any, shapes: set[tuple[int, ...]], unit: str
+) -> np.ndarray[Any, Any]:
     weights = to_numpy(values).astype(np.float64)
-    if weights.shape != (n,):
+    if weights.shape not in shapes:
+        wanted = " or ".join(map(str, sorted(shapes, key=len)))
         raise ArgumentError(
-            f"`{name}` must have shape ({n},), one weight for each {unit}; got {weights.shape}."
+            f"`{name}` must have shape {wanted}, one weight for each {unit}; got {weights.shape}."
         )
     if not np.all(np.isfinite(weights)) or np.any(weights < 0):
         raise ArgumentError(f"`{name}` must hold finite numbers of at least 0.")
     return weights
 
 
-def _labels(y: np.ndarray[Any, Any], n_outputs: int, n_classes: int) -> np.ndarray[Any, Any]:
-    """The class of each sample."""
-    if y.ndim == 2 and y.shape[1] == n_outputs > 1:
-        if not np.all((y == 0) | (y == 1)) or not np.all(y.sum(axis=1) == 1):
+def _labels(
+    y: np.ndarray[Any, Any],
+    n_outputs: int,
+    n_classes: int,
+    n_axes: int,
+    counted: np.ndarray[Any, Any] | None,
+) -> np.ndarray[Any, Any]:
+    """The class of each sample, or of each place; 0 where it does not count."""
+    if counted is not None:
+        y = np.where(counted, y, 0)
+    if y.ndim == n_axes + 1 and y.shape[-1] == n_outputs > 1:
+        if not np.all((y == 0) | (y == 1)) or not np.all(y.sum(axis=-1) == 1):
             raise LabelError(
                 "`class_weight` needs one class a sample; `y` has rows with none or several."
             )
-        columns: np.ndarray[Any, Any] = np.argmax(y, axis=1)
+        columns: np.ndarray[Any, Any] = np.argmax(y, axis=-1)
         return columns
-    if y.ndim == 2 and y.shape[1] == n_outputs == 1:
-        y = y[:, 0]
-    if y.ndim != 1:
+    if y.ndim == n_axes + 1 and y.shape[-1] == n_outputs == 1:
+        y = y[..., 0]
+    if y.ndim != n_axes:
         raise LabelError(
             f"`class_weight` needs class indices of shape (n,) or rows of {n_outputs} columns; "
             f"got shape {y.shape}."
@@ -110,7 +137,10 @@ def _labels(y: np.ndarray[Any, Any], n_outputs: int, n_classes: int) -> np.ndarr
 
 
 def _of_classes(
-    class_weight: Any, labels: np.ndarray[Any, Any], n_classes: int
+    class_weight: Any,
+    labels: np.ndarray[Any, Any],
+    n_classes: int,
+    counted: np.ndarray[Any, Any] | None,
 ) -> np.ndarray[Any, Any]:
     """The weight of each class."""
     if isinstance(class_weight, str):
@@ -119,8 +149,9 @@ def _of_classes(
                 "`class_weight` must be 'balanced', a mapping from labels to weights, or a "
                 f"weight for each class; got {class_weight!r}."
             )
-        counts = np.bincount(labels, minlength=n_classes)
-        weights: np.ndarray[Any, Any] = labels.size / (
+        present = labels.ravel() if counted is None else labels[counted]
+        counts = np.bincount(present, minlength=n_classes)
+        weights: np.ndarray[Any, Any] = present.size / (
             np.count_nonzero(counts) * np.maximum(counts, 1)
         )
         return weights
@@ -132,4 +163,4 @@ def _of_classes(
             )
         by_label = {int(label): weight for label, weight in class_weight.items()}
         class_weight = [by_label.get(label, 1.0) for label in range(n_classes)]
-    return _checked("class_weight", class_weight, n_classes, "class")
+    return _checked("class_weight", class_weight, {(n_classes,)}, "class")

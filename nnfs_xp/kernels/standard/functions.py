@@ -9,16 +9,16 @@ if TYPE_CHECKING:
 
 
 def softmax(xp: Namespace, logits: Array) -> Array:
-    """Softmax of each row, shifted by the row's maximum so that `exp` cannot overflow."""
-    exponentials: Array = xp.exp(logits - xp.max(logits, axis=1, keepdims=True))
-    exponentials /= xp.sum(exponentials, axis=1, keepdims=True)
+    """Softmax over the last axis, shifted by the row's maximum so that `exp` cannot overflow."""
+    exponentials: Array = xp.exp(logits - xp.max(logits, axis=-1, keepdims=True))
+    exponentials /= xp.sum(exponentials, axis=-1, keepdims=True)
     return exponentials
 
 
 def log_softmax(xp: Namespace, logits: Array) -> Array:
-    """Logarithm of the softmax of each row, without taking the logarithm of a small number."""
-    shifted: Array = logits - xp.max(logits, axis=1, keepdims=True)
-    shifted -= xp.log(xp.sum(xp.exp(shifted), axis=1, keepdims=True))
+    """Logarithm of the softmax over the last axis, without taking the logarithm of a small number."""
+    shifted: Array = logits - xp.max(logits, axis=-1, keepdims=True)
+    shifted -= xp.log(xp.sum(xp.exp(shifted), axis=-1, keepdims=True))
     return shifted
 
 

@@ -50,11 +50,11 @@ def shares(xp: Namespace, y_true: Array, like: Array, label_smoothing: float = 0
     wait for the device. So the loss and the gradient of that sample are NaN, which cannot pass
     unseen.
     """
-    k = like.shape[1]
-    if y_true.ndim == 2:
+    k = like.shape[-1]
+    if y_true.ndim == like.ndim:
         t: Array = xp.astype(y_true, like.dtype, copy=False)
     else:
-        labels = xp.astype(y_true, xp.int64, copy=False)[:, None]
+        labels = xp.astype(y_true, xp.int64, copy=False)[..., None]
         is_class = labels == xp.arange(k, dtype=xp.int64, device=like.device)
         known = (labels >= 0) & (labels < k)
         t = xp.where(known, xp.astype(is_class, like.dtype), float("nan"))
