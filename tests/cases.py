@@ -40,6 +40,19 @@ class LayerCase:
     reference: Callable[[np.ndarray], np.ndarray]
     torch: Callable[[Any], Any] | None = None
     inputs: np.ndarray = field(default_factory=lambda: INPUTS, repr=False)
+    of_rows: bool = True
+    """Whether the layer works on the last axis, so that all axes before it are batch."""
+
+
+SAMPLES = {"rows": (), "sequences": (2,), "grids": (1, 2)}
+"""The axes that stand before those of a case's arrays: a sample has one, two or three."""
+
+
+def shaped(array: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    """The array with more axes before its own: of each two the second is the first backwards."""
+    for n in reversed(axes):
+        array = np.stack([array[::-1] if each % 2 else array for each in range(n)])
+    return array
 
 
 def _dense(dtype: str, **keywords: float) -> nn.Dense:
@@ -204,20 +217,28 @@ LAYERS = [
     LayerCase("Dropout", lambda _: nn.Dropout(0.4, seed=3), lambda x: x),
     LayerCase("AlphaDropout", lambda _: nn.AlphaDropout(0.4, seed=3), lambda x: x),
     LayerCase("GaussianNoise", lambda _: nn.GaussianNoise(0.5, seed=3), lambda x: x),
-    LayerCase("Flatten", lambda _: nn.Flatten(), lambda x: x, lambda t: t.nn.Flatten()),
     LayerCase(
         "Flatten",
         lambda _: nn.Flatten(),
-        lambda x: np.array([[*sample[0], *sample[1], *sample[2]] for sample in x]),
+        lambda x: np.array([list(sample.flat) for sample in x]),
+        lambda t: t.nn.Flatten(),
+        of_rows=False,
+    ),
+    LayerCase(
+        "Flatten",
+        lambda _: nn.Flatten(),
+        lambda x: np.array([list(sample.flat) for sample in x]),
         lambda t: t.nn.Flatten(),
         inputs=rng.normal(size=(2, 3, 2)),
+        of_rows=False,
     ),
     LayerCase(
         "Embedding",
         _embedding,
-        lambda x: np.array([[TABLE[int(code)] for code in row] for row in x]),
+        lambda x: np.array([TABLE[int(code)] for code in x.flat]).reshape(*x.shape, 3),
         _torch_embedding,
         inputs=CODES,
+        of_rows=False,
     ),
     LayerCase(
         "Residual",

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 import pytest
-from cases import INPUTS, LAYERS, LOSSES, METRICS, OPTIMIZERS
+from cases import INPUTS, LAYERS, LOSSES, METRICS, OPTIMIZERS, SAMPLES, shaped
 
 import nnfs_xp as nn
 from nnfs_xp.layers import Layer
 from nnfs_xp.learning.totals import Totals
 from nnfs_xp.testing import check_layer, check_loss, no_synchronization
+from nnfs_xp.training.preparation import prepare_targets
 
 DTYPES = ["float32", "float64"]
 WITHOUT_ORACLE = {"Dense", "Dropout", "AlphaDropout", "GaussianNoise"}
@@ -47,33 +49,52 @@ def assert_close(actual, expected, dtype, factor=50):
     np.testing.assert_allclose(nn.to_numpy(actual), expected, rtol=factor * eps, atol=atol)
 
 
+def _expected(case, inputs):
+    """What a row's reference says of samples of any shape."""
+    if not case.of_rows:
+        return case.reference(inputs)
+    expected = case.reference(inputs.reshape(-1, inputs.shape[-1]))
+    return expected.reshape(*inputs.shape[:-1], -1)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("axes", SAMPLES.values(), ids=SAMPLES)
 @pytest.mark.parametrize("case", LAYERS, ids=ids(LAYERS))
-class TestLayers:
-    def test_values(self, backend, case, dtype):
-        layer = case.build(dtype).to(backend)
-        output = layer.forward(make(backend, case.inputs, dtype))
-        assert_close(output, case.reference(case.inputs), dtype)
+class TestLayersOnSamplesOfAnyShape:
+    def test_values(self, backend, case, axes, dtype):
+        layer, inputs = case.build(dtype).to(backend), shaped(case.inputs, axes)
+        output = layer.forward(make(backend, inputs, dtype))
+        assert tuple(output.shape[1:]) == layer.output_shape(inputs.shape[1:])
+        assert_close(output, _expected(case, inputs), dtype)
 
-    def test_contract(self, backend, case, dtype):
-        check_layer(case.build(dtype).to(backend), make(backend, case.inputs, dtype))
+    def test_contract(self, backend, case, axes, dtype):
+        inputs = make(backend, shaped(case.inputs, axes), dtype)
+        check_layer(case.build(dtype).to(backend), inputs)
 
-    def test_torch_agrees(self, backend, case, dtype):
+    def test_torch_agrees(self, backend, case, axes, dtype):
         if case.torch is None:
             assert case.name in WITHOUT_ORACLE  # have tests of their own
             return
         torch = pytest.importorskip("torch")
-        x = torch.tensor(case.inputs, dtype=getattr(torch, dtype), requires_grad=True)
+        inputs = shaped(case.inputs, axes)
+        x = torch.tensor(inputs, dtype=getattr(torch, dtype), requires_grad=True)
         module = case.torch(torch)
-        expected = (module.to(x.dtype) if hasattr(module, "to") else module)(x)
+        rows = x.reshape(-1, x.shape[-1]) if case.of_rows else x
+        expected = (module.to(x.dtype) if hasattr(module, "to") else module)(rows)
+        if case.of_rows:
+            expected = expected.reshape(*x.shape[:-1], -1)
         weights = torch.linspace(-1, 1, expected.numel(), dtype=x.dtype).reshape(expected.shape)
         (expected * weights).sum().backward()
         layer = case.build(dtype).to(backend)
-        output = layer.forward(make(backend, case.inputs, dtype), training=True)
+        output = layer.forward(make(backend, inputs, dtype), training=True)
         dinputs = layer.backward(make(backend, weights.numpy()))
         assert_close(output, expected.detach().numpy(), dtype)
         assert_close(dinputs, x.grad.numpy(), dtype)
 
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", LAYERS, ids=ids(LAYERS))
+class TestLayers:
     def test_backward_survives_an_evaluation_between(self, backend, case, dtype):
         layer = case.build(dtype).to(backend)
         inputs = make(backend, case.inputs, dtype)
@@ -101,37 +122,44 @@ class TestLayers:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("axes", SAMPLES.values(), ids=SAMPLES)
 @pytest.mark.parametrize("case", LOSSES, ids=ids(LOSSES))
 class TestLosses:
-    def test_values(self, backend, case, dtype):
-        y_pred = make(backend, case.y_pred, dtype)
-        y_true = make_targets(backend, case.y_true, dtype)
-        assert_close(case.loss.forward(y_pred, y_true), case.expected, dtype)
-        assert_close(case.loss.calculate(y_pred, y_true), np.mean(case.expected), dtype)
+    def test_values(self, backend, case, axes, dtype):
+        y_pred = make(backend, shaped(case.y_pred, axes), dtype)
+        y_true = make_targets(backend, shaped(case.y_true, axes), dtype)
+        expected = shaped(np.array(case.expected), axes)
+        assert_close(case.loss.forward(y_pred, y_true), expected, dtype)
+        assert_close(case.loss.calculate(y_pred, y_true), np.mean(expected), dtype)
 
-    def test_contract(self, backend, case, dtype):
-        y_pred = make(backend, case.y_pred, dtype)
-        check_loss(case.loss, y_pred, make_targets(backend, case.y_true, dtype))
+    def test_contract(self, backend, case, axes, dtype):
+        y_pred = make(backend, shaped(case.y_pred, axes), dtype)
+        check_loss(case.loss, y_pred, make_targets(backend, shaped(case.y_true, axes), dtype))
 
-    def test_torch_agrees(self, backend, case, dtype):
+    def test_torch_agrees(self, backend, case, axes, dtype):
         if isinstance(case.torch, str):
             assert case.name in WITHOUT_TORCH
             assert case.torch, "the row must say why"
             return
         torch = pytest.importorskip("torch")
-        y_pred = torch.tensor(case.y_pred, dtype=getattr(torch, dtype), requires_grad=True)
+        y_pred, y_true = shaped(case.y_pred, axes), shaped(case.y_true, axes)
+        places = y_pred.ndim - 1
+        x = torch.tensor(y_pred, dtype=getattr(torch, dtype), requires_grad=True)
         floats = case.y_true.dtype.kind == "f"
-        y_true = torch.tensor(case.y_true, dtype=y_pred.dtype if floats else None)
-        expected = case.torch(torch, y_pred, y_true)
+        targets = torch.tensor(y_true, dtype=x.dtype if floats else None)
+        expected = case.torch(torch, x.flatten(0, places - 1), targets.flatten(0, places - 1))
         expected.backward()
-        mine = make(backend, case.y_pred, dtype), make_targets(backend, case.y_true, dtype)
+        mine = make(backend, y_pred, dtype), make_targets(backend, y_true, dtype)
         assert_close(case.loss.calculate(*mine), expected.detach().numpy(), dtype)
-        assert_close(case.loss.backward(*mine), y_pred.grad.numpy(), dtype)
+        assert_close(case.loss.backward(*mine), x.grad.numpy(), dtype)
+        together = case.loss.calculate_and_backward(*mine)
+        assert_close(together[0], expected.detach().numpy(), dtype)
+        assert_close(together[1], x.grad.numpy(), dtype)
 
-    def test_prepared_targets_mean_the_same(self, backend, case, dtype):
-        y_pred = make(backend, case.y_pred, dtype)
-        y_true = make_targets(backend, case.y_true, dtype)
-        prepared = case.loss.prepare_targets(y_true, case.y_pred.shape[1], y_pred.dtype)
+    def test_prepared_targets_mean_the_same(self, backend, case, axes, dtype):
+        y_pred = make(backend, shaped(case.y_pred, axes), dtype)
+        y_true = make_targets(backend, shaped(case.y_true, axes), dtype)
+        prepared = prepare_targets(case.loss, y_true, y_pred)
         expected = nn.to_numpy(case.loss.forward(y_pred, y_true))
         assert_close(case.loss.forward(y_pred, prepared), expected, dtype)
 
@@ -203,16 +231,17 @@ class TestOptimizers:
         assert_close(runs[0], runs[1], dtype)
 
 
-def _totals(case, backend, dtype, parts, sample_weight=None):
+def _totals(case, backend, dtype, parts, sample_weight=None, axes=()):
     """The figure of a case whose samples come in batches, and on the device until it is read."""
     metric = case.build()
     arrays = (
-        make(backend, case.y_pred, dtype),
-        make_targets(backend, case.y_true, dtype),
+        make(backend, shaped(case.y_pred, axes), dtype),
+        make_targets(backend, shaped(case.y_true, axes), dtype),
         None if sample_weight is None else make(backend, sample_weight, dtype),
     )
-    metric.prepare(arrays[1])
     totals = Totals([metric], backend)
+    totals.try_out(arrays[0], arrays[1])
+    totals.prepare(arrays[1])
     loss = backend.asarray(np.array(0.0), dtype)
     batches = [[None if array is None else array[part, ...] for array in arrays] for part in parts]
     with no_synchronization():
@@ -231,6 +260,17 @@ class TestMetrics:
 
     def test_values(self, backend, case, dtype):
         assert_close(_totals(case, backend, dtype, [slice(None)]), case.figure, dtype)
+
+    @pytest.mark.parametrize("axes", SAMPLES.values(), ids=SAMPLES)
+    def test_samples_of_any_shape(self, backend, case, axes, dtype):
+        figure = np.array(case.figure)
+        if case.name == "ConfusionMatrix":
+            figure = figure * prod(axes)
+        assert_close(_totals(case, backend, dtype, [slice(None)], axes=axes), figure, dtype)
+        metric = case.build()  # by itself, too
+        y_true = make_targets(backend, shaped(case.y_true, axes), dtype)
+        sums = metric.accumulate(make(backend, shaped(case.y_pred, axes), dtype), y_true)
+        assert_close(metric.result(nn.to_numpy(sums).astype(np.float64)), figure, dtype)
 
     def test_values_of_samples(self, backend, case, dtype):
         if case.per_sample is None:

@@ -279,13 +279,20 @@ class TestBadInput:
             nn.Poisson().prepare_targets(y, 1, backend.xp.float64)
 
     @pytest.mark.parametrize("case", LOSSES, ids=ids(LOSSES))
-    def test_outputs_that_are_no_rows(self, backend, case):
+    def test_outputs_that_are_no_batch(self, backend, case):
         z = make(backend, case.y_pred)
         y = make_targets(backend, case.y_true, "float64")
-        for y_pred in (z[..., None], z[0, ...]):
+        for call in (case.loss.forward, case.loss.backward, case.loss.calculate):
+            with pytest.raises(ShapeError, match="must have shape"):
+                call(z[0, ...], y)
+
+    @pytest.mark.parametrize("case", LOSSES, ids=ids(LOSSES))
+    def test_targets_of_other_places(self, backend, case):
+        z = make(backend, np.stack([case.y_pred, case.y_pred]))
+        for y in (case.y_true, np.stack([case.y_true] * 2)[:, :-1], case.y_true[None, None]):
             for call in (case.loss.forward, case.loss.backward, case.loss.calculate):
-                with pytest.raises(ShapeError, match="must have shape"):
-                    call(y_pred, y)
+                with pytest.raises(LabelError, match="must"):
+                    call(z, make_targets(backend, y, "float64"))
 
     @pytest.mark.parametrize("case", LOSSES, ids=ids(LOSSES))
     def test_targets_of_another_floating_dtype(self, backend, case):

@@ -228,7 +228,7 @@ class TestBadInput:
     def test_outputs(self, backend, case):
         y_true = make_targets(backend, case.y_true, "float64")
         for y_pred, error in [
-            (make(backend, case.y_pred)[..., None], ShapeError),
+            (make(backend, np.stack([case.y_pred] * 2)), LabelError),
             (make(backend, case.y_pred)[:, 0], ShapeError),
             (make(backend, case.y_pred.astype(int)), DTypeError),
         ]:

@@ -75,15 +75,17 @@ class Holder:
 
         Raises
         ------
+        TypeError
+            The layer has no such option.
         ArgumentError
-            The layer has no such option, or it cannot have such a value.
+            It cannot have such a value.
         """
         known = self.default_options()
         for name, value in options.items():
             if name not in known:
-                raise ArgumentError(
-                    f"{type(self).__name__} has no option {name!r}; it has "
-                    f"{', '.join(map(repr, known))}."
+                raise TypeError(
+                    f"{type(self).__name__} got an unexpected keyword argument {name!r}; its options "
+                    f"are {', '.join(known)}"
                 )
             if name == "max_norm" and value is not None:
                 value = _checks.check_range(name, value, 0, open_low=True)

@@ -39,7 +39,7 @@ def check_layer(layer: Layer, inputs: Array) -> None:
     Parameters
     ----------
     layer : Layer
-    inputs : array, shape (batch, ...)
+    inputs : array, shape (batch, …, features)
         On the layer's backend, in its data type. Choose values away from kinks, such as 0 for
         ReLU: the difference over a kink is no gradient.
 
@@ -206,7 +206,7 @@ def check_loss(loss: Loss, y_pred: Array, y_true: Array) -> None:
     Parameters
     ----------
     loss : Loss
-    y_pred : array, shape (batch, outputs)
+    y_pred : array, shape (batch, …, outputs)
     y_true : array
         On the same backend. Choose values away from kinks.
 
@@ -244,10 +244,12 @@ def _check_loss_arrays(
         dinputs = loss.backward(y_pred, y_true, weights)
     changed = _changes(before, _snapshot(arrays))
     assert not changed, f"the loss wrote to {changed}"
-    _check_array("forward's result", losses, backend, y_pred.dtype, (y_pred.shape[0],))
+    _check_array("forward's result", losses, backend, y_pred.dtype, tuple(y_pred.shape[:-1]))
     _check_array("calculate's result", mean, backend, y_pred.dtype, ())
     _check_array("dinputs", dinputs, backend, y_pred.dtype, tuple(y_pred.shape))
-    terms = to_numpy(losses) * (1.0 if host_weights is None else host_weights)
+    terms = to_numpy(losses)
+    if host_weights is not None:
+        terms = terms * host_weights.reshape(-1, *(1,) * (terms.ndim - 1))
     rounding = 1e-5 * float(np.mean(np.abs(terms)))
     assert np.isclose(to_numpy(mean), np.mean(terms), rtol=1e-5, atol=rounding), (
         "calculate's result must be the mean of forward's, each times its weight"
