@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from functools import cache
 from typing import Any, NamedTuple
 
 
@@ -57,9 +56,13 @@ class Arguments(NamedTuple):
     takes_many: bool
 
 
-@cache
+_arguments_of: dict[type, Arguments] = {}
+
+
 def arguments_of(kind: type) -> Arguments:
     """What the constructor of a class takes, and the base's, where it hands keywords on."""
+    if kind in _arguments_of:
+        return _arguments_of[kind]
     names: dict[str, None] = {}
     others = many = False
     for each in kind.__mro__:
@@ -74,4 +77,5 @@ def arguments_of(kind: type) -> Arguments:
         others = inspect.Parameter.VAR_KEYWORD in kinds
         if not others:
             break
-    return Arguments(tuple(names), others, many)
+    _arguments_of[kind] = Arguments(tuple(names), others, many)
+    return _arguments_of[kind]

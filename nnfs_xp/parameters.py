@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
+from dataclasses import dataclass
 from math import prod
 from typing import Any, NamedTuple, Protocol, TypedDict, overload
 
@@ -127,11 +127,17 @@ class Parameter:
         _copy_into(self.name, layer._values[self.name], value)
 
 
-@cache
+_declared: dict[type, tuple[Parameter, ...]] = {}
+
+
 def declared(kind: type) -> tuple[Parameter, ...]:
     """The parameters that a class of layers declares, those of its bases included."""
+    known = _declared.get(kind)
+    if known is not None:
+        return known
     found = {name: each for base in reversed(kind.__mro__) for name, each in vars(base).items()}
-    return tuple(each for each in found.values() if isinstance(each, Parameter))
+    _declared[kind] = tuple(each for each in found.values() if isinstance(each, Parameter))
+    return _declared[kind]
 
 
 class Gradient:
@@ -225,7 +231,8 @@ def check_room(n_elements: int) -> None:
             raise ArgumentError("it has more parameters than the file holds")
 
 
-class Part(NamedTuple):
+@dataclass
+class Part:
     """The trained parameters that learn at one rate, for an optimizer's formula.
 
     Attributes

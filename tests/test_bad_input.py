@@ -89,7 +89,8 @@ BAD_LABELS = [
     (ONE_HOT[:11], "one entry for each"),
     (ONE_HOT * 2, "one 1 and otherwise 0"),
     (np.zeros((12, 3)), "one 1 and otherwise 0"),
-    (np.full((12, 3), 1 / 3), "one 1 and otherwise 0"),
+    (np.full((12, 3), 0.3), r"1 in sum; row 0 is \(0.3, 0.3, 0.3\)"),
+    (np.where(ONE_HOT == 1, 1.5, -0.25), "shares of the classes, at least 0"),
     (np.where(ONE_HOT == 1, np.nan, 0.0), "one 1 and otherwise 0"),
     (np.zeros((12, 3, 1)), "class indices of shape"),
 ]
@@ -374,8 +375,8 @@ def test_every_error_is_one_of_the_tree():
 def test_dense_takes_the_shapes_it_says_and_no_other(backend, shape, n_inputs, training):
     layer = nn.Dense(n_inputs, 2, seed=0).to(backend)
     inputs = backend.asarray(np.ones(shape, dtype=np.float32))
-    if len(shape) == 2 and shape[0] > 0 and shape[1] == n_inputs:
-        assert tuple(layer.forward(inputs, training=training).shape) == (shape[0], 2)
+    if len(shape) >= 2 and 0 not in shape and shape[-1] == n_inputs:
+        assert tuple(layer.forward(inputs, training=training).shape) == (*shape[:-1], 2)
     else:
         with pytest.raises(ShapeError):
             layer.forward(inputs, training=training)

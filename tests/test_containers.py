@@ -138,13 +138,13 @@ def test_branches_must_fit_together(backend):
         mixed.forward(backend.asarray(np.ones((1, 2, 3))))
 
 
-def test_concatenate_joins_along_axis_1_whatever_follows(backend):
+def test_concatenate_joins_along_the_last_axis_whatever_stands_before(backend):
     model = nn.Concatenate(nn.Linear(), nn.ReLU())
     inputs = backend.asarray(np.linspace(-1, 1, 12).reshape(2, 3, 2))
     output = model.forward(inputs, training=True)
-    assert tuple(output.shape) == (2, *model.output_shape((3, 2))) == (2, 6, 2)
+    assert tuple(output.shape) == (2, *model.output_shape((3, 2))) == (2, 3, 4)
     expected = nn.to_numpy(inputs) + np.where(nn.to_numpy(inputs) > 0, 1.0, 0.0)
-    dvalues = np.concatenate([nn.to_numpy(inputs), np.ones((2, 3, 2))], axis=1)
+    dvalues = np.concatenate([nn.to_numpy(inputs), np.ones((2, 3, 2))], axis=-1)
     np.testing.assert_array_equal(nn.to_numpy(model.backward(backend.asarray(dvalues))), expected)
 
 

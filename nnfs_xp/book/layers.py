@@ -89,14 +89,12 @@ class Layer_Dense(_BookLayer, Dense):
             dtype=dtype or default_dtype(),
         )
 
-    def config(self) -> dict[str, Any]:
-        # Without the one argument that the book does not have.
-        return {name: value for name, value in super().config().items() if name != "max_norm"}
-
-    def backward_parameters(self, dvalues: Array) -> None:
-        super().backward_parameters(dvalues)
+    def add_penalty(self, name: str) -> None:
+        super().add_penalty(name)
         # The book counts the sign of 0 as 1, which is where all biases start.
-        for values, gradient, l1, _ in self._penalties():
+        l1 = {"weights": self.weight_regularizer_l1, "biases": self.bias_regularizer_l1}[name]
+        if l1:
+            values, gradient = self.parameters()[name], self.gradients()[name]
             gradient += l1 * self.xp.astype(values == 0, values.dtype)
 
     def get_parameters(self) -> tuple[Array, Array]:

@@ -179,7 +179,10 @@ def build(description: Any) -> Layer:
 
 
 def use_present_names(description: Any) -> None:
-    """Call the layers in a description of a model by the names that they have now."""
+    """Call the layers in a description by the names that they have now, and leave out defaults.
+
+    Options that are as by default were once told, too.
+    """
     left = [description]
     while left:
         each = left.pop()
@@ -187,6 +190,12 @@ def use_present_names(description: Any) -> None:
             name = each.get("class")
             if isinstance(name, str):
                 each["class"] = FORMER_NAMES.get(name, name)
+            config = each.get("config")
+            if isinstance(config, dict):
+                told = [o for o in config if "_regularizer_" in o or o == "max_norm"]
+                for option in told:
+                    if not config[option]:
+                        del config[option]
             left += each.values()
         elif isinstance(each, list):
             left += each
@@ -202,7 +211,7 @@ class _Builder:
     def model(self, description: Any) -> Layer:
         """The model, with its ties."""
         model = self.build(description)
-        layers = {prefix: layer for prefix, layer in model.walk()}
+        layers = dict(model.walk())
         for name, of, transposed in description.get("ties", ()):
             places = [each.rpartition(".") for each in (name, of)]
             (layer, own), (other, theirs) = [

@@ -23,6 +23,12 @@ Shape: TypeAlias = tuple[Any, ...]
 """The shape of one sample: whole numbers, and None for an axis of any length."""
 
 
+def shapes_agree(one: Shape, other: Shape) -> bool:
+    """Whether two shapes can be one and the same."""
+    pairs = zip(one, other, strict=False)
+    return len(one) == len(other) and all(a is None or b is None or a == b for a, b in pairs)
+
+
 class Layer(Holder):
     """Base class of the layers; derive from it to write one of your own.
 
@@ -241,4 +247,3 @@ class Layer(Holder):
                 f"got {tuple(dvalues.shape)}."
             )
         return xp, *values
-

@@ -213,13 +213,13 @@ class Stack(Composite):
                 try:
                     shape = layer.output_shape(shape)
                 except ShapeError as error:
-                    raise ShapeError(self._misfit(index, layer, str(error))) from None
+                    raise ShapeError(self._misfit(index, str(error))) from None
                 except TypeError:  # a layer of one's own that counts with each axis
                     if None not in shape:
                         raise
                     shape = None
 
-    def _misfit(self, index: int, layer: Layer, error: str) -> str:
+    def _misfit(self, index: int, error: str) -> str:
         if index == 0:
             return f"layer 0 does not fit `input_shape`: {error}"
         hint = ""

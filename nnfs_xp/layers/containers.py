@@ -8,7 +8,7 @@ from nnfs_xp._typing import Array
 from nnfs_xp.backend import backend_of
 from nnfs_xp.errors import ShapeError
 from nnfs_xp.initializers import Initializer
-from nnfs_xp.layers.base import Shape
+from nnfs_xp.layers.base import Shape, shapes_agree
 from nnfs_xp.layers.composite import Composite, Stack
 from nnfs_xp.layers.stages import Stage
 
@@ -64,12 +64,12 @@ class Residual(Stack):
     def check_fit(self) -> None:
         super().check_fit()
         shape = self.input_shape
-        if shape is not None:
+        if shape is not None and None not in shape:
             self.output_shape(shape)
 
     @staticmethod
     def _check_kept(before: Shape, after: Shape) -> None:
-        if not _agree(before, after):
+        if not shapes_agree(before, after):
             raise ShapeError(
                 f"the layers in a Residual must keep the shape of a sample; {before} became "
                 f"{after}. Add a Dense layer that leads back to {before}."
@@ -166,16 +166,12 @@ class Concatenate(Composite):
 
     def check_fit(self) -> None:
         shape = self.input_shape
-        if shape is None:
+        if shape is None or None in shape:
             return
         outputs = []
         for index, branch in enumerate(self.children):
             try:
                 outputs.append(branch.output_shape(shape))
-            except TypeError:  # a layer of one's own that counts with each axis
-                if None not in shape:
-                    raise
-                return
             except ShapeError as error:
                 raise ShapeError(f"branch {index} does not fit the others: {error}") from None
         self._joined(outputs)
@@ -184,7 +180,7 @@ class Concatenate(Composite):
     def _joined(shapes: list[Shape]) -> Shape:
         """The shape of a sample's output, given those of the branches."""
         before = shapes[0][:-1]
-        if not all(shape and _agree(shape[:-1], before) for shape in shapes):
+        if not all(shape and shapes_agree(shape[:-1], before) for shape in shapes):
             raise ShapeError(
                 "outputs joined along the last axis must have the same shape but for that axis; "
                 f"the branches give samples of shapes {', '.join(map(str, shapes))}."
@@ -192,9 +188,3 @@ class Concatenate(Composite):
         widths = [shape[-1] for shape in shapes]
         known = [width for width in widths if width is not None]
         return (*before, sum(known) if len(known) == len(widths) else None)
-
-
-def _agree(one: Shape, other: Shape) -> bool:
-    """Whether two shapes can be one: None stands for any length."""
-    pairs = zip(one, other, strict=False)
-    return len(one) == len(other) and all(a is None or b is None or a == b for a, b in pairs)

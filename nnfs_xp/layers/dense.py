@@ -52,8 +52,8 @@ class Dense(Layer):
     Forward: output = inputs @ weights + biases, shape (batch, …, n_neurons).
 
     Backward: dweights = inputs.T @ dvalues, dbiases = the sum of dvalues over the batch,
-    dinputs = dvalues @ weights.T, where all axes before the last are batch. A penalty adds l1 * sign(weights) + 2 * l2 * weights to
-    dweights.
+    dinputs = dvalues @ weights.T, where all axes before the last are batch. A penalty adds
+    l1 * sign(weights) + 2 * l2 * weights to dweights.
 
     Source: Kinsley and Kukieła 2020, *Neural Networks from Scratch*, chapters 3, 9 and 14.
 
@@ -68,6 +68,12 @@ class Dense(Layer):
     """
 
     works_in_half = True
+
+    weight_regularizer_l1: float
+    weight_regularizer_l2: float
+    bias_regularizer_l1: float
+    bias_regularizer_l2: float
+    max_norm: float | None
 
     weights = Parameter(decay=True, norm_axis=0)
     biases = Parameter()

@@ -62,6 +62,10 @@ class Embedding(Layer):
     (1, 2)
     """
 
+    weight_regularizer_l1: float
+    weight_regularizer_l2: float
+    max_norm: float | None
+
     weights = Parameter(decay=True, norm_axis=1)
     dweights = Gradient()
 

@@ -84,8 +84,8 @@ class Holder:
         for name, value in options.items():
             if name not in known:
                 raise TypeError(
-                    f"{type(self).__name__} got an unexpected keyword argument {name!r}; its options "
-                    f"are {', '.join(known)}"
+                    f"{type(self).__name__} got an unexpected keyword argument {name!r}; its "
+                    f"options are {', '.join(known)}"
                 )
             if name == "max_norm" and value is not None:
                 value = _checks.check_range(name, value, 0, open_low=True)
@@ -221,11 +221,16 @@ class Holder:
             raise ShapeError(
                 f"`{name}` of shape {self._shapes[name]} cannot be tied to `{other_name}` of shape "
                 f"{theirs}{', transposed' if transposed else ''}."
-                + ("" if transposed or self._shapes[name] != theirs[::-1] else " Did you mean "
-                "transposed=True?")
+                + (
+                    ""
+                    if transposed or self._shapes[name] != theirs[::-1]
+                    else " Did you mean transposed=True?"
+                )
             )
         if self.dtype != other.dtype:
-            raise DTypeError(f"tied parameters must have one dtype; got {self.dtype}, {other.dtype}.")
+            raise DTypeError(
+                f"tied parameters must have one dtype; got {self.dtype}, {other.dtype}."
+            )
         if self.backend != other.backend:
             names = [str(getattr(each.backend, "name", None)) for each in (self, other)]
             raise BackendError(f"tied parameters must be on one backend; got {', '.join(names)}.")

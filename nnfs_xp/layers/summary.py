@@ -11,6 +11,7 @@ from nnfs_xp.layers.base import Layer, Shape
 
 _HEAD = ("", "Layer", "Output shape", "Parameters", "Memory")
 
+
 class Row(NamedTuple):
     """A layer of the table.
 
@@ -55,9 +56,7 @@ def _rows_within(
     return found
 
 
-def _row(
-    layer: Layer, name: str, depth: int, taken: Shape | None, places: dict[int, str]
-) -> Row:
+def _row(layer: Layer, name: str, depth: int, taken: Shape | None, places: dict[int, str]) -> Row:
     n = sum(_sizes(layer))
     bits = int((_first(layer, "dtype") or "0").lstrip("bfloat"))
     kind = ", ".join([layer.kind, *_remarks(layer, places)])

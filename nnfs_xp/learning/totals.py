@@ -141,8 +141,7 @@ class Totals:
     def arrays(self) -> tuple[Array, ...]:
         """What `accumulate` adds to, in place."""
         sums = (self._sums[metric.name] for metric in self.metrics if not metric.collects)
-        loss = () if self._loss is None else (self._loss,)
-        loss += () if self._labels is None else (self._labels,)
+        loss = [each for each in (self._loss, self._labels) if each is not None]
         return *loss, *(part for parts in sums for part in parts)
 
     def add(self, loss: Array, output: Array, y: Array, sample_weight: Array | None = None) -> None:
@@ -317,7 +316,7 @@ class Totals:
 
 
 def target_rows(backend: Backend, y: Array, n_axes: int) -> Array:
-    """Targets of outputs that have so many axes as those of rows: all places one below the other."""
+    """Targets of outputs that have so many axes, all places one below the other."""
     if n_axes <= 2:
         return y
     rows: Array = backend.xp.reshape(y, (-1, *y.shape[n_axes - 1 :]))

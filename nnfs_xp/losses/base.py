@@ -20,8 +20,8 @@ class Loss:
     ``metrics=()``. `probabilities` and `predictions` say what a model's output means under the
     loss; `accuracy` is the metric of that name for it.
 
-    Predictions have any shape: outputs lie on the last axis, and each place before it counts as
-    one of what the mean is over.
+    Predictions have any shape: outputs lie on the last axis, and everything before it is rows, of
+    which each has a loss, and counts the same in their mean.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class Loss:
 
         Notes
         -----
-        mean = sum(sample_weight * losses) / the number of losses: a weighted average where the weights have the
+        mean = sum(sample_weight * losses) / rows: a weighted average where the weights have the
         mean 1, as `Trainer.fit` makes them over the whole data set.
         """
         losses = self.forward(y_pred, y_true)
@@ -83,8 +83,8 @@ class Loss:
         """The weighted mean of the losses, so many of which count."""
         if sample_weight is not None:
             losses = losses * _checks.check_weights(sample_weight, losses, losses.shape)
-        total: Array = backend_of(losses).xp.sum(losses)
-        return total / count
+        mean: Array = backend_of(losses).xp.sum(losses) / count
+        return mean
 
     def counted(self, y_true: Array, places: tuple[int, ...]) -> Array | None:
         """Which targets count, booleans of shape (batch, …); None where all do.
@@ -110,7 +110,9 @@ class Loss:
         """Multiply each row of the gradient by its sample's weight, if there are weights."""
         if sample_weight is None:
             return dinputs
-        return dinputs * _checks.check_weights(sample_weight, dinputs, dinputs.shape[:-1])[..., None]
+        return (
+            dinputs * _checks.check_weights(sample_weight, dinputs, dinputs.shape[:-1])[..., None]
+        )
 
     def prepare_targets(self, y_true: Array, n_outputs: int, dtype: DType) -> Array:
         """The targets as training takes them, or an error where they do not fit the model.

@@ -32,7 +32,7 @@ class CosineLoss(RegressionLoss):
 
     Forward: loss = 1 - u·v, a number from 0 to 2 without a unit.
 
-    Backward: dinputs = ((u·v) u - v) / norm(y_pred) / n, with n the number of rows.
+    Backward: dinputs = ((u·v) u - v) / norm(y_pred) / rows.
 
     Source: Hadsell, Chopra and LeCun 2006, *Dimensionality Reduction by Learning an Invariant
     Mapping*, for its use; the derivative is that of a quotient.

@@ -39,8 +39,8 @@ class CategoricalCrossentropy(_Categorical):
     """Cross-entropy of predicted probabilities with the true classes.
 
     Labels are class indices, integers of shape (batch, …), or rows of shape (batch, …, classes)
-    that hold the share of each class: one-hot, or of several classes. A model that ends in `Softmax` and is trained with this loss takes the
-    gradients of both together.
+    that hold the share of each class: one-hot, or of several classes. A model that ends in
+    `Softmax` and is trained with this loss takes the gradients of both together.
 
     Parameters
     ----------
@@ -84,9 +84,7 @@ class CategoricalCrossentropy(_Categorical):
         return self.weigh(where_counted(xp, dinputs, counted), sample_weight)
 
     def fused_with(self, layer: Layer) -> Loss | None:
-        fused = SoftmaxCategoricalCrossentropy(
-            self.label_smoothing, ignore_index=self.ignore_index
-        )
+        fused = SoftmaxCategoricalCrossentropy(self.label_smoothing, ignore_index=self.ignore_index)
         return fused if type(layer) is Softmax else None
 
     def probabilities(self, y_pred: Array) -> Array:
@@ -190,7 +188,7 @@ class BinaryCrossentropy(_Binary):
     nats per sample and output, with t = (1 - label_smoothing) y_true + label_smoothing / 2;
     probabilities are clipped to [1e-7, 1 - 1e-7].
 
-    Backward: dinputs = -(t / y_pred - (1 - t) / (1 - y_pred)) / outputs / n, with n the number of rows.
+    Backward: dinputs = -(t / y_pred - (1 - t) / (1 - y_pred)) / outputs / rows.
 
     Source: *Neural Networks from Scratch*, chapter 16.
     """
@@ -229,7 +227,7 @@ class SigmoidBinaryCrossentropy(_Binary):
     logits z = y_pred, the t of `BinaryCrossentropy`, and w the share of t on the other side,
     1 - t where z >= 0, else t; in nats per sample and output.
 
-    Backward: dinputs = (sigmoid(y_pred) - t) / outputs / n, with n the number of rows.
+    Backward: dinputs = (sigmoid(y_pred) - t) / outputs / rows.
 
     Source: *Neural Networks from Scratch*, chapter 16, with the two derivatives multiplied.
     """

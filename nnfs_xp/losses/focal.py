@@ -41,8 +41,9 @@ class FocalLoss(CategoricalLoss):
     Forward: loss = -alpha[label] (1 - p)**gamma log(p) for each sample, in nats per sample.
 
     Backward: dinputs = alpha[label] (1 - p)**gamma (1 - gamma p log(p) / (1 - p))
-    (softmax(y_pred) - y_true) / n, with y_true one-hot and n the number of labels that count. The second factor is that of
-    cross-entropy with each sample reweighted; at p = 1, log(p) / (1 - p) is its limit -1.
+    (softmax(y_pred) - y_true) / n, with y_true one-hot and n the number of labels that count. The
+    second factor is that of cross-entropy with each sample reweighted; at p = 1,
+    log(p) / (1 - p) is its limit -1.
 
     Source: Lin et al. 2017, *Focal Loss for Dense Object Detection*, equation 5, with softmax in
     the place of sigmoid.

@@ -28,7 +28,7 @@ class Hinge(BinaryLoss):
 
     Forward: loss = mean(max(0, 1 - s y_pred)) over the outputs, in units of the margin.
 
-    Backward: dinputs = -s / outputs / n where s y_pred < 1, else 0, with n the number of rows.
+    Backward: dinputs = -s / outputs / rows where s y_pred < 1, else 0.
 
     Source: Cortes and Vapnik 1995, *Support-Vector Networks*.
     """
@@ -87,9 +87,7 @@ class CategoricalHinge(CategoricalLoss):
         dinputs = (best - truths) * active / self.count(y_pred, y_true)
         return self.weigh(where_counted(xp, dinputs, counted), sample_weight)
 
-    def _rivals(
-        self, y_pred: Array, y_true: Array
-    ) -> tuple[Namespace, Array, Array, Array | None]:
+    def _rivals(self, y_pred: Array, y_true: Array) -> tuple[Namespace, Array, Array, Array | None]:
         """The labels as one-hot rows, the scores with -infinity for the true ones, what counts."""
         backend = _checks.check_pair(y_pred, y_true)
         truths, counted = self.shares_of(backend, y_pred, y_true)

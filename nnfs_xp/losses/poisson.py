@@ -39,14 +39,14 @@ class Poisson(RegressionLoss):
 
     Forward: loss = mean(exp(z) - y_true z) over the outputs, in nats per sample and output.
 
-    Backward: dinputs = (exp(z) - y_true) / outputs / n, with n the number of rows.
+    Backward: dinputs = (exp(z) - y_true) / outputs / rows.
 
     With rates r = y_pred, clipped to at least 1e-7 where they divide or have their logarithm
     taken:
 
     Forward: loss = mean(r - y_true log(r)) over the outputs.
 
-    Backward: dinputs = (1 - y_true / r) / outputs / n, with n the number of rows.
+    Backward: dinputs = (1 - y_true / r) / outputs / rows.
 
     Source: Cameron and Trivedi 2013, *Regression Analysis of Count Data*, section 3.2.
     """

@@ -26,7 +26,7 @@ class MeanSquaredError(RegressionLoss):
     -----
     Forward: loss = mean((y_pred - y_true)**2) over the outputs, in squared units of y.
 
-    Backward: dinputs = 2 (y_pred - y_true) / outputs / n, with n the number of rows.
+    Backward: dinputs = 2 (y_pred - y_true) / outputs / rows.
 
     Source: *Neural Networks from Scratch*, chapter 17.
     """
@@ -52,7 +52,7 @@ class MeanAbsoluteError(RegressionLoss):
     -----
     Forward: loss = mean(abs(y_pred - y_true)) over the outputs, in units of y.
 
-    Backward: dinputs = sign(y_pred - y_true) / outputs / n, with n the number of rows. The book's code has the
+    Backward: dinputs = sign(y_pred - y_true) / outputs / rows. The book's code has the
     opposite sign, which climbs instead of descending.
 
     Source: *Neural Networks from Scratch*, chapter 17.
@@ -86,7 +86,7 @@ class Huber(RegressionLoss):
     Forward: loss = mean(c (d - c / 2)) over the outputs, in squared units of y: d**2 / 2 within
     delta of the target, delta (abs(d) - delta / 2) beyond.
 
-    Backward: dinputs = c / outputs / n, with n the number of rows.
+    Backward: dinputs = c / outputs / rows.
 
     Source: Huber 1964, *Robust Estimation of a Location Parameter*.
     """

@@ -40,7 +40,8 @@ class CategoricalLoss(Loss):
         if self.ignore_index is None or y_true.ndim != len(places):
             return None
         xp = backend_of(y_true).xp
-        return xp.astype(y_true, xp.int64, copy=False) != self.ignore_index  # uint8 has no -100
+        labels: Array = xp.astype(y_true, xp.int64, copy=False)  # uint8 has no -100
+        return labels != self.ignore_index
 
     def prepare_targets(self, y_true: Array, n_outputs: int, dtype: DType) -> Array:
         xp = backend_of(y_true).xp
@@ -71,7 +72,7 @@ class CategoricalLoss(Loss):
         sums = xp.sum(rows, axis=1)
         if self.takes_shares:
             right = xp.all(rows >= 0, axis=1) & (xp.abs(sums - 1) <= 1e-3)
-            wanted = "hold the shares of the classes, at least 0 and 1 in sum"
+            wanted = "hold one 1 and otherwise 0, or shares of the classes, at least 0 and 1 in sum"
         else:
             right = xp.all((rows == 0) | (rows == 1), axis=1) & (sums == 1)
             wanted = "hold one 1 and otherwise 0"
@@ -106,7 +107,7 @@ class CategoricalLoss(Loss):
     def labels_of(
         self, backend: Backend, y_pred: Array, y_true: Array
     ) -> tuple[Array, Array | None]:
-        """The labels, checked, with class 0 in the place of what does not count; and what counts."""
+        """The labels, checked, with class 0 for what does not count; and what counts."""
         places = y_pred.shape[:-1]
         _checks.check_labels(backend.xp, y_true, y_pred.shape[-1], places)
         if y_true.ndim == y_pred.ndim:
@@ -132,7 +133,9 @@ def where_counted(xp: Namespace, values: Array, counted: Array | None) -> Array:
     """The values, 0 where they do not count."""
     if counted is None:
         return values
-    kept: Array = xp.where(counted if counted.ndim == values.ndim else counted[..., None], values, 0.0)
+    kept: Array = xp.where(
+        counted if counted.ndim == values.ndim else counted[..., None], values, 0.0
+    )
     return kept
 
 
@@ -145,7 +148,7 @@ def dot_rows(xp: Namespace, shares: Array, values: Array) -> Array:
 
 
 class BinaryLoss(Loss):
-    """Base of the losses on yes-or-no outputs, 0 and 1: (batch, …, outputs), or (batch, …) for one."""
+    """Base of the losses on yes-or-no outputs: 0 and 1, in the shape of the predictions."""
 
     has_classes = True
     threshold = 0.0

@@ -53,8 +53,8 @@ class _ClassMetric(Metric):
 class ConfusionMatrix(_ClassMetric):
     """How often each class was taken for each: a row for each true class, a column a predicted.
 
-    `y_true` holds class indices (batch, …) or one-hot rows (batch, …, classes); for a model with one
-    output, 0 and 1. `Trainer.evaluate` returns the matrix as a list of rows, each a list of
+    `y_true` holds class indices (batch, …) or one-hot rows (batch, …, classes); for a model with
+    one output, 0 and 1. `Trainer.evaluate` returns the matrix as a list of rows, each a list of
     floats; a history, which holds numbers, leaves it out.
 
     Parameters
@@ -133,8 +133,8 @@ class _ClassAverage(_ClassMetric):
 class Precision(_ClassAverage):
     """Share of the samples predicted to be of a class that are of it.
 
-    `y_true` holds class indices (batch, …) or one-hot rows (batch, …, classes); for a model with one
-    output, 0 and 1.
+    `y_true` holds class indices (batch, …) or one-hot rows (batch, …, classes); for a model with
+    one output, 0 and 1.
 
     Parameters
     ----------

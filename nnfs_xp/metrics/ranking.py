@@ -16,8 +16,8 @@ from nnfs_xp.metrics.base import Metric, class_indices, ratio, weights_of
 class ROCAUC(Metric):
     """Area under the ROC curve, by scikit-learn, from the scores of all samples.
 
-    `y_true` holds class indices (batch, …) or one-hot rows (batch, …, classes); for a model with one
-    output, 0 and 1. It keeps all scores on the device until it is read.
+    `y_true` holds class indices (batch, …) or one-hot rows (batch, …, classes); for a model with
+    one output, 0 and 1. It keeps all scores on the device until it is read.
 
     Raises
     ------

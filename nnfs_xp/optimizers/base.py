@@ -215,9 +215,7 @@ class Optimizer:
         # Copied together with its models, as a trainer does, it keeps the state for the copies.
         states, exchanged = list(self._states.items()), list(self._exchanged)
         layouts = list(self._layouts.items())
-        return {
-            **self.__dict__, "_states": states, "_exchanged": exchanged, "_layouts": layouts
-        }
+        return {**self.__dict__, "_states": states, "_exchanged": exchanged, "_layouts": layouts}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         states, exchanged = WeakKeyDictionary(state["_states"]), WeakSet(state["_exchanged"])

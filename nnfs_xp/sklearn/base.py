@@ -292,7 +292,8 @@ class BaseMLP(Records):
         if self.network is None:
             total = n_samples if weights is None else n_samples * float(np.mean(weights))
             for layer in dense_layers(self.network_):
-                layer.weight_regularizer_l2 = self.alpha / 2 / total if total else 0.0
+                alpha = self.alpha / 2 / total if total else 0.0
+                layer.set_options(weight_regularizer_l2=alpha)
 
     def _batch_size_for(self, n_samples: int) -> int:
         size = 200 if self.batch_size == "auto" else int(self.batch_size)

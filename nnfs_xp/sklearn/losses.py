@@ -36,7 +36,8 @@ class HalfSquaredError(RegressionLoss):
         difference = y_pred - y_true
         losses = xp.sum(difference * difference, axis=1) / 2
         difference /= y_pred.shape[0]
-        return self._mean(losses, sample_weight, losses.shape[0]), self.weigh(difference, sample_weight)
+        mean = self._mean(losses, sample_weight, losses.shape[0])
+        return mean, self.weigh(difference, sample_weight)
 
 
 class _SumOverOutputs(Loss):

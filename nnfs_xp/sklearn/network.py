@@ -14,6 +14,7 @@ from nnfs_xp._checks import check_count, check_range
 from nnfs_xp.errors import ArgumentError, ShapeError
 from nnfs_xp.initializers import glorot_uniform
 from nnfs_xp.layers import BatchNorm, Dense, Dropout, Layer, ReLU, Sequential, Sigmoid, Tanh
+from nnfs_xp.layers.base import shapes_agree
 
 _ACTIVATIONS: dict[str, type[Layer] | None] = {
     "identity": None,
@@ -146,7 +147,7 @@ def own_network(network: Any, n_features: int, n_outputs: int, random_state: Any
             f"one; got {network!r}."
         )
     taken = own.input_shape
-    if taken is not None and taken != (n_features,):
+    if taken is not None and not shapes_agree(taken, (n_features,)):
         raise ShapeError(
             f"`network` takes samples of shape {taken}; `X` has {n_features} features."
         )
@@ -164,7 +165,8 @@ def width_of(network: Layer, n_features: int) -> int:
     shape = network.output_shape((n_features,))
     if len(shape) != 1:
         raise ShapeError(f"`network` must give a row of outputs a sample; got shape {shape}.")
-    return shape[0]
+    width: int = shape[0]
+    return width
 
 
 def last_layer(network: Layer) -> Layer:

@@ -133,7 +133,7 @@ def regressor_shapes(operator: Any) -> None:
 
 
 def _width_of(estimator: BaseMLP) -> int:
-    return estimator.network_.output_shape((estimator.n_features_in_,))[0]
+    return int(estimator.network_.output_shape((estimator.n_features_in_,))[0])
 
 
 def _dtype_of(operator: Any) -> str:

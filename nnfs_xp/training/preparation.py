@@ -13,6 +13,7 @@ from nnfs_xp.data.batching import batches, place
 from nnfs_xp.data.sparse import SparseRows
 from nnfs_xp.errors import DataError, LabelError, ShapeError
 from nnfs_xp.layers import Layer
+from nnfs_xp.layers.base import shapes_agree
 from nnfs_xp.learning import Learner
 from nnfs_xp.learning.totals import Totals
 from nnfs_xp.losses import Loss
@@ -128,9 +129,7 @@ def check_shape(shape: tuple[int, ...], model: Layer) -> None:
         raise ShapeError(f"`X` is empty: shape {shape}. At least 1 sample is needed.")
     if expected is None:
         return
-    if len(shape) == len(expected) + 1 and all(
-        wanted in (None, given) for wanted, given in zip(expected, shape[1:], strict=True)
-    ):
+    if shapes_agree(expected, shape[1:]):
         return
     wanted = ", ".join("any" if axis is None else str(axis) for axis in expected)
     hint = " Did you mean to transpose?" if shape[:1] == expected else ""

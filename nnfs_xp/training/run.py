@@ -85,14 +85,15 @@ class Run:
         self._check_rest(data[0].shape)
 
     def _check_rest(self, shape: tuple[int, ...]) -> None:
-        """Refuse a last batch that is too small for a layer, which may count places, not samples."""
+        """Refuse a last batch that is too small for a layer; of sequences, all places count."""
         rest = min(self.n_samples % self.batch_size or self.batch_size, self.n_samples)
         for layer, taken in self.learner.model.shapes_within(shape[1:]):
             places = prod(axis or 1 for axis in taken[:-1])
-            if rest * places < layer.smallest_batch:
+            least = layer.smallest_batch
+            if rest * places < least:
                 raise ArgumentError(
                     f"with {self.n_samples} samples and `batch_size` {self.batch_size}, a batch "
-                    f"would have {rest}; a layer of the model needs {layer.smallest_batch} at least."
+                    f"would have {rest}; a layer of the model needs {least} at least."
                 )
 
     def execute(self, epochs: int, *, resume: bool, progress: bool) -> History:

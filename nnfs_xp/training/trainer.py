@@ -109,7 +109,7 @@ class Trainer:
         )
         self.recorder = Recorder(self.learner, wanted=graph)
         self.course = Course(self._totals(metrics))
-        self._flat_axes = 0
+        self._flat_axes = -1
 
     def _totals(self, metrics: Sequence[str | Metric]) -> Totals:
         """Totals of the metrics. If one is a `Metric`, they see what the whole model puts out."""

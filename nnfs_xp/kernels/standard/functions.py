@@ -16,7 +16,7 @@ def softmax(xp: Namespace, logits: Array) -> Array:
 
 
 def log_softmax(xp: Namespace, logits: Array) -> Array:
-    """Logarithm of the softmax over the last axis, without taking the logarithm of a small number."""
+    """Logarithm of the softmax over the last axis, taking the logarithm of no small number."""
     shifted: Array = logits - xp.max(logits, axis=-1, keepdims=True)
     shifted -= xp.log(xp.sum(xp.exp(shifted), axis=-1, keepdims=True))
     return shifted
