@@ -88,7 +88,8 @@ def test_a_checkpoint_goes_on(precision, tmp_path):
     assert found[0].keys() == description.keys()
     for name in ("epoch", "step", "steps_done", "iterations", "stopping", "first_epoch"):
         assert found[0][name] == description[name], name
-    use_present_names(description["run"])
+    for each in (description, found[0]):
+        use_present_names(each["run"])
     assert found[0]["run"] == description["run"]
     coarse = 2.0**-10 if precision == "float16" else EPS
     for name, values in description["history"].items():

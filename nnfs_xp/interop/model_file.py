@@ -179,9 +179,10 @@ def build(description: Any) -> Layer:
 
 
 def use_present_names(description: Any) -> None:
-    """Call the layers in a description by the names that they have now, and leave out defaults.
+    """Call layers by the names that they have now, and leave out what is as good as not told.
 
-    Options that are as by default were once told, too.
+    That is an argument that is None, which may be new, and an option that is as by default, which
+    was once told.
     """
     left = [description]
     while left:
@@ -192,9 +193,8 @@ def use_present_names(description: Any) -> None:
                 each["class"] = FORMER_NAMES.get(name, name)
             config = each.get("config")
             if isinstance(config, dict):
-                told = [o for o in config if "_regularizer_" in o or o == "max_norm"]
-                for option in told:
-                    if not config[option]:
+                for option, value in list(config.items()):
+                    if value is None or ("_regularizer_" in option and not value):
                         del config[option]
             left += each.values()
         elif isinstance(each, list):

@@ -58,21 +58,14 @@ def check_run(found: Any, expected: dict[str, Any], path: Path) -> None:
     if not isinstance(found, dict):
         raise CheckpointError(f"{path} describes no run.")
     for description in (found, expected):
-        use_present_names(description.get("model"))
+        use_present_names(description)
     for name in expected.keys() | found.keys():
-        if _given(found.get(name)) != _given(expected.get(name)):
+        if found.get(name) != expected.get(name):
             raise CheckpointError(
                 f"{path} is of another run: its {shown(name.replace('_', ' '))} is "
                 f"{shown(found.get(name))}, now it is {shown(expected.get(name))}. Use the "
                 "settings and data of that run, or another folder."
             )
-
-
-def _given(settings: Any) -> Any:
-    """The settings without those that are None: as good as not given, and unknown before."""
-    if isinstance(settings, dict):
-        return {name: _given(value) for name, value in settings.items() if value is not None}
-    return [_given(each) for each in settings] if isinstance(settings, list) else settings
 
 
 def device_arrays(learner: Learner) -> dict[str, Array]:
