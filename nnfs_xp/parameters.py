@@ -288,6 +288,8 @@ class FlatParameters:
         The names of the parameters that are trained, in the order in which they lie.
     parts : tuple of Part
         The trained parameters by their scale of the learning rate; mostly one.
+    ties_lead_out : bool
+        Whether a parameter within is one of a layer that is not.
     stale : bool
         Whether another buffer has taken over any of the parameters, or is to: then the layer
         builds a new one when it is next asked for its buffers.
@@ -309,6 +311,8 @@ class FlatParameters:
         self.layout = tuple(prefix + name for prefix, la, name in named if la.trains(name))
         self._slots = [(layer, name) for _, layer, name in named]
         self._tied = [(la, name, la._ties[name]) for _, la, name in uses if name in la._ties]
+        within = {id(layer) for _, layer in owner.walk()}
+        self.ties_lead_out = any(id(tie.layer) not in within for _, _, tie in self._tied)
         roots = {(id(tie.layer), tie.name) for _, _, tie in self._tied}
         self._roots = [use for use in self._slots if (id(use[0]), use[1]) in roots]
         sizes = [prod(layer._shapes[name]) for layer, name in self._slots]
@@ -410,12 +414,6 @@ class FlatParameters:
             start += size
         nothing = Part(self.backend, self.values, self.gradients, 0, 1.0, slice(0, 0))
         return tuple(parts) or (nothing,)
-
-    @property
-    def ties_lead_out(self) -> bool:
-        """Whether a parameter within is one of a layer that is not."""
-        within = {id(layer) for _, layer in self.owner.walk()}
-        return any(id(tie.layer) not in within for _, _, tie in self._tied)
 
     def sum_ties(self, *, with_penalties: bool = False) -> None:
         """Add up what goes back through each of the layers that use one parameter.

@@ -36,6 +36,7 @@ FORMER_NAMES = {"Parallel": "Concatenate"}
 
 _MOST_LAYERS = 10_000
 _MOST_DEEP = 100
+_MOST_TIES = 256
 
 
 def save(model: Layer, path: str | Path) -> None:
@@ -111,8 +112,7 @@ def read_model(path: Path, known: dict[str, type[Layer]]) -> tuple[Layer, dict[s
     """
     description, forms = read_description(path, _KIND)
     try:
-        with room_for(sum(array.size for array in forms.values())):
-            model = _Builder(known).model(description["model"])
+        model = _Builder(known).model(description["model"], forms)
     except MALFORMED as error:
         raise CheckpointError(
             f"{path} describes no model that can be built: {shown(error)}."
@@ -208,16 +208,26 @@ class _Builder:
         self._known = known
         self._left = _MOST_LAYERS
 
-    def model(self, description: Any) -> Layer:
-        """The model, with its ties."""
-        model = self.build(description)
+    def model(self, description: Any, forms: Mapping[str, Any] | None = None) -> Layer:
+        """The model with its ties. With `forms`, it may take no more memory than such arrays.
+
+        Each layer that is tied is built with a parameter of its own first.
+        """
+        ties = [(str(name), str(of), bool(how)) for name, of, how in description.get("ties", ())]
+        if len(ties) > _MOST_TIES:
+            raise ArgumentError(f"it has more than {_MOST_TIES} tied parameters")
+        if forms is None:
+            model = self.build(description)
+        else:
+            room = sum(array.size for array in forms.values())
+            with room_for(room + sum(forms[of].size for _, of, _ in ties)):
+                model = self.build(description)
         layers = dict(model.walk())
-        for name, of, transposed in description.get("ties", ()):
-            places = [each.rpartition(".") for each in (name, of)]
-            (layer, own), (other, theirs) = [
-                (layers[f"{path}{dot}"], last) for path, dot, last in places
-            ]
-            layer.tie(own, other, theirs, transposed=bool(transposed))
+        for name, of, transposed in ties:
+            path, dot, own = name.rpartition(".")
+            other_path, other_dot, theirs = of.rpartition(".")
+            other = layers[other_path + other_dot]
+            layers[path + dot].tie(own, other, theirs, transposed=transposed)
         return model
 
     def build(self, description: Any, depth: int = 0) -> Layer:

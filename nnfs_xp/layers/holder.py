@@ -67,7 +67,7 @@ class Holder:
     def options(self) -> dict[str, Any]:
         """The options that are not what they are by default."""
         defaults = self.default_options()
-        values = {name: getattr(self, name) for name in defaults if not self.children}
+        values = {name: getattr(self, name) for name in defaults if self._shapes}
         return {name: value for name, value in values.items() if value != defaults[name]}
 
     def set_options(self, **options: Any) -> None:
@@ -100,8 +100,8 @@ class Holder:
         It can be set: to True or False, also for all within a container, or, of a layer, to the
         names of those parameters that are trained, ``("biases",)`` say.
         """
-        if self.children:
-            return any(bool(child.trainable) for child in self.children)
+        if self.children and any(layer._shapes for _, layer in self.walk()):
+            return self.trained
         return self._trainable
 
     @trainable.setter
@@ -384,10 +384,9 @@ class Holder:
         if self._flat is None:
             raise NotReadyError(f"{type(self).__name__} has no parameters.")
         if self._flat.owner is not self or self._flat.stale:
-            flat = self._gather()
-            if flat.ties_lead_out:
-                self.ties()  # which says which one
-            return flat
+            self._gather()
+        if self._flat.ties_lead_out:
+            self.ties()  # which says which one
         return self._flat
 
     def _gather(self) -> FlatParameters:
