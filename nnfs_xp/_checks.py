@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from math import prod
 from operator import index
 from reprlib import Repr
 from typing import Any
@@ -225,6 +227,20 @@ def check_count(name: str, value: object, *, least: int = 1) -> int:
     if count < least:
         raise ArgumentError(f"`{name}` must be a whole number of at least {least}; got {value!r}.")
     return count
+
+
+def check_sample_shape(input_shape: Any) -> tuple[int | None, ...]:
+    """Refuse what is no shape of one sample; return it.
+
+    A number is the shape with this one axis, and None an axis of any length.
+    """
+    axes = input_shape if isinstance(input_shape, Iterable) else (input_shape,)
+    shape = tuple(n if n is None else check_count("input_shape", n) for n in axes)
+    if not shape:
+        raise ArgumentError("`input_shape` must be the shape of one sample; got ().")
+    if prod(n or 1 for n in shape) >= 2**63:  # more than indices reach
+        raise ArgumentError(f"`input_shape` is of too many values; got {shape}.")
+    return shape
 
 
 def check_initializer(initializer: Any) -> Any:

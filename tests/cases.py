@@ -256,6 +256,11 @@ LAYERS = [
         ),
     ),
     LayerCase("Sequential", _sequential, lambda x: _softmax(np.tanh(x @ WEIGHTS + BIASES))),
+    LayerCase(
+        "Block",
+        lambda dtype: nn.Block(_dense(dtype), nn.Tanh(), name="Bent"),
+        lambda x: np.tanh(x @ WEIGHTS + BIASES),
+    ),
 ]
 
 

@@ -18,7 +18,7 @@ from nnfs_xp.training.preparation import prepare_targets
 
 DTYPES = ["float32", "float64"]
 WITHOUT_ORACLE = {"Dense", "Dropout", "AlphaDropout", "GaussianNoise"}
-WITHOUT_ORACLE |= {"Sequential", "Residual", "Concatenate"}
+WITHOUT_ORACLE |= {"Sequential", "Block", "Residual", "Concatenate"}
 
 WITHOUT_TORCH = {"SGD", "Lion"}
 """The losses and optimizers of which PyTorch may lack a row's like; the row says why."""
@@ -111,7 +111,7 @@ class TestLayers:
     def test_config_builds_an_equal_layer(self, backend, case, dtype):
         layer = case.build(dtype)
         if layer.children:
-            assert layer.config() == {}  # its layers describe it: see test_files
+            assert layer.config().keys() <= {"name"}  # its layers describe it: see test_files
             return
         twin = type(layer)(**layer.config())
         assert twin.config() == layer.config()

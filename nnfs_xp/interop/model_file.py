@@ -163,8 +163,10 @@ def _described(model: Layer) -> dict[str, Any]:
     options = {name: value for name, value in model.options().items() if name not in config}
     if options:
         description["options"] = options
-    if model.children and model.takes_layers():
+    if model.children:
         description["layers"] = [_described(layer) for layer in model.children]
+    if isinstance(model, _layers.Sequential) and model.is_plain_block:
+        description["block"] = model.kind
     return description
 
 
@@ -234,7 +236,8 @@ class _Builder:
         name = description["class"]
         if isinstance(name, str) and name not in self._known:
             name = FORMER_NAMES.get(name, name)
-        if not isinstance(name, str) or name not in self._known:
+        as_block = isinstance(name, str) and name not in self._known and "block" in description
+        if not isinstance(name, str) or (name not in self._known and not as_block):
             raise ArgumentError(
                 f"it has a layer {shown(repr(name))}, which this release lacks; hand over a class "
                 "of your own in custom_layers"
@@ -244,10 +247,24 @@ class _Builder:
             raise ArgumentError(
                 f"it has more than {_MOST_LAYERS:,} layers, or more than {_MOST_DEEP} in each other"
             )
-        parts = [self.build(part, depth + 1) for part in description.get("layers", ())]
-        layer = self._known[name](*parts, **description.get("config", {}))
-        layer.set_options(**description.get("options", {}))
+        kind = _layers.Block if as_block else self._known[name]
+        takes_layers = kind.takes_layers()
+        parts = description.get("layers", ()) if takes_layers else ()
+        layers = [self.build(part, depth + 1) for part in parts]
+        config = {"name": description["block"]} if as_block else description.get("config", {})
+        layer = kind(*layers, **config)
+        _set_options(layer, description, within=not takes_layers)
         return layer
+
+
+def _set_options(layer: Layer, description: Any, *, within: bool) -> None:
+    """Set the options that a description tells, if asked also of the layers within."""
+    known = layer.default_options()
+    told = {**(description.get("config", {}) if within else {}), **description.get("options", {})}
+    layer.set_options(**{name: value for name, value in told.items() if name in known})
+    if within and layer.children:
+        for child, each in zip(layer.children, description.get("layers", ()), strict=False):
+            _set_options(child, each, within=True)
 
 
 def _arrays(model: Layer) -> dict[str, Array]:

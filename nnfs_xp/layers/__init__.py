@@ -8,7 +8,7 @@ from nnfs_xp.layers.dropout import AlphaDropout, Dropout
 from nnfs_xp.layers.embedding import Embedding
 from nnfs_xp.layers.noise import GaussianNoise
 from nnfs_xp.layers.normalization import BatchNorm, LayerNorm
-from nnfs_xp.layers.sequential import Sequential
+from nnfs_xp.layers.sequential import Block, Sequential
 from nnfs_xp.layers.shape import Flatten
 from nnfs_xp.layers.smooth_activations import ELU, GELU, SELU, SiLU, Softplus
 from nnfs_xp.layers.stochastic import StochasticLayer
@@ -19,6 +19,7 @@ __all__ = [
     "SELU",
     "AlphaDropout",
     "BatchNorm",
+    "Block",
     "Concatenate",
     "Dense",
     "Dropout",

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from math import prod
+from collections.abc import Sequence
 from typing import Any, Unpack
 
-from nnfs_xp._checks import check_count
+from nnfs_xp._checks import check_sample_shape
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, host_generator
 from nnfs_xp.errors import ArgumentError, ShapeError
@@ -68,7 +67,7 @@ class Composite(Layer):
             raise ArgumentError(
                 "the same layer object appears twice in the model; make one for each place."
             )
-        self._input_shape = None if input_shape is None else checked_shape(input_shape)
+        self._input_shape = None if input_shape is None else check_sample_shape(input_shape)
         self.says_input_shape = input_shape is not None
         self.check_fit()
         if options:
@@ -131,20 +130,6 @@ class Composite(Layer):
         """Add up the gradients of tied parameters, if this is the whole model: for `backward`."""
         if self._flat is not None and self._flat.owner is self:
             self._flat.sum_ties(with_penalties=not self._flat.penalties_wait)
-
-
-def checked_shape(input_shape: Any) -> Shape:
-    """Refuse what is no shape of one sample; a number is the shape with this one axis.
-
-    Raises
-    ------
-    ArgumentError
-    """
-    axes = input_shape if isinstance(input_shape, Iterable) else (input_shape,)
-    shape = tuple(n if n is None else check_count("input_shape", n) for n in axes)
-    if not shape or prod(n or 1 for n in shape) >= 2**63:  # more than indices reach
-        raise ArgumentError(f"`input_shape` must be the shape of one sample; got {shape}.")
-    return shape
 
 
 class Stack(Composite):

@@ -27,10 +27,12 @@ class NotRecordableError(Exception):
 def is_recordable(part: Any) -> bool:
     """Whether the class of a layer, loss, metric or optimizer says that it can be recorded.
 
-    A class of this package can be recorded. Any other class says ``recordable = True`` in its own
-    body, also where it derives from one that does.
+    A class of this package can be recorded, and so can a `Block` that adds no pass. Any other class
+    says ``recordable = True`` in its own body, also where it derives from one that does.
     """
     kind = type(part)
+    if getattr(part, "is_plain_block", False):
+        return True
     of_the_package = kind.__module__.partition(".")[0] == __name__.partition(".")[0]
     return bool(vars(kind).get("recordable", of_the_package))
 

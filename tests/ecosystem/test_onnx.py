@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from cases import LAYERS
+from cases import LAYERS, SAMPLES, shaped
 
 import nnfs_xp as nn
 from nnfs_xp.errors import ArgumentError, BackendError, CheckpointError, ShapeError
@@ -51,10 +51,14 @@ def test_every_public_layer_has_a_converter_and_a_case():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("axes", SAMPLES.values(), ids=SAMPLES)
 @pytest.mark.parametrize("case", LAYERS, ids=lambda case: case.name)
-def test_a_layer_gives_what_the_library_gives(case, dtype, path):
-    layer = case.build(dtype)
-    export_onnx(layer, path, dtype=dtype, input_shape=case.inputs.shape[1:])
+def test_a_layer_gives_what_the_library_gives(case, axes, dtype, path):
+    layer, given = case.build(dtype), shaped(case.inputs, axes)
+    export_onnx(layer, path, dtype=dtype, input_shape=given.shape[1:])
+    close(run(path, given.astype(dtype)), layer.forward(given.astype(dtype)), dtype)
+    if axes:
+        return
     for n in (1, 7, 1000):
         inputs = samples(case, n, dtype)
         output = run(path, inputs)
@@ -547,9 +551,11 @@ def test_what_is_no_model(path):
         export_onnx("model", path)
 
 
-def test_probabilities_need_a_row_of_outputs(path):
-    with pytest.raises(ShapeError, match=r"Softmax takes inputs \(batch, classes\)"):
-        export_onnx(nn.ReLU(), path, input_shape=(2, 3), output="probabilities")
+def test_probabilities_of_sequences(path):
+    model = nn.Sequential(nn.Dense(4, 3), seed=0)
+    export_onnx(model, path, output="probabilities", input_shape=(5, 4))
+    inputs = np.random.default_rng(0).normal(size=(2, 5, 4)).astype(np.float32)
+    close(run(path, inputs), nn.Softmax().forward(model.forward(inputs)))
 
 
 def test_what_is_too_large_for_one_file(path, monkeypatch):
@@ -588,3 +594,18 @@ def test_a_write_that_fails_leaves_the_old_file(path, tmp_path, monkeypatch):
         export_onnx(dense(2), path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_tied_parameter_stands_in_the_file_once(dtype, path):
+    words = nn.Embedding(7, 4, seed=0, dtype=dtype)
+    inner = nn.Dense(4, 4, seed=1, dtype=dtype)
+    twin = nn.Dense(4, 4, seed=2, dtype=dtype).tie("weights", inner)
+    head = nn.Dense(4, 7, seed=3, dtype=dtype).tie("weights", words, transposed=True)
+    model = nn.Sequential(words, nn.Sequential(inner, nn.Tanh()), twin, head)
+    export_onnx(model, path, input_shape=(None,), input_dtype="int64")
+    names = {each.name for each in onnx.load(path).graph.initializer}
+    assert {n for n in names if n.endswith("weights")} == {"0.weights", "1.0.weights"}
+    for length in (1, 5):  # of any length, as asked for
+        codes = np.random.default_rng(length).integers(0, 7, (3, length))
+        close(run(path, codes), model.forward(codes), dtype)

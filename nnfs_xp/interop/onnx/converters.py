@@ -27,13 +27,16 @@ def _one(operator: str, **attributes: Any) -> Converter:
 def dense(graph: Graph, layer: layers.Dense, inputs: str) -> str:
     """``inputs @ weights + biases``."""
     del layer
+    if not graph.is_row(inputs):  # Gemm takes nothing else
+        products = graph.add("MatMul", inputs, graph.parameter("weights"))
+        return graph.add("Add", products, graph.parameter("biases"))
     return graph.add("Gemm", inputs, graph.parameter("weights"), graph.parameter("biases"))
 
 
 def batch_norm(graph: Graph, layer: layers.BatchNorm, inputs: str) -> str:
     """``gamma * (inputs - running_mean) / sqrt(running_variance + epsilon) + beta``."""
     names = ("gamma", "beta", "running_mean", "running_variance")
-    if graph.dtype == "float32":
+    if graph.dtype == "float32" and graph.is_row(inputs):  # else it takes axis 1 for the features
         vectors = [graph.parameter(name, (layer.n_features,)) for name in names]
         return graph.add("BatchNormalization", inputs, *vectors, epsilon=layer.epsilon)
     gamma, beta, mean, variance = map(graph.parameter, names)
@@ -45,7 +48,7 @@ def layer_norm(graph: Graph, layer: layers.LayerNorm, inputs: str) -> str:
     n = layer.n_features
     if graph.dtype == "float32":
         vectors = [graph.parameter(name, (n,)) for name in ("gamma", "beta")]
-        return graph.add("LayerNormalization", inputs, *vectors, axis=1, epsilon=layer.epsilon)
+        return graph.add("LayerNormalization", inputs, *vectors, axis=-1, epsilon=layer.epsilon)
     average = graph.constant(np.full((n, 1), 1 / n), "average")
     centered = graph.add("Sub", inputs, graph.add("MatMul", inputs, average))
     variance = graph.add("MatMul", graph.add("Mul", centered, centered), average)
@@ -78,7 +81,7 @@ def embedding(graph: Graph, layer: layers.Embedding, inputs: str) -> str:
     )
     places = graph.cast(graph.add("Where", known, codes, first), "int64")
     rows = graph.add("Gather", graph.parameter("weights"), places, axis=0)
-    return graph.add("Where", graph.add("Unsqueeze", known, np.array([2])), rows, nan)
+    return graph.add("Where", graph.add("Unsqueeze", known, np.array([-1])), rows, nan)
 
 
 def identity(graph: Graph, layer: Layer, inputs: str) -> str:
@@ -100,9 +103,9 @@ def residual(graph: Graph, layer: Layer, inputs: str) -> str:
 
 
 def concatenate(graph: Graph, layer: Layer, inputs: str) -> str:
-    """What the branches make of the inputs, joined along axis 1."""
+    """What the branches make of the inputs, joined along the last axis."""
     outputs = [graph.convert(child, inputs, index) for index, child in enumerate(layer.children)]
-    return graph.add("Concat", *outputs, axis=1)
+    return graph.add("Concat", *outputs, axis=-1)
 
 
 CONVERTERS: dict[type[Layer], Converter] = {
@@ -111,7 +114,7 @@ CONVERTERS: dict[type[Layer], Converter] = {
     layers.LeakyReLU: activations.leaky_relu,
     layers.Sigmoid: _one("Sigmoid"),
     layers.Tanh: _one("Tanh"),
-    layers.Softmax: _one("Softmax", axis=1),
+    layers.Softmax: _one("Softmax", axis=-1),
     layers.GELU: activations.gelu,
     layers.SiLU: activations.silu,
     layers.ELU: activations.elu,

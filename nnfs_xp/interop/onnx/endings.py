@@ -27,8 +27,6 @@ def change_of_ending(model: Layer, output: str, output_shape: tuple[int, ...]) -
     ------
     ArgumentError
         The model cannot give such an output.
-    ShapeError
-        Probabilities are asked for, but a sample's outputs are no row.
     """
     if output not in OUTPUTS:
         names = ", ".join(map(repr, OUTPUTS))
@@ -39,8 +37,7 @@ def change_of_ending(model: Layer, output: str, output_shape: tuple[int, ...]) -
     if output == "logits":
         return last, None
     if last is None:
-        added = Sigmoid() if output == "sigmoid" or output_shape == (1,) else Softmax()
-        added.output_shape(output_shape)
+        added = Sigmoid() if output == "sigmoid" or output_shape[-1:] == (1,) else Softmax()
         return None, added
     if output == "sigmoid" and not isinstance(last, Sigmoid):
         raise ArgumentError(

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 
 from nnfs_xp import __version__
-from nnfs_xp._checks import check_count, check_dtype, shown
+from nnfs_xp._checks import check_count, check_dtype, check_sample_shape, shown
 from nnfs_xp.errors import ArgumentError
 from nnfs_xp.interop.atomic import write_file
 from nnfs_xp.interop.onnx.converters import CONVERTERS
 from nnfs_xp.interop.onnx.endings import change_of_ending
 from nnfs_xp.interop.onnx.graph import Converter, Graph, import_onnx
 from nnfs_xp.interop.paths import path_of
-from nnfs_xp.interop.translation import checked_shape
 from nnfs_xp.layers import Layer
+from nnfs_xp.layers.base import Shape
 
 OPSET = 17
 """The lowest version that has all operators in use: the most programs can read it."""
@@ -33,7 +33,7 @@ def export_onnx(
     output: str = "model",
     input_name: str = "inputs",
     output_name: str | None = None,
-    input_shape: Iterable[int] | None = None,
+    input_shape: Iterable[int | None] | None = None,
     input_dtype: str | None = None,
     dtype: str | None = None,
     opset: int = OPSET,
@@ -58,8 +58,8 @@ def export_onnx(
         What the file calls them. The output is called "output", "logits" or "probabilities" by
         default.
     input_shape : tuple of int, optional
-        Of one sample; needed where the model leaves it open, as one that begins with `Flatten`
-        or `Embedding` does.
+        Of one sample, None for an axis of any length; needed where the model leaves it open, as
+        one that begins with `Flatten` or `Embedding` does.
     input_dtype : str, optional
         That of the inputs; by default that of the model. "int64", say, for codes and pixels.
     dtype : {"float32", "float64"}, optional
@@ -98,7 +98,9 @@ def export_onnx(
 
     graph = Graph(dtype, CONVERTERS | checked_custom(custom_layers), without)
     graph.names |= {input_name, output_name}
-    value = graph.convert(model, graph.cast_inputs(input_name, input_dtype))
+    inputs = graph.cast_inputs(input_name, input_dtype)
+    graph.shapes[inputs] = shape
+    value = graph.convert(model, inputs)
     if behind is not None:
         value = graph.convert(behind, value)
     graph.name_output(value, output_name)
@@ -110,8 +112,8 @@ def export_onnx(
         onnx.helper.make_graph(
             graph.nodes,
             type(model).__name__,
-            [describe(input_name, graph.element_type(input_dtype), ["batch", *shape])],
-            [describe(output_name, graph.element_type(dtype), ["batch", *output_shape])],
+            [describe(input_name, graph.element_type(input_dtype), _axes(shape, "length"))],
+            [describe(output_name, graph.element_type(dtype), _axes(output_shape, "out"))],
             graph.initializers,
         ),
         opset_imports=versions,
@@ -139,15 +141,22 @@ def write_model(onnx: Any, proto: Any, path: Path) -> None:
     write_file(path, proto.SerializeToString())
 
 
-def _sample_shape(model: Layer, input_shape: Iterable[int] | None) -> tuple[int, ...]:
+def _sample_shape(model: Layer, input_shape: Iterable[int | None] | None) -> Shape:
     if input_shape is not None:
-        return checked_shape(input_shape)
-    if model.input_shape is None:
+        return check_sample_shape(input_shape)
+    shape = model.input_shape
+    if shape is None or (None in shape and not model.says_input_shape):
         raise ArgumentError(
             "the model leaves open which shape a sample has; say it, without the batch axis, as "
             "in input_shape=(28, 28)."
         )
-    return model.input_shape
+    return shape
+
+
+def _axes(shape: Shape, name: str) -> list[int | str]:
+    """The axes of an input or output; one of any length has a name."""
+    of_samples = [f"{name}_{n}" if axis is None else axis for n, axis in enumerate(shape, 1)]
+    return ["batch", *of_samples]
 
 
 def checked_opset(onnx: Any, opset: int) -> int:

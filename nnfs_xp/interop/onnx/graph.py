@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,9 +11,10 @@ import numpy as np
 from nnfs_xp._checks import shown
 from nnfs_xp.backend import to_numpy
 from nnfs_xp.backend.importing import import_library
-from nnfs_xp.errors import ArgumentError, NnfsError, NotReadyError
+from nnfs_xp.errors import ArgumentError, NnfsError, NotReadyError, ShapeError
 from nnfs_xp.interop.translation import class_among
 from nnfs_xp.layers import Layer
+from nnfs_xp.layers.base import Shape
 
 
 def import_onnx() -> Any:
@@ -40,6 +42,8 @@ class Graph:
         In an order in which they can run.
     names : set of str
         All names in use.
+    shapes : dict of str to tuple
+        The shape of one sample of a value, where it is known: see `is_row`.
     integers : dict of str to str
         From the floating-point values that were cast from integers to those integers.
     """
@@ -52,12 +56,14 @@ class Graph:
         self.initializers: list[Any] = []
         self.names: set[str] = set()
         self.integers: dict[str, str] = {}
+        self.shapes: dict[str, Shape] = {}
         self._onnx = import_onnx()
         self._converters = converters
         self._without = without
         self._prefix = ""
         self._layer: Layer | None = None
         self._stored: dict[tuple[Layer, str, str], str] = {}
+        self._places: dict[int, str] = {}
 
     def convert(self, layer: Layer, inputs: str, index: int | None = None) -> str:
         """Add all nodes of a layer; return the name of its output.
@@ -72,6 +78,8 @@ class Graph:
         """
         if layer is self._without:
             return inputs
+        if not self._places:
+            self._places = {id(each): prefix for prefix, each in layer.walk()}
         outer = self._prefix, self._layer
         self._prefix = self._prefix if index is None else f"{self._prefix}{index}."
         self._layer = layer
@@ -82,7 +90,14 @@ class Graph:
                 f"output, which graph.add gave; it returned {shown(repr(output))}."
             )
         self._prefix, self._layer = outer
+        if inputs in self.shapes and output not in self.shapes:
+            with suppress(ShapeError, TypeError):  # of a layer of one's own
+                self.shapes[output] = layer.output_shape(self.shapes[inputs])
         return output
+
+    def is_row(self, value: str) -> bool:
+        """Whether each sample of the value is known to be a row of features."""
+        return len(self.shapes.get(value, ())) == 1
 
     def add(self, operator: str, *inputs: Any, **attributes: Any) -> str:
         """Add a node; return the name of its output.
@@ -162,6 +177,8 @@ class Graph:
             same place, or a second shape, has names of its own.
         """
         layer = self._layer
+        if layer is not None and name in layer._ties:
+            return self._tied_parameter(layer, name, shape)
         if layer is None:
             raise NotReadyError("there are parameters only while a layer is being converted.")
         known = (layer, name, repr(shape))
@@ -179,6 +196,15 @@ class Graph:
             self._store(full, self._rounded(full, values))
             self._stored[known] = full
         return self._stored[known]
+
+    def _tied_parameter(self, layer: Layer, name: str, shape: tuple[int, ...] | None) -> str:
+        """The other layer's parameter, which stands in the graph once."""
+        tie = layer._ties[name]
+        outer = self._prefix, self._layer
+        self._prefix, self._layer = self._places.get(id(tie.layer), self._prefix), tie.layer
+        value = self.parameter(tie.name, None if tie.transposed else shape)
+        self._prefix, self._layer = outer
+        return self.add("Transpose", value, perm=[1, 0]) if tie.transposed else value
 
     def _rounded(self, name: str, value: Any) -> np.ndarray[Any, Any]:
         """Numbers in the graph's dtype, if that holds them."""
