@@ -198,16 +198,16 @@ class Stack(Composite):
                 try:
                     shape = layer.output_shape(shape)
                 except ShapeError as error:
-                    raise ShapeError(self._misfit(index, str(error))) from None
+                    raise ShapeError(self._misfit(index, shape, str(error))) from None
                 except TypeError:  # a layer of one's own that counts with each axis
                     if None not in shape:
                         raise
                     shape = None
 
-    def _misfit(self, index: int, error: str) -> str:
+    def _misfit(self, index: int, shape: Shape, error: str) -> str:
         if index == 0:
             return f"layer 0 does not fit `input_shape`: {error}"
         hint = ""
-        if self._input_shape is None:
+        if not self.says_input_shape and len(shape) == 1:  # taken for rows, which they may not be
             hint = " Where samples are no rows, say their shape: input_shape=(…)."
         return f"layer {index} does not fit the one before it: {error}{hint}"

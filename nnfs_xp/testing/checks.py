@@ -130,7 +130,8 @@ def _check_gradients_are_set(layer: Layer, inputs: Array) -> None:
 def _check_recordable(layer: Layer, inputs: Array) -> None:
     """A step that has been recorded does the same each time: it runs none of the layer's Python."""
     kind = type(layer).__name__
-    unkept = [name for name in layer.config() if name not in vars(layer) and name != "dtype"]
+    known = {*vars(layer), *layer.default_options(), "dtype"}
+    unkept = [name for name in layer.config() if name not in known]
     assert not unkept, f"{kind} is `recordable`; `config` must name attributes, not {unkept}"
 
     def step() -> tuple[dict[str, Any], dict[str, Array], Any]:

@@ -74,10 +74,10 @@ def prepare_targets(loss: Loss, y: Array, output: Array) -> Array:
     if output.ndim == 2:
         return loss.prepare_targets(y, n_outputs, output.dtype)
     places = (y.shape[0], *output.shape[1:-1])
-    if tuple(y.shape[: len(places)]) != places or y.ndim > output.ndim:
+    if tuple(y.shape) not in (places, (*places, n_outputs)):
         raise LabelError(
-            f"`y` must have shape {places}, a target for each place, or that with the outputs "
-            f"behind it; got {tuple(y.shape)}."
+            f"`y` must have shape {places}, a target for each place, or {(*places, n_outputs)}; got "
+            f"{tuple(y.shape)}."
         )
     xp = backend_of(y).xp
     rows = xp.reshape(y, (-1, *y.shape[len(places) :]))
