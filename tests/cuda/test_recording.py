@@ -780,3 +780,63 @@ def test_networks_of_odd_sizes(widths, precision):
     losses = trained.fit(X, y, epochs=4, batch_size=33, progress=False)["loss"]
     assert losses[-1] < losses[0]
     assert trained.recorder.refused is None
+
+
+CODES = RNG.integers(0, 9, (40, 6))
+NEXT = np.where(RNG.random((40, 6)) < 0.2, -100, np.roll(CODES, -1, axis=1))
+
+
+def language_model():
+    words = nn.Embedding(9, 8, seed=1)
+    head = nn.Dense(8, 9, seed=2).tie("weights", words, transposed=True)
+    return nn.Sequential(
+        words, nn.LayerNorm(8), nn.Dense(8, 8, seed=3), nn.ReLU(), nn.Dropout(0.1), head
+    )
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16", "bfloat16"])
+def test_sequences_with_tied_weights_and_labels_that_do_not_count(precision):
+    results = []
+    for graph in (True, False):
+        loss = nn.SoftmaxCategoricalCrossentropy(ignore_index=-100)
+        trained = nn.Trainer(
+            language_model(), loss, nn.Adam(1e-2), backend="cupy", graph=graph, precision=precision
+        )
+        codes = CODES.astype("float32")
+        history = trained.fit(codes, NEXT, epochs=3, batch_size=16, progress=False)
+        results.append((dict(history), state(trained)))
+        assert trained.recorder.refused is None
+        assert bool(trained.recorder.recordings) == graph
+    assert_same(*results)
+    weights = trained.model.layers[0].weights, trained.model.layers[-1].weights
+    np.testing.assert_array_equal(to_numpy(weights[0]).T, to_numpy(weights[1]))
+
+
+def test_frozen_layers_and_scaled_rates():
+    results = []
+    for graph in (True, False):
+        trained = trainer(optimizer=nn.AdamW(1e-2, average_decay=0.5), graph=graph)
+        trained.model.layers[0].trainable = trained.model.layers[2].trainable = False
+        trained.model.layers[4].learning_rate_scale = 0.1
+        before = to_numpy(trained.model.layers[0].weights).copy()
+        results.append(fit(trained))
+        assert trained.recorder.refused is None
+        assert bool(trained.recorder.recordings) == graph
+        np.testing.assert_array_equal(to_numpy(trained.model.layers[0].weights), before)
+    assert_same(*results)
+
+
+def test_a_layer_frozen_between_steps_is_recorded_anew():
+    x, y = BACKEND.asarray(X[:32]), BACKEND.asarray(Y[:32])
+    results = []
+    for graph in (True, False):
+        trained = trainer(graph=graph)
+        for _ in range(3):
+            trained.train_step(x, y)
+        trained.model.layers[0].trainable = False
+        trained.optimizer = nn.Adam(1e-2)
+        before = to_numpy(trained.model.layers[0].weights).copy()
+        losses = [float(trained.train_step(x, y)) for _ in range(3)]
+        np.testing.assert_array_equal(to_numpy(trained.model.layers[0].weights), before)
+        results.append(({"loss": losses}, state(trained)))
+    assert_same(*results)
