@@ -12,6 +12,8 @@ from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, backend_of
 from nnfs_xp.errors import ArgumentError, OutOfMemoryError, ShapeError
 
+__all__ = ["Buffer", "Gradient", "Parameter"]
+
 
 class Holder(Protocol):
     """What the buffers ask of a layer."""
