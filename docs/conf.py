@@ -33,6 +33,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "mathml",
     "code_blocks",
+    "counterparts",
     "sources",
     "completeness",
 ]

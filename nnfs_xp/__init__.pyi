@@ -1,201 +1,31 @@
 """What the package offers, as a type checker and a reader see it; loaded by __init__.py."""
 
-from . import (
-    data,
-    errors,
-    initializers,
-    interop,
-    layers,
-    losses,
-    metrics,
-    optimizers,
-    plots,
-    training,
-)
-from .backend import Backend, available_backends, get_backend, register_backend, to_numpy
-from .errors import NnfsError
-from .interop import export_onnx, load, save
-from .layers import (
-    ELU,
-    GELU,
-    SELU,
-    AlphaDropout,
-    BatchNorm,
-    Block,
-    Concatenate,
-    Dense,
-    Dropout,
-    Embedding,
-    Flatten,
-    GaussianNoise,
-    Layer,
-    LayerNorm,
-    LeakyReLU,
-    Linear,
-    ReLU,
-    Residual,
-    Sequential,
-    Sigmoid,
-    SiLU,
-    Softmax,
-    Softplus,
-    StochasticLayer,
-    Tanh,
-)
-from .losses import (
-    BinaryCrossentropy,
-    CategoricalCrossentropy,
-    CategoricalHinge,
-    CosineLoss,
-    FocalLoss,
-    Hinge,
-    Huber,
-    Loss,
-    MeanAbsoluteError,
-    MeanSquaredError,
-    Poisson,
-    SigmoidBinaryCrossentropy,
-    SoftmaxCategoricalCrossentropy,
-)
-from .metrics import (
-    F1,
-    MAE,
-    R2,
-    RMSE,
-    ROCAUC,
-    BinaryAccuracy,
-    CategoricalAccuracy,
-    ConfusionMatrix,
-    Metric,
-    Precision,
-    Recall,
-    RegressionAccuracy,
-    TopKAccuracy,
-)
-from .optimizers import SGD, Adagrad, Adam, AdamW, Lion, Optimizer, RMSprop
-from .parameters import Buffer, Gradient, Parameter
-from .schedules import (
-    CosineDecay,
-    ExponentialDecay,
-    InverseTimeDecay,
-    OneCycle,
-    ReduceOnPlateau,
-    Schedule,
-    StepDecay,
-)
-from .training import (
-    Callback,
-    Checkpoints,
-    CSVLogger,
-    EarlyStopping,
-    GradientFlow,
-    History,
-    LambdaCallback,
-    ModelCheckpoint,
-    TensorBoard,
-    Trainer,
-    diagnose,
-)
+from . import data as data
+from . import errors as errors
+from . import initializers as initializers
+from . import interop as interop
+from . import layers as layers
+from . import losses as losses
+from . import metrics as metrics
+from . import optimizers as optimizers
+from . import plots as plots
+from . import training as training
+from .backend import Backend as Backend
+from .backend import available_backends as available_backends
+from .backend import get_backend as get_backend
+from .backend import register_backend as register_backend
+from .backend import to_numpy as to_numpy
+from .errors import NnfsError as NnfsError
+from .interop import export_onnx as export_onnx
+from .interop import load as load
+from .interop import save as save
+from .layers import *
+from .losses import *
+from .metrics import *
+from .optimizers import *
+from .parameters import *
+from .schedules import *
+from .training import *
 
 __version__: str
-
-__all__ = [
-    "ELU",
-    "F1",
-    "GELU",
-    "MAE",
-    "R2",
-    "RMSE",
-    "ROCAUC",
-    "SELU",
-    "SGD",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "AlphaDropout",
-    "Backend",
-    "BatchNorm",
-    "BinaryAccuracy",
-    "BinaryCrossentropy",
-    "Block",
-    "Buffer",
-    "CSVLogger",
-    "Callback",
-    "CategoricalAccuracy",
-    "CategoricalCrossentropy",
-    "CategoricalHinge",
-    "Checkpoints",
-    "Concatenate",
-    "ConfusionMatrix",
-    "CosineDecay",
-    "CosineLoss",
-    "Dense",
-    "Dropout",
-    "EarlyStopping",
-    "Embedding",
-    "ExponentialDecay",
-    "Flatten",
-    "FocalLoss",
-    "GaussianNoise",
-    "Gradient",
-    "GradientFlow",
-    "Hinge",
-    "History",
-    "Huber",
-    "InverseTimeDecay",
-    "LambdaCallback",
-    "Layer",
-    "LayerNorm",
-    "LeakyReLU",
-    "Linear",
-    "Lion",
-    "Loss",
-    "MeanAbsoluteError",
-    "MeanSquaredError",
-    "Metric",
-    "ModelCheckpoint",
-    "NnfsError",
-    "OneCycle",
-    "Optimizer",
-    "Parameter",
-    "Poisson",
-    "Precision",
-    "RMSprop",
-    "ReLU",
-    "Recall",
-    "ReduceOnPlateau",
-    "RegressionAccuracy",
-    "Residual",
-    "Schedule",
-    "Sequential",
-    "SiLU",
-    "Sigmoid",
-    "SigmoidBinaryCrossentropy",
-    "Softmax",
-    "SoftmaxCategoricalCrossentropy",
-    "Softplus",
-    "StepDecay",
-    "StochasticLayer",
-    "Tanh",
-    "TensorBoard",
-    "TopKAccuracy",
-    "Trainer",
-    "available_backends",
-    "data",
-    "diagnose",
-    "errors",
-    "export_onnx",
-    "get_backend",
-    "initializers",
-    "interop",
-    "layers",
-    "load",
-    "losses",
-    "metrics",
-    "optimizers",
-    "plots",
-    "register_backend",
-    "save",
-    "to_numpy",
-    "training",
-]
+__all__: list[str]

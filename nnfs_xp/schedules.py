@@ -14,6 +14,16 @@ from nnfs_xp import _checks
 from nnfs_xp._monitor import Monitor
 from nnfs_xp.errors import ArgumentError
 
+__all__ = [
+    "CosineDecay",
+    "ExponentialDecay",
+    "InverseTimeDecay",
+    "OneCycle",
+    "ReduceOnPlateau",
+    "Schedule",
+    "StepDecay",
+]
+
 
 class Schedule:
     """Base class of the schedules; derive from it to write one of your own.

@@ -32,7 +32,6 @@ NEEDED = {
     "platformdirs": "platformdirs",
     "ml_dtypes": "ml_dtypes",
     "safetensors": "safetensors",
-    "lazy_loader": "lazy-loader",
     "tqdm": "tqdm",
 }
 """Modules without which little could be shown, and the packages that they come in."""

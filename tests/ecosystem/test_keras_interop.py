@@ -14,8 +14,7 @@ from keras import layers as kl
 import nnfs_xp as nn
 from nnfs_xp.errors import ArgumentError, BackendError, DTypeError, ShapeError
 from nnfs_xp.interop.keras import custom_objects, from_keras, to_keras
-from nnfs_xp.interop.keras.layers import READERS, WRITERS
-from nnfs_xp.interop.keras.weights import WEIGHTS
+from nnfs_xp.interop.keras.layers import CONTAINERS, ROWS
 from nnfs_xp.interop.torch import from_torch
 
 # Keras 3.15 hands tensors of PyTorch 2.13 to NumPy 2.4 by a protocol that this warns of.
@@ -105,12 +104,25 @@ def public():
     return set(names) - {nn.layers.Layer, nn.StochasticLayer}
 
 
-def test_every_layer_has_a_counterpart():
-    assert set(WRITERS) | {nn.Sequential, nn.Residual, nn.Concatenate} == public()
-    with_parameters = {
-        type(layer) for case in LAYERS for _, layer in case.build("float32").walk() if layer._shapes
-    }
-    assert set(WEIGHTS) == with_parameters
+def test_every_layer_has_a_row():
+    rows = [row.ours for row in (*ROWS, *CONTAINERS)]
+    assert len(rows) == len(set(rows))
+    assert set(rows) == public()
+
+
+def test_rows_of_one_keras_layer_read_alike():
+    readers = {row.theirs: row.read for row in ROWS}
+    assert all(row.read is readers[row.theirs] for row in ROWS)
+    assert all(issubclass(getattr(kl, name), kl.Layer) for name in readers)
+    assert len(readers) < len(ROWS)  # Activation
+
+
+def test_every_row_has_all_parameters_and_buffers():
+    layers = {type(layer): layer for case in LAYERS for _, layer in case.build("float32").walk()}
+    for row in ROWS:
+        layer = layers[row.ours]
+        assert row.weights.keys() == {*layer._shapes, *layer._buffers}
+    assert any(row.weights for row in ROWS)
 
 
 # A layer without parameters has no data type, and float32 in Keras.
@@ -378,10 +390,6 @@ def test_layers_of_ones_own_are_refused():
         to_keras(kl.Dense(3))
     with pytest.raises(ShapeError, match="takes samples of shape"):
         to_keras(nn.Sequential(nn.Dense(2, 3)), input_shape=(4,))
-
-
-def test_every_reader_is_of_a_layer_of_keras():
-    assert all(issubclass(getattr(kl, name), kl.Layer) for name in READERS)
 
 
 def replaced():

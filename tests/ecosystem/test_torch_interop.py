@@ -21,7 +21,7 @@ from torch import nn as tnn
 import nnfs_xp as nn
 from nnfs_xp.errors import ArgumentError, BackendError, CheckpointError, DTypeError, ShapeError
 from nnfs_xp.interop.torch import from_torch, load_torch_weights, save_torch_weights, to_torch
-from nnfs_xp.interop.torch.layers import PAIRS
+from nnfs_xp.interop.torch.layers import CONTAINERS, ROWS
 from nnfs_xp.interop.torch.modules import modules
 
 rng = np.random.default_rng(7)
@@ -130,12 +130,20 @@ def their_mlp(dtype=torch.float64):
     return module.to(dtype)
 
 
-def test_every_layer_has_a_pair():
-    pairs = [pair.ours for pair in PAIRS]
-    assert len(pairs) == len(set(pairs))
+def test_every_layer_has_a_row():
+    rows = [row.ours for row in (*ROWS, *CONTAINERS)]
+    assert len(rows) == len(set(rows))
     public = {getattr(nn, name) for name in nn.layers.__all__}
-    containers = {nn.Sequential, nn.Residual, nn.Concatenate}
-    assert set(pairs) | containers == public - {nn.layers.Layer, nn.StochasticLayer}
+    assert set(rows) == public - {nn.layers.Layer, nn.StochasticLayer}
+    assert len({row.theirs for row in ROWS}) == len(ROWS)
+
+
+def test_every_row_has_all_parameters_and_buffers():
+    layers = {type(layer): layer for case in LAYERS for _, layer in case.build("float32").walk()}
+    for row in ROWS:
+        layer = layers[row.ours]
+        assert {place.name for place in row.weights.values()} == {*layer._shapes, *layer._buffers}
+    assert any(row.weights for row in ROWS)
 
 
 @pytest.mark.parametrize("case", LAYERS, ids=lambda case: case.name)

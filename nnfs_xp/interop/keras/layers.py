@@ -1,9 +1,13 @@
-"""The pairs of Keras' layers and those here, and how each is made from the other."""
+"""The table of Keras' layers and those here: a row has all that Keras is told of one.
+
+It needs no Keras.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from nnfs_xp import layers
 from nnfs_xp._checks import shown
@@ -12,20 +16,44 @@ from nnfs_xp.interop.keras.classes import custom_objects, load_keras
 from nnfs_xp.interop.translation import Wanted, check_codes, expect, expect_parameter
 from nnfs_xp.layers import Layer
 
-_ACTIVATIONS: dict[str, Callable[[], Layer]] = {
-    "relu": layers.ReLU,
-    "leaky_relu": lambda: layers.LeakyReLU(0.2),
-    "elu": layers.ELU,
-    "selu": layers.SELU,
-    "gelu": layers.GELU,
-    "silu": layers.SiLU,
-    "sigmoid": layers.Sigmoid,
-    "tanh": layers.Tanh,
-    "softplus": layers.Softplus,
-    "softmax": layers.Softmax,
-    "linear": layers.Linear,
-}
-"""Keras' activation functions, with its defaults."""
+
+class Row(NamedTuple):
+    """A layer, the one of Keras' that it is read from, and how each is made from the other.
+
+    Attributes
+    ----------
+    ours : type of Layer
+    theirs : str
+        A name in `keras.layers`. Rows that share one also share `read`.
+    read : callable
+        Takes Keras' layer and what is wanted; returns the layers here, without weights.
+    write : callable
+        Takes `keras`, the layer and the data type; returns Keras' layer, without weights.
+    note : str
+        What differs, for readers of the documentation, in Markdown.
+    weights : mapping of str to str
+        All parameters and buffers, by our names, in the order of Keras' `get_weights`. Keras
+        lays out as here, but for biases, scales and shifts: (n,) there and (1, n) here.
+    activation : tuple of str and callable, optional
+        The name of an activation function of Keras', and what builds the layer that computes it
+        with Keras' default settings.
+    """
+
+    ours: type[Layer]
+    theirs: str
+    read: Callable[[Any, Wanted], list[Layer]]
+    write: Callable[[Any, Any, str], Any]
+    note: str = ""
+    weights: Mapping[str, str] = MappingProxyType({})
+    activation: tuple[str, Callable[[], Layer]] | None = None
+
+
+class Container(NamedTuple):
+    """A layer made of layers, the name of its class in Keras or of ours, and what differs."""
+
+    ours: type[Layer]
+    theirs: str
+    note: str
 
 
 def _activation(function: Any) -> Layer:
@@ -34,11 +62,15 @@ def _activation(function: Any) -> Layer:
     keras = load_keras()
     if function is keras.ops.gelu:  # whose default is not that of keras.activations.gelu
         return layers.GELU("tanh")
-    for name, build in _ACTIVATIONS.items():
+    for name, build in filter(None, (row.activation for row in ROWS)):
         if function in (keras.activations.get(name), getattr(keras.ops, name, None)):
             return build()
     name = getattr(function, "__name__", type(function).__name__)
     raise ArgumentError(f"its activation {shown(repr(name))} has no counterpart here.")
+
+
+def _any_activation(layer: Any, _: Wanted) -> list[Layer]:
+    return [_activation(layer.activation)]
 
 
 def _refuse_set(layer: Any, *names: str) -> None:
@@ -160,25 +192,6 @@ def _alpha_dropout(layer: Any, _: Wanted) -> list[Layer]:
     return [layers.AlphaDropout(layer.rate)]
 
 
-READERS: dict[str, Callable[[Any, Wanted], list[Layer]]] = {
-    "Dense": _dense,
-    "BatchNormalization": _batch_norm,
-    "LayerNormalization": _layer_norm,
-    "Embedding": _embedding,
-    "Activation": lambda layer, _: [_activation(layer.activation)],
-    "ReLU": _relu,
-    "LeakyReLU": lambda layer, _: [layers.LeakyReLU(layer.negative_slope)],
-    "ELU": lambda layer, _: [layers.ELU(layer.alpha)],
-    "Softmax": _softmax,
-    "Identity": lambda *_: [layers.Linear()],
-    "Flatten": _flatten,
-    "Dropout": _dropout,
-    "AlphaDropout": _alpha_dropout,
-    "GaussianNoise": lambda layer, _: [layers.GaussianNoise(layer.stddev)],
-}
-"""From a name in `keras.layers` to the function that makes the layers here, without weights."""
-
-
 def _to_dense(keras: Any, layer: Any, dtype: str) -> Any:
     def penalty(l1: float, l2: float) -> Any:
         return keras.regularizers.L1L2(l1, l2) if l1 or l2 else None
@@ -207,10 +220,6 @@ def _to_flatten(keras: Any, _: Any, dtype: str) -> Any:
     return keras.layers.Flatten(data_format="channels_last", dtype=dtype)
 
 
-def _named(activation: str) -> Callable[[Any, Any, str], Any]:
-    return lambda keras, _, dtype: keras.layers.Activation(activation, dtype=dtype)
-
-
 def _alike(name: str, **settings: str) -> Callable[[Any, Any, str], Any]:
     """Write a layer of that name: the names of its settings, and what they are called here."""
 
@@ -221,25 +230,144 @@ def _alike(name: str, **settings: str) -> Callable[[Any, Any, str], Any]:
     return write
 
 
-WRITERS: dict[type[Layer], Callable[[Any, Any, str], Any]] = {
-    layers.Dense: _to_dense,
-    layers.BatchNorm: _alike("BatchNormalization", momentum="momentum", epsilon="epsilon"),
-    layers.LayerNorm: _alike("LayerNormalization", epsilon="epsilon"),
-    layers.Embedding: _to_embedding,
-    layers.ReLU: _named("relu"),
-    layers.LeakyReLU: _alike("LeakyReLU", negative_slope="negative_slope"),
-    layers.ELU: _alike("ELU", alpha="alpha"),
-    layers.SELU: _named("selu"),
-    layers.GELU: _to_gelu,
-    layers.SiLU: _named("silu"),
-    layers.Sigmoid: _named("sigmoid"),
-    layers.Tanh: _named("tanh"),
-    layers.Softplus: _named("softplus"),
-    layers.Softmax: _alike("Softmax"),
-    layers.Linear: _alike("Identity"),
-    layers.Flatten: _to_flatten,
-    layers.Dropout: _alike("Dropout", rate="rate"),
-    layers.AlphaDropout: _alike("AlphaDropout", rate="rate"),
-    layers.GaussianNoise: _alike("GaussianNoise", stddev="deviation"),
-}
-"""From a layer here to the function that makes Keras', without weights; all but containers."""
+def _named(activation: str) -> Callable[[Any, Any, str], Any]:
+    return lambda keras, _, dtype: keras.layers.Activation(activation, dtype=dtype)
+
+
+def _function(ours: type[Layer], name: str) -> Row:
+    """The row of a layer that Keras has as an activation function only."""
+    note = f'`Activation("{name}")`'
+    return Row(ours, "Activation", _any_activation, _named(name), note, activation=(name, ours))
+
+
+_OWN = "Keras has none: a class in `nnfs_xp.interop.keras`"
+
+ROWS = (
+    Row(
+        layers.Dense,
+        "Dense",
+        _dense,
+        _to_dense,
+        note="weights are (inputs, neurons) in both; biases are (1, n) here, (n,) there; "
+        "`activation=` becomes a layer of its own; always with biases here; "
+        "`weight_regularizer_l1` and `…_l2` are `kernel_regularizer` there, penalties on biases "
+        "`bias_regularizer`, `max_norm` is `kernel_constraint=MaxNorm(axis=0)`",
+        weights={"weights": "kernel", "biases": "bias"},
+    ),
+    Row(
+        layers.BatchNorm,
+        "BatchNormalization",
+        _batch_norm,
+        _alike("BatchNormalization", momentum="momentum", epsilon="epsilon"),
+        note="`momentum` is the weight of the past in both, 0.9 by default here and 0.99 there; "
+        "`epsilon` 1e-5 and 1e-3; the running variance is the unbiased estimate here only",
+        weights={
+            "gamma": "gamma",
+            "beta": "beta",
+            "running_mean": "moving_mean",
+            "running_variance": "moving_variance",
+        },
+    ),
+    Row(
+        layers.LayerNorm,
+        "LayerNormalization",
+        _layer_norm,
+        _alike("LayerNormalization", epsilon="epsilon"),
+        note="`epsilon` is 1e-5 by default here, 1e-3 there",
+        weights={"gamma": "gamma", "beta": "beta"},
+    ),
+    Row(
+        layers.Embedding,
+        "Embedding",
+        _embedding,
+        _to_embedding,
+        note="without `mask_zero`; with more than 2**24 codes in float64 only",
+        weights={"weights": "embeddings"},
+    ),
+    Row(
+        layers.ReLU,
+        "ReLU",
+        _relu,
+        _named("relu"),
+        note='written as `Activation("relu")`; with a `negative_slope` read as `LeakyReLU`',
+        activation=("relu", layers.ReLU),
+    ),
+    Row(
+        layers.LeakyReLU,
+        "LeakyReLU",
+        lambda layer, _: [layers.LeakyReLU(layer.negative_slope)],
+        _alike("LeakyReLU", negative_slope="negative_slope"),
+        note='a slope of 0.01 by default here, 0.3 there; `Activation("leaky_relu")` has 0.2',
+        activation=("leaky_relu", lambda: layers.LeakyReLU(0.2)),
+    ),
+    Row(
+        layers.ELU,
+        "ELU",
+        lambda layer, _: [layers.ELU(layer.alpha)],
+        _alike("ELU", alpha="alpha"),
+        note='also `Activation("elu")`',
+        activation=("elu", layers.ELU),
+    ),
+    _function(layers.SELU, "selu"),
+    Row(
+        layers.GELU,
+        "Activation",
+        _any_activation,
+        _to_gelu,
+        note='`Activation("gelu")`; for `GELU("tanh")` Keras has none: a function in '
+        "`nnfs_xp.interop.keras`",
+        activation=("gelu", layers.GELU),
+    ),
+    _function(layers.SiLU, "silu"),
+    _function(layers.Sigmoid, "sigmoid"),
+    _function(layers.Tanh, "tanh"),
+    _function(layers.Softplus, "softplus"),
+    Row(
+        layers.Softmax,
+        "Softmax",
+        _softmax,
+        _alike("Softmax"),
+        note='also `Activation("softmax")`',
+        activation=("softmax", layers.Softmax),
+    ),
+    Row(
+        layers.Linear,
+        "Identity",
+        lambda *_: [layers.Linear()],
+        _alike("Identity"),
+        note='also `Activation("linear")`',
+        activation=("linear", layers.Linear),
+    ),
+    Row(layers.Flatten, "Flatten", _flatten, _to_flatten),
+    Row(
+        layers.Dropout,
+        "Dropout",
+        _dropout,
+        _alike("Dropout", rate="rate"),
+        note="each library draws its own masks",
+    ),
+    Row(
+        layers.AlphaDropout,
+        "AlphaDropout",
+        _alpha_dropout,
+        _alike("AlphaDropout", rate="rate"),
+        note="each library draws its own masks",
+    ),
+    Row(
+        layers.GaussianNoise,
+        "GaussianNoise",
+        lambda layer, _: [layers.GaussianNoise(layer.stddev)],
+        _alike("GaussianNoise", stddev="deviation"),
+        note="`deviation` is `stddev`",
+    ),
+)
+"""All layers but containers. A layer of its own has a row here, and is told of nowhere else."""
+
+CONTAINERS = (
+    Container(layers.Sequential, "Sequential", "functional models are refused"),
+    Container(layers.Residual, "Residual", _OWN),
+    Container(layers.Concatenate, "Concatenate", _OWN),
+)
+"""The layers made of layers, which `nnfs_xp.interop.keras.models` takes apart."""
+
+BY_LAYER = {row.ours: row for row in ROWS}

@@ -9,12 +9,12 @@ from nnfs_xp._checks import shown
 from nnfs_xp.backend import Backend, get_backend, to_numpy
 from nnfs_xp.errors import ArgumentError, DTypeError
 from nnfs_xp.interop.keras.classes import custom_objects, load_keras
-from nnfs_xp.interop.keras.layers import READERS, WRITERS
-from nnfs_xp.interop.keras.weights import WEIGHTS, fill, put, weights_of
+from nnfs_xp.interop.keras.layers import BY_LAYER, CONTAINERS, ROWS
+from nnfs_xp.interop.keras.weights import fill, put, weights_of
 from nnfs_xp.interop.translation import Wanted, at, check_layer, checked_shape, class_among
-from nnfs_xp.layers import Concatenate, Layer, Residual, Sequential
+from nnfs_xp.layers import Concatenate, Layer, Sequential
 
-_WITH_WEIGHTS = ("Dense", "BatchNormalization", "LayerNormalization", "Embedding")
+_BY_THEIRS = {row.theirs: row for row in ROWS}
 
 
 def from_keras(
@@ -124,14 +124,15 @@ def _of_dtype(keras: Any, container: Any, dtype: str) -> Any:
     return container
 
 
+def _containers(keras: Any) -> dict[type[Layer], Any]:
+    own = custom_objects()
+    return {each.ours: own.get(each.theirs) or getattr(keras, each.theirs) for each in CONTAINERS}
+
+
 def _written(keras: Any, layer: Layer, path: str, dtype: str) -> Any:
     """The Keras layer of a layer, with its weights."""
-    containers: dict[type[Layer], Any] = {
-        Sequential: keras.Sequential,
-        Residual: custom_objects()["Residual"],
-        Concatenate: custom_objects()["Concatenate"],
-    }
-    kind = class_among({**WRITERS, **containers}, layer, "forward", "backward")
+    containers = _containers(keras)
+    kind = class_among({**BY_LAYER, **containers}, layer, "forward", "backward")
     if kind in containers:
         children = enumerate(layer.children)
         within = [_written(keras, each, f"{path}.{n}", dtype) for n, each in children]
@@ -140,8 +141,9 @@ def _written(keras: Any, layer: Layer, path: str, dtype: str) -> Any:
         raise ArgumentError(
             f"layer {path} is a {type(layer).__name__}, which has no counterpart in Keras."
         )
-    theirs = WRITERS[kind](keras, layer, dtype)
-    if kind in WEIGHTS:
+    row = BY_LAYER[kind]
+    theirs = row.write(keras, layer, dtype)
+    if row.weights:
         theirs.build((None, *(layer.input_shape or (None,))))
         theirs.set_weights(weights_of(layer))
     return theirs
@@ -152,9 +154,9 @@ class _Reader:
 
     def __init__(self, keras: Any, source: Any, add_parameters: bool) -> None:
         self._keras = keras
-        own = custom_objects()
-        self._rows = {keras.Sequential.call: Sequential, own["Residual"].call: Residual}
-        self._concatenate = own["Concatenate"]
+        containers = _containers(keras)
+        self._concatenate = containers.pop(Concatenate)
+        self._in_a_row = {each.call: ours for ours, each in containers.items()}
         self._seen: set[int] = set()
         self._wanted = Wanted(self._dtype(source), add_parameters)
 
@@ -170,33 +172,34 @@ class _Reader:
         with at(place, theirs):
             if type(theirs) is self._concatenate:
                 return [Concatenate(*map(_one, read))]
-            row = self._rows[type(theirs).call]
-            return [row(*(layer for layers in read for layer in layers))]
+            container = self._in_a_row[type(theirs).call]
+            return [container(*(layer for layers in read for layer in layers))]
 
     def _children(self, theirs: Any) -> list[Any] | None:
         """The layers within a container that can be taken apart; None for any other layer."""
         if type(theirs) is self._concatenate:
             return list(theirs.branches)
-        if isinstance(theirs, self._keras.Sequential) and type(theirs).call in self._rows:
+        if isinstance(theirs, self._keras.Sequential) and type(theirs).call in self._in_a_row:
             return list(theirs.layers)
         return None
 
     def _leaf(self, theirs: Any) -> list[Layer]:
         name = type(theirs).__name__
-        if type(theirs) is not getattr(self._keras.layers, name, None) or name not in READERS:
+        if type(theirs) is not getattr(self._keras.layers, name, None) or name not in _BY_THEIRS:
             raise ArgumentError(self._why_unknown(theirs))
         if theirs.activity_regularizer is not None:
             raise ArgumentError("its `activity_regularizer` has no counterpart here.")
         if id(theirs) in self._seen and theirs.weights:
             raise ArgumentError("it appears twice; each layer here has weights of its own.")
         self._seen.add(id(theirs))
-        if not theirs.built and name in _WITH_WEIGHTS:
+        row = _BY_THEIRS[name]
+        if not theirs.built and row.weights:
             raise ArgumentError(
                 "it has no weights before it is built. Call the model once, or its build() with "
                 "the shape of a batch, as in model.build((None, 64))."
             )
-        layers = READERS[name](theirs, self._wanted)
-        for ours, attribute in WEIGHTS.get(type(layers[0]), {}).items():
+        layers = row.read(theirs, self._wanted)
+        for ours, attribute in row.weights.items():
             variable = getattr(theirs, attribute)
             if variable is not None:
                 put(layers[0], ours, to_numpy(variable.value))

@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from nnfs_xp.backend import to_numpy
 from nnfs_xp.errors import ArgumentError
+from nnfs_xp.interop.keras.layers import BY_LAYER
 from nnfs_xp.interop.translation import class_among, fitting
-from nnfs_xp.layers import BatchNorm, Dense, Embedding, Layer, LayerNorm
-
-WEIGHTS: dict[type[Layer], dict[str, str]] = {
-    Dense: {"weights": "kernel", "biases": "bias"},
-    BatchNorm: {
-        "gamma": "gamma",
-        "beta": "beta",
-        "running_mean": "moving_mean",
-        "running_variance": "moving_variance",
-    },
-    LayerNorm: {"gamma": "gamma", "beta": "beta"},
-    Embedding: {"weights": "embeddings"},
-}
-"""For each layer with parameters: our names and Keras', in the order of `get_weights`.
-
-Keras lays out as here, but for biases, scales and shifts: (n,) there and (1, n) here.
-"""
+from nnfs_xp.layers import Layer
 
 
 def weights_of(layer: Layer) -> list[np.ndarray[Any, Any]]:
@@ -34,9 +19,9 @@ def weights_of(layer: Layer) -> list[np.ndarray[Any, Any]]:
     return [_theirs(layer, name) for name in _names(layer)]
 
 
-def _names(layer: Layer) -> dict[str, str]:
-    kind = class_among(WEIGHTS, layer, "forward", "backward")
-    return WEIGHTS[kind] if kind else {}
+def _names(layer: Layer) -> Mapping[str, str]:
+    kind = class_among(BY_LAYER, layer, "forward", "backward")
+    return BY_LAYER[kind].weights if kind else {}
 
 
 def put(layer: Layer, name: str, value: np.ndarray[Any, Any]) -> None:

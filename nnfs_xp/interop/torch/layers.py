@@ -1,14 +1,21 @@
-"""The pairs of PyTorch's modules and the layers here, and how each is made from the other."""
+"""The table of PyTorch's modules and the layers here: a row has all that PyTorch is told of one.
+
+It needs no PyTorch. Weights differ in layout: biases, scales and shifts are (1, n) here and (n,)
+there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from nnfs_xp import layers
 from nnfs_xp.errors import ArgumentError
-from nnfs_xp.interop.torch.modules import modules
+from nnfs_xp.interop.torch.modules import class_named
 from nnfs_xp.interop.translation import Wanted, expect, expect_parameter
 from nnfs_xp.layers import Layer
 
@@ -16,30 +23,74 @@ _FAR = 40.0
 """Where log(1 + exp(x)) is x in float64 too: PyTorch's Softplus takes it for x from 20 on."""
 
 
-class Pair(NamedTuple):
-    """A layer, the name of its module, and the functions that make each from the other.
+class Place(NamedTuple):
+    """Where a tensor of PyTorch's lies in a layer of ours, and how."""
 
-    `read` takes the module and what is wanted, `write` takes `torch.nn` and the layer; neither
-    moves weights.
+    name: str
+    theirs: Callable[[Any], Any]
+    ours: Callable[[Any], Any]
+
+
+class Row(NamedTuple):
+    """A layer, its module, and how each is made from the other.
+
+    Attributes
+    ----------
+    ours : type of Layer
+    theirs : str
+        The name of the module, in `torch.nn` or in `nnfs_xp.interop.torch.modules`.
+    read : callable
+        Takes the module and what is wanted; returns the layer, without the module's weights.
+    write : callable
+        Takes `torch.nn` and the layer; returns the module, without the layer's weights.
+    note : str
+        What differs, for readers of the documentation, in Markdown.
+    weights : mapping of str to Place
+        All parameters and buffers, by PyTorch's names.
+    counter : str, optional
+        The name of a tensor of PyTorch's that counts batches, and that no layer here needs.
+    differs_in_training : bool
+        Whether the module computes something else in training than in evaluation.
     """
 
     ours: type[Layer]
     theirs: str
     read: Callable[[Any, Wanted], Layer]
     write: Callable[[Any, Any], Any]
+    note: str = ""
+    weights: Mapping[str, Place] = MappingProxyType({})
+    counter: str | None = None
+    differs_in_training: bool = False
 
 
-def _alike(ours: type[Layer], theirs: str, **settings: str) -> Pair:
-    """A pair with the same settings: the names of ours, and what the module calls them."""
+class Container(NamedTuple):
+    """A layer made of layers, the name of its module, and what differs."""
+
+    ours: type[Layer]
+    theirs: str
+    note: str
+
+
+def _alike(
+    ours: type[Layer],
+    theirs: str,
+    settings: Mapping[str, str] = MappingProxyType({}),
+    **others: Any,
+) -> Row:
+    """A row with the same settings: the names of ours, and what the module calls them."""
 
     def read(module: Any, _: Wanted) -> Layer:
         return ours(**{name: getattr(module, other) for name, other in settings.items()})
 
-    def write(nn: Any, layer: Any) -> Any:
-        build = getattr(nn, theirs, None) or modules()[theirs]
-        return build(**{other: getattr(layer, name) for name, other in settings.items()})
+    def write(_: Any, layer: Any) -> Any:
+        values = {other: getattr(layer, name) for name, other in settings.items()}
+        return class_named(theirs)(**values)
 
-    return Pair(ours, theirs, read, write)
+    return Row(ours, theirs, read, write, **others)
+
+
+def _vector(name: str) -> Place:
+    return Place(name, lambda row: row[0], lambda vector: vector[None, :])
 
 
 def _check_present(module: Any, *names: str) -> None:
@@ -121,42 +172,112 @@ def _flatten(module: Any, _: Wanted) -> layers.Flatten:
     return layers.Flatten()
 
 
-PAIRS = (
-    Pair(layers.Dense, "Linear", _dense, lambda nn, la: nn.Linear(la.n_inputs, la.n_neurons)),
-    Pair(
+_OWN = "PyTorch has none: a class in `nnfs_xp.interop.torch.modules`"
+
+ROWS = (
+    Row(
+        layers.Dense,
+        "Linear",
+        _dense,
+        lambda nn, la: nn.Linear(la.n_inputs, la.n_neurons),
+        note="weights are (inputs, neurons) here, (neurons, inputs) there; biases are (1, n) here, "
+        "(n,) there; always with biases here",
+        weights={
+            "weight": Place("weights", np.transpose, np.transpose),
+            "bias": _vector("biases"),
+        },
+    ),
+    Row(
         layers.BatchNorm,
         "BatchNorm1d",
         _batch_norm,
         lambda nn, la: nn.BatchNorm1d(
             la.n_features, eps=la.epsilon, momentum=_complement(la.momentum)
         ),
+        note="`momentum` is the weight of the past here, of the new batch there: 0.9 is 0.1; "
+        "`epsilon` is `eps`",
+        weights={
+            "weight": _vector("gamma"),
+            "bias": _vector("beta"),
+            "running_mean": _vector("running_mean"),
+            "running_var": _vector("running_variance"),
+        },
+        counter="num_batches_tracked",  # only a module without a momentum needs it
+        differs_in_training=True,
     ),
-    Pair(
+    Row(
         layers.LayerNorm,
         "LayerNorm",
         _layer_norm,
         lambda nn, la: nn.LayerNorm(la.n_features, eps=la.epsilon),
+        note="one axis, the features; `epsilon` is `eps`",
+        weights={"weight": _vector("gamma"), "bias": _vector("beta")},
     ),
-    Pair(
+    Row(
         layers.Embedding,
         "Embedding",
         _embedding,
         lambda nn, la: nn.Embedding(la.n_values, la.n_dimensions),
+        note="here codes may also be whole numbers of the weights' data type",
+        weights={"weight": Place("weights", np.asarray, np.asarray)},
     ),
     _alike(layers.ReLU, "ReLU"),
-    _alike(layers.LeakyReLU, "LeakyReLU", negative_slope="negative_slope"),
-    _alike(layers.ELU, "ELU", alpha="alpha"),
+    _alike(layers.LeakyReLU, "LeakyReLU", {"negative_slope": "negative_slope"}),
+    _alike(layers.ELU, "ELU", {"alpha": "alpha"}),
     _alike(layers.SELU, "SELU"),
-    _alike(layers.GELU, "GELU", approximate="approximate"),
+    _alike(layers.GELU, "GELU", {"approximate": "approximate"}),
     _alike(layers.SiLU, "SiLU"),
     _alike(layers.Sigmoid, "Sigmoid"),
     _alike(layers.Tanh, "Tanh"),
-    Pair(layers.Softplus, "Softplus", _softplus, lambda nn, _: nn.Softplus(threshold=_FAR)),
-    Pair(layers.Softmax, "Softmax", _softmax, lambda nn, _: nn.Softmax(dim=1)),
+    Row(
+        layers.Softplus,
+        "Softplus",
+        _softplus,
+        lambda nn, _: nn.Softplus(threshold=_FAR),
+        note="from `threshold` on, PyTorch's is a straight line; `to_torch` sets `threshold` to 40",
+    ),
+    Row(
+        layers.Softmax,
+        "Softmax",
+        _softmax,
+        lambda nn, _: nn.Softmax(dim=1),
+        note="`dim` is 1; -1 is taken, too",
+    ),
     _alike(layers.Linear, "Identity"),
-    Pair(layers.Flatten, "Flatten", _flatten, lambda nn, _: nn.Flatten()),
-    _alike(layers.Dropout, "Dropout", rate="p"),
-    _alike(layers.AlphaDropout, "AlphaDropout", rate="p"),
-    _alike(layers.GaussianNoise, "GaussianNoise", deviation="deviation"),
+    Row(layers.Flatten, "Flatten", _flatten, lambda nn, _: nn.Flatten()),
+    _alike(
+        layers.Dropout,
+        "Dropout",
+        {"rate": "p"},
+        note="`rate` is `p`; each library draws its own masks",
+        differs_in_training=True,
+    ),
+    _alike(
+        layers.AlphaDropout,
+        "AlphaDropout",
+        {"rate": "p"},
+        note="as `Dropout`",
+        differs_in_training=True,
+    ),
+    _alike(
+        layers.GaussianNoise,
+        "GaussianNoise",
+        {"deviation": "deviation"},
+        note=_OWN,
+        differs_in_training=True,
+    ),
 )
-"""All pairs but those of containers, which `nnfs_xp.interop.torch.models` takes apart."""
+"""All layers but containers. A layer of its own has a row here, and is told of nowhere else."""
+
+CONTAINERS = (
+    Container(
+        layers.Sequential,
+        "Sequential",
+        "also classes that derive from PyTorch's without a `forward` of their own",
+    ),
+    Container(layers.Residual, "Residual", _OWN),
+    Container(layers.Concatenate, "Concatenate", _OWN),
+)
+"""The layers made of layers, which `nnfs_xp.interop.torch.models` takes apart."""
+
+BY_LAYER = {row.ours: row for row in ROWS}

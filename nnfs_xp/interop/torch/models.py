@@ -10,16 +10,15 @@ from typing import Any
 from nnfs_xp._checks import shown
 from nnfs_xp.backend import Backend, get_backend
 from nnfs_xp.errors import ArgumentError, DTypeError, NnfsError
-from nnfs_xp.interop.torch.layers import PAIRS, Pair
-from nnfs_xp.interop.torch.modules import load_torch, modules
-from nnfs_xp.interop.torch.names import PLACES, Names, fill, fitted, state_dict
-from nnfs_xp.interop.torch.rows import row
+from nnfs_xp.interop.torch.layers import BY_LAYER, CONTAINERS, ROWS
+from nnfs_xp.interop.torch.modules import class_named, load_torch
+from nnfs_xp.interop.torch.names import Names, fill, fitted, state_dict
+from nnfs_xp.interop.torch.stack import stack
 from nnfs_xp.interop.torch.unseen import Unseen
 from nnfs_xp.interop.translation import Wanted, at, check_layer, class_among
-from nnfs_xp.layers import Concatenate, Dense, Layer, Residual, Sequential
+from nnfs_xp.layers import Layer, Sequential
 
-_BY_LAYER = {pair.ours: pair for pair in PAIRS}
-_BY_MODULE = {pair.theirs: pair for pair in PAIRS}
+_BY_MODULE = {row.theirs: row for row in ROWS}
 
 
 def from_torch(
@@ -141,20 +140,15 @@ def _device(model: Layer) -> Any:
     return backend.device if in_torch and backend else "cpu"
 
 
-def _containers(torch: Any) -> dict[type[Layer], Any]:
-    own = modules()
-    return {
-        Sequential: torch.nn.Sequential,
-        Residual: own["Residual"],
-        Concatenate: own["Concatenate"],
-    }
+def _containers() -> dict[type[Layer], Any]:
+    return {each.ours: class_named(each.theirs) for each in CONTAINERS}
 
 
 def _module(torch: Any, layer: Layer, prefix: str, drop_penalties: bool) -> Any:
     """The module of a layer, on the active device, without the layer's weights."""
     where = f"layer {prefix[:-1]}" if prefix else "the model"
-    containers = _containers(torch)
-    kind = class_among({**_BY_LAYER, **containers}, layer, "forward", "backward")
+    containers = _containers()
+    kind = class_among({**BY_LAYER, **containers}, layer, "forward", "backward")
     if kind in containers:
         children = enumerate(layer.children)
         return containers[kind](
@@ -164,15 +158,18 @@ def _module(torch: Any, layer: Layer, prefix: str, drop_penalties: bool) -> Any:
         raise ArgumentError(
             f"{where} is a {type(layer).__name__}, which has no counterpart in PyTorch."
         )
-    if isinstance(layer, Dense) and _penalties(layer) and not drop_penalties:
+    row = BY_LAYER[kind]
+    penalties = _penalties(layer)
+    if penalties and not drop_penalties:
         raise ArgumentError(
-            f"{where} has {' and '.join(_penalties(layer))}, for which torch.nn.Linear has no "
+            f"{where} has {' and '.join(penalties)}, for which torch.nn.{row.theirs} has no "
             "settings. drop_penalties=True leaves them out; PyTorch's optimizers have weight_decay."
         )
-    return _BY_LAYER[kind].write(torch.nn, layer)
+    return row.write(torch.nn, layer)
 
 
-def _penalties(layer: Dense) -> list[str]:
+def _penalties(layer: Layer) -> list[str]:
+    """The settings of a layer that cost something, or hold weights back, in training."""
     return [
         name
         for name, value in layer.config().items()
@@ -196,9 +193,8 @@ class _Reader:
     """Makes the layers here from modules."""
 
     def __init__(self, torch: Any, wanted: Wanted) -> None:
-        self._torch = torch
         self._wanted = wanted
-        self._containers = {each.forward: ours for ours, each in _containers(torch).items()}
+        self._containers = {each.forward: ours for ours, each in _containers().items()}
         self._unseen = Unseen(torch)
 
     def model(self, source: Any) -> Layer:
@@ -223,29 +219,24 @@ class _Reader:
             return container(*layers)
 
     def _leaf(self, module: Any, prefix: str) -> Layer:
-        pair = _BY_MODULE.get(type(module).__name__)
-        if pair is None or not self._is_exactly(module, pair):
+        row = _BY_MODULE.get(type(module).__name__)
+        # PyTorch's class or ours, not one that only has its name.
+        if row is None or type(module) is not class_named(row.theirs):
             raise ArgumentError(self._why_unknown(module))
-        self._unseen.refuse_mixed(module, prefix[:-1])
+        if row.differs_in_training:
+            self._unseen.refuse_mixed(module, prefix[:-1])
         self._unseen.refuse_shared(module, prefix[:-1])
         try:
-            layer = pair.read(module, self._wanted)
+            layer = row.read(module, self._wanted)
         except (ArithmeticError, AttributeError, TypeError, ValueError) as error:
             if isinstance(error, NnfsError):
                 raise
-            raise ArgumentError(f"its settings are none of a {pair.theirs}: {error}.") from error
-        places = PLACES.get(type(layer), {})
+            raise ArgumentError(f"its settings are none of a {row.theirs}: {error}.") from error
         for key, tensor in module.state_dict().items():
-            if key in places:
-                place = places[key]
+            if key in row.weights:
+                place = row.weights[key]
                 setattr(layer, place.name, fitted(prefix + key, tensor, layer, place))
         return layer
-
-    def _is_exactly(self, module: Any, pair: Pair) -> bool:
-        """Whether the class is PyTorch's or ours, not one that only has its name."""
-        return type(module) is (
-            getattr(self._torch.nn, pair.theirs, None) or modules()[pair.theirs]
-        )
 
     def _why_unknown(self, module: Any) -> str:
         name = type(module).__name__
@@ -278,7 +269,7 @@ def _from_state_dict(
         if names is not None:
             raise ArgumentError("`names` goes with `like`; without it, all modules are taken.")
         assert activation is not None
-        return row(tensors, activation, add_parameters)
+        return stack(tensors, activation, add_parameters)
     check_layer(like)
     model = copy.deepcopy(like)
     fill(model, tensors, names)

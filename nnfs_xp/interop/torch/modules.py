@@ -64,6 +64,11 @@ def modules() -> dict[str, Any]:
     return classes
 
 
+def class_named(name: str) -> Any:
+    """PyTorch's module of that name, or the one here where PyTorch has none."""
+    return getattr(load_torch().nn, name, None) or modules()[name]
+
+
 def __getattr__(name: str) -> Any:
     if name in ("Residual", "Concatenate", "GaussianNoise"):
         return modules()[name]

@@ -1,13 +1,9 @@
-"""Weights under PyTorch's names and in its layouts: needs no PyTorch.
-
-A dense layer's weights are (n_inputs, n_neurons) here and (n_neurons, n_inputs) there; biases,
-scales and shifts are (1, n) here and (n,) there.
-"""
+"""Weights under PyTorch's names and in its layouts: needs no PyTorch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -15,40 +11,12 @@ from nnfs_xp._checks import shown
 from nnfs_xp.backend import to_numpy
 from nnfs_xp.errors import ArgumentError
 from nnfs_xp.interop.tensor_file import Arrays
+from nnfs_xp.interop.torch.layers import BY_LAYER, Place, Row
 from nnfs_xp.interop.translation import check_layer, class_among, fitting
-from nnfs_xp.layers import BatchNorm, Dense, Embedding, Layer, LayerNorm
+from nnfs_xp.layers import Layer
 
 Names = Mapping[str, str]
 """From the path of a layer, ``"0"`` say, to that of its module, ``"fc1"`` say."""
-
-
-class Place(NamedTuple):
-    """Where a tensor of PyTorch's lies in a layer of ours, and how."""
-
-    name: str
-    theirs: Callable[[Any], Any]
-    ours: Callable[[Any], Any]
-
-
-def _row(name: str) -> Place:
-    return Place(name, lambda row: row[0], lambda vector: vector[None, :])
-
-
-PLACES: dict[type[Layer], dict[str, Place]] = {
-    Dense: {"weight": Place("weights", np.transpose, np.transpose), "bias": _row("biases")},
-    BatchNorm: {
-        "weight": _row("gamma"),
-        "bias": _row("beta"),
-        "running_mean": _row("running_mean"),
-        "running_var": _row("running_variance"),
-    },
-    LayerNorm: {"weight": _row("gamma"), "bias": _row("beta")},
-    Embedding: {"weight": Place("weights", np.asarray, np.asarray)},
-}
-"""For each layer with parameters: PyTorch's names, and where they lie."""
-
-_COUNTER = "num_batches_tracked"
-"""How many batches a BatchNorm1d has seen: only one without a momentum needs it."""
 
 
 def state_dict(model: Layer, names: Names | None = None) -> Arrays:
@@ -57,8 +25,9 @@ def state_dict(model: Layer, names: Names | None = None) -> Arrays:
     for prefix, layer in _named(model, names):
         for name, place in _places(prefix, layer).items():
             tensors[prefix + name] = np.array(place.theirs(_value(layer, place)), order="C")
-        if isinstance(layer, BatchNorm):
-            tensors[prefix + _COUNTER] = np.zeros((), dtype=np.int64)
+        counter = _counter(layer)
+        if counter is not None:
+            tensors[prefix + counter] = np.zeros((), dtype=np.int64)
     return tensors
 
 
@@ -86,7 +55,7 @@ def fits(
         for prefix, layer in layers
         for name, place in _places(prefix, layer).items()
     }
-    counters = {prefix + _COUNTER for prefix, layer in layers if isinstance(layer, BatchNorm)}
+    counters = {f"{prefix}{_counter(layer)}" for prefix, layer in layers if _counter(layer)}
     _check_names(set(places), set(tensors) - counters)
     return [
         (layer, place, fitted(name, tensors[name], layer, place))
@@ -110,9 +79,19 @@ def _value(layer: Layer, place: Place) -> np.ndarray[Any, Any]:
     return to_numpy(getattr(layer, place.name))
 
 
-def _places(prefix: str, layer: Layer) -> dict[str, Place]:
-    kind = class_among(PLACES, layer, "forward", "backward")
-    places = PLACES[kind] if kind else {}
+def _row(layer: Layer) -> Row | None:
+    kind = class_among(BY_LAYER, layer, "forward", "backward")
+    return BY_LAYER[kind] if kind else None
+
+
+def _counter(layer: Layer) -> str | None:
+    row = _row(layer)
+    return row.counter if row else None
+
+
+def _places(prefix: str, layer: Layer) -> Mapping[str, Place]:
+    row = _row(layer)
+    places = row.weights if row else {}
     known = {place.name for place in places.values()}
     if not known.issuperset({*layer._shapes, *layer._buffers}):
         where = f"layer {prefix[:-1]}" if prefix else "the model"

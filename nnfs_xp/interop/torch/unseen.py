@@ -8,7 +8,6 @@ from nnfs_xp.errors import ArgumentError
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _PARAMETER_HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
-_DIFFER_IN_TRAINING = ("BatchNorm1d", "Dropout", "AlphaDropout", "GaussianNoise")
 
 
 class Unseen:
@@ -64,9 +63,10 @@ class Unseen:
             )
 
     def refuse_mixed(self, module: Any, path: str) -> None:
-        """Refuse a module that trains while another does not, or the other way round."""
-        if type(module).__name__ not in _DIFFER_IN_TRAINING:
-            return
+        """Refuse a module that trains while another does not, or the other way round.
+
+        For modules that compute something else in training than in evaluation.
+        """
         if self._training is None:
             self._training = bool(module.training), path
         training, other = self._training

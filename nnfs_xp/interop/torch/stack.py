@@ -20,7 +20,7 @@ from nnfs_xp.layers import Dense, Layer, Sequential
 _HINT = "For any other model, hand over one of its architecture as `like`."
 
 
-def row(
+def stack(
     tensors: Mapping[str, Any], activation: Callable[[], Layer], add_parameters: bool
 ) -> Sequential:
     """Dense layers with the tensors, and the activation between each two of them.
