@@ -76,24 +76,18 @@ class TestFrozen:
                 mine = nn.to_numpy(ours.parameters()[name])
                 np.testing.assert_allclose(mine, nn.to_numpy(values), rtol=1e-4, atol=1e-5)
 
-    def test_frozen_layers_at_the_front_have_no_backward_pass(self):
+    def test_frozen_layers_at_the_front_have_no_backward_pass(self, monkeypatch):
         model = network()
         for layer in model.layers[:3]:
             layer.trainable = False
         trained = trainer(model)
         calls = []
-        for n, layer in enumerate(model.layers):
+        for n, layer in enumerate(model.layers[:3]):
             for name in ("backward", "backward_parameters"):
-                if name in vars(type(layer)) or hasattr(type(layer), name):
-
-                    def noted(dvalues, n=n, passed=getattr(layer, name)):
-                        calls.append(n)
-                        return passed(dvalues)
-
-                    setattr(layer, name, noted)
+                monkeypatch.setattr(layer, name, lambda dvalues, n=n: calls.append(n))
         stages = trained.learner.chain.stages
         trained.train_step(X, Y)
-        assert not set(calls) & {0, 1, 2}
+        assert not calls
         assert trained.learner.chain.first_trained == 3
         assert [type(stage).__name__ for stage in stages[3:]] == ["DenseRow"]
 
@@ -170,7 +164,7 @@ class TestFrozen:
         trained = trainer(model)
         trained.fit(X, Y, progress=False)
         model.layers[0].trainable = False
-        with pytest.raises(ArgumentError, match="trains others.*new optimizer"):
+        with pytest.raises(ArgumentError, match=r"trains others.*new optimizer"):
             trained.fit(X, Y, progress=False)
         trained.optimizer = nn.Adam(0.01)
         before = host(model)

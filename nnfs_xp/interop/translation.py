@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from nnfs_xp._checks import check_count, shown
+from nnfs_xp._checks import shown
 from nnfs_xp.backend import to_numpy
 from nnfs_xp.errors import ArgumentError, DTypeError, NnfsError, ShapeError
 from nnfs_xp.layers import Embedding, Layer
@@ -102,20 +101,6 @@ def class_among(
             same = all(getattr(type(layer), name) is getattr(each, name) for name in methods)
             return each if same else None
     return None
-
-
-def checked_shape(input_shape: Any) -> tuple[int, ...]:
-    """Refuse what is no shape of one sample; a number is the shape with this one axis.
-
-    Raises
-    ------
-    ArgumentError
-    """
-    axes = input_shape if isinstance(input_shape, Iterable) else (input_shape,)
-    shape = tuple(check_count("input_shape", axis) for axis in axes)
-    if prod(shape) >= 2**63:  # more than indices reach
-        raise ArgumentError(f"`input_shape` is of too many values; got {shape}.")
-    return shape
 
 
 def check_codes(layer: Embedding, dtype: str) -> None:

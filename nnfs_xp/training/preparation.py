@@ -76,8 +76,8 @@ def prepare_targets(loss: Loss, y: Array, output: Array) -> Array:
     places = (y.shape[0], *output.shape[1:-1])
     if tuple(y.shape) not in (places, (*places, n_outputs)):
         raise LabelError(
-            f"`y` must have shape {places}, a target for each place, or {(*places, n_outputs)}; got "
-            f"{tuple(y.shape)}."
+            f"`y` must have shape {places}, a target for each place, or {(*places, n_outputs)}; "
+            f"got {tuple(y.shape)}."
         )
     xp = backend_of(y).xp
     rows = xp.reshape(y, (-1, *y.shape[len(places) :]))

@@ -45,7 +45,7 @@ def custom_objects() -> dict[str, Any]:
 
     @register
     class Concatenate(layer):  # type: ignore[misc] # Keras is Any here
-        """Branches that take the same inputs, outputs joined on axis 1: `nnfs_xp.Concatenate`."""
+        """Branches of the same inputs, their outputs side by side: `nnfs_xp.Concatenate`."""
 
         def __init__(self, branches: Any, **keywords: Any) -> None:
             super().__init__(**keywords)
@@ -57,7 +57,7 @@ def custom_objects() -> dict[str, Any]:
                     branch.build(input_shape)
 
         def call(self, inputs: Any) -> Any:
-            return keras.ops.concatenate([branch(inputs) for branch in self.branches], axis=1)
+            return keras.ops.concatenate([branch(inputs) for branch in self.branches], axis=-1)
 
         def get_config(self) -> dict[str, Any]:
             serialize = keras.saving.serialize_keras_object

@@ -137,10 +137,6 @@ def _check_normalization(layer: Any, wanted: Wanted) -> None:
 
 def _batch_norm(layer: Any, wanted: Wanted) -> list[Layer]:
     _check_normalization(layer, wanted)
-    if not layer.trainable:
-        raise ArgumentError(
-            "it is frozen, which in Keras makes it use the running averages in training, too."
-        )
     _refuse_set(layer, "renorm")
     return [
         layers.BatchNorm(

@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from nnfs_xp._checks import shown
+from nnfs_xp._checks import check_sample_shape, shown
 from nnfs_xp.backend import Backend, get_backend, to_numpy
 from nnfs_xp.errors import ArgumentError, DTypeError
 from nnfs_xp.interop.keras.classes import custom_objects, load_keras
 from nnfs_xp.interop.keras.layers import BY_LAYER, CONTAINERS, ROWS
 from nnfs_xp.interop.keras.weights import fill, put, weights_of
-from nnfs_xp.interop.translation import Wanted, at, check_layer, checked_shape, class_among
+from nnfs_xp.interop.translation import Wanted, at, check_layer, class_among
 from nnfs_xp.layers import Concatenate, Layer, Sequential
 
 _BY_THEIRS = {row.theirs: row for row in ROWS}
@@ -73,11 +73,10 @@ def from_keras(
         )
     if like is not None:
         raise ArgumentError("`like` is for lists of weights, not for models.")
-    layers = _Reader(keras, source, bool(add_parameters)).layers(source, "")
-    return _one(layers).to(target)
+    return _Reader(keras, source, bool(add_parameters)).model(source).to(target)
 
 
-def to_keras(model: Layer, *, input_shape: tuple[int, ...] | None = None) -> Any:
+def to_keras(model: Layer, *, input_shape: tuple[int | None, ...] | None = None) -> Any:
     """The Keras model that computes what a model here does.
 
     Parameters
@@ -107,7 +106,16 @@ def to_keras(model: Layer, *, input_shape: tuple[int, ...] | None = None) -> Any
     check_layer(model)
     keras = load_keras()
     dtype = model.dtype or "float32"
-    shape = model.input_shape if input_shape is None else checked_shape(input_shape)
+    shape = model.input_shape
+    if input_shape is not None:
+        shape = check_sample_shape(input_shape)
+    elif shape is not None and None in shape and not model.says_input_shape:
+        shape = None  # a guess
+    if model.ties():
+        raise ArgumentError(
+            f"`{next(iter(model.ties()))}` is another layer's parameter, and Keras shares none "
+            "between layers. Give the layer one of its own."
+        )
     inputs = []
     if shape is not None:
         model.output_shape(shape)
@@ -146,6 +154,12 @@ def _written(keras: Any, layer: Layer, path: str, dtype: str) -> Any:
     if row.weights:
         theirs.build((None, *(layer.input_shape or (None,))))
         theirs.set_weights(weights_of(layer))
+        if not isinstance(layer.trainable, bool):
+            raise ArgumentError(
+                f"of layer {path}, {' and '.join(layer.trainable)} alone is trained; Keras freezes "
+                "whole layers."
+            )
+        theirs.trainable = layer.trainable
     return theirs
 
 
@@ -158,7 +172,19 @@ class _Reader:
         self._concatenate = containers.pop(Concatenate)
         self._in_a_row = {each.call: ours for ours, each in containers.items()}
         self._seen: set[int] = set()
+        self._of_rows: dict[int, str] = {}
         self._wanted = Wanted(self._dtype(source), add_parameters)
+
+    def model(self, source: Any) -> Layer:
+        """The layer here, or a `Sequential` of several."""
+        model = _one(self.layers(source, ""))
+        for layer, shape in model.shapes_within(model.input_shape):
+            if id(layer) in self._of_rows and len(shape) > 1:
+                raise ArgumentError(
+                    f"{self._of_rows[id(layer)]} takes axis 1 for the features, and samples of "
+                    f"shape {shape} come to it; layers here take the last axis."
+                )
+        return model
 
     def layers(self, theirs: Any, path: str) -> list[Layer]:
         """The layer here, or two for a dense layer with an activation."""
@@ -203,6 +229,10 @@ class _Reader:
             variable = getattr(theirs, attribute)
             if variable is not None:
                 put(layers[0], ours, to_numpy(variable.value))
+        if row.weights:
+            layers[0].trainable = bool(theirs.trainable)
+        if getattr(theirs, "axis", -1) in (1, [1], (1,)):
+            self._of_rows[id(layers[0])] = f"layer `{theirs.name}`, a {name},"
         return layers
 
     def _refuse_replaced(self, theirs: Any) -> None:

@@ -51,6 +51,11 @@ class Row(NamedTuple):
         The name of a tensor of PyTorch's that counts batches, and that no layer here needs.
     differs_in_training : bool
         Whether the module computes something else in training than in evaluation.
+    takes_axis_1 : callable, optional
+        Takes the module; returns whether it takes axis 1 for the features, so that it does the
+        same as the layer for rows alone.
+    of_any_shape : str, optional
+        The name of the module here that takes the last axis in its place.
     """
 
     ours: type[Layer]
@@ -61,6 +66,8 @@ class Row(NamedTuple):
     weights: Mapping[str, Place] = MappingProxyType({})
     counter: str | None = None
     differs_in_training: bool = False
+    takes_axis_1: Callable[[Any], bool] | None = None
+    of_any_shape: str | None = None
 
 
 class Container(NamedTuple):
@@ -195,7 +202,8 @@ ROWS = (
             la.n_features, eps=la.epsilon, momentum=_complement(la.momentum)
         ),
         note="`momentum` is the weight of the past here, of the new batch there: 0.9 is 0.1; "
-        "`epsilon` is `eps`",
+        "`epsilon` is `eps`; for samples that are no rows, a class in "
+        "`nnfs_xp.interop.torch.modules`; frozen, it also keeps its running averages here",
         weights={
             "weight": _vector("gamma"),
             "bias": _vector("beta"),
@@ -204,6 +212,8 @@ ROWS = (
         },
         counter="num_batches_tracked",  # only a module without a momentum needs it
         differs_in_training=True,
+        takes_axis_1=lambda _: True,
+        of_any_shape="BatchNorm",
     ),
     Row(
         layers.LayerNorm,
@@ -240,8 +250,9 @@ ROWS = (
         layers.Softmax,
         "Softmax",
         _softmax,
-        lambda nn, _: nn.Softmax(dim=1),
-        note="`dim` is 1; -1 is taken, too",
+        lambda nn, _: nn.Softmax(dim=-1),
+        note="`dim` is -1; for rows, 1 is taken, too",
+        takes_axis_1=lambda module: module.dim == 1,
     ),
     _alike(layers.Linear, "Identity"),
     Row(layers.Flatten, "Flatten", _flatten, lambda nn, _: nn.Flatten()),

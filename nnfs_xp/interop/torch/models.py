@@ -10,15 +10,28 @@ from typing import Any
 from nnfs_xp._checks import shown
 from nnfs_xp.backend import Backend, get_backend
 from nnfs_xp.errors import ArgumentError, DTypeError, NnfsError
-from nnfs_xp.interop.torch.layers import BY_LAYER, CONTAINERS, ROWS
+from nnfs_xp.interop.torch.layers import BY_LAYER, CONTAINERS, ROWS, Row
 from nnfs_xp.interop.torch.modules import class_named, load_torch
-from nnfs_xp.interop.torch.names import Names, fill, fitted, state_dict
+from nnfs_xp.interop.torch.names import (
+    Names,
+    fill,
+    fitted,
+    state_dict,
+    tie_as_shared,
+    tied_tensors,
+    trained_tensors,
+)
 from nnfs_xp.interop.torch.stack import stack
 from nnfs_xp.interop.torch.unseen import Unseen
 from nnfs_xp.interop.translation import Wanted, at, check_layer, class_among
 from nnfs_xp.layers import Layer, Sequential
+from nnfs_xp.layers.base import Shape
 
-_BY_MODULE = {row.theirs: row for row in ROWS}
+_BY_MODULE = {row.theirs: row for row in ROWS} | {
+    row.of_any_shape: row._replace(theirs=row.of_any_shape, takes_axis_1=None)
+    for row in ROWS
+    if row.of_any_shape
+}
 
 
 def from_torch(
@@ -126,12 +139,22 @@ def to_torch(model: Layer, *, drop_penalties: bool = False) -> Any:
     check_layer(model)
     torch = load_torch()
     with torch.device("meta"):  # draws no weights, and takes no memory for them
-        module = _module(torch, model, "", drop_penalties)
+        module = _module(torch, model, "", model.input_shape, drop_penalties)
     if model.dtype is not None:
         module = module.to(getattr(torch, model.dtype))
     module = module.to_empty(device=_device(model))
+    _tie(module, model)
     module.load_state_dict({name: torch.from_numpy(a) for name, a in state_dict(model).items()})
+    for name, trained in trained_tensors(model).items():
+        module.get_parameter(name).requires_grad_(trained)
     return module.eval()
+
+
+def _tie(module: Any, model: Layer) -> None:
+    """Have modules share a parameter where layers do."""
+    for name, other in tied_tensors(model).items():
+        path, _, own = name.rpartition(".")
+        setattr(module.get_submodule(path), own, module.get_parameter(other))
 
 
 def _device(model: Layer) -> Any:
@@ -144,15 +167,20 @@ def _containers() -> dict[type[Layer], Any]:
     return {each.ours: class_named(each.theirs) for each in CONTAINERS}
 
 
-def _module(torch: Any, layer: Layer, prefix: str, drop_penalties: bool) -> Any:
+def _module(
+    torch: Any, layer: Layer, prefix: str, shape: Shape | None, drop_penalties: bool
+) -> Any:
     """The module of a layer, on the active device, without the layer's weights."""
     where = f"layer {prefix[:-1]}" if prefix else "the model"
     containers = _containers()
     kind = class_among({**BY_LAYER, **containers}, layer, "forward", "backward")
     if kind in containers:
-        children = enumerate(layer.children)
+        shapes = layer.child_input_shapes(shape)
         return containers[kind](
-            *(_module(torch, each, f"{prefix}{n}.", drop_penalties) for n, each in children)
+            *(
+                _module(torch, each, f"{prefix}{n}.", taken, drop_penalties)
+                for n, (each, taken) in enumerate(zip(layer.children, shapes, strict=True))
+            )
         )
     if kind is None:
         raise ArgumentError(
@@ -165,14 +193,17 @@ def _module(torch: Any, layer: Layer, prefix: str, drop_penalties: bool) -> Any:
             f"{where} has {' and '.join(penalties)}, for which torch.nn.{row.theirs} has no "
             "settings. drop_penalties=True leaves them out; PyTorch's optimizers have weight_decay."
         )
-    return row.write(torch.nn, layer)
+    module = row.write(torch.nn, layer)
+    if row.of_any_shape and shape is not None and len(shape) != 1:
+        module.__class__ = class_named(row.of_any_shape)  # which adds nothing but its forward
+    return module
 
 
 def _penalties(layer: Layer) -> list[str]:
     """The settings of a layer that cost something, or hold weights back, in training."""
     return [
         name
-        for name, value in layer.config().items()
+        for name, value in layer.options().items()
         if value and ("regularizer" in name or name == "max_norm")
     ]
 
@@ -196,10 +227,19 @@ class _Reader:
         self._wanted = wanted
         self._containers = {each.forward: ours for ours, each in _containers().items()}
         self._unseen = Unseen(torch)
+        self._made: dict[str, tuple[Layer, Row]] = {}
+        self._of_rows: dict[int, str] = {}
 
     def model(self, source: Any) -> Layer:
         self._unseen.refuse_global_hooks()
-        return self._layer(source, "", branch=False)
+        model = self._layer(source, "", branch=False)
+        for layer, shape in model.shapes_within(model.input_shape):
+            if id(layer) in self._of_rows and len(shape) > 1:
+                raise ArgumentError(
+                    f"{self._of_rows[id(layer)]} takes axis 1 for the features, and samples of "
+                    f"shape {shape} come to it; layers here take the last axis."
+                )
+        return model
 
     def _layer(self, module: Any, prefix: str, branch: bool) -> Layer:
         """The layer of a module; `branch` where others are given the same inputs."""
@@ -225,7 +265,7 @@ class _Reader:
             raise ArgumentError(self._why_unknown(module))
         if row.differs_in_training:
             self._unseen.refuse_mixed(module, prefix[:-1])
-        self._unseen.refuse_shared(module, prefix[:-1])
+        shared = self._unseen.shared(module, prefix[:-1])
         try:
             layer = row.read(module, self._wanted)
         except (ArithmeticError, AttributeError, TypeError, ValueError) as error:
@@ -236,6 +276,19 @@ class _Reader:
             if key in row.weights:
                 place = row.weights[key]
                 setattr(layer, place.name, fitted(prefix + key, tensor, layer, place))
+        for name, (owner, theirs) in shared.items():
+            other, its_row = self._made[owner]
+            tie_as_shared(layer, row.weights[name], other, its_row.weights[theirs], owner)
+        trained = [
+            row.weights[name].name
+            for name, tensor in module.named_parameters(recurse=False)
+            if tensor.requires_grad
+        ]
+        if set(trained) < layer._shapes.keys():
+            layer.trainable = tuple(trained) or False
+        self._made[prefix[:-1]] = layer, row
+        if row.takes_axis_1 is not None and row.takes_axis_1(module):
+            self._of_rows[id(layer)] = f"module `{prefix[:-1]}`, a {type(module).__name__},"
         return layer
 
     def _why_unknown(self, module: Any) -> str:

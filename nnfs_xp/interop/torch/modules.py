@@ -38,10 +38,16 @@ def modules() -> dict[str, Any]:
             return inputs + super().forward(inputs)
 
     class Concatenate(sequential):  # type: ignore[misc] # PyTorch is Any here
-        """Branches that take the same inputs, outputs joined on axis 1: `nnfs_xp.Concatenate`."""
+        """Branches of the same inputs, their outputs side by side: `nnfs_xp.Concatenate`."""
 
         def forward(self, inputs: Any) -> Any:
-            return torch.cat([branch(inputs) for branch in self], dim=1)
+            return torch.cat([branch(inputs) for branch in self], dim=-1)
+
+    class BatchNorm(torch.nn.BatchNorm1d):  # type: ignore[misc,name-defined] # PyTorch is Any here
+        """PyTorch's over the last axis of samples of any shape: `nnfs_xp.BatchNorm`."""
+
+        def forward(self, inputs: Any) -> Any:
+            return super().forward(inputs.reshape(-1, inputs.shape[-1])).reshape(inputs.shape)
 
     class GaussianNoise(module):  # type: ignore[misc] # PyTorch is Any here
         """Normal noise added in training: `nnfs_xp.GaussianNoise`."""
@@ -58,7 +64,7 @@ def modules() -> dict[str, Any]:
         def extra_repr(self) -> str:
             return f"deviation={self.deviation}"
 
-    classes = {each.__name__: each for each in (Residual, Concatenate, GaussianNoise)}
+    classes = {each.__name__: each for each in (Residual, Concatenate, BatchNorm, GaussianNoise)}
     for name, each in classes.items():
         each.__module__, each.__qualname__ = __name__, name
     return classes
@@ -70,6 +76,6 @@ def class_named(name: str) -> Any:
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("Residual", "Concatenate", "GaussianNoise"):
+    if name in ("Residual", "Concatenate", "BatchNorm", "GaussianNoise"):
         return modules()[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

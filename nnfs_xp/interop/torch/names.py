@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,70 @@ def state_dict(model: Layer, names: Names | None = None) -> Arrays:
         if counter is not None:
             tensors[prefix + counter] = np.zeros((), dtype=np.int64)
     return tensors
+
+
+def trained_tensors(model: Layer) -> dict[str, bool]:
+    """PyTorch's names of all parameters, and whether they are trained."""
+    return {
+        f"{prefix}{name}": layer.trains(place.name)
+        for prefix, layer in model.walk()
+        for name, place in _places(prefix, layer).items()
+        if place.name in layer._shapes
+    }
+
+
+def tied_tensors(model: Layer) -> dict[str, str]:
+    """PyTorch's names of the parameters that are another layer's, and of that one.
+
+    Raises
+    ------
+    ArgumentError
+        The two lie differently in memory, so that PyTorch cannot share them.
+    """
+    prefixes = {id(layer): prefix for prefix, layer in model.walk()}
+    model.ties()  # refuses one that leads out
+    found = {}
+    for prefix, layer in model.walk():
+        for own, tie in layer._ties.items():
+            name, place = _place_of(prefix, layer, own)
+            other, its_place = _place_of(prefixes[id(tie.layer)], tie.layer, tie.name)
+            if _shared_as(place, its_place, tie.layer._shapes[tie.name]) is not tie.transposed:
+                raise ArgumentError(
+                    f"`{name}` and `{other}` are one parameter here, which PyTorch lays out in two "
+                    "ways, and so cannot share."
+                )
+            found[name] = other
+    return found
+
+
+def tie_as_shared(layer: Layer, place: Place, other: Layer, its_place: Place, path: str) -> None:
+    """Tie a layer's parameter to that of another one, as their modules share it.
+
+    Raises
+    ------
+    ArgumentError
+        As it is laid out here, neither of the two is the other, nor its transpose.
+    """
+    transposed = _shared_as(place, its_place, other._shapes[its_place.name])
+    if transposed is None:
+        raise ArgumentError(f"it shares a parameter with module `{path}` that has another layout.")
+    layer.tie(place.name, other, its_place.name, transposed=transposed)
+
+
+def _shared_as(place: Place, other: Place, shape: tuple[int, ...]) -> bool | None:
+    """Whether a tensor in both places is transposed in the first; None if it is something else."""
+    probe = np.arange(prod(shape), dtype=np.int64).reshape(shape)
+    here = place.ours(other.theirs(probe))
+    if len(shape) == 2 and np.array_equal(here, probe.T) and shape[0] != 1 != shape[1]:
+        return True
+    return False if np.array_equal(here, probe) else None
+
+
+def _place_of(prefix: str, layer: Layer, name: str) -> tuple[str, Place]:
+    for theirs, place in _places(prefix, layer).items():
+        if place.name == name:
+            return prefix + theirs, place
+    raise AssertionError(name)
 
 
 def fill(model: Layer, tensors: Mapping[str, Any], names: Names | None = None) -> None:

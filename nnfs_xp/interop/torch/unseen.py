@@ -20,7 +20,7 @@ class Unseen:
 
     def __init__(self, torch: Any) -> None:
         self._torch = torch
-        self._owners: dict[int, tuple[str, str]] = {}
+        self._owners: dict[int, tuple[str, str, Any]] = {}
         self._training: tuple[bool, str] | None = None
 
     def refuse_global_hooks(self) -> None:
@@ -76,15 +76,26 @@ class Unseen:
                 "here follow the one call. Call train() or eval() of the whole module first."
             )
 
-    def refuse_shared(self, module: Any, path: str) -> None:
-        """Refuse a module whose tensors, buffers included, lie in the memory of other ones."""
+    def shared(self, module: Any, path: str) -> dict[str, tuple[str, str]]:
+        """The parameters that are those of modules before, by name: whose, and its name there.
+
+        Raises
+        ------
+        ArgumentError
+            Another tensor, buffers included, lies in the memory of another one.
+        """
+        found = {}
         for name, tensor in module.state_dict(keep_vars=True).items():
             memory = tensor.data_ptr()
             if not memory:  # an empty tensor, or one on "meta"
                 continue
-            owner, theirs = self._owners.setdefault(memory, (path, name))
-            if (owner, theirs) != (path, name):
+            owner, theirs, first = self._owners.setdefault(memory, (path, name, tensor))
+            if (owner, theirs) == (path, name):
+                continue
+            if first is not tensor or name not in module._parameters:
                 raise ArgumentError(
-                    f"it shares its `{name}` with module `{owner}`, whose `{theirs}` it is; each "
-                    "layer here has its own."
+                    f"it shares its `{name}` with module `{owner}`, whose `{theirs}` it is or "
+                    "overlaps; only whole parameters can be shared."
                 )
+            found[name] = owner, theirs
+        return found
