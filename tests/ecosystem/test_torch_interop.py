@@ -15,7 +15,7 @@ import pytest
 import safetensors.numpy
 import safetensors.torch
 import torch
-from cases import LAYERS
+from cases import LAYERS, shaped
 from torch import nn as tnn
 
 import nnfs_xp as nn
@@ -134,7 +134,7 @@ def test_every_layer_has_a_row():
     rows = [row.ours for row in (*ROWS, *CONTAINERS)]
     assert len(rows) == len(set(rows))
     public = {getattr(nn, name) for name in nn.layers.__all__}
-    assert set(rows) == public - {nn.layers.Layer, nn.StochasticLayer}
+    assert set(rows) == public - {nn.layers.Layer, nn.StochasticLayer, nn.Block}
     assert len({row.theirs for row in ROWS}) == len(ROWS)
 
 
@@ -154,9 +154,93 @@ def test_every_layer_goes_to_torch_and_back(case, dtype):
     assert not module.training
     assert_agree(layer, module, case.inputs, training=False, dtype=dtype)
     bare = without_penalties(layer)
-    assert_same(from_torch(module), bare)
+    back = from_torch(module)
+    assert_same(nn.Block(*back.layers, name="Bent") if case.name == "Block" else back, bare)
     if not isinstance(layer, RANDOM):
         assert_agree(bare, module, case.inputs, training=True, dtype=dtype)
+
+
+@pytest.mark.parametrize("axes", [(2,), (1, 2)], ids=["sequences", "grids"])
+@pytest.mark.parametrize("case", LAYERS, ids=lambda case: case.name)
+def test_every_layer_does_the_same_on_samples_of_any_shape(case, axes):
+    inputs = shaped(case.inputs, axes)
+    model = nn.Sequential(case.build("float64"), input_shape=inputs.shape[1:])
+    module = to_torch(model, drop_penalties=True)
+    if case.name == "Embedding":  # whose codes are integers there
+        expected = module(torch.tensor(inputs).long()).detach().numpy()
+        np.testing.assert_array_equal(model.forward(inputs), expected)
+        return
+    assert_agree(model, module, inputs, training=False, dtype="float64")
+    without_penalties(model)
+    if not isinstance(model.layers[0], RANDOM):
+        assert_agree(model, module, inputs, training=True, dtype="float64")
+    back = from_torch(module)
+    np.testing.assert_allclose(back.forward(inputs), model.forward(inputs), rtol=1e-12)
+
+
+def test_what_takes_axis_1_for_the_features_is_refused_for_sequences():
+    for theirs in (tnn.BatchNorm1d(3), tnn.Softmax(dim=1)):
+        module = tnn.Sequential(tnn.Embedding(5, 3), theirs)
+        with pytest.raises(ArgumentError, match=rf"`1`, a {type(theirs).__name__}, takes axis 1"):
+            from_torch(module)
+        assert from_torch(tnn.Sequential(tnn.Linear(2, 3), theirs)).layers[1]
+    with pytest.raises(ShapeError, match=r"layer 1 does not fit.*Dense\(4, 2\)"):
+        from_torch(tnn.Sequential(tnn.Embedding(5, 3), tnn.Linear(4, 2)))
+
+
+def test_frozen_parameters_stay_frozen():
+    module = tnn.Sequential(
+        tnn.Linear(4, 5), tnn.BatchNorm1d(5), tnn.Linear(5, 5), tnn.LayerNorm(5), tnn.Linear(5, 3)
+    )
+    for parameter in [*module[0].parameters(), *module[1].parameters(), module[2].weight]:
+        parameter.requires_grad_(False)
+    model = from_torch(module)
+    assert [la.trainable for la in model.layers] == [False, False, ("biases",), True, True]
+    back = to_torch(model)
+    assert [p.requires_grad for p in back.parameters()] == [
+        p.requires_grad for p in module.parameters()
+    ]
+
+
+class TestSharedParameters:
+    def test_a_tied_parameter_is_one_there_too(self):
+        words = nn.Embedding(7, 4, seed=0)
+        inner = nn.Dense(4, 4, seed=1)
+        twin = nn.Dense(4, 4, seed=2).tie("weights", inner)
+        head = nn.Dense(4, 7, seed=3).tie("weights", words, transposed=True)
+        model = nn.Sequential(words, inner, nn.Tanh(), twin, head)
+        module = to_torch(model)
+        assert module[4].weight is module[0].weight
+        assert module[3].weight is module[1].weight
+        assert len(list(module.parameters())) == len(model.parameters()) == 5
+        back = from_torch(module)
+        assert back.ties() == model.ties()
+        codes = np.random.default_rng(0).integers(0, 7, (3, 5)).astype("float32")
+        np.testing.assert_array_equal(back.forward(codes), model.forward(codes))
+        dvalues = np.ones((3, 5, 7), "float32")
+        back.forward(codes, training=True)
+        back.backward(dvalues)
+        module.train()(torch.tensor(codes).long()).backward(torch.tensor(dvalues))
+        expected = module[0].weight.grad.numpy()
+        np.testing.assert_allclose(back.gradients()["0.weights"], expected, rtol=1e-5, atol=1e-5)
+
+    def test_a_module_that_stands_twice(self):
+        linear = tnn.Linear(3, 3)
+        module = tnn.Sequential(linear, tnn.ReLU(), tnn.Sequential(linear))
+        model = from_torch(module)
+        assert set(model.parameters()) == {"0.weights", "0.biases"}
+        x = torch.randn(4, 3)
+        close(model.forward(x.numpy()), module(x).detach().numpy(), "float32")
+
+    def test_what_pytorch_cannot_share(self):
+        words = nn.Embedding(4, 7, seed=0)
+        model = nn.Sequential(nn.Dense(4, 7).tie("weights", words))
+        with pytest.raises(ArgumentError, match="lies outside"):
+            to_torch(model)
+        straight = nn.Dense(4, 7, seed=1).tie("weights", words)
+        both = nn.Concatenate(nn.Sequential(words, nn.Flatten(), nn.Dense(14, 4), straight))
+        with pytest.raises(ArgumentError, match=r"`0.3.weight` and `0.0.weight`.*two ways"):
+            to_torch(both)
 
 
 def without_penalties(layer):
@@ -326,11 +410,6 @@ class LinearOfMyOwn(tnn.Linear):
         return 2 * super().forward(x)
 
 
-def _shared():
-    linear = tnn.Linear(3, 3)
-    return tnn.Sequential(linear, tnn.ReLU(), tnn.Sequential(linear))
-
-
 def _hooked():
     module = tnn.Sequential(tnn.Linear(2, 2))
     module[0].register_forward_hook(lambda *_: None)
@@ -370,7 +449,6 @@ def _hooked():
         (tnn.Sequential(Net()), "`0`, a Net"),
         (tnn.ModuleList([tnn.Linear(2, 2)]), "ModuleList"),
         (tnn.Sequential(), "at least one layer"),
-        (_shared(), r"`2\.0`.*shares its `weight` with module `0`"),
         (_hooked(), "`0`.*hooks"),
     ],
 )

@@ -13,6 +13,7 @@ from nnfs_xp.interop.keras.layers import BY_LAYER, CONTAINERS, ROWS
 from nnfs_xp.interop.keras.weights import fill, put, weights_of
 from nnfs_xp.interop.translation import Wanted, at, check_layer, class_among
 from nnfs_xp.layers import Concatenate, Layer, Sequential
+from nnfs_xp.layers.base import Shape
 
 _BY_THEIRS = {row.theirs: row for row in ROWS}
 
@@ -122,7 +123,11 @@ def to_keras(model: Layer, *, input_shape: tuple[int | None, ...] | None = None)
         inputs = [keras.Input(shape, dtype=dtype)]
     is_row = class_among({Sequential: None}, model, "forward", "backward") is not None
     layers = model.children if is_row else (model,)
-    theirs = [_written(keras, each, str(n), dtype) for n, each in enumerate(layers)]
+    shapes = model.child_input_shapes(shape) if is_row else [shape]
+    theirs = [
+        _written(keras, each, str(n), taken, dtype)
+        for n, (each, taken) in enumerate(zip(layers, shapes, strict=True))
+    ]
     return _of_dtype(keras, keras.Sequential([*inputs, *theirs]), dtype)
 
 
@@ -137,13 +142,16 @@ def _containers(keras: Any) -> dict[type[Layer], Any]:
     return {each.ours: own.get(each.theirs) or getattr(keras, each.theirs) for each in CONTAINERS}
 
 
-def _written(keras: Any, layer: Layer, path: str, dtype: str) -> Any:
-    """The Keras layer of a layer, with its weights."""
+def _written(keras: Any, layer: Layer, path: str, shape: Shape | None, dtype: str) -> Any:
+    """The Keras layer of a layer, with its weights; `shape` is that of one sample, if known."""
     containers = _containers(keras)
     kind = class_among({**BY_LAYER, **containers}, layer, "forward", "backward")
     if kind in containers:
-        children = enumerate(layer.children)
-        within = [_written(keras, each, f"{path}.{n}", dtype) for n, each in children]
+        shapes = layer.child_input_shapes(shape)
+        within = [
+            _written(keras, each, f"{path}.{n}", taken, dtype)
+            for n, (each, taken) in enumerate(zip(layer.children, shapes, strict=True))
+        ]
         return _of_dtype(keras, containers[kind](within), dtype)
     if kind is None:
         raise ArgumentError(
@@ -152,7 +160,8 @@ def _written(keras: Any, layer: Layer, path: str, dtype: str) -> Any:
     row = BY_LAYER[kind]
     theirs = row.write(keras, layer, dtype)
     if row.weights:
-        theirs.build((None, *(layer.input_shape or (None,))))
+        known = shape if shape and shape[-1] is not None else layer.input_shape
+        theirs.build((None, *(known or (None,))))
         theirs.set_weights(weights_of(layer))
         if not isinstance(layer.trainable, bool):
             raise ArgumentError(

@@ -284,7 +284,8 @@ CONTAINERS = (
     Container(
         layers.Sequential,
         "Sequential",
-        "also classes that derive from PyTorch's without a `forward` of their own",
+        "also classes that derive from PyTorch's without a `forward` of their own; a `Block` "
+        "becomes one, too",
     ),
     Container(layers.Residual, "Residual", _OWN),
     Container(layers.Concatenate, "Concatenate", _OWN),

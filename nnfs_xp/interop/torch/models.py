@@ -279,13 +279,13 @@ class _Reader:
         for name, (owner, theirs) in shared.items():
             other, its_row = self._made[owner]
             tie_as_shared(layer, row.weights[name], other, its_row.weights[theirs], owner)
-        trained = [
+        frozen = {
             row.weights[name].name
             for name, tensor in module.named_parameters(recurse=False)
-            if tensor.requires_grad
-        ]
-        if set(trained) < layer._shapes.keys():
-            layer.trainable = tuple(trained) or False
+            if not tensor.requires_grad
+        }
+        if frozen:
+            layer.trainable = tuple(layer._shapes.keys() - frozen) or False
         self._made[prefix[:-1]] = layer, row
         if row.takes_axis_1 is not None and row.takes_axis_1(module):
             self._of_rows[id(layer)] = f"module `{prefix[:-1]}`, a {type(module).__name__},"
