@@ -9,7 +9,8 @@ it, and saves it with its model.
 # %%
 # The layer
 # ---------
-# The class has the layer's two equations, and the arguments that build it again.
+# The class has the layer's two equations. Features lie on the last axis, and everything before it is
+# batch: so it takes rows, sequences and pictures.
 
 import tempfile
 from pathlib import Path
@@ -23,7 +24,7 @@ from nnfs_xp.testing import check_layer
 class Scale(nn.Layer):
     """Multiplies each feature by a number of its own.
 
-    Forward: output = inputs * scale, shapes (batch, n_features) and (1, n_features).
+    Forward: output = inputs * scale, shapes (batch, …, n_features) and (1, n_features).
     Backward: dscale = the sum of inputs * dvalues over the batch, dinputs = dvalues * scale.
     """
 
@@ -48,12 +49,11 @@ class Scale(nn.Layer):
 
     def backward(self, dvalues):
         xp, inputs = self.recall(dvalues)
-        self.dscale[...] = xp.sum(inputs * dvalues, axis=0, keepdims=True)
+        axes = tuple(range(inputs.ndim - 1))
+        self.dscale[...] = xp.reshape(xp.sum(inputs * dvalues, axis=axes), (1, -1))
         self.dinputs = dvalues * self.scale
+        self.add_penalties()
         return self.dinputs
-
-    def config(self):
-        return {"n_features": self.n_features, "dtype": self.dtype}
 
 
 # %%
@@ -62,7 +62,9 @@ class Scale(nn.Layer):
 # `check_layer` compares gradients with central differences. It also checks shapes, dtypes and the
 # device, and that the layer writes to no argument and waits for nothing.
 
-check_layer(Scale(4), np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32))
+generator = np.random.default_rng(0)
+for shape in [(5, 4), (2, 3, 4)]:
+    check_layer(Scale(4), generator.normal(size=shape).astype(np.float32))
 print("the layer keeps the contract")
 
 # %%

@@ -85,6 +85,16 @@ def test_a_layer_of_ones_own(tmp_path):
     assert "loaded again: Scale and 5 more layers" in output
 
 
+def test_fine_tuning(tmp_path):
+    output = run("fine_tuning.py", cwd=tmp_path, NNFS_XP_KERNELS="numpy")
+    assert "6,240 of them frozen" in output
+    words = ("which digit", "a new head", "all new", "all tuned")
+    figures = [float(output.partition(f"{each}: test accuracy ")[2][:5]) for each in words]
+    digits, head, new, tuned = figures
+    assert digits > 0.95
+    assert new < head < tuned, output
+
+
 def test_the_dropout_paper(tmp_path, small_mnist):
     output = run(
         "dropout_paper.py",
@@ -141,6 +151,7 @@ def test_every_example_is_run_here_or_with_the_extras():
         "chapter09_backpropagation.py",
         "train_mnist.py",
         "custom_layer.py",
+        "fine_tuning.py",
         "dropout_paper.py",
         "plot_classifier.py",  # in tests/ecosystem/test_notebook.py, which has scikit-learn
         *DRAWN,
