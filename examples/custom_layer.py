@@ -9,8 +9,8 @@ it, and saves it with its model.
 # %%
 # The layer
 # ---------
-# The class has the layer's two equations. Features lie on the last axis, and everything before it is
-# batch: so it takes rows, sequences and pictures.
+# The class has the layer's two equations. Features lie on the last axis, and everything before it
+# is batch: so it takes rows, sequences and pictures.
 
 import tempfile
 from pathlib import Path

@@ -2,9 +2,9 @@
 From one task to another
 ========================
 
-A network learns to tell ten digits apart. Then its first layers are frozen, and a new head learns another
-task from a few samples: whether a digit is even or odd. It does better than a network that has to learn
-all of it from these few.
+A network learns to tell ten digits apart. Then its first layers are frozen, and a new head learns
+another task from a few samples: whether a digit is even or odd. It does better than a network that
+has to learn all of it from these few.
 """
 
 # %%
@@ -40,8 +40,8 @@ print(f"which digit: test accuracy {accuracy:.3f}")
 # %%
 # The second task
 # ---------------
-# It has 4 samples of each digit. The frozen layers stay as they are, and cost no backward pass; only the
-# head is trained.
+# It has 4 samples of each digit. The frozen layers stay as they are, and cost no backward pass; only
+# the head is trained.
 
 few = np.concatenate([np.flatnonzero(y_train == digit)[:4] for digit in range(10)])
 X_few, odd_few, odd_test = X_train[few], y_train[few] % 2, y_test % 2
@@ -63,8 +63,8 @@ print(f"even or odd, all new: test accuracy {fresh.evaluate(X_test, odd_test)['a
 # %%
 # All of it, slowly
 # -----------------
-# The layers are thawed, and go on at a tenth of the head's learning rate. An optimizer keeps arrays for the
-# parameters that it trains, so that where others are trained there must be a new one.
+# The layers are thawed, and go on at a tenth of the head's learning rate. An optimizer keeps arrays
+# for the parameters that it trains, so that where others are trained there must be a new one.
 
 features.trainable = True
 features.learning_rate_scale = 0.1
