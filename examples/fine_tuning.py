@@ -40,7 +40,7 @@ print(f"which digit: test accuracy {accuracy:.3f}")
 # %%
 # The second task
 # ---------------
-# It has 4 samples of each digit. The frozen layers stay as they are, and cost no backward pass; only
+# It has 4 samples of each digit. The frozen layers stay as they are and cost no backward pass. Only
 # the head is trained.
 
 few = np.concatenate([np.flatnonzero(y_train == digit)[:4] for digit in range(10)])

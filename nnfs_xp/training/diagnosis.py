@@ -73,6 +73,7 @@ def _first_in_pass(learner: Learner, x: Array, targets: list[Array]) -> str:
                 return f"the gradient of the {parameter} of {name}"
         if not _finite(each.dinputs):
             return f"the gradient of the inputs of {name}"
+    learner.model.flat.sum_ties(with_penalties=True)
     learner.optimizer.step(learner.model)
     for name, layer in zip(names, layers, strict=True):
         for parameter, values in layer.parameters().items():

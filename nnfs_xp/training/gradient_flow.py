@@ -45,9 +45,11 @@ class GradientFlow(Callback):
         self._names, self._rows = [], []
 
     def on_step_end(self, trainer: Training) -> None:
-        """Compute the norms on the device."""
+        """Compute the norms on the device, of the parameters that are trained."""
         gradients = trainer.model.gradients()
         if gradients:
+            trained = set(trainer.model.flat.layout)
+            gradients = {name: each for name, each in gradients.items() if name in trained}
             xp = trainer.model.xp
             self._names = list(gradients)
             self._rows.append(xp.stack([xp.sqrt(xp.sum(g * g)) for g in gradients.values()]))

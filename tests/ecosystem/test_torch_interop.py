@@ -224,6 +224,19 @@ class TestSharedParameters:
         expected = module[0].weight.grad.numpy()
         np.testing.assert_allclose(back.gradients()["0.weights"], expected, rtol=1e-5, atol=1e-5)
 
+    def test_a_state_dict_may_leave_out_what_is_tied(self):
+        words = nn.Embedding(7, 4, seed=0)
+        model = nn.Sequential(words, nn.Dense(4, 7).tie("weights", words, transposed=True))
+        state = to_torch(model).state_dict()
+        assert set(state) == {"0.weight", "1.weight", "1.bias"}
+        del state["1.weight"]
+        state["0.weight"] = torch.ones(7, 4)
+        filled = from_torch(state, like=model)
+        assert (filled.layers[1].weights == 1).all()
+        state["1.weight"] = torch.zeros(7, 4)
+        with pytest.raises(ArgumentError, match=r"`1.weight` is another layer's parameter"):
+            from_torch(state, like=model)
+
     def test_a_module_that_stands_twice(self):
         linear = tnn.Linear(3, 3)
         module = tnn.Sequential(linear, tnn.ReLU(), tnn.Sequential(linear))

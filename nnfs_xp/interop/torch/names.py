@@ -121,11 +121,21 @@ def fits(
         for name, place in _places(prefix, layer).items()
     }
     counters = {f"{prefix}{_counter(layer)}" for prefix, layer in layers if _counter(layer)}
-    _check_names(set(places), set(tensors) - counters)
-    return [
-        (layer, place, fitted(name, tensors[name], layer, place))
+    tied = {name for name, (layer, place) in places.items() if place.name in layer._ties}
+    _check_names(set(places) - (tied - set(tensors)), set(tensors) - counters)
+    found = {
+        name: (layer, place, fitted(name, tensors[name], layer, place))
         for name, (layer, place) in places.items()
-    ]
+        if name in tensors
+    }
+    values = {(id(layer), place.name): value for layer, place, value in found.values()}
+    for name in tied & found.keys():
+        layer, place, value = found.pop(name)
+        tie = layer._ties[place.name]
+        same = values.get((id(tie.layer), tie.name))
+        if same is not None and not np.array_equal(value, same.T if tie.transposed else same):
+            raise ArgumentError(f"`{name}` is another layer's parameter, and has other values.")
+    return list(found.values())
 
 
 def fitted(name: str, tensor: Any, layer: Layer, place: Place) -> Any:
