@@ -12,6 +12,7 @@ from nnfs_xp._typing import Array, DType, Namespace
 from nnfs_xp.backend import Backend, backend_of, get_backend
 from nnfs_xp.errors import ArgumentError, DTypeError, NotReadyError, ShapeError
 from nnfs_xp.initializers import Initializer
+from nnfs_xp.kernels.standard import Kernels
 from nnfs_xp.layers.stages import Stage
 from nnfs_xp.parameters import Buffer, FlatParameters, Gradient, Parameter, check_room, owned
 
@@ -174,7 +175,7 @@ class Layer:
         dtype = None if self._flat is None else self._flat.values.dtype
         return _checks.check_batch("inputs", inputs, self.backend, dtype, n_features).xp
 
-    def kernels_for(self, array: Array) -> Any:
+    def kernels_for(self, array: Array) -> Kernels:
         """The numeric parts for the layer's backend, or the array's: see `Backend.kernels`."""
         return (self.backend or backend_of(array)).kernels
 
