@@ -6,6 +6,7 @@ import inspect
 import os
 import subprocess
 import sys
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -53,6 +54,7 @@ LAYERS = {
         normal(1, k),
     ),
     "dense_gradients": lambda n, k: (normal(n, 3), normal(n, k), normal(3, k), normal(1, k)),
+    "embedding_gradient": lambda n, k: (np.arange(n) * 7 % 5, normal(n, k), normal(8, k)),
     "gather_rows": lambda n, k: (normal(n, k), np.arange(n)[::-1].copy(), n // 3, n - n // 3),
     "matmul_into": lambda n, k: (normal(n, 3).T, normal(n, k, seed=1), normal(3, k)),
     "product": lambda n, k: (normal(n, 3), normal(3, k)),
@@ -321,6 +323,62 @@ def test_masks_are_the_same_masks(kernel_set, dtype):
         np.testing.assert_array_equal(kept, expected)
 
 
+TABLES = [(1, 1, 1), (1, 5, 3), (2, 3, 2), (7, 3, 40), (640, 5000, 8), (5000, 300, 8), (5000, 1, 3)]
+"""Codes, rows of the table, and numbers in each."""
+
+
+def codes_and_sums(n, n_values, k, dtype, *, rounded=lambda a: a):
+    """Codes, the gradients of their rows, and the sums for each code in float64."""
+    codes = np.random.default_rng(n).integers(0, n_values, n)
+    dvalues = rounded(normal(n, k).astype(dtype))
+    sums = np.zeros((n_values, k))
+    for code, row in zip(codes, dvalues, strict=True):
+        sums[code] += row
+    return codes, dvalues, sums
+
+
+@pytest.mark.parametrize("table", TABLES, ids=str)
+@pytest.mark.parametrize("functions", [STANDARD, NUMPY, NUMBA], ids=["standard", "numpy", "numba"])
+def test_a_row_of_a_table_gets_the_sum_of_its_code(functions, table, dtype):
+    codes, dvalues, sums = codes_and_sums(*table, dtype)
+    found = [np.full(sums.shape, np.nan, dtype) for _ in "12"]
+    for dweights in found:
+        functions.embedding_gradient(xp, codes, dvalues, dweights)
+    agree(found[:1], [sums.astype(dtype)], dtype, 64)
+    assert found[0].tobytes() == found[1].tobytes()
+
+
+@pytest.mark.parametrize("table", TABLES[:5], ids=str)
+def test_a_row_of_a_table_on_each_backend(backend, table):
+    codes, dvalues, sums = codes_and_sums(*table, "float32")
+    dweights = backend.asarray(np.full(sums.shape, np.nan), "float32")
+    arrays = backend.asarray(codes), backend.asarray(dvalues), dweights
+    backend.kernels.embedding_gradient(backend.xp, *arrays)
+    agree([nn.to_numpy(dweights)], [sums.astype("float32")], "float32")
+
+
+def test_a_table_takes_memory_for_its_codes_and_no_more(kernel_set, monkeypatch):
+    """No matrix of codes by rows of the table: that would be 128 MB here."""
+    monkeypatch.setitem(vars(nn.get_backend("numpy")), "kernels", kernel_set)
+    layer = nn.Embedding(50_000, 8, seed=0)
+    codes = np.random.default_rng(0).integers(0, 50_000, (320, 2))
+    dvalues = normal(320, 2, 8).astype("float32")
+
+    def step():
+        layer.forward(codes, training=True)
+        layer.backward(dvalues)
+
+    step()
+    layer.let_go()
+    tracemalloc.start()
+    try:
+        step()
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 4 * (codes.nbytes + dvalues.nbytes)
+
+
 SUMS = {  # for each kernel with sums over a long batch: arguments, and the sums among what it gives
     "relu_backward_biases": (
         lambda n: (normal(n, 4) + 1, np.ones((n, 4)), np.zeros((1, 4))),
@@ -455,6 +513,7 @@ WRONG = {
     "bias_relu": lambda: (normal(4, 3), normal(1, 2)),
     "relu_backward": lambda: (normal(4, 3), normal(4, 2)),
     "relu_backward_biases": lambda: (normal(4, 3), normal(4, 3), normal(1, 2)),
+    "embedding_gradient": lambda: (np.arange(4), normal(4, 3), normal(4, 2)),
     "softmax_cross_entropy": lambda: (normal(4, 3), np.array([0, 1]), 0.0),
     "batch_norm": lambda: (normal(4, 3), normal(1, 2), normal(1, 2), 1e-3),
     "batch_norm_backward": lambda: (normal(4, 3), normal(4, 2), *(normal(1, 3),) * 3),

@@ -145,6 +145,10 @@ class NumPyKernels(StandardKernels):
         np.add.reduce(dinputs, axis=0, keepdims=True, out=dbiases)
         return dinputs
 
+    def embedding_gradient(self, xp: Any, codes: Array, dvalues: Array, dweights: Array) -> None:
+        dweights[...] = 0
+        np.add.at(dweights, codes, dvalues)
+
     def softmax_cross_entropy(
         self, xp: Any, logits: Array, y_true: Array, label_smoothing: float
     ) -> tuple[Array, Array]:

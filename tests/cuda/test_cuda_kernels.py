@@ -7,7 +7,18 @@ import re
 import cupy
 import numpy as np
 import pytest
-from test_kernels import FLAT, KEYS, LAYERS, SHAPES, STANDARD, UPDATES, check_overrides, normal
+from test_kernels import (
+    FLAT,
+    KEYS,
+    LAYERS,
+    SHAPES,
+    STANDARD,
+    TABLES,
+    UPDATES,
+    check_overrides,
+    codes_and_sums,
+    normal,
+)
 
 import nnfs_xp as nn
 from nnfs_xp.backend import to_numpy
@@ -153,11 +164,13 @@ def test_arrays_that_start_anywhere(offset):
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["bias_relu", "relu_backward", "layer_norm", "dropout", "sgd"])
+@pytest.mark.parametrize(
+    "name", ["bias_relu", "relu_backward", "embedding_gradient", "layer_norm", "dropout", "sgd"]
+)
 def test_arrays_that_are_not_contiguous(name):
     arguments = LAYERS[name](13, 6) if name in LAYERS else UPDATES[name](40)
     found, exact = on_device(arguments, "float32")
-    wide = xp.zeros((*found[0].shape[:-1], 2 * found[0].shape[-1]), dtype=xp.float32)
+    wide = xp.zeros((*found[0].shape[:-1], 2 * found[0].shape[-1]), dtype=found[0].dtype)
     wide[..., ::2] = found[0]
     found[0] = wide[..., ::2]
     got = results(getattr(kernels, name)(xp, *found), found, name)
@@ -232,6 +245,23 @@ def test_numbers_on_the_device(name):
     for one, other in zip(here, there, strict=True):
         if isinstance(one, cupy.ndarray):
             np.testing.assert_array_equal(to_numpy(one), to_numpy(other))
+
+
+@pytest.mark.parametrize(
+    "table", [*TABLES, (2048, 9, 2), (2049, 5000, 64), (6200, 40, 33)], ids=str
+)
+def test_a_row_of_a_table_gets_the_sum_of_its_code(table, dtype):
+    """One tile of keys, several, and a last one that is not full."""
+    codes, dvalues, _ = codes_and_sums(*table, "float64")
+    (rows,), (exact,) = on_device((dvalues,), dtype)
+    sums = np.zeros((table[1], table[2]))
+    np.add.at(sums, codes, exact)
+    found = [xp.zeros(sums.shape, dtype=rows.dtype) for _ in "12"]
+    for dweights in found:
+        dweights += np.nan
+        kernels.embedding_gradient(xp, BACKEND.asarray(codes), rows, dweights)
+    agree(found[:1], [sums], dtype, 64)
+    assert to_numpy(found[0]).tobytes() == to_numpy(found[1]).tobytes()
 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 4, 16, 784])

@@ -8,6 +8,7 @@ arrays that are not contiguous, go to the methods of the same names in the speci
 from __future__ import annotations
 
 from nnfs_xp.kernels.cupy import cublaslt
+from nnfs_xp.kernels.cupy.embedding import EmbeddingKernels
 from nnfs_xp.kernels.cupy.layers import ReLUKernels
 from nnfs_xp.kernels.cupy.losses import LossKernels
 from nnfs_xp.kernels.cupy.norms import NormKernels
@@ -18,7 +19,14 @@ from nnfs_xp.kernels.cupy.updates import UpdateKernels
 
 
 class CuPyKernels(
-    ReLUKernels, LossKernels, NormKernels, ProductKernels, RandomKernels, StepKernels, UpdateKernels
+    EmbeddingKernels,
+    LossKernels,
+    NormKernels,
+    ProductKernels,
+    RandomKernels,
+    ReLUKernels,
+    StepKernels,
+    UpdateKernels,
 ):
     """What CUDA C++ and cuBLASLt do better than the standard's expressions."""
 

@@ -28,7 +28,7 @@ OPTIONS = {
 }
 """The compiler's options for each data type that there are kernels for."""
 
-SOURCES = ("layers", "losses", "norms", "random", "steps", "updates")
+SOURCES = ("embedding", "layers", "losses", "norms", "random", "steps", "updates")
 
 THREADS = 256
 """Threads of a block that goes through an array element by element."""

@@ -7,6 +7,7 @@ on all cores for a while, a second one costs networks of usual sizes more than i
 """
 
 from nnfs_xp.kernels.numba.compilation import prepare
+from nnfs_xp.kernels.numba.embedding import EmbeddingKernels
 from nnfs_xp.kernels.numba.layers import DenseKernels
 from nnfs_xp.kernels.numba.losses import LossKernels
 from nnfs_xp.kernels.numba.norms import NormKernels
@@ -14,7 +15,9 @@ from nnfs_xp.kernels.numba.random import RandomKernels
 from nnfs_xp.kernels.numba.updates import UpdateKernels
 
 
-class NumbaKernels(DenseKernels, LossKernels, NormKernels, RandomKernels, UpdateKernels):
+class NumbaKernels(
+    DenseKernels, EmbeddingKernels, LossKernels, NormKernels, RandomKernels, UpdateKernels
+):
     """What Numba's loops do better than NumPy."""
 
     def prepare(self, dtype: str) -> None:

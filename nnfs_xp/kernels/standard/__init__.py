@@ -12,6 +12,7 @@ A set of kernels derives from `StandardKernels` and overrides what it does bette
 from typing import Protocol
 
 from nnfs_xp.kernels.standard.counts import DeviceCount, DeviceKeys
+from nnfs_xp.kernels.standard.embedding import EmbeddingKernels
 from nnfs_xp.kernels.standard.functions import erf, log_softmax, sigmoid, sign, softmax
 from nnfs_xp.kernels.standard.layers import DenseKernels
 from nnfs_xp.kernels.standard.losses import LossKernels, shares
@@ -38,7 +39,14 @@ __all__ = [
 
 
 class Kernels(
-    DenseKernels, LossKernels, NormKernels, RandomKernels, StepKernels, UpdateKernels, Protocol
+    DenseKernels,
+    EmbeddingKernels,
+    LossKernels,
+    NormKernels,
+    RandomKernels,
+    StepKernels,
+    UpdateKernels,
+    Protocol,
 ):
     """Every kernel, with its types; its body says what it computes."""
 
