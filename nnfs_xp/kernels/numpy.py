@@ -197,7 +197,7 @@ class NumPyKernels(StandardKernels):
         nesterov: bool,
     ) -> None:
         for w, dw, u, _ in _blocks(values, g, v):
-            super().momentum(xp, w, dw, u, rate, momentum, nesterov)
+            StandardKernels.momentum(self, xp, w, dw, u, rate, momentum, nesterov)
 
     def adagrad(
         self, xp: Any, values: Array, g: Array, c: Array, rate: float, epsilon: float
@@ -258,7 +258,7 @@ class NumPyKernels(StandardKernels):
         self, xp: Any, values: Array, g: Array, m: Array, rate: float, beta_1: float, beta_2: float
     ) -> None:
         for w, dw, p, _ in _blocks(values, g, m):
-            super().lion(xp, w, dw, p, rate, beta_1, beta_2)
+            StandardKernels.lion(self, xp, w, dw, p, rate, beta_1, beta_2)
 
     def sum_squares(self, xp: Any, values: Array) -> Array:
         return np.vdot(values, values)

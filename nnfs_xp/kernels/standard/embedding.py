@@ -47,7 +47,7 @@ class EmbeddingKernels(Protocol):
         for start in range(0, n_values, several):
             stop = min(start + several, n_values)
             rows = xp.arange(start, stop, dtype=codes.dtype, device=codes.device)
-            first = xp.clip(xp.searchsorted(codes, rows), 0, n - 1)
+            first = xp.minimum(xp.searchsorted(codes, rows), n - 1)
             found = xp.take(codes, first, axis=0) == rows
             total = xp.take(sums, first, axis=0)
             dweights[start:stop, :] = xp.where(found[:, None], total, 0.0)

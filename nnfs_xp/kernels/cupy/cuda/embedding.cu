@@ -66,7 +66,7 @@ extern "C" __global__ void merge_runs(Int n, Int run, const Key *from, Key *to) 
 // One block for each place among the sorted keys: the first one of a code writes the code's row.
 // Threads of one threadIdx.x have a column in common; each sums up a share of the rows, and then
 // all add their sums in pairs.
-extern "C" __global__ void __launch_bounds__(LANES) sum_rows(
+extern "C" __global__ void __launch_bounds__(128) sum_rows(
     Int n, Int k, const Key *keys, const T *dvalues, T *dweights
 ) {
     __shared__ A parts[LANES];
