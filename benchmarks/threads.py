@@ -21,8 +21,7 @@ import numba
 import numpy as np
 
 from benchmarks.machine import describe_run
-from nnfs_xp.kernels import numba as kernels
-from nnfs_xp.kernels.numba import updates
+from nnfs_xp.kernels.numba import NumbaKernels, updates
 
 NUMBERS = 1e-4, 0.9, 0.1, 0.999, 0.001, 1e-7
 SIZES = 669_706, 8_396_800
@@ -48,7 +47,9 @@ def variants(size: int) -> dict[str, Callable[[], None]]:
     """The update, each way, over arrays of its own."""
 
     def state() -> list[Any]:
-        arrays = [kernels.flat_zeros(np, size, np.float32, "cpu", place) for place in range(4)]
+        arrays = [
+            NumbaKernels().flat_zeros(np, size, np.float32, "cpu", place) for place in range(4)
+        ]
         arrays[1] += np.random.default_rng(0).standard_normal(size).astype(np.float32)
         return arrays
 

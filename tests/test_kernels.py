@@ -1,4 +1,4 @@
-"""Each faster kernel does what its twin in `nnfs_xp.kernels.standard` does."""
+"""Each faster kernel does what its twin in `nnfs_xp.kernels.standard.Kernels` does."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import inspect
 import os
 import subprocess
 import sys
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -16,14 +17,17 @@ import pytest
 import nnfs_xp as nn
 from nnfs_xp import kernels
 from nnfs_xp.errors import BackendError
-from nnfs_xp.kernels import numba, numpy, standard
+from nnfs_xp.kernels.numba import NumbaKernels, compilation
+from nnfs_xp.kernels.numpy import NumPyKernels
+from nnfs_xp.kernels.standard import Kernels, StandardKernels, stream_keys
 
-SETS = {"numpy": numpy, "numba": numba}
+STANDARD, NUMPY, NUMBA = StandardKernels(), NumPyKernels(), NumbaKernels()
+SETS = {"numpy": NUMPY, "numba": NUMBA}
 
 SHAPES = [(1, 1), (1, 7), (7, 1), (3, 16), (64, 5), (65, 130), (200, 33)]
 """One row, one column, and sizes that fill neither blocks nor vectors."""
 
-KEYS = standard.stream_keys(3, 1, 4)
+KEYS = stream_keys(3, 1, 4)
 FLAT = [1, 15, 1000, 16384, 2**18 + 40]
 
 
@@ -50,8 +54,10 @@ LAYERS = {
         normal(1, k),
     ),
     "dense_gradients": lambda n, k: (normal(n, 3), normal(n, k), normal(3, k), normal(1, k)),
+    "embedding_gradient": lambda n, k: (np.arange(n) * 7 % 5, normal(n, k), normal(8, k)),
     "gather_rows": lambda n, k: (normal(n, k), np.arange(n)[::-1].copy(), n // 3, n - n // 3),
     "matmul_into": lambda n, k: (normal(n, 3).T, normal(n, k, seed=1), normal(3, k)),
+    "product": lambda n, k: (normal(n, 3), normal(3, k)),
     "softmax_cross_entropy": lambda n, k: (normal(n, k) * 3, np.arange(n) % k, 0.0),
     "batch_norm": lambda n, k: (normal(n, k) + 3, normal(1, k), normal(1, k, seed=1), 1e-3),
     "batch_norm_backward": lambda n, k: (
@@ -95,9 +101,6 @@ UPDATES = {
     "sum_squares": lambda size: (normal(size),),
     "average": lambda size: (normal(size), normal(size, seed=1), 0.9),
 }
-
-SHARED = {"DeviceCount", "erf", "log_softmax", "sigmoid", "sign", "softmax", "stream_keys", "BITS"}
-"""Of these there is one for all backends."""
 
 
 def cast(arguments, dtype, change=lambda a: a):
@@ -144,16 +147,61 @@ def kernel_set(request):
     return SETS[request.param]
 
 
+def kernels_of(cls):
+    """The names of all kernels of a set."""
+    return {name for name, _ in inspect.getmembers(cls, inspect.isfunction) if name[0] != "_"}
+
+
+def overridden(cls):
+    """Each kernel that a set, or a part of it, does better: name, its own method, the one above."""
+    found = []
+    for owner in inspect.getmro(cls)[:-1]:
+        if not issubclass(owner, StandardKernels):
+            continue
+        for name in vars(owner).keys() & kernels_of(Kernels):
+            above = getattr(super(owner, owner), name)
+            found.append((name, vars(owner)[name], above))
+    return found
+
+
+def check_overrides(cls):
+    """A set overrides kernels of the standard alone, with their parameters, and does so anew."""
+    assert kernels_of(cls) == kernels_of(Kernels)
+    assert overridden(cls)
+    for name, own, above in overridden(cls):
+        mine, theirs = (list(inspect.signature(each).parameters) for each in (own, above))
+        assert mine == theirs, name
+        code, other = (inspect.unwrap(each).__code__ for each in (own, above))
+        assert (code.co_code, code.co_consts, code.co_names) != (
+            other.co_code,
+            other.co_consts,
+            other.co_names,
+        ), f"{name} is the one above"
+
+
 def test_every_kernel_has_a_row():
     names = {name.partition(",")[0] for name in (*LAYERS, *UPDATES)}
-    assert names | {"random_bits", "flat_zeros", "prepare", "put", "widen", "narrow_into"} == set(
-        numba.__all__
-    )
-    assert set(numba.__all__) | SHARED == set(standard.__all__)
-    for kernel_set in SETS.values():
-        for name in numba.__all__:
-            mine = list(inspect.signature(getattr(kernel_set, name)).parameters)
-            assert mine == list(inspect.signature(getattr(standard, name)).parameters)
+    others = {"flat_zeros", "narrow_into", "prepare", "put", "random_bits", "records_products"}
+    assert names | others | {"widen"} == kernels_of(Kernels)
+
+
+@pytest.mark.parametrize("cls", [NumPyKernels, NumbaKernels])
+def test_a_set_overrides_what_it_does_better(cls):
+    check_overrides(cls)
+
+
+def test_the_standard_takes_everything_from_the_specification():
+    assert not vars(StandardKernels).keys() & kernels_of(Kernels)
+
+
+def test_a_better_kernel_makes_those_that_use_it_better():
+    class Louder(StandardKernels):
+        def bias_relu(self, xp, products, biases):
+            return 2 * super().bias_relu(xp, products, biases)
+
+    arguments = LAYERS["dense_relu"](3, 5)
+    expected = 2 * STANDARD.dense_relu(xp, *arguments)
+    np.testing.assert_array_equal(Louder().dense_relu(xp, *arguments), expected)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -161,7 +209,7 @@ def test_every_kernel_has_a_row():
 def test_layers(kernel_set, name, shape, dtype):
     function = getattr(kernel_set, name)
     arguments = LAYERS[name](*shape)
-    expected = outcome(getattr(standard, name), cast(arguments, dtype))
+    expected = outcome(getattr(STANDARD, name), cast(arguments, dtype))
     agree(outcome(function, cast(arguments, dtype)), expected, dtype)
 
 
@@ -169,20 +217,19 @@ def test_layers(kernel_set, name, shape, dtype):
 @pytest.mark.parametrize("case", UPDATES)
 def test_updates(kernel_set, case, size, dtype):
     name, arguments = case.partition(",")[0], UPDATES[case](size)
-    expected = outcome(getattr(standard, name), cast(arguments, dtype))
+    expected = outcome(getattr(STANDARD, name), cast(arguments, dtype))
     agree(outcome(getattr(kernel_set, name), cast(arguments, dtype)), expected, dtype)
 
 
 @pytest.mark.parametrize("name", [*LAYERS, *UPDATES])
 def test_numba_compiles_what_training_needs(name, dtype):
-    function = getattr(numba, name.partition(",")[0])
-    if not hasattr(function, "__wrapped__"):  # a product, with kernels that have rows of their own
-        twin = getattr(numpy, function.__name__)
-        assert function is twin or function.__name__ in ("dense_relu", "dense_backward_relu")
+    method = getattr(NumbaKernels, name.partition(",")[0])
+    if not hasattr(method, "__wrapped__"):  # what NumPy or the standard does for Numba's set, too
+        assert method in (getattr(each, method.__name__) for each in (NumPyKernels, Kernels))
         return
-    numba.prepare(dtype)
+    NUMBA.prepare(dtype)
     arguments = LAYERS[name](8, 5) if name in LAYERS else UPDATES[name](40)
-    function.__wrapped__(xp, *cast(arguments, dtype))  # without a twin to help
+    method.__wrapped__(NUMBA, xp, *cast(arguments, dtype))  # without a twin to help
 
 
 def strided(a):
@@ -201,7 +248,7 @@ def read_only(a):
 def test_arrays_that_are_not_contiguous(kernel_set, name, layout, dtype):
     arguments = LAYERS[name](13, 6) if name in LAYERS else UPDATES[name](40)
     name = name.partition(",")[0]
-    expected = outcome(getattr(standard, name), cast(arguments, dtype))
+    expected = outcome(getattr(STANDARD, name), cast(arguments, dtype))
     found = outcome(getattr(kernel_set, name), cast(arguments, dtype, layout))
     agree(found, expected, dtype)
 
@@ -209,7 +256,7 @@ def test_arrays_that_are_not_contiguous(kernel_set, name, layout, dtype):
 @pytest.mark.parametrize("name", ["relu_backward", "dropout", "softmax_cross_entropy"])
 def test_arrays_that_cannot_be_written_to(kernel_set, name, dtype):
     arguments = LAYERS[name](13, 6)
-    expected = outcome(getattr(standard, name), cast(arguments, dtype))
+    expected = outcome(getattr(STANDARD, name), cast(arguments, dtype))
     agree(outcome(getattr(kernel_set, name), cast(arguments, dtype, read_only)), expected, dtype)
 
 
@@ -231,7 +278,7 @@ def test_nan_and_infinity(kernel_set, name, which, bad, dtype):
     if arguments[which].size > 30:
         arguments[which].reshape(-1)[30] = bad
     name = name.partition(",")[0]
-    expected = outcome(getattr(standard, name), cast(arguments, dtype))
+    expected = outcome(getattr(STANDARD, name), cast(arguments, dtype))
     agree(outcome(getattr(kernel_set, name), cast(arguments, dtype)), expected, dtype)
 
 
@@ -249,7 +296,7 @@ def test_other_targets(kernel_set, targets, dtype):
     logits, labels = normal(7, 5).astype(dtype), np.arange(7) % 5
     y = {"rows": np.eye(5, dtype=dtype)[labels], "int32": labels.astype(np.int32)}
     arguments = logits, y.get(targets, labels), 0.1 if targets == "smoothed" else 0.0
-    expected = outcome(standard.softmax_cross_entropy, cast(arguments, dtype))
+    expected = outcome(STANDARD.softmax_cross_entropy, cast(arguments, dtype))
     agree(outcome(kernel_set.softmax_cross_entropy, cast(arguments, dtype)), expected, dtype)
 
 
@@ -262,7 +309,7 @@ def test_a_class_that_is_ruled_out(kernel_set, dtype):
 
 @pytest.mark.parametrize("size", [1, 2**16 + 3])
 def test_random_bits_are_the_same_bits(kernel_set, size):
-    expected = standard.random_bits(xp, (size,), KEYS, "cpu")
+    expected = STANDARD.random_bits(xp, (size,), KEYS, "cpu")
     found = kernel_set.random_bits(xp, (size,), KEYS, "cpu")
     np.testing.assert_array_equal(found, expected)
     assert found.dtype == np.int64
@@ -271,9 +318,65 @@ def test_random_bits_are_the_same_bits(kernel_set, size):
 def test_masks_are_the_same_masks(kernel_set, dtype):
     inputs = np.ones((37, 53), dtype)
     for shape in ((37, 53), (37 * 53,), (1, 37, 53)):
-        _, expected = standard.dropout(xp, inputs.reshape(shape), 2**22, 2.0, KEYS, "cpu")
+        _, expected = STANDARD.dropout(xp, inputs.reshape(shape), 2**22, 2.0, KEYS, "cpu")
         _, kept = kernel_set.dropout(xp, inputs.reshape(shape), 2**22, 2.0, KEYS, "cpu")
         np.testing.assert_array_equal(kept, expected)
+
+
+TABLES = [(1, 1, 1), (1, 5, 3), (2, 3, 2), (7, 3, 40), (640, 5000, 8), (5000, 300, 8), (5000, 1, 3)]
+"""Codes, rows of the table, and numbers in each."""
+
+
+def codes_and_sums(n, n_values, k, dtype, *, rounded=lambda a: a):
+    """Codes, the gradients of their rows, and the sums for each code in float64."""
+    codes = np.random.default_rng(n).integers(0, n_values, n)
+    dvalues = rounded(normal(n, k).astype(dtype))
+    sums = np.zeros((n_values, k))
+    for code, row in zip(codes, dvalues, strict=True):
+        sums[code] += row
+    return codes, dvalues, sums
+
+
+@pytest.mark.parametrize("table", TABLES, ids=str)
+@pytest.mark.parametrize("functions", [STANDARD, NUMPY, NUMBA], ids=["standard", "numpy", "numba"])
+def test_a_row_of_a_table_gets_the_sum_of_its_code(functions, table, dtype):
+    codes, dvalues, sums = codes_and_sums(*table, dtype)
+    found = [np.full(sums.shape, np.nan, dtype) for _ in "12"]
+    for dweights in found:
+        functions.embedding_gradient(xp, codes, dvalues, dweights)
+    agree(found[:1], [sums.astype(dtype)], dtype, 64)
+    assert found[0].tobytes() == found[1].tobytes()
+
+
+@pytest.mark.parametrize("table", TABLES[:5], ids=str)
+def test_a_row_of_a_table_on_each_backend(backend, table):
+    codes, dvalues, sums = codes_and_sums(*table, "float32")
+    dweights = backend.asarray(np.full(sums.shape, np.nan), "float32")
+    arrays = backend.asarray(codes), backend.asarray(dvalues), dweights
+    backend.kernels.embedding_gradient(backend.xp, *arrays)
+    agree([nn.to_numpy(dweights)], [sums.astype("float32")], "float32")
+
+
+def test_a_table_takes_memory_for_its_codes_and_no_more(kernel_set, monkeypatch):
+    """No matrix of codes by rows of the table: that would be 128 MB here."""
+    monkeypatch.setitem(vars(nn.get_backend("numpy")), "kernels", kernel_set)
+    layer = nn.Embedding(50_000, 8, seed=0)
+    codes = np.random.default_rng(0).integers(0, 50_000, (320, 2))
+    dvalues = normal(320, 2, 8).astype("float32")
+
+    def step():
+        layer.forward(codes, training=True)
+        layer.backward(dvalues)
+
+    step()
+    layer.let_go()
+    tracemalloc.start()
+    try:
+        step()
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 4 * (codes.nbytes + dvalues.nbytes)
 
 
 SUMS = {  # for each kernel with sums over a long batch: arguments, and the sums among what it gives
@@ -304,14 +407,14 @@ SUMS = {  # for each kernel with sums over a long batch: arguments, and the sums
 def test_sums_are_as_exact_as_the_standards(kernel_set, name):
     arguments, sums = SUMS[name]
     given = arguments(30_000)
-    exact = sums(outcome(getattr(standard, name), cast(given, "float64")))
+    exact = sums(outcome(getattr(STANDARD, name), cast(given, "float64")))
 
     def error(functions):
         found = sums(outcome(getattr(functions, name), cast(given, "float32")))
         return np.max(np.abs(found - exact) / np.abs(exact))
 
     eps = np.finfo("float32").eps
-    assert error(kernel_set) <= max(1.5 * error(standard), 2 * eps)
+    assert error(kernel_set) <= max(1.5 * error(STANDARD), 2 * eps)
 
 
 @pytest.mark.parametrize("size", [1, 5000])
@@ -348,10 +451,10 @@ def train(**settings):
     return history["loss"], nn.to_numpy(model.flat.values)
 
 
-@pytest.mark.parametrize("functions", [standard, numpy, numba], ids=["standard", "numpy", "numba"])
+@pytest.mark.parametrize("functions", [STANDARD, NUMPY, NUMBA], ids=["standard", "numpy", "numba"])
 def test_training_takes_the_same_course(monkeypatch, functions):
     backend = nn.get_backend("numpy")
-    monkeypatch.setitem(vars(backend), "kernels", standard)
+    monkeypatch.setitem(vars(backend), "kernels", STANDARD)
     expected, weights = train()
     monkeypatch.setitem(vars(backend), "kernels", functions)
     losses, found = train()
@@ -410,6 +513,7 @@ WRONG = {
     "bias_relu": lambda: (normal(4, 3), normal(1, 2)),
     "relu_backward": lambda: (normal(4, 3), normal(4, 2)),
     "relu_backward_biases": lambda: (normal(4, 3), normal(4, 3), normal(1, 2)),
+    "embedding_gradient": lambda: (np.arange(4), normal(4, 3), normal(4, 2)),
     "softmax_cross_entropy": lambda: (normal(4, 3), np.array([0, 1]), 0.0),
     "batch_norm": lambda: (normal(4, 3), normal(1, 2), normal(1, 2), 1e-3),
     "batch_norm_backward": lambda: (normal(4, 3), normal(4, 2), *(normal(1, 3),) * 3),
@@ -433,14 +537,14 @@ def test_no_kernel_runs_beyond_its_arrays(name, dtype):
     compiled = {
         case
         for case in (*LAYERS, *UPDATES)
-        if hasattr(getattr(numba, case.partition(",")[0]), "__wrapped__")
+        if hasattr(getattr(NumbaKernels, case.partition(",")[0]), "__wrapped__")
     }
     assert WRONG.keys() | {"dropout", "momentum, nesterov", "adam, later"} == compiled
-    numba.prepare(dtype)
+    NUMBA.prepare(dtype)
     with pytest.raises(TypeError, match="shapes differ"):
-        getattr(numba, name).__wrapped__(xp, *cast(WRONG[name](), dtype))
+        getattr(NumbaKernels, name).__wrapped__(NUMBA, xp, *cast(WRONG[name](), dtype))
     with pytest.raises((ValueError, IndexError)):
-        getattr(numba, name)(xp, *cast(WRONG[name](), dtype))
+        getattr(NUMBA, name)(xp, *cast(WRONG[name](), dtype))
 
 
 def test_an_optimizer_notices_that_a_model_has_grown():
@@ -513,12 +617,17 @@ def test_a_shape_is_named_by_the_fused_pair_too():
 
 
 @pytest.mark.parametrize(
-    ("name", "functions"),
-    [("", numba), ("numba", numba), ("numpy", numpy), ("standard", standard)],
+    ("name", "cls"),
+    [
+        ("", NumbaKernels),
+        ("numba", NumbaKernels),
+        ("numpy", NumPyKernels),
+        ("standard", StandardKernels),
+    ],
 )
-def test_the_environment_chooses(monkeypatch, name, functions):
+def test_the_environment_chooses(monkeypatch, name, cls):
     monkeypatch.setenv(kernels.ENVIRONMENT, name)
-    assert kernels.for_numpy() is functions
+    assert type(kernels.for_numpy()) is cls
 
 
 def test_an_unknown_set_is_refused(monkeypatch):
@@ -534,7 +643,7 @@ def test_without_numba(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "numba", None)
     for name in [name for name in sys.modules if name.startswith("nnfs_xp.kernels.numba.")]:
         monkeypatch.delitem(sys.modules, name)
-    assert kernels.for_numpy() is numpy
+    assert type(kernels.for_numpy()) is NumPyKernels
     assert not caplog.records
     monkeypatch.setenv(kernels.ENVIRONMENT, "numba")
     with pytest.raises(BackendError, match="pip install 'nnfs-xp\\[numba\\]'"):
@@ -567,7 +676,7 @@ print(trainer.train_step(np.ones((5, 3), "float32"), np.zeros(5, "int64")))
 
 def test_kernels_are_compiled_before_the_first_step_and_then_kept(tmp_path):
     first, second = (run(STEP, NUMBA_CACHE_DIR=str(tmp_path), NNFS_XP_KERNELS="") for _ in "12")
-    count = len(numba.compilation.kernels)
+    count = len(compilation.kernels)
     before, _, after = first.stdout.partition("built")
     assert "INFO:nnfs_xp:kernels for float32 ready in" in before
     assert f" s, {count} of {count} newly compiled" in before
@@ -623,7 +732,7 @@ def test_a_numba_that_does_not_import_is_done_without(monkeypatch, caplog):
     monkeypatch.delitem(sys.modules, "nnfs_xp.kernels.numba")
     monkeypatch.delattr(kernels, "numba")
     monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
-    assert kernels.for_numpy() is numpy
+    assert type(kernels.for_numpy()) is NumPyKernels
     (record,) = caplog.records
     assert record.levelname == "WARNING"
     assert "Numba needs NumPy 1.0 or less" in record.getMessage()
@@ -633,8 +742,9 @@ RACE = """
 import threading
 import numpy as np
 import nnfs_xp as nn
-from nnfs_xp.kernels import numba
+from nnfs_xp.kernels.numba import NumbaKernels
 
+numba = NumbaKernels()
 logits, rows = np.zeros((8, 3), "float32"), np.eye(3, dtype="float32")[np.arange(8) % 3]
 def prepare():
     numba.prepare("float64")
@@ -663,8 +773,8 @@ def test_numba_starts_no_threads_of_its_own():
 
 def test_many_threads_may_run_kernels_at_once():
     x, biases = normal(300, 40).astype("float32"), normal(1, 40).astype("float32")
-    expected = numba.bias_relu(xp, x.copy(), biases)
+    expected = NUMBA.bias_relu(xp, x.copy(), biases)
     with ThreadPoolExecutor(4) as pool:
-        call = partial(numba.bias_relu, xp)
+        call = partial(NUMBA.bias_relu, xp)
         for found in pool.map(lambda _: call(x.copy(), biases), range(200)):
             np.testing.assert_array_equal(found, expected)

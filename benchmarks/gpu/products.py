@@ -215,11 +215,11 @@ def own_kernels(
         backend.asarray(generator.standard_normal(shape, dtype=np.float32), dtype)
         for shape in ((n, m), (n, m), (1, m))
     )
-    sums, xp = cupy.empty((1, m), y.dtype), backend.xp
+    sums, xp, kernels = cupy.empty((1, m), y.dtype), backend.xp, backend.kernels
     yield "biases and ReLU", lambda: layers.add_biases(y, v, with_relu=True)
-    yield "ReLU back, sums", lambda: layers.relu_backward_biases(xp, y, output, sums)
+    yield "ReLU back, sums", lambda: kernels.relu_backward_biases(xp, y, output, sums)
     yield "column sums", lambda: layers.column_sums(xp, y, sums)
-    yield "ReLU back", lambda: layers.relu_backward(xp, y, output)
+    yield "ReLU back", lambda: kernels.relu_backward(xp, y, output)
 
 
 def at_zero_and_nan(results: Results, backend: Any, dtype: str) -> None:

@@ -17,8 +17,8 @@ from benchmarks.gpu.contestants import our_update
 from benchmarks.gpu.results import ROOT, is_rehearsal
 from benchmarks.gpu.works import GPU_WORKS
 from nnfs_xp.backend import to_numpy
-from nnfs_xp.kernels import standard
 from nnfs_xp.kernels.cupy import cublaslt
+from nnfs_xp.kernels.standard import StandardKernels
 
 Found = dict[str, Any]
 
@@ -156,6 +156,7 @@ def _apart(found: Any, expected: Any) -> float:
 def relu_at_zero_and_nan() -> Found:
     """Dense and ReLU in one, at 0 and NaN, and what goes back there: as on NumPy."""
     backend, host = nn.get_backend("cupy"), nn.get_backend("numpy")
+    standard = StandardKernels()
     z, ones = np.array([AT], dtype="float32"), np.ones((16, 1), dtype="float32")
     zeros, dvalues = np.zeros((1, 8), dtype="float32"), np.ones((16, 2), dtype="float32")
     two, wrong, cases = np.ones((8, 2), dtype="float32"), [], 0

@@ -50,7 +50,7 @@ def code_of(cls):
         found = _kernels_in(inspect.getsource(pending.pop()))
         pending += [kernel for name, kernel in found.items() if name not in kernels]
         kernels |= found
-    return parts, [inspect.getsource(kernel) for kernel in kernels.values()]
+    return parts, [dedent(inspect.getsource(kernel)) for kernel in kernels.values()]
 
 
 def _owner(cls, name):
@@ -59,7 +59,7 @@ def _owner(cls, name):
 
 
 def _kernels_in(source):
-    """The functions of `nnfs_xp.kernels.standard` that a piece of code calls, by name."""
+    """The kernels and functions of `nnfs_xp.kernels.standard` that code calls, by name."""
     found = {}
     for node in ast.walk(ast.parse(dedent(source))):
         if not isinstance(node, ast.Call):
@@ -71,7 +71,7 @@ def _kernels_in(source):
             name = called.id
         else:
             continue
-        kernel = getattr(standard, name, None)
+        kernel = getattr(standard.Kernels, name, None) or getattr(standard, name, None)
         if inspect.isfunction(kernel):
             found[name] = kernel
     return found

@@ -11,7 +11,9 @@ import numpy as np
 from nnfs_xp._typing import Array, Device, DType, Namespace
 from nnfs_xp.backend.registry import named, to_numpy
 from nnfs_xp.errors import BackendError, DTypeError
-from nnfs_xp.kernels import standard
+from nnfs_xp.kernels.standard import Kernels, StandardKernels, stream_keys
+
+_STANDARD = StandardKernels()
 
 
 class Memory(NamedTuple):
@@ -74,12 +76,13 @@ class Backend:
         return named, (self.name,)
 
     @property
-    def kernels(self) -> Any:
+    def kernels(self) -> Kernels:
         """The numeric parts that layers, losses and optimizers are made of: see `nnfs_xp.kernels`.
 
-        A module with the functions of `nnfs_xp.kernels.standard`, which is the default.
+        By default they are those of the standard. A set of your own derives from
+        `nnfs_xp.kernels.standard.StandardKernels`.
         """
-        return standard
+        return _STANDARD
 
     def check_precision(self, precision: str) -> None:
         """Refuse ``"tf32"``, ``"float16"`` or ``"bfloat16"`` where the device lacks it.
@@ -227,6 +230,6 @@ class Backend:
         -------
         array of int64, of the given shape
         """
-        keys = standard.stream_keys(seed, stream, step)
+        keys = stream_keys(seed, stream, step)
         bits: Array = self.kernels.random_bits(self.xp, shape, keys, self.device)
         return bits

@@ -17,6 +17,7 @@ from nnfs_xp.backend.importing import first_line, import_library
 from nnfs_xp.backend.streaming import streamed
 from nnfs_xp.errors import BackendError, DTypeError
 from nnfs_xp.kernels import for_cupy
+from nnfs_xp.kernels.standard import Kernels
 
 _REMEDY = "pip install 'nnfs-xp[cuda13]' (or [cuda12], to match the driver)"
 
@@ -30,7 +31,7 @@ class CupyBackend(Backend):
     """CuPy, on one CUDA device."""
 
     @functools.cached_property
-    def kernels(self) -> Any:
+    def kernels(self) -> Kernels:
         return for_cupy()
 
     def dtype(self, name: str | DType) -> DType:
@@ -85,8 +86,7 @@ class CupyBackend(Backend):
 
     @property
     def can_record(self) -> bool:
-        # CuPy's own cuBLAS refuses to be recorded.
-        return hasattr(self.kernels, "records_products") and self.kernels.records_products()
+        return self.kernels.records_products()
 
     def graph(self) -> Any:
         from nnfs_xp.kernels.cupy.graphs import Graph

@@ -13,13 +13,14 @@ from nnfs_xp.backend.base import Backend, Memory
 from nnfs_xp.backend.importing import first_line, import_library
 from nnfs_xp.errors import BackendError, DTypeError
 from nnfs_xp.kernels import for_numpy
+from nnfs_xp.kernels.standard import Kernels
 
 
 class NumpyBackend(Backend):
     """NumPy, on the CPU."""
 
     @functools.cached_property
-    def kernels(self) -> Any:
+    def kernels(self) -> Kernels:
         return for_numpy()
 
     def to_numpy(self, array: Any) -> np.ndarray[Any, Any]:

@@ -1,24 +1,24 @@
 """The numeric parts: their specification, and faster ones for some backends.
 
-`nnfs_xp.kernels.standard` has them in the array API standard alone. A backend chooses its set
-once: see `for_numpy` and `for_cupy`.
+`nnfs_xp.kernels.standard.Kernels` names them all, written with the array API standard alone. A set
+overrides those that it does better. A backend chooses its set once: see `for_numpy` and `for_cupy`.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from types import ModuleType
 
 from nnfs_xp.errors import BackendError
-from nnfs_xp.kernels import numpy, standard
+from nnfs_xp.kernels.numpy import NumPyKernels, keep_memory
+from nnfs_xp.kernels.standard import Kernels, StandardKernels
 
 _log = logging.getLogger("nnfs_xp")
 
 ENVIRONMENT = "NNFS_XP_KERNELS"
 
 
-def for_numpy() -> ModuleType:
+def for_numpy() -> Kernels:
     """The kernels for NumPy's arrays.
 
     They are compiled by Numba where it is installed, else written with NumPy. The environment
@@ -30,12 +30,12 @@ def for_numpy() -> ModuleType:
         The variable names no set of kernels, or Numba, asked for by name, cannot be used.
     """
     wanted = _wanted()
-    numpy.keep_memory()
+    keep_memory()
     if wanted in ("", "numba"):
         try:
-            from nnfs_xp.kernels import numba
+            from nnfs_xp.kernels.numba import NumbaKernels
 
-            return numba
+            return NumbaKernels()
         except Exception as error:  # Numba that does not fit NumPy raises ImportError and others
             missing = isinstance(error, ModuleNotFoundError) and error.name == "numba"
             reason = f"{type(error).__name__}: {error}"
@@ -47,20 +47,20 @@ def for_numpy() -> ModuleType:
                 logging.DEBUG if missing else logging.WARNING, "no kernels of Numba: %s", reason
             )
     if wanted == "standard":
-        return standard
-    return numpy
+        return StandardKernels()
+    return NumPyKernels()
 
 
-def for_cupy() -> ModuleType:
+def for_cupy() -> Kernels:
     """The kernels for CuPy's arrays: in CUDA C++ and cuBLASLt.
 
     Where ``NNFS_XP_KERNELS`` is ``standard``, they are those of the specification.
     """
     if _wanted() == "standard":
-        return standard
-    from nnfs_xp.kernels import cupy
+        return StandardKernels()
+    from nnfs_xp.kernels.cupy import CuPyKernels
 
-    return cupy
+    return CuPyKernels()
 
 
 def _wanted() -> str:

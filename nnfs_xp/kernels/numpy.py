@@ -1,4 +1,4 @@
-"""Kernels for NumPy: the functions of `nnfs_xp.kernels.standard`, with all that NumPy has.
+"""Kernels for NumPy: better than the standard's where NumPy has more than the standard.
 
 Results go into arrays that are there already, integer views stand in for slow selections, and
 the optimizers go through their arrays in blocks that stay in the processor's cache.
@@ -11,20 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from nnfs_xp.kernels import standard
-from nnfs_xp.kernels.standard import (
-    add_l2,
-    batch_norm,
-    batch_norm_backward,
-    gather_rows,
-    layer_norm,
-    layer_norm_backward,
-    narrow_into,
-    prepare,
-    put,
-    shrink,
-    widen,
-)
+from nnfs_xp.kernels.standard import StandardKernels
 from nnfs_xp.kernels.standard.random import BITS, Keys
 
 Array: TypeAlias = Any
@@ -51,67 +38,9 @@ def keep_memory() -> None:
     np.empty(2**25 - 2**16, np.uint8)
 
 
-def flat_zeros(xp: Any, size: int, dtype: Any, device: Any, place: int) -> Array:
-    n_bytes = size * np.dtype(dtype).itemsize
-    room = np.zeros(n_bytes + 2 * _PAGE, np.uint8)
-    start = -room.ctypes.data % _PAGE + place * _STAGGER % _PAGE
-    return room[start : start + n_bytes].view(dtype)
-
-
-def dense(xp: Any, inputs: Array, weights: Array, biases: Array) -> Array:
-    output = product(inputs, weights)
-    output += biases
-    return output
-
-
-def dense_relu(xp: Any, inputs: Array, weights: Array, biases: Array) -> Array:
-    return bias_relu(xp, product(inputs, weights), biases)
-
-
-def dense_backward_relu(
-    xp: Any, dvalues: Array, weights: Array, output: Array, dbiases: Array
-) -> Array:
-    return relu_backward_biases(xp, product(dvalues, weights.T), output, dbiases)
-
-
-def dense_backward(xp: Any, dvalues: Array, weights: Array) -> Array:
-    return product(dvalues, weights.T)
-
-
-def dense_gradients(
-    xp: Any, inputs: Array, dvalues: Array, dweights: Array, dbiases: Array
-) -> None:
-    matmul_into(xp, inputs.T, dvalues, dweights)
-    np.add.reduce(dvalues, axis=0, keepdims=True, out=dbiases)
-
-
-def matmul_into(xp: Any, a: Array, b: Array, out: Array) -> None:
-    _product_of(a, b)(a, b, out=out)
-
-
-def product(a: Array, b: Array) -> Array:
-    """The matrices' product a @ b."""
-    return _product_of(a, b)(a, b)
-
-
 def _product_of(a: Array, b: Array) -> Any:
     # NumPy hands no product of a column and a row to the BLAS, and its own loop is slow.
     return np.multiply if a.shape[1] == 1 == b.shape[0] else np.matmul
-
-
-def bias_relu(xp: Any, products: Array, biases: Array) -> Array:
-    products += biases
-    return np.maximum(products, 0.0, out=products)
-
-
-def relu_backward(xp: Any, dvalues: Array, output: Array) -> Array:
-    return _selected(output > 0, dvalues)
-
-
-def relu_backward_biases(xp: Any, dvalues: Array, output: Array, dbiases: Array) -> Array:
-    dinputs = relu_backward(xp, dvalues, output)
-    np.add.reduce(dinputs, axis=0, keepdims=True, out=dbiases)
-    return dinputs
 
 
 def _selected(mask: Array, values: Array) -> Array:
@@ -122,29 +51,6 @@ def _selected(mask: Array, values: Array) -> Array:
     bits = np.multiply(mask, integer(-1))  # all bits set, or none
     bits &= values.view(integer)
     return bits.view(values.dtype)
-
-
-def softmax_cross_entropy(
-    xp: Any, logits: Array, y_true: Array, label_smoothing: float
-) -> tuple[Array, Array]:
-    n, k = logits.shape
-    if label_smoothing or y_true.dtype != np.int64 or y_true.ndim != 1:
-        return standard.softmax_cross_entropy(xp, logits, y_true, label_smoothing)
-    if y_true.view(np.uint64).max() >= k:  # negative ones are large there
-        return standard.softmax_cross_entropy(xp, logits, y_true, label_smoothing)
-    rows = np.arange(n)
-    shifted = logits - np.maximum.reduce(logits, axis=1, keepdims=True)
-    dinputs = np.exp(shifted)
-    sums = np.add.reduce(dinputs, axis=1, keepdims=True)
-    losses = np.log(sums[:, 0]) - shifted[rows, y_true]
-    dinputs /= sums
-    dinputs[rows, y_true] -= 1
-    dinputs /= n
-    return losses, dinputs
-
-
-def random_bits(xp: Any, shape: tuple[int, ...], keys: Keys, device: Any) -> Array:
-    return _hash(shape, keys).astype(np.int64)
 
 
 def _hash(shape: tuple[int, ...], keys: Keys) -> Array:
@@ -162,19 +68,6 @@ def _hash(shape: tuple[int, ...], keys: Keys) -> Array:
     return bits.reshape(shape)
 
 
-def dropout(
-    xp: Any, inputs: Array, threshold: int, scale: float, keys: Keys, device: Any
-) -> tuple[Array, Array]:
-    kept = _hash(inputs.shape, keys) >= threshold
-    return dropout_backward(xp, inputs, kept, scale), kept
-
-
-def dropout_backward(xp: Any, dvalues: Array, kept: Array, scale: float) -> Array:
-    dinputs = _selected(kept, dvalues)
-    dinputs *= scale
-    return dinputs
-
-
 def _blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
     """Parts of the flat arrays, and behind them room of the same size to work in."""
     size = arrays[0].size
@@ -182,74 +75,6 @@ def _blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
     for start in range(0, size, _BLOCK):
         parts = [array[start : start + _BLOCK] for array in arrays]
         yield *parts, room[: parts[0].size]
-
-
-def sgd(xp: Any, values: Array, g: Array, rate: float) -> None:
-    for w, dw, step in _blocks(values, g):
-        np.multiply(dw, rate, out=step)
-        w -= step
-
-
-def momentum(
-    xp: Any, values: Array, g: Array, v: Array, rate: float, momentum: float, nesterov: bool
-) -> None:
-    for w, dw, u, _ in _blocks(values, g, v):
-        standard.momentum(xp, w, dw, u, rate, momentum, nesterov)
-
-
-def adagrad(xp: Any, values: Array, g: Array, c: Array, rate: float, epsilon: float) -> None:
-    for w, dw, a, step in _blocks(values, g, c):
-        np.multiply(dw, dw, out=step)
-        a += step
-        _divided(w, dw, a, rate, epsilon, step)
-
-
-def rmsprop(
-    xp: Any, values: Array, g: Array, c: Array, rate: float, rho: float, epsilon: float
-) -> None:
-    for w, dw, a, step in _blocks(values, g, c):
-        _add_squares(a, dw, rho, step)
-        _divided(w, dw, a, rate, epsilon, step)
-
-
-def adam(
-    xp: Any,
-    values: Array,
-    g: Array,
-    m: Array,
-    c: Array,
-    t: int,
-    rate: float,
-    beta_1: float,
-    beta_2: float,
-    epsilon: float,
-) -> None:
-    rate, epsilon = corrected(t, rate, beta_1, beta_2, epsilon)
-    for w, dw, p, a, step in _blocks(values, g, m, c):
-        _add_gradients(p, dw, beta_1, step)
-        _add_squares(a, dw, beta_2, step)
-        _divided(w, p, a, rate, epsilon, step)
-
-
-def amsgrad(
-    xp: Any,
-    values: Array,
-    g: Array,
-    m: Array,
-    c: Array,
-    largest: Array,
-    t: int,
-    rate: float,
-    beta_1: float,
-    beta_2: float,
-    epsilon: float,
-) -> None:
-    rate, epsilon = corrected(t, rate, beta_1, beta_2, epsilon)
-    for w, dw, p, a, most, step in _blocks(values, g, m, c, largest):
-        _add_gradients(p, dw, beta_1, step)
-        _add_squares(a, dw, beta_2, step)
-        np.maximum(most, a, out=most)
-        _divided(w, p, most, rate, epsilon, step)
 
 
 def corrected(
@@ -287,20 +112,157 @@ def _divided(
     values -= room
 
 
-def lion(
-    xp: Any, values: Array, g: Array, m: Array, rate: float, beta_1: float, beta_2: float
-) -> None:
-    for w, dw, p, _ in _blocks(values, g, m):
-        standard.lion(xp, w, dw, p, rate, beta_1, beta_2)
+class NumPyKernels(StandardKernels):
+    """What NumPy does better than the standard's expressions."""
 
+    def flat_zeros(self, xp: Any, size: int, dtype: Any, device: Any, place: int) -> Array:
+        n_bytes = size * np.dtype(dtype).itemsize
+        room = np.zeros(n_bytes + 2 * _PAGE, np.uint8)
+        start = -room.ctypes.data % _PAGE + place * _STAGGER % _PAGE
+        return room[start : start + n_bytes].view(dtype)
 
-def sum_squares(xp: Any, values: Array) -> Array:
-    return np.vdot(values, values)
+    def dense_gradients(
+        self, xp: Any, inputs: Array, dvalues: Array, dweights: Array, dbiases: Array
+    ) -> None:
+        self.matmul_into(xp, inputs.T, dvalues, dweights)
+        np.add.reduce(dvalues, axis=0, keepdims=True, out=dbiases)
 
+    def product(self, xp: Any, a: Array, b: Array) -> Array:
+        return _product_of(a, b)(a, b)
 
-def average(xp: Any, averages: Array, values: Array, decay: float) -> None:
-    for a, w, room in _blocks(averages, values):
-        _add_gradients(a, w, decay, room)
+    def matmul_into(self, xp: Any, a: Array, b: Array, out: Array) -> None:
+        _product_of(a, b)(a, b, out=out)
 
+    def bias_relu(self, xp: Any, products: Array, biases: Array) -> Array:
+        products += biases
+        return np.maximum(products, 0.0, out=products)
 
-__all__ = standard.among(globals())
+    def relu_backward(self, xp: Any, dvalues: Array, output: Array) -> Array:
+        return _selected(output > 0, dvalues)
+
+    def relu_backward_biases(self, xp: Any, dvalues: Array, output: Array, dbiases: Array) -> Array:
+        dinputs = self.relu_backward(xp, dvalues, output)
+        np.add.reduce(dinputs, axis=0, keepdims=True, out=dbiases)
+        return dinputs
+
+    def embedding_gradient(self, xp: Any, codes: Array, dvalues: Array, dweights: Array) -> None:
+        dweights[...] = 0
+        np.add.at(dweights, codes, dvalues)
+
+    def softmax_cross_entropy(
+        self, xp: Any, logits: Array, y_true: Array, label_smoothing: float
+    ) -> tuple[Array, Array]:
+        n, k = logits.shape
+        if label_smoothing or y_true.dtype != np.int64 or y_true.ndim != 1:
+            return super().softmax_cross_entropy(xp, logits, y_true, label_smoothing)
+        if y_true.view(np.uint64).max() >= k:  # negative ones are large there
+            return super().softmax_cross_entropy(xp, logits, y_true, label_smoothing)
+        rows = np.arange(n)
+        shifted = logits - np.maximum.reduce(logits, axis=1, keepdims=True)
+        dinputs = np.exp(shifted)
+        sums = np.add.reduce(dinputs, axis=1, keepdims=True)
+        losses = np.log(sums[:, 0]) - shifted[rows, y_true]
+        dinputs /= sums
+        dinputs[rows, y_true] -= 1
+        dinputs /= n
+        return losses, dinputs
+
+    def random_bits(self, xp: Any, shape: tuple[int, ...], keys: Keys, device: Any) -> Array:
+        return _hash(shape, keys).astype(np.int64)
+
+    def dropout(
+        self, xp: Any, inputs: Array, threshold: int, scale: float, keys: Keys, device: Any
+    ) -> tuple[Array, Array]:
+        kept = _hash(inputs.shape, keys) >= threshold
+        return self.dropout_backward(xp, inputs, kept, scale), kept
+
+    def dropout_backward(self, xp: Any, dvalues: Array, kept: Array, scale: float) -> Array:
+        dinputs = _selected(kept, dvalues)
+        dinputs *= scale
+        return dinputs
+
+    def sgd(self, xp: Any, values: Array, g: Array, rate: float) -> None:
+        for w, dw, step in _blocks(values, g):
+            np.multiply(dw, rate, out=step)
+            w -= step
+
+    def momentum(
+        self,
+        xp: Any,
+        values: Array,
+        g: Array,
+        v: Array,
+        rate: float,
+        momentum: float,
+        nesterov: bool,
+    ) -> None:
+        for w, dw, u, _ in _blocks(values, g, v):
+            StandardKernels.momentum(self, xp, w, dw, u, rate, momentum, nesterov)
+
+    def adagrad(
+        self, xp: Any, values: Array, g: Array, c: Array, rate: float, epsilon: float
+    ) -> None:
+        for w, dw, a, step in _blocks(values, g, c):
+            np.multiply(dw, dw, out=step)
+            a += step
+            _divided(w, dw, a, rate, epsilon, step)
+
+    def rmsprop(
+        self, xp: Any, values: Array, g: Array, c: Array, rate: float, rho: float, epsilon: float
+    ) -> None:
+        for w, dw, a, step in _blocks(values, g, c):
+            _add_squares(a, dw, rho, step)
+            _divided(w, dw, a, rate, epsilon, step)
+
+    def adam(
+        self,
+        xp: Any,
+        values: Array,
+        g: Array,
+        m: Array,
+        c: Array,
+        t: int,
+        rate: float,
+        beta_1: float,
+        beta_2: float,
+        epsilon: float,
+    ) -> None:
+        rate, epsilon = corrected(t, rate, beta_1, beta_2, epsilon)
+        for w, dw, p, a, step in _blocks(values, g, m, c):
+            _add_gradients(p, dw, beta_1, step)
+            _add_squares(a, dw, beta_2, step)
+            _divided(w, p, a, rate, epsilon, step)
+
+    def amsgrad(
+        self,
+        xp: Any,
+        values: Array,
+        g: Array,
+        m: Array,
+        c: Array,
+        largest: Array,
+        t: int,
+        rate: float,
+        beta_1: float,
+        beta_2: float,
+        epsilon: float,
+    ) -> None:
+        rate, epsilon = corrected(t, rate, beta_1, beta_2, epsilon)
+        for w, dw, p, a, most, step in _blocks(values, g, m, c, largest):
+            _add_gradients(p, dw, beta_1, step)
+            _add_squares(a, dw, beta_2, step)
+            np.maximum(most, a, out=most)
+            _divided(w, p, most, rate, epsilon, step)
+
+    def lion(
+        self, xp: Any, values: Array, g: Array, m: Array, rate: float, beta_1: float, beta_2: float
+    ) -> None:
+        for w, dw, p, _ in _blocks(values, g, m):
+            StandardKernels.lion(self, xp, w, dw, p, rate, beta_1, beta_2)
+
+    def sum_squares(self, xp: Any, values: Array) -> Array:
+        return np.vdot(values, values)
+
+    def average(self, xp: Any, averages: Array, values: Array, decay: float) -> None:
+        for a, w, room in _blocks(averages, values):
+            _add_gradients(a, w, decay, room)

@@ -12,6 +12,7 @@ from nnfs_xp._typing import Array, Namespace
 from nnfs_xp.backend import backend_of
 from nnfs_xp.errors import NotReadyError, ShapeError
 from nnfs_xp.initializers import Initializer
+from nnfs_xp.kernels.standard import Kernels
 from nnfs_xp.layers.holder import Holder
 from nnfs_xp.layers.stages import Stage
 
@@ -220,7 +221,7 @@ class Layer(Holder):
             wanted = f"(…, {n_features})" if len(input_shape) > 1 else f"({n_features},)"
             raise ShapeError(f"{self!r} takes samples of shape {wanted}; got {input_shape}.")
 
-    def kernels_for(self, array: Array) -> Any:
+    def kernels_for(self, array: Array) -> Kernels:
         """The numeric parts for the layer's backend, or the array's: see `Backend.kernels`."""
         return (self.backend or backend_of(array)).kernels
 

@@ -47,8 +47,7 @@ class Embedding(Layer):
     Forward: output = weights[inputs], shape (batch, …, n_dimensions), for inputs of shape
     (batch, …): codes of an integer type, or whole numbers in the layer's own.
 
-    Backward: dweights = one_hot.T @ dvalues, where one_hot has a row for each code, 1 in that
-    code's column and 0 elsewhere: the sum of dvalues over the places where a code stood.
+    Backward: dweights[c] = the sum of dvalues over the places where the code c stood.
 
     Source: Bengio et al. 2003, *A Neural Probabilistic Language Model*, section 2; for tables,
     Guo and Berkhahn 2016, *Entity Embeddings of Categorical Variables*, section 3.
@@ -112,10 +111,8 @@ class Embedding(Layer):
 
     def backward_parameters(self, dvalues: Array) -> None:
         xp, codes = self.recall(dvalues)
-        values = xp.arange(self.n_values, dtype=codes.dtype, device=codes.device)
-        one_hot = xp.astype(xp.reshape(codes, (-1, 1)) == values, dvalues.dtype)
-        rows = xp.reshape(dvalues, (-1, self.n_dimensions))
-        self.kernels_for(dvalues).matmul_into(xp, one_hot.T, rows, self.dweights)
+        codes, rows = xp.reshape(codes, (-1,)), xp.reshape(dvalues, (-1, self.n_dimensions))
+        self.kernels_for(dvalues).embedding_gradient(xp, codes, rows, self.dweights)
         self.add_penalties()
 
     def check_inputs(self, inputs: Array, n_features: int | None = None) -> Namespace:

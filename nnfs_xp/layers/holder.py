@@ -11,6 +11,7 @@ from nnfs_xp._typing import Array, Namespace
 from nnfs_xp.backend import Backend, get_backend
 from nnfs_xp.errors import ArgumentError, BackendError, DTypeError, NotReadyError, ShapeError
 from nnfs_xp.kernels import standard
+from nnfs_xp.kernels.standard import Kernels
 from nnfs_xp.parameters import (
     Buffer,
     FlatParameters,
@@ -325,7 +326,7 @@ class Holder:
             child.constrain()
 
     @property
-    def _kernels(self) -> Any:
+    def _kernels(self) -> Kernels:
         assert self._flat is not None
         return self._flat.backend.kernels
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Unpack
 
 from nnfs_xp import _checks
@@ -135,7 +136,7 @@ class Adam(Optimizer):
 
     def apply(self, xp: Namespace, flat: Part, state: State) -> None:
         kernels = flat.backend.kernels
-        step = kernels.amsgrad if self.amsgrad else kernels.adam
+        step: Callable[..., None] = kernels.amsgrad if self.amsgrad else kernels.adam
         step(
             xp,
             flat.values,

@@ -98,6 +98,19 @@ def test_every_optimizer(name):
     assert plain.recorder.recordings == 0
 
 
+def test_an_embedding():
+    def layers_of_codes():
+        return [nn.Embedding(2500, 3), nn.Flatten(), nn.Dense(24, 3)]
+
+    codes, labels = RNG.integers(0, 2500, (700, 8)), RNG.integers(0, 3, 700)
+    settings = {"epochs": 2, "batch_size": 300, "progress": False}  # more codes than a tile has
+    recorded, plain = (trainer(layers_of_codes(), graph=graph) for graph in (True, False))
+    runs = [(dict(each.fit(codes, labels, **settings)), state(each)) for each in (recorded, plain)]
+    assert_same(*runs)
+    assert recorded.recorder.refused is None
+    assert recorded.recorder.recordings == 2
+
+
 ROWS = np.eye(3, dtype="float32")[Y]
 REGRESSION = {"loss": nn.MeanSquaredError(), "metrics": ()}
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar, cast
 
 import cupy
 import numpy as np
 
-from nnfs_xp.kernels import standard
+from nnfs_xp.kernels.standard import StandardKernels
 from nnfs_xp.kernels.standard.counts import DeviceCount
 
 Array: TypeAlias = Any
 """A CuPy array."""
+
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 FOLDER = Path(__file__).parent / "cuda"
 
@@ -26,7 +28,7 @@ OPTIONS = {
 }
 """The compiler's options for each data type that there are kernels for."""
 
-SOURCES = ("layers", "losses", "norms", "random", "steps", "updates")
+SOURCES = ("embedding", "layers", "losses", "norms", "random", "steps", "updates")
 
 THREADS = 256
 """Threads of a block that goes through an array element by element."""
@@ -88,8 +90,8 @@ def same_shape(*arrays: Array) -> bool:
     return alike(*arrays) and all(array.shape == arrays[0].shape for array in arrays)
 
 
-def or_standard(n_arrays: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Hand arrays of several shapes, or that no kernel takes, to the same name in `standard`.
+def or_standard(n_arrays: int) -> Callable[[Method], Method]:
+    """Hand arrays of several shapes, or that no kernel takes, to the standard's method of its name.
 
     Parameters
     ----------
@@ -97,14 +99,15 @@ def or_standard(n_arrays: int) -> Callable[[Callable[..., None]], Callable[..., 
         How many arguments behind xp are arrays.
     """
 
-    def decorate(function: Callable[..., None]) -> Callable[..., None]:
-        twin = getattr(standard, function.__name__)
+    def decorate(method: Method) -> Method:
+        twin = getattr(StandardKernels, method.__name__)
 
-        @functools.wraps(function)
-        def call(xp: Any, *arguments: Any) -> None:
-            (function if same_shape(*arguments[:n_arrays]) else twin)(xp, *arguments)
+        @functools.wraps(method)
+        def call(self: StandardKernels, xp: Any, *arguments: Any) -> Any:
+            chosen = method if same_shape(*arguments[:n_arrays]) else twin
+            return chosen(self, xp, *arguments)
 
-        return call
+        return cast(Method, call)
 
     return decorate
 

@@ -7,7 +7,6 @@ from typing import Any
 import cupy
 import numpy as np
 
-from nnfs_xp.kernels import standard
 from nnfs_xp.kernels.cupy.compilation import (
     THREADS,
     TILE,
@@ -20,16 +19,11 @@ from nnfs_xp.kernels.cupy.compilation import (
     sweep,
     wide,
 )
+from nnfs_xp.kernels.standard import StandardKernels
 
 _AT_ONCE, _LARGE = 8, 2**20
 """Bytes that a thread loads at once, and from how many elements of an array on. Of a smaller array,
 a thread loads one element, so that more threads have work."""
-
-
-def bias_relu(xp: Any, products: Array, biases: Array) -> Array:
-    if not alike(products, biases) or products.shape[1:] != biases.shape[1:]:
-        return standard.bias_relu(xp, products, biases)
-    return add_biases(products, biases, with_relu=True)
 
 
 def add_biases(products: Array, biases: Array, *, with_relu: bool) -> Array:
@@ -41,23 +35,6 @@ def add_biases(products: Array, biases: Array, *, with_relu: bool) -> Array:
     grid = (blocks_for(products.size),)
     launch("layers", "add_biases", products.dtype, grid, (THREADS,), *numbers, *arrays)
     return products
-
-
-def relu_backward(xp: Any, dvalues: Array, output: Array) -> Array:
-    if not same_shape(dvalues, output):
-        return standard.relu_backward(xp, dvalues, output)
-    dinputs = cupy.empty(dvalues.shape, dvalues.dtype)
-    sweep("layers", "relu_backward", (dvalues, output, dinputs))
-    return dinputs
-
-
-def relu_backward_biases(xp: Any, dvalues: Array, output: Array, dbiases: Array) -> Array:
-    fits = same_shape(dvalues, output) and alike(dvalues, dbiases)
-    if not fits or dbiases.shape != (1, dvalues.shape[1]):
-        return standard.relu_backward_biases(xp, dvalues, output, dbiases)
-    dinputs = cupy.empty(dvalues.shape, dvalues.dtype)
-    _summed("relu_backward_biases", dvalues, dbiases, dvalues, output, dinputs)
-    return dinputs
 
 
 def column_sums(xp: Any, values: Array, sums: Array) -> None:
@@ -90,3 +67,27 @@ def _summed(kernel: str, like: Array, total: Array, *arrays: Array) -> None:
         return
     sizes = [np.int64(parts), np.int64(k)]
     launch("layers", "add_parts", like.dtype, (-(-k // 128),), (128,), *sizes, sums, total)
+
+
+class ReLUKernels(StandardKernels):
+    """ReLUs, alone and with the biases."""
+
+    def bias_relu(self, xp: Any, products: Array, biases: Array) -> Array:
+        if not alike(products, biases) or products.shape[1:] != biases.shape[1:]:
+            return super().bias_relu(xp, products, biases)
+        return add_biases(products, biases, with_relu=True)
+
+    def relu_backward(self, xp: Any, dvalues: Array, output: Array) -> Array:
+        if not same_shape(dvalues, output):
+            return super().relu_backward(xp, dvalues, output)
+        dinputs = cupy.empty(dvalues.shape, dvalues.dtype)
+        sweep("layers", "relu_backward", (dvalues, output, dinputs))
+        return dinputs
+
+    def relu_backward_biases(self, xp: Any, dvalues: Array, output: Array, dbiases: Array) -> Array:
+        fits = same_shape(dvalues, output) and alike(dvalues, dbiases)
+        if not fits or dbiases.shape != (1, dvalues.shape[1]):
+            return super().relu_backward_biases(xp, dvalues, output, dbiases)
+        dinputs = cupy.empty(dvalues.shape, dvalues.dtype)
+        _summed("relu_backward_biases", dvalues, dbiases, dvalues, output, dinputs)
+        return dinputs

@@ -13,7 +13,8 @@ import numpy as np
 
 from nnfs_xp.kernels.cupy import cublaslt
 from nnfs_xp.kernels.cupy.compilation import Array
-from nnfs_xp.kernels.cupy.layers import add_biases, bias_relu, column_sums, relu_backward_biases
+from nnfs_xp.kernels.cupy.layers import add_biases, column_sums
+from nnfs_xp.kernels.standard import StandardKernels
 
 _EPILOGUES = os.environ.get("NNFS_XP_EPILOGUES", "1") != "0"
 """Whether biases, and the sums of their gradients, may be part of a product: to find out, on a new
@@ -44,43 +45,33 @@ def _with_vector(a: Array, b: Array, out: Array, epilogue: str, vector: Array) -
     return _EPILOGUES and _multiply(a, b, out, epilogue=epilogue, vector=vector)
 
 
-def matmul_into(xp: Any, a: Array, b: Array, out: Array) -> None:
-    if not _multiply(a, b, out):
-        out[...] = a @ b
+class ProductKernels(StandardKernels):
+    """Dense layers.
 
+    cuBLASLt has ReLUs too. They make 0 of NaN, let the gradient through at 0, and take longer: so
+    `dense_relu` and `dense_backward_relu` are those of the standard, a product with a kernel of
+    our own behind it.
+    """
 
-def _product(xp: Any, a: Array, b: Array) -> Array:
-    out = cupy.empty((a.shape[0], b.shape[1]), a.dtype)
-    matmul_into(xp, a, b, out)
-    return out
+    def product(self, xp: Any, a: Array, b: Array) -> Array:
+        out = cupy.empty((a.shape[0], b.shape[1]), a.dtype)
+        self.matmul_into(xp, a, b, out)
+        return out
 
+    def matmul_into(self, xp: Any, a: Array, b: Array, out: Array) -> None:
+        if not _multiply(a, b, out):
+            out[...] = a @ b
 
-def dense(xp: Any, inputs: Array, weights: Array, biases: Array) -> Array:
-    output = cupy.empty((inputs.shape[0], weights.shape[1]), inputs.dtype)
-    if _with_vector(inputs, weights, output, "BIAS", biases):
-        return output
-    matmul_into(xp, inputs, weights, output)
-    return add_biases(output, biases, with_relu=False)
+    def dense(self, xp: Any, inputs: Array, weights: Array, biases: Array) -> Array:
+        output = cupy.empty((inputs.shape[0], weights.shape[1]), inputs.dtype)
+        if _with_vector(inputs, weights, output, "BIAS", biases):
+            return output
+        self.matmul_into(xp, inputs, weights, output)
+        return add_biases(output, biases, with_relu=False)
 
-
-def dense_relu(xp: Any, inputs: Array, weights: Array, biases: Array) -> Array:
-    # cuBLASLt has ReLUs too. They make 0 of NaN, let the gradient through at 0, and take longer.
-    return bias_relu(xp, _product(xp, inputs, weights), biases)
-
-
-def dense_backward(xp: Any, dvalues: Array, weights: Array) -> Array:
-    return _product(xp, dvalues, weights.T)
-
-
-def dense_backward_relu(
-    xp: Any, dvalues: Array, weights: Array, output: Array, dbiases: Array
-) -> Array:
-    return relu_backward_biases(xp, _product(xp, dvalues, weights.T), output, dbiases)
-
-
-def dense_gradients(
-    xp: Any, inputs: Array, dvalues: Array, dweights: Array, dbiases: Array
-) -> None:
-    if not _with_vector(inputs.T, dvalues, dweights, "BGRADA", dbiases):
-        matmul_into(xp, inputs.T, dvalues, dweights)
-        column_sums(xp, dvalues, dbiases)
+    def dense_gradients(
+        self, xp: Any, inputs: Array, dvalues: Array, dweights: Array, dbiases: Array
+    ) -> None:
+        if not _with_vector(inputs.T, dvalues, dweights, "BGRADA", dbiases):
+            self.matmul_into(xp, inputs.T, dvalues, dweights)
+            column_sums(xp, dvalues, dbiases)

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import cupy
 import numpy as np
 
-from nnfs_xp.kernels import standard
 from nnfs_xp.kernels.cupy.compilation import (
     ANY_DTYPE,
     THREADS,
@@ -20,6 +19,7 @@ from nnfs_xp.kernels.cupy.compilation import (
     sweep,
     wide,
 )
+from nnfs_xp.kernels.standard import StandardKernels
 from nnfs_xp.kernels.standard.counts import DeviceKeys
 from nnfs_xp.kernels.standard.random import Keys
 
@@ -39,15 +39,6 @@ def _arguments(keys: Keys) -> tuple[Any, ...]:
     return *count(0), np.uint64(0), np.uint64(0), np.uint32(first), np.uint32(second)
 
 
-def random_bits(xp: Any, shape: tuple[int, ...], keys: Keys, device: Any) -> Array:
-    bits = cupy.empty(shape, np.int64)
-    size = prod(shape)
-    numbers = np.int64(size), *_arguments(keys)
-    if size:
-        launch("random", "random_bits", ANY_DTYPE, (blocks_for(size),), (THREADS,), *numbers, bits)
-    return bits
-
-
 def _dropout(values: Array, mask: Mask, scale: float) -> Array:
     output = cupy.empty(values.shape, values.dtype)
     numbers = wide(values.dtype)(scale), np.uint32(mask.threshold), *_arguments(mask.keys)
@@ -55,17 +46,29 @@ def _dropout(values: Array, mask: Mask, scale: float) -> Array:
     return output
 
 
-def dropout(
-    xp: Any, inputs: Array, threshold: int, scale: float, keys: Keys, device: Any
-) -> tuple[Array, Any]:
-    mask = Mask(threshold, keys)
-    return dropout_backward(xp, inputs, mask, scale), mask
+class RandomKernels(StandardKernels):
+    """Random bits, and dropout."""
 
+    def random_bits(self, xp: Any, shape: tuple[int, ...], keys: Keys, device: Any) -> Array:
+        bits = cupy.empty(shape, np.int64)
+        size = prod(shape)
+        numbers = np.int64(size), *_arguments(keys)
+        if size:
+            launch(
+                "random", "random_bits", ANY_DTYPE, (blocks_for(size),), (THREADS,), *numbers, bits
+            )
+        return bits
 
-def dropout_backward(xp: Any, dvalues: Array, kept: Any, scale: float) -> Array:
-    """Dvalues times scale where kept, else 0; `kept` is a `Mask` of `dropout`, or an array."""
-    if isinstance(kept, Mask):
-        if alike(dvalues):
-            return _dropout(dvalues, kept, scale)
-        kept = random_bits(xp, dvalues.shape, kept.keys, None) >= kept.threshold
-    return standard.dropout_backward(xp, dvalues, kept, scale)
+    def dropout(
+        self, xp: Any, inputs: Array, threshold: int, scale: float, keys: Keys, device: Any
+    ) -> tuple[Array, Any]:
+        mask = Mask(threshold, keys)
+        return self.dropout_backward(xp, inputs, mask, scale), mask
+
+    def dropout_backward(self, xp: Any, dvalues: Array, kept: Any, scale: float) -> Array:
+        """Dvalues times scale where kept, else 0; `kept` is a `Mask` of `dropout`, or an array."""
+        if isinstance(kept, Mask):
+            if alike(dvalues):
+                return _dropout(dvalues, kept, scale)
+            kept = self.random_bits(xp, dvalues.shape, kept.keys, None) >= kept.threshold
+        return super().dropout_backward(xp, dvalues, kept, scale)

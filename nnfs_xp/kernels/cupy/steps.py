@@ -7,7 +7,6 @@ from typing import Any
 import cupy
 import numpy as np
 
-from nnfs_xp.kernels import standard
 from nnfs_xp.kernels.cupy.compilation import (
     ANY_DTYPE,
     THREADS,
@@ -17,34 +16,7 @@ from nnfs_xp.kernels.cupy.compilation import (
     count,
     launch,
 )
-
-
-def gather_rows(xp: Any, array: Array, order: Array, start: Any, n: int) -> Array:
-    fits = array.flags.c_contiguous and order.flags.c_contiguous and order.dtype == np.int64
-    if not fits or not array.size:
-        return standard.gather_rows(xp, array, order, start, n)
-    batch = cupy.empty((n, *array.shape[1:]), array.dtype)
-    width = array.nbytes // array.shape[0]
-    unit = next(
-        unit
-        for unit in (16, 4, 1)
-        if not width % unit and not (array.data.ptr | batch.data.ptr) % unit
-    )
-    width //= unit
-    numbers = np.int64(n), np.int64(width), order, *count(start)
-    grid = (blocks_for(n * width),)
-    launch("steps", f"gather_{unit}", ANY_DTYPE, grid, (THREADS,), *numbers, array, batch)
-    return batch
-
-
-def put(xp: Any, values: Array, index: Any, value: Array) -> None:
-    if value.dtype != values.dtype:
-        value = value.astype(values.dtype)
-    if not alike(values, value):
-        standard.put(xp, values, index, value)
-        return
-    launch("steps", "put", values.dtype, (1,), (1,), *count(index), value, values)
-
+from nnfs_xp.kernels.standard import StandardKernels
 
 _MOST_COPIES = 3
 """Arrays that `begin` copies in one launch: inputs, targets, and the samples' weights."""
@@ -81,18 +53,47 @@ _NO_COPY = [np.int64(0), np.uint64(0), np.uint64(0)]
 """Numbers for addresses: of None CuPy makes an argument that lies at the address 0."""
 
 
-def widen(xp: Any, narrow: Array, wide: Array, factor: Array) -> None:
-    if not (narrow.dtype.name in ("float16", "bfloat16") and wide.dtype == np.float32):
-        standard.widen(xp, narrow, wide, factor)
-        return
-    numbers = (np.int64(narrow.size),)
-    grid = (blocks_for(narrow.size),)
-    launch("steps", "widen", narrow.dtype, grid, (THREADS,), *numbers, factor, narrow, wide)
+class StepKernels(StandardKernels):
+    """What a step reads and leaves behind."""
 
+    def gather_rows(self, xp: Any, array: Array, order: Array, start: Any, n: int) -> Array:
+        fits = array.flags.c_contiguous and order.flags.c_contiguous and order.dtype == np.int64
+        if not fits or not array.size:
+            return super().gather_rows(xp, array, order, start, n)
+        batch = cupy.empty((n, *array.shape[1:]), array.dtype)
+        width = array.nbytes // array.shape[0]
+        unit = next(
+            unit
+            for unit in (16, 4, 1)
+            if not width % unit and not (array.data.ptr | batch.data.ptr) % unit
+        )
+        width //= unit
+        numbers = np.int64(n), np.int64(width), order, *count(start)
+        grid = (blocks_for(n * width),)
+        launch("steps", f"gather_{unit}", ANY_DTYPE, grid, (THREADS,), *numbers, array, batch)
+        return batch
 
-def narrow_into(xp: Any, wide: Array, narrow: Array) -> None:
-    if not (narrow.dtype.name in ("float16", "bfloat16") and wide.dtype == np.float32):
-        standard.narrow_into(xp, wide, narrow)
-        return
-    grid = (blocks_for(narrow.size),)
-    launch("steps", "narrow", narrow.dtype, grid, (THREADS,), np.int64(narrow.size), wide, narrow)
+    def put(self, xp: Any, values: Array, index: Any, value: Array) -> None:
+        if value.dtype != values.dtype:
+            value = value.astype(values.dtype)
+        if not alike(values, value):
+            super().put(xp, values, index, value)
+            return
+        launch("steps", "put", values.dtype, (1,), (1,), *count(index), value, values)
+
+    def widen(self, xp: Any, narrow: Array, wide: Array, factor: Array) -> None:
+        if not (narrow.dtype.name in ("float16", "bfloat16") and wide.dtype == np.float32):
+            super().widen(xp, narrow, wide, factor)
+            return
+        numbers = (np.int64(narrow.size),)
+        grid = (blocks_for(narrow.size),)
+        launch("steps", "widen", narrow.dtype, grid, (THREADS,), *numbers, factor, narrow, wide)
+
+    def narrow_into(self, xp: Any, wide: Array, narrow: Array) -> None:
+        if not (narrow.dtype.name in ("float16", "bfloat16") and wide.dtype == np.float32):
+            super().narrow_into(xp, wide, narrow)
+            return
+        grid = (blocks_for(narrow.size),)
+        launch(
+            "steps", "narrow", narrow.dtype, grid, (THREADS,), np.int64(narrow.size), wide, narrow
+        )

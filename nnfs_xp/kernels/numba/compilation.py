@@ -7,12 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numba import njit, types
 
-from nnfs_xp.kernels import numpy
+from nnfs_xp.kernels.numpy import NumPyKernels
+
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 _log = logging.getLogger("nnfs_xp")
 
@@ -120,26 +122,26 @@ def prepare(dtype: str) -> None:
 
 
 def check_shapes(*arrays: Any) -> None:
-    """Refuse arrays of several shapes: those go to `kernels.numpy`, which raises the errors."""
+    """Refuse arrays of several shapes: those go to `NumPyKernels`, which raises the errors."""
     shape = arrays[0].shape
     for array in arrays:
         if array.shape != shape:
             raise TypeError("the shapes differ")
 
 
-def or_numpy(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Hand arguments that the kernel is not compiled for to the same name in `kernels.numpy`."""
-    twin = getattr(numpy, function.__name__)
+def or_numpy(method: Method) -> Method:
+    """Hand arguments that the kernel is not compiled for to `NumPyKernels`' method of its name."""
+    twin = getattr(NumPyKernels, method.__name__)
 
-    @wraps(function)
-    def call(xp: Any, array: Any, *arguments: Any) -> Any:
+    @wraps(method)
+    def call(self: NumPyKernels, xp: Any, array: Any, *arguments: Any) -> Any:
         try:
-            return function(xp, array, *arguments)
+            return method(self, xp, array, *arguments)
         except TypeError:
             dtype = str(array.dtype)
             if dtype in _prepared or dtype not in _FLOATING:
-                return twin(xp, array, *arguments)
+                return twin(self, xp, array, *arguments)
         prepare(dtype)
-        return call(xp, array, *arguments)
+        return call(self, xp, array, *arguments)
 
-    return call
+    return cast(Method, call)

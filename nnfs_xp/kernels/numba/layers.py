@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nnfs_xp.kernels.numba.compilation import check_shapes, compiled, or_numpy
-from nnfs_xp.kernels.numpy import Array, product
+from nnfs_xp.kernels.numpy import Array, NumPyKernels
 
 
 @compiled("F2", "F2")
@@ -19,27 +19,12 @@ def _bias_relu(products: Array, biases: Array) -> None:
             products[i, j] = zero if z < zero else z  # so that NaN stays
 
 
-@or_numpy
-def bias_relu(xp: Any, products: Array, biases: Array) -> Array:
-    check_shapes(products[:1], biases)
-    _bias_relu(products, biases)
-    return products
-
-
 @compiled("F2", "F2", "F2")
 def _relu_backward(dvalues: Array, output: Array, dinputs: Array) -> None:
     zero = dvalues.dtype.type(0)
     for i in range(dvalues.shape[0]):
         for j in range(dvalues.shape[1]):
             dinputs[i, j] = dvalues[i, j] if output[i, j] > zero else zero
-
-
-@or_numpy
-def relu_backward(xp: Any, dvalues: Array, output: Array) -> Array:
-    check_shapes(dvalues, output)
-    dinputs = np.empty(dvalues.shape, dvalues.dtype)
-    _relu_backward(dvalues, output, dinputs)
-    return dinputs
 
 
 @compiled("F2", "F2", "F2", "F2")
@@ -59,20 +44,26 @@ def _relu_backward_biases(dvalues: Array, output: Array, dinputs: Array, dbiases
             dbiases[0, j] += part[j]
 
 
-@or_numpy
-def relu_backward_biases(xp: Any, dvalues: Array, output: Array, dbiases: Array) -> Array:
-    check_shapes(dvalues, output)
-    check_shapes(dvalues[:1], dbiases)
-    dinputs = np.empty(dvalues.shape, dvalues.dtype)
-    _relu_backward_biases(dvalues, output, dinputs, dbiases)
-    return dinputs
+class DenseKernels(NumPyKernels):
+    """ReLUs, alone and with the biases."""
 
+    @or_numpy
+    def bias_relu(self, xp: Any, products: Array, biases: Array) -> Array:
+        check_shapes(products[:1], biases)
+        _bias_relu(products, biases)
+        return products
 
-def dense_relu(xp: Any, inputs: Array, weights: Array, biases: Array) -> Array:
-    return bias_relu(xp, product(inputs, weights), biases)
+    @or_numpy
+    def relu_backward(self, xp: Any, dvalues: Array, output: Array) -> Array:
+        check_shapes(dvalues, output)
+        dinputs = np.empty(dvalues.shape, dvalues.dtype)
+        _relu_backward(dvalues, output, dinputs)
+        return dinputs
 
-
-def dense_backward_relu(
-    xp: Any, dvalues: Array, weights: Array, output: Array, dbiases: Array
-) -> Array:
-    return relu_backward_biases(xp, product(dvalues, weights.T), output, dbiases)
+    @or_numpy
+    def relu_backward_biases(self, xp: Any, dvalues: Array, output: Array, dbiases: Array) -> Array:
+        check_shapes(dvalues, output)
+        check_shapes(dvalues[:1], dbiases)
+        dinputs = np.empty(dvalues.shape, dvalues.dtype)
+        _relu_backward_biases(dvalues, output, dinputs, dbiases)
+        return dinputs

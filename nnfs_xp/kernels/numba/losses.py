@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from nnfs_xp.kernels import numpy
 from nnfs_xp.kernels.numba.compilation import check_shapes, compiled, or_numpy
-from nnfs_xp.kernels.numpy import Array
+from nnfs_xp.kernels.numpy import Array, NumPyKernels
 
 
 @compiled("F2", "F2")
@@ -44,16 +43,19 @@ def _cross_entropy(shifted: Array, exponentials: Array, labels: Array, losses: A
             exponentials[i, :] = kind(np.nan)
 
 
-@or_numpy
-def softmax_cross_entropy(
-    xp: Any, logits: Array, y_true: Array, label_smoothing: float
-) -> tuple[Array, Array]:
-    if label_smoothing or y_true.ndim != 1 or y_true.dtype != np.int64:
-        return numpy.softmax_cross_entropy(xp, logits, y_true, label_smoothing)
-    shifted = np.empty(logits.shape, logits.dtype)
-    losses = np.empty(logits.shape[0], logits.dtype)
-    check_shapes(losses, y_true)
-    _shift(logits, shifted)
-    exponentials = np.exp(shifted)
-    _cross_entropy(shifted, exponentials, y_true, losses)
-    return losses, exponentials
+class LossKernels(NumPyKernels):
+    """A loss and its gradient in one."""
+
+    @or_numpy
+    def softmax_cross_entropy(
+        self, xp: Any, logits: Array, y_true: Array, label_smoothing: float
+    ) -> tuple[Array, Array]:
+        if label_smoothing or y_true.ndim != 1 or y_true.dtype != np.int64:
+            return super().softmax_cross_entropy(xp, logits, y_true, label_smoothing)
+        shifted = np.empty(logits.shape, logits.dtype)
+        losses = np.empty(logits.shape[0], logits.dtype)
+        check_shapes(losses, y_true)
+        _shift(logits, shifted)
+        exponentials = np.exp(shifted)
+        _cross_entropy(shifted, exponentials, y_true, losses)
+        return losses, exponentials

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from nnfs_xp.kernels.numba.compilation import check_shapes, compiled, or_numpy
-from nnfs_xp.kernels.numpy import Array
+from nnfs_xp.kernels.numpy import Array, NumPyKernels
 
 
 @njit(inline="always")
@@ -59,19 +59,6 @@ def _batch_norm(
             output[i, j] = gamma[0, j] * z + beta[0, j]
 
 
-@or_numpy
-def batch_norm(
-    xp: Any, inputs: Array, gamma: Array, beta: Array, epsilon: float
-) -> tuple[Array, Array, Array, Array, Array]:
-    check_shapes(inputs[:1], gamma, beta)
-    wide = [np.empty(inputs.shape, inputs.dtype) for _ in range(2)]
-    rows = [np.empty(gamma.shape, inputs.dtype) for _ in range(3)]
-    _batch_norm(inputs, gamma, beta, epsilon, *wide, *rows)
-    output, normalized = wide
-    inverse, mean, variance = rows
-    return output, normalized, inverse, mean, variance
-
-
 @compiled("F2", "F2", "F2", "F2", "F2", "F2")
 def _batch_norm_backward(
     dvalues: Array, normalized: Array, scale: Array, dgamma: Array, dbeta: Array, dinputs: Array
@@ -96,17 +83,6 @@ def _batch_norm_backward(
         for j in range(k):
             rest = dvalues[i, j] - betas[j] - normalized[i, j] * gammas[j]
             dinputs[i, j] = rest * scale[0, j]
-
-
-@or_numpy
-def batch_norm_backward(
-    xp: Any, dvalues: Array, normalized: Array, scale: Array, dgamma: Array, dbeta: Array
-) -> Array:
-    check_shapes(dvalues, normalized)
-    check_shapes(dvalues[:1], scale, dgamma, dbeta)
-    dinputs = np.empty(dvalues.shape, dvalues.dtype)
-    _batch_norm_backward(dvalues, normalized, scale, dgamma, dbeta, dinputs)
-    return dinputs
 
 
 @compiled("F2", "F2", "F2", "F", "F2", "F2", "F2", reorder=True)
@@ -137,17 +113,6 @@ def _layer_norm(
             z = normalized[i, j] * share
             normalized[i, j] = z
             output[i, j] = gamma[0, j] * z + beta[0, j]
-
-
-@or_numpy
-def layer_norm(
-    xp: Any, inputs: Array, gamma: Array, beta: Array, epsilon: float
-) -> tuple[Array, Array, Array]:
-    check_shapes(inputs[:1], gamma, beta)
-    output, normalized = (np.empty(inputs.shape, inputs.dtype) for _ in range(2))
-    inverse = np.empty((inputs.shape[0], 1), inputs.dtype)
-    _layer_norm(inputs, gamma, beta, epsilon, output, normalized, inverse)
-    return output, normalized, inverse
 
 
 @compiled("F2", "F2", "F2", "F2", "F2", "F2", "F2", reorder=True)
@@ -184,19 +149,55 @@ def _layer_norm_backward(
         _add_rows(dbeta, betas, last)
 
 
-@or_numpy
-def layer_norm_backward(
-    xp: Any,
-    dvalues: Array,
-    normalized: Array,
-    inverse: Array,
-    gamma: Array,
-    dgamma: Array,
-    dbeta: Array,
-) -> Array:
-    check_shapes(dvalues, normalized)
-    check_shapes(dvalues[:, :1], inverse)
-    check_shapes(dvalues[:1], gamma, dgamma, dbeta)
-    dinputs = np.empty(dvalues.shape, dvalues.dtype)
-    _layer_norm_backward(dvalues, normalized, inverse, gamma, dgamma, dbeta, dinputs)
-    return dinputs
+class NormKernels(NumPyKernels):
+    """Both normalizations, forward and backward."""
+
+    @or_numpy
+    def batch_norm(
+        self, xp: Any, inputs: Array, gamma: Array, beta: Array, epsilon: float
+    ) -> tuple[Array, Array, Array, Array, Array]:
+        check_shapes(inputs[:1], gamma, beta)
+        wide = [np.empty(inputs.shape, inputs.dtype) for _ in range(2)]
+        rows = [np.empty(gamma.shape, inputs.dtype) for _ in range(3)]
+        _batch_norm(inputs, gamma, beta, epsilon, *wide, *rows)
+        output, normalized = wide
+        inverse, mean, variance = rows
+        return output, normalized, inverse, mean, variance
+
+    @or_numpy
+    def batch_norm_backward(
+        self, xp: Any, dvalues: Array, normalized: Array, scale: Array, dgamma: Array, dbeta: Array
+    ) -> Array:
+        check_shapes(dvalues, normalized)
+        check_shapes(dvalues[:1], scale, dgamma, dbeta)
+        dinputs = np.empty(dvalues.shape, dvalues.dtype)
+        _batch_norm_backward(dvalues, normalized, scale, dgamma, dbeta, dinputs)
+        return dinputs
+
+    @or_numpy
+    def layer_norm(
+        self, xp: Any, inputs: Array, gamma: Array, beta: Array, epsilon: float
+    ) -> tuple[Array, Array, Array]:
+        check_shapes(inputs[:1], gamma, beta)
+        output, normalized = (np.empty(inputs.shape, inputs.dtype) for _ in range(2))
+        inverse = np.empty((inputs.shape[0], 1), inputs.dtype)
+        _layer_norm(inputs, gamma, beta, epsilon, output, normalized, inverse)
+        return output, normalized, inverse
+
+    @or_numpy
+    def layer_norm_backward(
+        self,
+        xp: Any,
+        dvalues: Array,
+        normalized: Array,
+        inverse: Array,
+        gamma: Array,
+        dgamma: Array,
+        dbeta: Array,
+    ) -> Array:
+        check_shapes(dvalues, normalized)
+        check_shapes(dvalues[:, :1], inverse)
+        check_shapes(dvalues[:1], gamma, dgamma, dbeta)
+        dinputs = np.empty(dvalues.shape, dvalues.dtype)
+        _layer_norm_backward(dvalues, normalized, inverse, gamma, dgamma, dbeta, dinputs)
+        return dinputs

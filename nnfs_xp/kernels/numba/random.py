@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from nnfs_xp.kernels.numba.compilation import check_shapes, compiled, or_numpy
-from nnfs_xp.kernels.numpy import Array
+from nnfs_xp.kernels.numpy import Array, NumPyKernels
 from nnfs_xp.kernels.standard.random import BITS, Keys
 
 
@@ -33,12 +33,6 @@ def _random_bits(bits: Array, key_0: int, key_1: int) -> None:
         bits[i] = _hash(np.uint32(i), first, second)
 
 
-def random_bits(xp: Any, shape: tuple[int, ...], keys: Keys, device: Any) -> Array:
-    bits = np.empty(prod(shape), np.int64)
-    _random_bits(bits, *keys)
-    return bits.reshape(shape)
-
-
 @compiled("F2", "F", "int", "int", "int", "F2", "mask")
 def _dropout(
     inputs: Array,
@@ -60,15 +54,6 @@ def _dropout(
             output[i, j] = inputs[i, j] * scale if keep else zero
 
 
-@or_numpy
-def dropout(
-    xp: Any, inputs: Array, threshold: int, scale: float, keys: Keys, device: Any
-) -> tuple[Array, Array]:
-    output, kept = np.empty(inputs.shape, inputs.dtype), np.empty(inputs.shape, np.bool_)
-    _dropout(inputs, scale, threshold, *keys, output, kept)
-    return output, kept
-
-
 @compiled("F2", "mask", "F", "F2")
 def _dropout_backward(dvalues: Array, kept: Array, scale: float, dinputs: Array) -> None:
     zero = dvalues.dtype.type(0)
@@ -77,9 +62,25 @@ def _dropout_backward(dvalues: Array, kept: Array, scale: float, dinputs: Array)
             dinputs[i, j] = dvalues[i, j] * scale if kept[i, j] else zero
 
 
-@or_numpy
-def dropout_backward(xp: Any, dvalues: Array, kept: Array, scale: float) -> Array:
-    check_shapes(dvalues, kept)
-    dinputs = np.empty(dvalues.shape, dvalues.dtype)
-    _dropout_backward(dvalues, kept, scale, dinputs)
-    return dinputs
+class RandomKernels(NumPyKernels):
+    """Random bits, and dropout."""
+
+    def random_bits(self, xp: Any, shape: tuple[int, ...], keys: Keys, device: Any) -> Array:
+        bits = np.empty(prod(shape), np.int64)
+        _random_bits(bits, *keys)
+        return bits.reshape(shape)
+
+    @or_numpy
+    def dropout(
+        self, xp: Any, inputs: Array, threshold: int, scale: float, keys: Keys, device: Any
+    ) -> tuple[Array, Array]:
+        output, kept = np.empty(inputs.shape, inputs.dtype), np.empty(inputs.shape, np.bool_)
+        _dropout(inputs, scale, threshold, *keys, output, kept)
+        return output, kept
+
+    @or_numpy
+    def dropout_backward(self, xp: Any, dvalues: Array, kept: Array, scale: float) -> Array:
+        check_shapes(dvalues, kept)
+        dinputs = np.empty(dvalues.shape, dvalues.dtype)
+        _dropout_backward(dvalues, kept, scale, dinputs)
+        return dinputs

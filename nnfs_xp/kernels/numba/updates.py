@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from nnfs_xp.kernels import numpy
 from nnfs_xp.kernels.numba.compilation import check_shapes, compiled, or_numpy
-from nnfs_xp.kernels.numpy import Array
+from nnfs_xp.kernels.numpy import Array, NumPyKernels, corrected
 
 # The numbers that a kernel takes are worked out in float64 before: 1 - 0.999 in float32 would be
 # off by a hundred eps.
@@ -18,12 +17,6 @@ from nnfs_xp.kernels.numpy import Array
 def _sgd(values: Array, g: Array, rate: float) -> None:
     for i in range(values.size):
         values[i] -= rate * g[i]
-
-
-@or_numpy
-def sgd(xp: Any, values: Array, g: Array, rate: float) -> None:
-    check_shapes(values, g)
-    _sgd(values, g, rate)
 
 
 @compiled("F1", "F1", "F1", "F", "F", "F")
@@ -38,14 +31,6 @@ def _momentum(
         values[i] += step + ahead * u if ahead else u
 
 
-@or_numpy
-def momentum(
-    xp: Any, values: Array, g: Array, v: Array, rate: float, momentum: float, nesterov: bool
-) -> None:
-    check_shapes(values, g, v)
-    _momentum(values, g, v, rate, momentum, momentum if nesterov else 0.0)
-
-
 @compiled("F1", "F1", "F1", "F", "F", "F", "F")
 def _scaled(
     values: Array, g: Array, c: Array, rate: float, past: float, present: float, epsilon: float
@@ -54,20 +39,6 @@ def _scaled(
         a = past * c[i] + present * (g[i] * g[i])
         c[i] = a
         values[i] -= rate * g[i] / (np.sqrt(a) + epsilon)
-
-
-@or_numpy
-def adagrad(xp: Any, values: Array, g: Array, c: Array, rate: float, epsilon: float) -> None:
-    check_shapes(values, g, c)
-    _scaled(values, g, c, rate, 1.0, 1.0, epsilon)
-
-
-@or_numpy
-def rmsprop(
-    xp: Any, values: Array, g: Array, c: Array, rate: float, rho: float, epsilon: float
-) -> None:
-    check_shapes(values, g, c)
-    _scaled(values, g, c, rate, rho, 1 - rho, epsilon)
 
 
 @compiled("F1", "F1", "F1", "F1", "F", "F", "F", "F", "F", "F")
@@ -89,24 +60,6 @@ def _adam(
         m[i] = p
         c[i] = a
         values[i] -= rate * p / (np.sqrt(a) + epsilon)
-
-
-@or_numpy
-def adam(
-    xp: Any,
-    values: Array,
-    g: Array,
-    m: Array,
-    c: Array,
-    t: int,
-    rate: float,
-    beta_1: float,
-    beta_2: float,
-    epsilon: float,
-) -> None:
-    scaled, least = numpy.corrected(t, rate, beta_1, beta_2, epsilon)
-    check_shapes(values, g, m, c)
-    _adam(values, g, m, c, scaled, beta_1, 1 - beta_1, beta_2, 1 - beta_2, least)
 
 
 @compiled("F1", "F1", "F1", "F1", "F1", "F", "F", "F", "F", "F", "F")
@@ -133,25 +86,6 @@ def _amsgrad(
         values[i] -= rate * p / (np.sqrt(most) + epsilon)
 
 
-@or_numpy
-def amsgrad(
-    xp: Any,
-    values: Array,
-    g: Array,
-    m: Array,
-    c: Array,
-    largest: Array,
-    t: int,
-    rate: float,
-    beta_1: float,
-    beta_2: float,
-    epsilon: float,
-) -> None:
-    scaled, least = numpy.corrected(t, rate, beta_1, beta_2, epsilon)
-    check_shapes(values, g, m, c, largest)
-    _amsgrad(values, g, m, c, largest, scaled, beta_1, 1 - beta_1, beta_2, 1 - beta_2, least)
-
-
 @compiled("F1", "F1", "F1", "F", "F", "F", "F", "F")
 def _lion(
     values: Array,
@@ -169,24 +103,10 @@ def _lion(
         values[i] -= rate * direction
 
 
-@or_numpy
-def lion(
-    xp: Any, values: Array, g: Array, m: Array, rate: float, beta_1: float, beta_2: float
-) -> None:
-    check_shapes(values, g, m)
-    _lion(values, g, m, rate, beta_1, 1 - beta_1, beta_2, 1 - beta_2)
-
-
 @compiled("F1", "F1", "F", "F")
 def _average(averages: Array, values: Array, past: float, present: float) -> None:
     for i in range(values.size):
         averages[i] = past * averages[i] + present * values[i]
-
-
-@or_numpy
-def average(xp: Any, averages: Array, values: Array, decay: float) -> None:
-    check_shapes(averages, values)
-    _average(averages, values, decay, 1 - decay)
 
 
 @compiled("F1", "F1", "F")
@@ -195,9 +115,94 @@ def _add_scaled(total: Array, values: Array, factor: float) -> None:
         total[i] += factor * values[i]
 
 
-@or_numpy
-def add_l2(xp: Any, gradient: Array, values: Array, strength: float) -> None:
-    check_shapes(gradient, values)
-    if not gradient.flags.c_contiguous:
-        raise TypeError("made flat, it would be a copy")
-    _add_scaled(gradient.reshape(-1), values.reshape(-1), 2 * strength)
+class UpdateKernels(NumPyKernels):
+    """The optimizers' updates."""
+
+    @or_numpy
+    def sgd(self, xp: Any, values: Array, g: Array, rate: float) -> None:
+        check_shapes(values, g)
+        _sgd(values, g, rate)
+
+    @or_numpy
+    def momentum(
+        self,
+        xp: Any,
+        values: Array,
+        g: Array,
+        v: Array,
+        rate: float,
+        momentum: float,
+        nesterov: bool,
+    ) -> None:
+        check_shapes(values, g, v)
+        _momentum(values, g, v, rate, momentum, momentum if nesterov else 0.0)
+
+    @or_numpy
+    def adagrad(
+        self, xp: Any, values: Array, g: Array, c: Array, rate: float, epsilon: float
+    ) -> None:
+        check_shapes(values, g, c)
+        _scaled(values, g, c, rate, 1.0, 1.0, epsilon)
+
+    @or_numpy
+    def rmsprop(
+        self, xp: Any, values: Array, g: Array, c: Array, rate: float, rho: float, epsilon: float
+    ) -> None:
+        check_shapes(values, g, c)
+        _scaled(values, g, c, rate, rho, 1 - rho, epsilon)
+
+    @or_numpy
+    def adam(
+        self,
+        xp: Any,
+        values: Array,
+        g: Array,
+        m: Array,
+        c: Array,
+        t: int,
+        rate: float,
+        beta_1: float,
+        beta_2: float,
+        epsilon: float,
+    ) -> None:
+        scaled, least = corrected(t, rate, beta_1, beta_2, epsilon)
+        check_shapes(values, g, m, c)
+        _adam(values, g, m, c, scaled, beta_1, 1 - beta_1, beta_2, 1 - beta_2, least)
+
+    @or_numpy
+    def amsgrad(
+        self,
+        xp: Any,
+        values: Array,
+        g: Array,
+        m: Array,
+        c: Array,
+        largest: Array,
+        t: int,
+        rate: float,
+        beta_1: float,
+        beta_2: float,
+        epsilon: float,
+    ) -> None:
+        scaled, least = corrected(t, rate, beta_1, beta_2, epsilon)
+        check_shapes(values, g, m, c, largest)
+        _amsgrad(values, g, m, c, largest, scaled, beta_1, 1 - beta_1, beta_2, 1 - beta_2, least)
+
+    @or_numpy
+    def lion(
+        self, xp: Any, values: Array, g: Array, m: Array, rate: float, beta_1: float, beta_2: float
+    ) -> None:
+        check_shapes(values, g, m)
+        _lion(values, g, m, rate, beta_1, 1 - beta_1, beta_2, 1 - beta_2)
+
+    @or_numpy
+    def average(self, xp: Any, averages: Array, values: Array, decay: float) -> None:
+        check_shapes(averages, values)
+        _average(averages, values, decay, 1 - decay)
+
+    @or_numpy
+    def add_l2(self, xp: Any, gradient: Array, values: Array, strength: float) -> None:
+        check_shapes(gradient, values)
+        if not gradient.flags.c_contiguous:
+            raise TypeError("made flat, it would be a copy")
+        _add_scaled(gradient.reshape(-1), values.reshape(-1), 2 * strength)

@@ -2,45 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from nnfs_xp._typing import Array, Namespace
-
-
-def softmax_cross_entropy(
-    xp: Namespace, logits: Array, y_true: Array, label_smoothing: float
-) -> tuple[Array, Array]:
-    """The loss of each sample, and the gradient of their mean by the logits.
-
-    Parameters
-    ----------
-    logits : array, shape (batch, classes)
-    y_true : array
-        Class indices, integers (batch,), or shares of the classes, rows like those of the logits.
-        An index that is no class makes its sample's loss and gradient NaN.
-    label_smoothing : float
-
-    Returns
-    -------
-    losses : array, shape (batch,)
-        -sum(t * log_softmax(logits)) with t the shares, smoothed; where t is 0 nothing is added,
-        even if the logit is -infinity.
-    dinputs : array, shape (batch, classes)
-        (softmax(logits) - t) / batch.
-    """
-    n = logits.shape[0]
-    t = shares(xp, y_true, logits, label_smoothing)
-    shifted = logits - xp.max(logits, axis=1, keepdims=True)
-    dinputs: Array = xp.exp(shifted)
-    sums = xp.sum(dinputs, axis=1, keepdims=True)
-    terms = xp.where(t != 0, shifted - xp.log(sums), 0.0)
-    terms *= t
-    losses: Array = -xp.sum(terms, axis=1)
-    dinputs /= sums
-    dinputs -= t
-    dinputs /= n
-    return losses, dinputs
 
 
 def shares(xp: Namespace, y_true: Array, like: Array, label_smoothing: float = 0.0) -> Array:
@@ -59,3 +24,41 @@ def shares(xp: Namespace, y_true: Array, like: Array, label_smoothing: float = 0
         known = (labels >= 0) & (labels < k)
         t = xp.where(known, xp.astype(is_class, like.dtype), float("nan"))
     return t * (1 - label_smoothing) + label_smoothing / k if label_smoothing else t
+
+
+class LossKernels(Protocol):
+    """A loss and its gradient in one."""
+
+    def softmax_cross_entropy(
+        self, xp: Namespace, logits: Array, y_true: Array, label_smoothing: float
+    ) -> tuple[Array, Array]:
+        """The loss of each sample, and the gradient of their mean by the logits.
+
+        Parameters
+        ----------
+        logits : array, shape (batch, classes)
+        y_true : array
+            Class indices, integers (batch,), or shares of the classes, rows like those of the
+            logits. An index that is no class makes its sample's loss and gradient NaN.
+        label_smoothing : float
+
+        Returns
+        -------
+        losses : array, shape (batch,)
+            -sum(t * log_softmax(logits)) with t the shares, smoothed; where t is 0 nothing is
+            added, even if the logit is -infinity.
+        dinputs : array, shape (batch, classes)
+            (softmax(logits) - t) / batch.
+        """
+        n = logits.shape[0]
+        t = shares(xp, y_true, logits, label_smoothing)
+        shifted = logits - xp.max(logits, axis=1, keepdims=True)
+        dinputs: Array = xp.exp(shifted)
+        sums = xp.sum(dinputs, axis=1, keepdims=True)
+        terms = xp.where(t != 0, shifted - xp.log(sums), 0.0)
+        terms *= t
+        losses: Array = -xp.sum(terms, axis=1)
+        dinputs /= sums
+        dinputs -= t
+        dinputs /= n
+        return losses, dinputs

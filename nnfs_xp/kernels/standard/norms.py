@@ -2,81 +2,88 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from nnfs_xp._typing import Array, Namespace
 
 
-def batch_norm(
-    xp: Namespace, inputs: Array, gamma: Array, beta: Array, epsilon: float
-) -> tuple[Array, Array, Array, Array, Array]:
-    """Each feature brought to mean 0 and variance 1 over the batch, then scaled and shifted.
+class NormKernels(Protocol):
+    """Both normalizations, forward and backward."""
 
-    Parameters
-    ----------
-    inputs : array, shape (batch, n_features)
-    gamma, beta : array, shape (1, n_features)
-    epsilon : float
+    def batch_norm(
+        self, xp: Namespace, inputs: Array, gamma: Array, beta: Array, epsilon: float
+    ) -> tuple[Array, Array, Array, Array, Array]:
+        """Each feature brought to mean 0 and variance 1 over the batch, then scaled and shifted.
 
-    Returns
-    -------
-    output, normalized : array, shape (batch, n_features)
-    inverse, mean, variance : array, shape (1, n_features)
-        `inverse` is 1 / sqrt(variance + epsilon).
-    """
-    mean: Array = xp.mean(inputs, axis=0, keepdims=True)
-    normalized: Array = inputs - mean
-    variance: Array = xp.mean(normalized * normalized, axis=0, keepdims=True)
-    inverse: Array = 1 / xp.sqrt(variance + epsilon)
-    normalized *= inverse
-    return gamma * normalized + beta, normalized, inverse, mean, variance
+        Parameters
+        ----------
+        inputs : array, shape (batch, n_features)
+        gamma, beta : array, shape (1, n_features)
+        epsilon : float
 
+        Returns
+        -------
+        output, normalized : array, shape (batch, n_features)
+        inverse, mean, variance : array, shape (1, n_features)
+            `inverse` is 1 / sqrt(variance + epsilon).
+        """
+        mean: Array = xp.mean(inputs, axis=0, keepdims=True)
+        normalized: Array = inputs - mean
+        variance: Array = xp.mean(normalized * normalized, axis=0, keepdims=True)
+        inverse: Array = 1 / xp.sqrt(variance + epsilon)
+        normalized *= inverse
+        return gamma * normalized + beta, normalized, inverse, mean, variance
 
-def batch_norm_backward(
-    xp: Namespace, dvalues: Array, normalized: Array, scale: Array, dgamma: Array, dbeta: Array
-) -> Array:
-    """The gradient of the inputs, given scale = gamma * inverse. Writes to dgamma and dbeta."""
-    n = dvalues.shape[0]
-    dgamma[...] = xp.sum(dvalues * normalized, axis=0, keepdims=True)
-    dbeta[...] = xp.sum(dvalues, axis=0, keepdims=True)
-    rest = dvalues - dbeta / n - normalized * (dgamma / n)
-    rest *= scale
-    return rest
+    def batch_norm_backward(
+        self,
+        xp: Namespace,
+        dvalues: Array,
+        normalized: Array,
+        scale: Array,
+        dgamma: Array,
+        dbeta: Array,
+    ) -> Array:
+        """The gradient of the inputs, given scale = gamma * inverse. Writes to dgamma and dbeta."""
+        n = dvalues.shape[0]
+        dgamma[...] = xp.sum(dvalues * normalized, axis=0, keepdims=True)
+        dbeta[...] = xp.sum(dvalues, axis=0, keepdims=True)
+        rest = dvalues - dbeta / n - normalized * (dgamma / n)
+        rest *= scale
+        return rest
 
+    def layer_norm(
+        self, xp: Namespace, inputs: Array, gamma: Array, beta: Array, epsilon: float
+    ) -> tuple[Array, Array, Array]:
+        """Each sample brought to mean 0 and variance 1 over its features, then scaled and shifted.
 
-def layer_norm(
-    xp: Namespace, inputs: Array, gamma: Array, beta: Array, epsilon: float
-) -> tuple[Array, Array, Array]:
-    """Each sample brought to mean 0 and variance 1 over its features, then scaled and shifted.
+        Returns
+        -------
+        output, normalized : array, shape (batch, n_features)
+        inverse : array, shape (batch, 1)
+            1 / sqrt(variance + epsilon).
+        """
+        normalized: Array = inputs - xp.mean(inputs, axis=1, keepdims=True)
+        variance = xp.mean(normalized * normalized, axis=1, keepdims=True)
+        inverse: Array = 1 / xp.sqrt(variance + epsilon)
+        normalized *= inverse
+        return gamma * normalized + beta, normalized, inverse
 
-    Returns
-    -------
-    output, normalized : array, shape (batch, n_features)
-    inverse : array, shape (batch, 1)
-        1 / sqrt(variance + epsilon).
-    """
-    normalized: Array = inputs - xp.mean(inputs, axis=1, keepdims=True)
-    variance = xp.mean(normalized * normalized, axis=1, keepdims=True)
-    inverse: Array = 1 / xp.sqrt(variance + epsilon)
-    normalized *= inverse
-    return gamma * normalized + beta, normalized, inverse
-
-
-def layer_norm_backward(
-    xp: Namespace,
-    dvalues: Array,
-    normalized: Array,
-    inverse: Array,
-    gamma: Array,
-    dgamma: Array,
-    dbeta: Array,
-) -> Array:
-    """The gradient of the inputs. Writes to dgamma and dbeta."""
-    dgamma[...] = xp.sum(dvalues * normalized, axis=0, keepdims=True)
-    dbeta[...] = xp.sum(dvalues, axis=0, keepdims=True)
-    g = gamma * dvalues
-    rest: Array = g - xp.mean(g, axis=1, keepdims=True)
-    rest -= normalized * xp.mean(g * normalized, axis=1, keepdims=True)
-    rest *= inverse
-    return rest
+    def layer_norm_backward(
+        self,
+        xp: Namespace,
+        dvalues: Array,
+        normalized: Array,
+        inverse: Array,
+        gamma: Array,
+        dgamma: Array,
+        dbeta: Array,
+    ) -> Array:
+        """The gradient of the inputs. Writes to dgamma and dbeta."""
+        dgamma[...] = xp.sum(dvalues * normalized, axis=0, keepdims=True)
+        dbeta[...] = xp.sum(dvalues, axis=0, keepdims=True)
+        g = gamma * dvalues
+        rest: Array = g - xp.mean(g, axis=1, keepdims=True)
+        rest -= normalized * xp.mean(g * normalized, axis=1, keepdims=True)
+        rest *= inverse
+        return rest

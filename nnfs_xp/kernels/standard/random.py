@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from nnfs_xp.kernels.standard.counts import DeviceCount, DeviceKeys
 
@@ -36,59 +36,62 @@ def stream_keys(seed: int, stream: int, step: int | DeviceCount) -> Keys:
     return state & _MASK_32, state >> 32
 
 
-def random_bits(xp: Namespace, shape: tuple[int, ...], keys: Keys, device: Device) -> Array:
-    """Random integers in [0, 2**24), one an element: a hash of the keys and the element's index.
+class RandomKernels(Protocol):
+    """Random bits, and dropout."""
 
-    The same keys give the same integers on every backend. The hash is two rounds of
-    xor-shift-multiply, the second key entering between them. It is 32-bit arithmetic held in
-    int64, with multipliers below 2**31, so that no operation overflows anywhere: the
-    standard leaves signed overflow undefined, and not every library shifts unsigned
-    integers. The sequence repeats after 2**32 elements.
+    def random_bits(
+        self, xp: Namespace, shape: tuple[int, ...], keys: Keys, device: Device
+    ) -> Array:
+        """Random integers in [0, 2**24), one an element: a hash of the keys and its index.
 
-    Parameters
-    ----------
-    xp : namespace
-    shape : tuple of int
-    keys : tuple of two int, or DeviceKeys
-        From `stream_keys`.
-    device : device of the namespace
+        The same keys give the same integers on every backend. The hash is two rounds of
+        xor-shift-multiply, the second key entering between them. It is 32-bit arithmetic held in
+        int64, with multipliers below 2**31, so that no operation overflows anywhere: the
+        standard leaves signed overflow undefined, and not every library shifts unsigned
+        integers. The sequence repeats after 2**32 elements.
 
-    Returns
-    -------
-    array of int64, of the given shape
-    """
-    bits: Array = xp.arange(prod(shape), dtype=xp.int64, device=device)
-    first, second = keys
-    bits &= _MASK_32
-    bits ^= first
-    bits ^= bits >> 16
-    bits *= 0x21F0AAAD
-    bits &= _MASK_32
-    bits ^= second
-    bits ^= bits >> 15
-    bits *= 0x735A2D97
-    bits &= _MASK_32
-    bits ^= bits >> 15
-    bits >>= 32 - BITS
-    reshaped: Array = xp.reshape(bits, shape)
-    return reshaped
+        Parameters
+        ----------
+        xp : namespace
+        shape : tuple of int
+        keys : tuple of two int, or DeviceKeys
+            From `stream_keys`.
+        device : device of the namespace
 
+        Returns
+        -------
+        array of int64, of the given shape
+        """
+        bits: Array = xp.arange(prod(shape), dtype=xp.int64, device=device)
+        first, second = keys
+        bits &= _MASK_32
+        bits ^= first
+        bits ^= bits >> 16
+        bits *= 0x21F0AAAD
+        bits &= _MASK_32
+        bits ^= second
+        bits ^= bits >> 15
+        bits *= 0x735A2D97
+        bits &= _MASK_32
+        bits ^= bits >> 15
+        bits >>= 32 - BITS
+        reshaped: Array = xp.reshape(bits, shape)
+        return reshaped
 
-def dropout(
-    xp: Namespace, inputs: Array, threshold: int, scale: float, keys: Keys, device: Device
-) -> tuple[Array, Array]:
-    """Inputs times scale where `random_bits` are at least the threshold, else 0.
+    def dropout(
+        self, xp: Namespace, inputs: Array, threshold: int, scale: float, keys: Keys, device: Device
+    ) -> tuple[Array, Array]:
+        """Inputs times scale where `random_bits` are at least the threshold, else 0.
 
-    Returns
-    -------
-    output, kept : array
-        `kept` holds booleans, for `dropout_backward`.
-    """
-    kept: Array = random_bits(xp, tuple(inputs.shape), keys, device) >= threshold
-    return dropout_backward(xp, inputs, kept, scale), kept
+        Returns
+        -------
+        output, kept : array
+            `kept` holds booleans, for `dropout_backward`.
+        """
+        kept: Array = self.random_bits(xp, tuple(inputs.shape), keys, device) >= threshold
+        return self.dropout_backward(xp, inputs, kept, scale), kept
 
-
-def dropout_backward(xp: Namespace, dvalues: Array, kept: Array, scale: float) -> Array:
-    """The gradient of dropout's inputs: dvalues times scale where kept, else 0."""
-    dinputs: Array = xp.where(kept, dvalues * scale, 0.0)
-    return dinputs
+    def dropout_backward(self, xp: Namespace, dvalues: Array, kept: Array, scale: float) -> Array:
+        """The gradient of dropout's inputs: dvalues times scale where kept, else 0."""
+        dinputs: Array = xp.where(kept, dvalues * scale, 0.0)
+        return dinputs
