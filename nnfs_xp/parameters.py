@@ -293,6 +293,8 @@ class FlatParameters:
     stale : bool
         Whether another buffer has taken over any of the parameters, or is to: then the layer
         builds a new one when it is next asked for its buffers.
+    kept_for : tuple of Optimizer and dict, or None
+        The optimizer that last stepped these arrays, and the state that it keeps for them.
     penalties_wait : bool
         Whether `Layer.backward` leaves penalties out of the gradients. Then gradients can be
         scaled, or summed over several processes, before the penalties are added once.
@@ -304,6 +306,7 @@ class FlatParameters:
         self.dtype = dtype
         self.stale = False
         self.penalties_wait = False
+        self.kept_for: tuple[Any, dict[str, Array]] | None = None
         uses = [(prefix, la, name) for prefix, la in owner.walk() for name in la._shapes]
         named = sorted(
             (use for use in uses if use[2] not in use[1]._ties), key=lambda use: _rank(*use[1:])
@@ -371,6 +374,7 @@ class FlatParameters:
         self._view()
 
     def _view(self) -> None:
+        self.kept_for = None
         reshape = self.backend.xp.reshape
         start = 0
         for layer, name in self._slots:

@@ -35,7 +35,7 @@ def every_layer(dtype="float32"):
         nn.ReLU(),
         nn.Sequential(nn.Dense(5, 4, dtype=dtype), nn.LeakyReLU(0.25), nn.Dropout(0.125)),
         nn.Tanh(),
-        nn.Sequential(nn.Sequential(nn.Sigmoid()), nn.Linear()),
+        nn.Sequential(nn.Block(nn.Sigmoid(), name="bent"), nn.Linear()),
         nn.Dense(4, 3, dtype=dtype, weight_regularizer_l2=0.3, bias_regularizer_l1=0.4),
         nn.Residual(nn.BatchNorm(3, momentum=0.75, dtype=dtype), nn.GELU("tanh"), nn.SELU()),
         nn.Concatenate(

@@ -185,7 +185,7 @@ class DenseRow:
     def __init__(self, parts: tuple[DenseReLU, ...], keeps_dinputs: bool) -> None:
         self.parts = parts
         self.keeps_dinputs = keeps_dinputs
-        self._before: tuple[int, ...] = ()
+        self._before: tuple[int, ...] = ()  # the last axis, where inputs were no rows
 
     def on(self, replace: Callable[[Any], Any]) -> Stage:
         parts = tuple(DenseReLU(replace(dense), relu) for dense, relu in self.parts)
@@ -210,9 +210,11 @@ class DenseRow:
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         given = inputs
+        if given.ndim != 2:
+            first = self.parts[0].dense
+            inputs = as_rows(first.check_inputs(given, first.n_inputs), given)
         for dense, relu in self.parts:
             xp, kernels = dense.check_inputs(inputs, dense.n_inputs), dense.kernels_for(inputs)
-            inputs = as_rows(xp, inputs)
             if relu is None:
                 output = kernels.dense(xp, inputs, dense.weights, dense.biases)
             else:
@@ -223,7 +225,7 @@ class DenseRow:
                     relu.keep(output, output)
             inputs = output
         if training:
-            self._before = given.shape[:-1]
+            self._before = () if given.ndim == 2 else given.shape[:-1]
         return as_before(xp, output, given)
 
     def backward(self, dvalues: Array) -> Array:
@@ -239,7 +241,7 @@ class DenseRow:
     def _backward(self, dvalues: Array) -> Array:
         """Set all gradients of parameters; return the first part's dz."""
         xp, following = self.parts[0].dense.xp, None
-        if dvalues.ndim != len(self._before) + 1 or dvalues.ndim != 2:
+        if self._before or dvalues.ndim != 2:
             self._check_axes(dvalues)
         dz = inputs = as_rows(xp, dvalues)  # of and for the dense layer behind
         for dense, relu in reversed(self.parts):
@@ -262,16 +264,18 @@ class DenseRow:
                 relu.dinputs = as_before(xp, dz, dvalues)
                 xp, inputs = dense.recall(dz)
                 kernels.matmul_into(xp, inputs.T, dz, dense.dweights)
-            dense.add_penalties()
+            if dense._flat is None or not dense._flat.penalties_wait:
+                dense.add_penalties()
             following = dense
         return dz
 
     def _check_axes(self, dvalues: Array) -> None:
         """Refuse dvalues whose axes before the last are not those of the inputs."""
-        if self._before and dvalues.shape[:-1] != self._before:
+        if not self._before or dvalues.shape[:-1] != self._before:
+            before = self._before or ("batch",)
             raise ShapeError(
-                f"`dvalues` must have the axes {tuple(self._before)} before the last one, as the "
-                f"inputs had; got shape {tuple(dvalues.shape)}."
+                f"`dvalues` must have the axes {tuple(before)} before the last one, as the inputs "
+                f"had; got shape {tuple(dvalues.shape)}."
             )
 
     @staticmethod

@@ -271,7 +271,7 @@ class Holder:
         Frozen parameters have none.
         """
         penalty: Array | None = None
-        settings = vars(self)
+        settings = self.__dict__
         for each in declared(type(self)):
             l1, l2 = settings[each.l1], settings[each.l2]
             if (l1 or l2) and self._penalized(each.name):
@@ -296,8 +296,10 @@ class Holder:
         """
         if self._flat is not None and self._flat.penalties_wait:
             return
+        settings = self.__dict__
         for each in declared(type(self)):
-            self.add_penalty(each.name)
+            if settings[each.l1] or settings[each.l2]:
+                self.add_penalty(each.name)
         for child in self.children:
             child.add_penalties()
 
@@ -315,7 +317,7 @@ class Holder:
 
     def constrain(self) -> None:
         """Bring the parameters back within the layer's bounds, after each step."""
-        largest = vars(self).get("max_norm")
+        largest = self.__dict__.get("max_norm")
         if largest is not None:
             for each in declared(type(self)):
                 if each.norm_axis is not None and self._penalized(each.name):
@@ -386,9 +388,10 @@ class Holder:
             raise NotReadyError(f"{type(self).__name__} has no parameters.")
         if self._flat.owner is not self or self._flat.stale:
             self._gather()
-        if self._flat.ties_lead_out:
+        flat = self._flat
+        if flat.ties_lead_out:
             self.ties()  # which says which one
-        return self._flat
+        return flat
 
     def _gather(self) -> FlatParameters:
         """A buffer of all parameters within, where the first of them lives."""

@@ -111,11 +111,11 @@ class Learner:
         ArgumentError
             Every parameter is frozen.
         """
-        if self.model._flat is None:
+        flat = self.model._flat
+        if flat is None or (flat is self._arranged_for and not flat.stale):
             return
         flat = self.model.flat
-        if flat is not self._arranged_for:
-            self._arrange()
+        self._arrange()
         if not flat.size:
             raise ArgumentError(
                 "every parameter of the model is frozen; set trainable = True on a layer of it."

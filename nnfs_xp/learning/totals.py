@@ -86,7 +86,8 @@ class Totals:
         self.names = ["loss"]
         self._n_axes = output.ndim
         for metric in self.metrics:
-            sums = metric.accumulate(*self._rows(self.seen(output), y))
+            counted = None if self._counted is None else self._counted(y, output.shape[:-1])
+            sums = metric.accumulate(*self._rows(self.seen(output), y, None, counted))
             figure = metric.result(to_numpy(sums).astype(np.float64))
             self.widths[metric.name] = sums.shape[-1]
             if isinstance(figure, Real):
@@ -101,33 +102,28 @@ class Totals:
         self._prepared = True
 
     def _rows(
-        self, output: Array, y: Array, sample_weight: Array | None = None
+        self, output: Array, y: Array, sample_weight: Array | None, counted: Array | None
     ) -> tuple[Array, Array, Array | None]:
         """What metrics take: rows of outputs, targets that are classes, and their weights.
 
         What does not count has the weight 0, and the class 0 in its place.
         """
+        if output.ndim == 2 and counted is None:
+            return output, y, sample_weight
         xp, places = self._backend.xp, output.shape[:-1]
-        counted = None if self._counted is None else self._counted(y, places)
+        if sample_weight is not None:
+            spread = check_weights(sample_weight, output, places)
+            sample_weight = xp.broadcast_to(spread, places)
         if counted is not None:
             y = xp.where(counted, y, xp.zeros_like(y))
             weights = xp.astype(counted, output.dtype)
-            if sample_weight is not None:
-                weights = weights * check_weights(sample_weight, output, places)
-            sample_weight = weights
-        if output.ndim == 2:
-            return output, y, sample_weight
+            sample_weight = weights if sample_weight is None else weights * sample_weight
         if sample_weight is not None:
-            spread = check_weights(sample_weight, output, places)
-            sample_weight = xp.reshape(xp.broadcast_to(spread, places), (-1,))
-        rows = target_rows(self._backend, y, output.ndim)
-        return as_rows(xp, output), rows, sample_weight
+            sample_weight = xp.reshape(sample_weight, (-1,))
+        return as_rows(xp, output), target_rows(self._backend, y, output.ndim), sample_weight
 
-    def _labels_in(self, output: Array, y: Array) -> Array | None:
-        """How many targets count, on the device; None where all do."""
-        counted = None if self._counted is None else self._counted(y, output.shape[:-1])
-        if counted is None:
-            return None
+    def _number_of(self, counted: Array, output: Array) -> Array:
+        """How many targets count, on the device."""
         xp = self._backend.xp
         labels: Array = xp.sum(xp.astype(counted, output.dtype))
         return labels
@@ -166,7 +162,8 @@ class Totals:
         self, loss: Array, output: Array, y: Array, sample_weight: Array | None = None
     ) -> None:
         """Add what are sums, of an output as `seen`; the arrays stay those of the first batch."""
-        labels = self._labels_in(output, y)
+        counted = None if self._counted is None else self._counted(y, output.shape[:-1])
+        labels = None if counted is None else self._number_of(counted, output)
         n = output.shape[0] if labels is None else labels
         if self._loss is None:
             self._loss = self._own(loss * n)
@@ -177,7 +174,7 @@ class Totals:
                 self._labels += labels
         if not self.metrics:
             return
-        rows, y, sample_weight = self._rows(output, y, sample_weight)
+        rows, y, sample_weight = self._rows(output, y, sample_weight, counted)
         for metric in self.metrics:
             if metric.collects:
                 continue
@@ -193,7 +190,8 @@ class Totals:
         """Keep what metrics need of each sample, of an output as `seen`."""
         if not self._collects:
             return
-        rows, y, sample_weight = self._rows(output, y, sample_weight)
+        counted = None if self._counted is None else self._counted(y, output.shape[:-1])
+        rows, y, sample_weight = self._rows(output, y, sample_weight, counted)
         for metric in self.metrics:
             if metric.collects:
                 columns = metric.accumulate(rows, y, sample_weight)

@@ -118,23 +118,29 @@ class Optimizer:
         flat, state = layer.flat, self.state(layer)
         xp = flat.backend.xp
         self._clip(xp, flat)
-        for part in flat.parts:
-            self._scale = part.scale
-            try:
-                self._update_part(xp, part, state, whole=part.values is flat.values)
-            finally:
-                self._scale = 1.0
+        if len(flat.parts) == 1 and flat.parts[0].scale == 1.0:
+            self._update_part(xp, flat.parts[0], state)
+        else:
+            self._update_parts(xp, flat.parts, state)
         layer.constrain()
         if self.average_decay is not None:
             flat.backend.kernels.average(xp, state[_AVERAGE], flat.values, self.average_decay)
 
-    def _update_part(self, xp: Namespace, part: Part, state: State, *, whole: bool) -> None:
+    def _update_parts(self, xp: Namespace, parts: tuple[Part, ...], state: State) -> None:
+        """Update each part at a learning rate of its own."""
+        for part in parts:
+            self._scale = part.scale
+            try:
+                mine = {name: array[part.place] for name, array in state.items()}
+                self._update_part(xp, part, mine)
+            finally:
+                self._scale = 1.0
+
+    def _update_part(self, xp: Namespace, part: Part, state: State) -> None:
         if self.weight_decay:
             decayed = part.values[: part.n_decayed]
             rate, decay = self.current_learning_rate, self.weight_decay
             part.backend.kernels.shrink(xp, decayed, rate, decay)
-        if not whole:
-            state = {name: array[part.place] for name, array in state.items()}
         self.apply(xp, part, state)
 
     def apply(self, xp: Namespace, flat: Part, state: State) -> None:
@@ -158,6 +164,9 @@ class Optimizer:
     def state(self, layer: Layer) -> State:
         """The arrays that the optimizer keeps for a model, on the model's backend."""
         flat = layer.flat
+        if flat.kept_for is not None and flat.kept_for[0] is self:
+            known: State = flat.kept_for[1]
+            return known
         kept = self._states.get(layer)
         if kept is None:
             kept = {name: flat.zeros(place) for place, name in enumerate(self.state_names, 2)}
@@ -172,10 +181,9 @@ class Optimizer:
             )
         elif any(not flat.backend.owns(array) for array in kept.values()):
             kept = {name: flat.backend.asarray(array) for name, array in kept.items()}
-        else:
-            return kept
         self._states[layer] = kept
         self._layouts[layer] = flat.layout
+        flat.kept_for = self, kept
         return kept
 
     def kept(self, layer: Layer) -> State:
