@@ -56,6 +56,9 @@ class Tie(NamedTuple):
 class Holder(Protocol):
     """What the buffers ask of a layer."""
 
+    declared: tuple[Parameter, ...]
+    penalises_itself: bool
+    bounds_itself: bool
     learning_rate_scale: float
     weight_decay: bool
     _shapes: dict[str, tuple[int, ...]]
@@ -127,17 +130,10 @@ class Parameter:
         _copy_into(self.name, layer._values[self.name], value)
 
 
-_declared: dict[type, tuple[Parameter, ...]] = {}
-
-
 def declared(kind: type) -> tuple[Parameter, ...]:
     """The parameters that a class of layers declares, those of its bases included."""
-    known = _declared.get(kind)
-    if known is not None:
-        return known
     found = {name: each for base in reversed(kind.__mro__) for name, each in vars(base).items()}
-    _declared[kind] = tuple(each for each in found.values() if isinstance(each, Parameter))
-    return _declared[kind]
+    return tuple(each for each in found.values() if isinstance(each, Parameter))
 
 
 class Gradient:
@@ -332,6 +328,13 @@ class FlatParameters:
             (la._values.get(name), la._sums.get(name, la._gradients.get(name)))
             for la, name in self._slots
         ]
+        layers = [layer for _, layer in owner.walk()]
+        self._strengths = [
+            (vars(layer), name) for layer in layers for p in layer.declared for name in (p.l1, p.l2)
+        ]
+        self._bounds = [vars(layer) for layer in layers if "max_norm" in vars(layer)]
+        self._has_own_penalties = any(layer.penalises_itself for layer in layers)
+        self._has_own_bounds = any(layer.bounds_itself for layer in layers)
         self._view()
         for (layer, name), (value, gradient) in zip(self._slots, former, strict=True):
             if value is not None and gradient is not None:
@@ -339,11 +342,31 @@ class FlatParameters:
                 layer._sums.get(name, layer._gradients[name])[...] = backend.asarray(
                     gradient, dtype
                 )
-        for _, layer in owner.walk():  # the composites between as well, or they keep theirs alive
+        for layer in layers:  # the composites between as well, or they keep theirs alive
             if layer._flat is not None:
                 layer._flat.stale = True
                 layer._flat = self
         owner._flat = self
+
+    @property
+    def has_penalties(self) -> bool:
+        """Whether any layer has a penalty, by the settings as they are now."""
+        if self._has_own_penalties:
+            return True
+        for settings, name in self._strengths:  # noqa: SIM110 # a generator is slower, each step
+            if settings[name]:
+                return True
+        return False
+
+    @property
+    def has_bounds(self) -> bool:
+        """Whether any layer bounds its weights, by the settings as they are now."""
+        if self._has_own_bounds:
+            return True
+        for settings in self._bounds:  # noqa: SIM110 # see above
+            if settings["max_norm"] is not None:
+                return True
+        return False
 
     def zeros(self, place: int) -> Array:
         """A new array like the two: an optimizer asks for places from 2 on, one for each."""

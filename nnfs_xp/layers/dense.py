@@ -226,7 +226,7 @@ class DenseRow:
             inputs = output
         if training:
             self._before = () if given.ndim == 2 else given.shape[:-1]
-        return as_before(xp, output, given)
+        return output if given.ndim == 2 else as_before(xp, output, given)
 
     def backward(self, dvalues: Array) -> Array:
         dz = self._backward(dvalues)
@@ -240,10 +240,9 @@ class DenseRow:
 
     def _backward(self, dvalues: Array) -> Array:
         """Set all gradients of parameters; return the first part's dz."""
-        xp, following = self.parts[0].dense.xp, None
+        dz, inputs, following = dvalues, dvalues, None  # of and for the dense layer behind
         if self._before or dvalues.ndim != 2:
-            self._check_axes(dvalues)
-        dz = inputs = as_rows(xp, dvalues)  # of and for the dense layer behind
+            dz = inputs = self._rows(dvalues)
         for dense, relu in reversed(self.parts):
             kernels = dense.kernels_for(dz)
             if relu is None:
@@ -261,7 +260,7 @@ class DenseRow:
                     xp, output = relu.recall(inputs)  # of the shape of their gradient
                     weights, dbiases = following.weights, dense.dbiases
                     dz = kernels.dense_backward_relu(xp, dz, weights, output, dbiases)
-                relu.dinputs = as_before(xp, dz, dvalues)
+                relu.dinputs = dz if dvalues.ndim == 2 else as_before(xp, dz, dvalues)
                 xp, inputs = dense.recall(dz)
                 kernels.matmul_into(xp, inputs.T, dz, dense.dweights)
             if dense._flat is None or not dense._flat.penalties_wait:
@@ -269,14 +268,15 @@ class DenseRow:
             following = dense
         return dz
 
-    def _check_axes(self, dvalues: Array) -> None:
-        """Refuse dvalues whose axes before the last are not those of the inputs."""
+    def _rows(self, dvalues: Array) -> Array:
+        """The rows of dvalues, whose axes before the last must be those of the inputs."""
         if not self._before or dvalues.shape[:-1] != self._before:
             before = self._before or ("batch",)
             raise ShapeError(
                 f"`dvalues` must have the axes {tuple(before)} before the last one, as the inputs "
                 f"had; got shape {tuple(dvalues.shape)}."
             )
+        return as_rows(self.parts[0].dense.xp, dvalues)
 
     @staticmethod
     def _through(relu: ReLU, dense: Dense, dvalues: Array) -> Array:

@@ -32,6 +32,20 @@ class Holder:
     """
 
     children: tuple[Any, ...] = ()
+    declared: tuple[Parameter, ...] = ()
+    """The parameters that the class declares."""
+    penalises_itself: bool = False
+    """Whether the class has penalties of its own."""
+    bounds_itself: bool = False
+    """Whether the class has bounds of its own."""
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        cls.declared = declared(cls)
+        own = (cls.regularization_loss, cls.add_penalties, cls.add_penalty)
+        usual = (Holder.regularization_loss, Holder.add_penalties, Holder.add_penalty)
+        cls.penalises_itself = own != usual
+        cls.bounds_itself = cls.constrain is not Holder.constrain
 
     def __init__(self, **options: Any) -> None:
         self._place: Backend | None = None
@@ -53,7 +67,7 @@ class Holder:
     def _defaults(cls) -> dict[str, Any]:
         """The options of the parameters that the class declares, and what they are by default."""
         options: dict[str, Any] = {}
-        for each in declared(cls):
+        for each in cls.declared:
             options |= {each.l1: 0.0, each.l2: 0.0}
             if each.norm_axis is not None:
                 options["max_norm"] = None
@@ -108,7 +122,7 @@ class Holder:
     @trainable.setter
     def trainable(self, wanted: bool | tuple[str, ...] | list[str]) -> None:
         if not isinstance(wanted, bool):
-            known = [each.name for each in declared(type(self))]
+            known = [each.name for each in self.declared]
             if self.children or not isinstance(wanted, (tuple, list)) or set(wanted) - set(known):
                 names = "" if self.children else f", or a tuple of names among {tuple(known)}"
                 raise ArgumentError(f"`trainable` must be True or False{names}; got {wanted!r}.")
@@ -272,7 +286,7 @@ class Holder:
         """
         penalty: Array | None = None
         settings = self.__dict__
-        for each in declared(type(self)):
+        for each in self.declared:
             l1, l2 = settings[each.l1], settings[each.l2]
             if (l1 or l2) and self._penalized(each.name):
                 values = self._values[each.name]
@@ -297,7 +311,7 @@ class Holder:
         if self._flat is not None and self._flat.penalties_wait:
             return
         settings = self.__dict__
-        for each in declared(type(self)):
+        for each in self.declared:
             if settings[each.l1] or settings[each.l2]:
                 self.add_penalty(each.name)
         for child in self.children:
@@ -319,7 +333,7 @@ class Holder:
         """Bring the parameters back within the layer's bounds, after each step."""
         largest = self.__dict__.get("max_norm")
         if largest is not None:
-            for each in declared(type(self)):
+            for each in self.declared:
                 if each.norm_axis is not None and self._penalized(each.name):
                     xp, w = self.xp, self._values[each.name]
                     norms = xp.sqrt(xp.sum(w * w, axis=each.norm_axis, keepdims=True))

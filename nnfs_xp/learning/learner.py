@@ -112,7 +112,7 @@ class Learner:
             Every parameter is frozen.
         """
         flat = self.model._flat
-        if flat is None or (flat is self._arranged_for and not flat.stale):
+        if flat is None or (flat is self._arranged_for and flat.size and not flat.stale):
             return
         flat = self.model.flat
         self._arrange()
@@ -173,6 +173,9 @@ class Learner:
 
     def add_penalties(self, loss: Array) -> Array:
         """Add the penalties' gradients to the parameters'; return the loss with the penalties."""
+        flat = self.model._flat
+        if flat is not None and not flat.has_penalties:
+            return loss
         self.model.add_penalties()
         penalty = self.model.regularization_loss()
         return loss if penalty is None else loss + penalty

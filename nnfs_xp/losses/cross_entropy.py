@@ -125,11 +125,13 @@ class SoftmaxCategoricalCrossentropy(_Categorical):
         backend = _checks.check_pair(y_pred, y_true)
         xp = backend.xp
         labels, counted = self.labels_of(backend, y_pred, y_true)
-        of_rows = labels.ndim == y_pred.ndim
+        rows, of_rows = y_pred, labels
         if y_pred.ndim > 2:
-            labels = as_rows(xp, labels) if of_rows else xp.reshape(labels, (-1,))
+            rows = as_rows(xp, y_pred)
+            shares = labels.ndim == y_pred.ndim
+            of_rows = as_rows(xp, labels) if shares else xp.reshape(labels, (-1,))
         losses, dinputs = backend.kernels.softmax_cross_entropy(
-            xp, as_rows(xp, y_pred), labels, self.label_smoothing
+            xp, rows, of_rows, self.label_smoothing
         )
         count: Any = losses.shape[0]
         if y_pred.ndim > 2:

@@ -115,14 +115,16 @@ class Optimizer:
 
     def update(self, layer: Layer) -> None:
         """Update the parameters without counting: for steps made of several layers."""
-        flat, state = layer.flat, self.state(layer)
+        flat = layer.flat
+        state = self._state(layer, flat)
         xp = flat.backend.xp
         self._clip(xp, flat)
         if len(flat.parts) == 1 and flat.parts[0].scale == 1.0:
             self._update_part(xp, flat.parts[0], state)
         else:
             self._update_parts(xp, flat.parts, state)
-        layer.constrain()
+        if flat.has_bounds:
+            layer.constrain()
         if self.average_decay is not None:
             flat.backend.kernels.average(xp, state[_AVERAGE], flat.values, self.average_decay)
 
@@ -163,7 +165,9 @@ class Optimizer:
 
     def state(self, layer: Layer) -> State:
         """The arrays that the optimizer keeps for a model, on the model's backend."""
-        flat = layer.flat
+        return self._state(layer, layer.flat)
+
+    def _state(self, layer: Layer, flat: FlatParameters) -> State:
         if flat.kept_for is not None and flat.kept_for[0] is self:
             known: State = flat.kept_for[1]
             return known
