@@ -165,8 +165,8 @@ def check_labels(
             f"class indices must be integers; got {y_true.dtype}. Convert them, with "
             "astype(int) for example."
         )
-    if places is not None and shape[:n_axes] != tuple(places):
-        if shape[:1] == tuple(places)[:1]:
+    if places is not None and shape[:n_axes] != places:
+        if shape[:1] == places[:1]:
             raise LabelError(
                 f"`y_true` must have a label for each place of the predictions, {tuple(places)}; "
                 f"got shape {shape}."
@@ -194,7 +194,7 @@ def check_weights(sample_weight: Array, values: Array, places: tuple[int, ...]) 
             f"Move it with get_backend({backend.name!r}).asarray."
         )
     shape = tuple(sample_weight.shape)
-    if shape not in ((n,), tuple(places)):
+    if shape != (n,) and shape != places:
         more = "" if len(places) == 1 else f", or {tuple(places)}, one for each place in them"
         raise ShapeError(
             f"`sample_weight` must have shape ({n},), one weight for each sample{more}; "

@@ -330,7 +330,7 @@ class FlatParameters:
         ]
         layers = [layer for _, layer in owner.walk()]
         self._strengths = [
-            (vars(layer), name) for layer in layers for p in layer.declared for name in (p.l1, p.l2)
+            (vars(layer), each.l1, each.l2) for layer in layers for each in layer.declared
         ]
         self._bounds = [vars(layer) for layer in layers if "max_norm" in vars(layer)]
         self._has_own_penalties = any(layer.penalises_itself for layer in layers)
@@ -353,8 +353,8 @@ class FlatParameters:
         """Whether any layer has a penalty, by the settings as they are now."""
         if self._has_own_penalties:
             return True
-        for settings, name in self._strengths:  # noqa: SIM110 # a generator is slower, each step
-            if settings[name]:
+        for settings, l1, l2 in self._strengths:  # noqa: SIM110 # a generator is slower
+            if settings[l1] or settings[l2]:
                 return True
         return False
 

@@ -172,9 +172,9 @@ class Totals:
             self._loss += loss * n
             if labels is not None and self._labels is not None:
                 self._labels += labels
-        if not self.metrics:
-            return
-        rows, y, sample_weight = self._rows(output, y, sample_weight, counted)
+        rows = output
+        if counted is not None or output.ndim != 2:
+            rows, y, sample_weight = self._rows(output, y, sample_weight, counted)
         for metric in self.metrics:
             if metric.collects:
                 continue

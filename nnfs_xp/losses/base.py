@@ -31,6 +31,11 @@ class Loss:
 
     has_classes: bool = False
 
+    @property
+    def ignores_some(self) -> bool:
+        """Whether some targets do not count: see `counted`."""
+        return type(self).counted is not Loss.counted
+
     def forward(self, y_pred: Array, y_true: Array) -> Array:
         """The loss of each sample, shape (batch, …), unweighted: a number for each place."""
         raise NotImplementedError

@@ -36,6 +36,10 @@ class CategoricalLoss(Loss):
                 ) from None
         self.ignore_index = ignore_index
 
+    @property
+    def ignores_some(self) -> bool:
+        return self.ignore_index is not None
+
     def counted(self, y_true: Array, places: tuple[int, ...]) -> Array | None:
         if self.ignore_index is None or y_true.ndim != len(places):
             return None

@@ -123,7 +123,10 @@ class Trainer:
         loss = learner.loss if whole else learner.fused_loss
         closing = learner.closing.forward if whole and learner.closing is not None else None
         wanted = [each if isinstance(each, Metric) else loss.accuracy() for each in metrics]
-        return Totals(wanted, learner.backend, closing, learner.fused_loss.counted)
+        fused = learner.fused_loss
+        return Totals(
+            wanted, learner.backend, closing, fused.counted if fused.ignores_some else None
+        )
 
     @property
     def model(self) -> Layer:
