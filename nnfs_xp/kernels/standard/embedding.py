@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from nnfs_xp._typing import Array, Namespace
 
+_PIECE = 2**14
+"""Rows that are added to others at once, so that what is added takes little room."""
+
 _LEAST = 1024
 """Rows of the table that are written at once where there are fewer codes."""
 
@@ -38,12 +41,16 @@ class EmbeddingKernels(Protocol):
         n, n_values = codes.shape[0], dweights.shape[0]
         order = xp.argsort(codes)  # stable, so that all sets add in one order
         codes, sums = xp.take(codes, order, axis=0), xp.take(dvalues, order, axis=0)
+        del order
         shift = 1
         while shift < n:
-            same = codes[shift:] == codes[:-shift]
-            sums[:-shift, :] += xp.where(same[:, None], sums[shift:, :], 0.0)
+            for start in range(0, n - shift, _PIECE):  # what is behind a piece is as it was before
+                stop = min(start + _PIECE, n - shift)
+                behind = slice(start + shift, stop + shift)
+                same = codes[start:stop] == codes[behind]
+                sums[start:stop, :] += xp.where(same[:, None], sums[behind, :], 0.0)
             shift *= 2
-        several = max(n, _LEAST)
+        several = min(max(n, _LEAST), _PIECE)
         for start in range(0, n_values, several):
             stop = min(start + several, n_values)
             rows = xp.arange(start, stop, dtype=codes.dtype, device=codes.device)
