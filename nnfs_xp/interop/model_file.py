@@ -18,6 +18,7 @@ from nnfs_xp._checks import shown
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, backend_of, get_backend, to_numpy
 from nnfs_xp.errors import ArgumentError, CheckpointError
+from nnfs_xp.flat_parameters import room_for
 from nnfs_xp.interop.paths import path_of
 from nnfs_xp.interop.tensor_file import (
     MALFORMED,
@@ -27,7 +28,6 @@ from nnfs_xp.interop.tensor_file import (
     write_tensors,
 )
 from nnfs_xp.layers import Layer
-from nnfs_xp.parameters import room_for
 
 _KIND = "nnfs_xp model"
 _BASES = ("Layer", "StochasticLayer")

@@ -13,7 +13,7 @@ from nnfs_xp.backend import backend_of
 from nnfs_xp.errors import NotReadyError, ShapeError
 from nnfs_xp.initializers import Initializer
 from nnfs_xp.kernels.standard import Kernels
-from nnfs_xp.layers.holder import Holder
+from nnfs_xp.layers.has_parameters import HasParameters
 from nnfs_xp.layers.stages import Stage
 
 _EMPTY = Signature.empty
@@ -30,7 +30,7 @@ def shapes_agree(one: Shape, other: Shape) -> bool:
     return len(one) == len(other) and all(a is None or b is None or a == b for a, b in pairs)
 
 
-class Layer(Holder):
+class Layer(HasParameters):
     """Base class of the layers; derive from it to write one of your own.
 
     A layer gives `forward` and `backward`. A layer with parameters declares them in its class body

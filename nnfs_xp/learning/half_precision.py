@@ -7,12 +7,12 @@ from typing import Any
 
 from nnfs_xp._typing import Array, DType
 from nnfs_xp.backend import Backend
+from nnfs_xp.flat_parameters import FlatParameters
 from nnfs_xp.layers import Layer
 from nnfs_xp.layers.chain import Chain
 from nnfs_xp.layers.composite import Composite
 from nnfs_xp.layers.stages import Stage
 from nnfs_xp.learning.learner import Learner, TF32Learner
-from nnfs_xp.parameters import FlatParameters
 
 
 class HalfPrecisionLearner(Learner):

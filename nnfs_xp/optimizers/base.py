@@ -8,8 +8,8 @@ from weakref import WeakKeyDictionary, WeakSet
 from nnfs_xp import _checks
 from nnfs_xp._typing import Array, Namespace
 from nnfs_xp.errors import ArgumentError, NotReadyError
+from nnfs_xp.flat_parameters import FlatParameters, Part
 from nnfs_xp.layers.base import Layer
-from nnfs_xp.parameters import FlatParameters, Part
 from nnfs_xp.schedules import Schedule
 
 State = dict[str, Array]

@@ -7,8 +7,8 @@ from typing import Unpack
 from nnfs_xp import _checks
 from nnfs_xp._typing import Namespace
 from nnfs_xp.errors import ArgumentError
+from nnfs_xp.flat_parameters import Part
 from nnfs_xp.optimizers.base import Optimizer, Options, State
-from nnfs_xp.parameters import Part
 from nnfs_xp.schedules import Schedule
 
 

@@ -12,10 +12,10 @@ import numpy as np
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, backend_of, to_numpy
 from nnfs_xp.errors import NotReadyError
+from nnfs_xp.flat_parameters import FlatParameters
 from nnfs_xp.layers import Layer
 from nnfs_xp.learning import is_recordable
 from nnfs_xp.losses import Loss
-from nnfs_xp.parameters import FlatParameters
 from nnfs_xp.testing.gradients import assert_gradient, numeric_gradient
 from nnfs_xp.testing.synchronization import no_synchronization
 

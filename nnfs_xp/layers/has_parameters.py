@@ -1,8 +1,7 @@
-"""What a layer is beside its passes: an owner of parameters, with all that can be said of them."""
+"""What a layer is beside its passes: an owner of parameters and buffers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from math import prod
 from typing import Any, Self
 
@@ -10,42 +9,13 @@ from nnfs_xp import _checks
 from nnfs_xp._typing import Array, Namespace
 from nnfs_xp.backend import Backend, get_backend
 from nnfs_xp.errors import ArgumentError, BackendError, DTypeError, NotReadyError, ShapeError
-from nnfs_xp.kernels import standard
-from nnfs_xp.kernels.standard import Kernels
-from nnfs_xp.parameters import (
-    Buffer,
-    FlatParameters,
-    Gradient,
-    Parameter,
-    Tie,
-    check_room,
-    declared,
-    owned,
-)
+from nnfs_xp.flat_parameters import FlatParameters, check_room, owned
+from nnfs_xp.layers.has_options import HasOptions
+from nnfs_xp.parameters import Buffer, Gradient, Parameter, Tie
 
 
-class Holder:
-    """The part of `Layer` that holds parameters and buffers, moves them, and copies them.
-
-    What can be said of parameters, penalties, bounds, frozen and tied ones, is here, and so every
-    layer has it.
-    """
-
-    children: tuple[Any, ...] = ()
-    declared: tuple[Parameter, ...] = ()
-    """The parameters that the class declares."""
-    penalises_itself: bool = False
-    """Whether the class has penalties of its own."""
-    bounds_itself: bool = False
-    """Whether the class has bounds of its own."""
-
-    def __init_subclass__(cls, **keywords: Any) -> None:
-        super().__init_subclass__(**keywords)
-        cls.declared = declared(cls)
-        own = (cls.regularization_loss, cls.add_penalties, cls.add_penalty)
-        usual = (Holder.regularization_loss, Holder.add_penalties, Holder.add_penalty)
-        cls.penalises_itself = own != usual
-        cls.bounds_itself = cls.constrain is not Holder.constrain
+class HasParameters(HasOptions):
+    """The part of `Layer` that holds parameters and buffers, ties, moves and copies them."""
 
     def __init__(self, **options: Any) -> None:
         self._place: Backend | None = None
@@ -57,130 +27,15 @@ class Holder:
         self._buffers: dict[str, Array] = {}
         self._flat: FlatParameters | None = None
         self._kept: Any = None
-        self._trainable: bool | tuple[str, ...] = True
-        self._weight_decay = True
-        self._learning_rate_scale = 1.0
-        vars(self).update(self._defaults())
-        self.set_options(**options)
-
-    @classmethod
-    def _defaults(cls) -> dict[str, Any]:
-        """The options of the parameters that the class declares, and what they are by default."""
-        options: dict[str, Any] = {}
-        for each in cls.declared:
-            options |= {each.l1: 0.0, each.l2: 0.0}
-            if each.norm_axis is not None:
-                options["max_norm"] = None
-        return options
-
-    @classmethod
-    def default_options(cls) -> dict[str, Any]:
-        """All options that a layer of this class takes, and what they are by default."""
-        common = {"trainable": True, "weight_decay": True, "learning_rate_scale": 1.0}
-        return cls._defaults() | common
-
-    def options(self) -> dict[str, Any]:
-        """The options that are not what they are by default."""
-        defaults = self.default_options()
-        values = {name: getattr(self, name) for name in defaults if self._shapes}
-        return {name: value for name, value in values.items() if value != defaults[name]}
-
-    def set_options(self, **options: Any) -> None:
-        """Set what is said of the layer's parameters: see the attributes of `Layer`.
-
-        Raises
-        ------
-        TypeError
-            The layer has no such option.
-        ArgumentError
-            It cannot have such a value.
-        """
-        known = self.default_options()
-        for name, value in options.items():
-            if name not in known:
-                raise TypeError(
-                    f"{type(self).__name__} got an unexpected keyword argument {name!r}; its "
-                    f"options are {', '.join(known)}"
-                )
-            if name == "max_norm" and value is not None:
-                value = _checks.check_range(name, value, 0, open_low=True)
-            elif "_regularizer_" in name:
-                value = _checks.check_range(name, value, 0)
-            setattr(self, name, value)
-
-    @property
-    def trainable(self) -> bool | tuple[str, ...]:
-        """Whether the layer's parameters are trained; of a container, whether any within is.
-
-        It can be set: to True or False, also for all within a container, or, of a layer, to the
-        names of those parameters that are trained, ``("biases",)`` say.
-        """
-        if self.children and any(layer._shapes for _, layer in self.walk()):
-            return self.trained
-        return self._trainable
-
-    @trainable.setter
-    def trainable(self, wanted: bool | tuple[str, ...] | list[str]) -> None:
-        if not isinstance(wanted, bool):
-            known = [each.name for each in self.declared]
-            if self.children or not isinstance(wanted, (tuple, list)) or set(wanted) - set(known):
-                names = "" if self.children else f", or a tuple of names among {tuple(known)}"
-                raise ArgumentError(f"`trainable` must be True or False{names}; got {wanted!r}.")
-            wanted = tuple(name for name in known if name in wanted)
-        for _, layer in self.walk():
-            layer._trainable = wanted
-        self._arrange_anew()
-
-    @property
-    def weight_decay(self) -> bool:
-        """Whether the optimizer's weight decay acts on those that it acts on by default."""
-        return self._weight_decay
-
-    @weight_decay.setter
-    def weight_decay(self, wanted: bool) -> None:
-        if not isinstance(wanted, bool):
-            raise ArgumentError(
-                f"`weight_decay` of a layer must be True or False; got {wanted!r}. How strong it "
-                "is, the optimizer says."
-            )
-        for _, layer in self.walk():
-            layer._weight_decay = wanted
-        self._arrange_anew()
-
-    @property
-    def learning_rate_scale(self) -> float:
-        """What the optimizer's learning rate is multiplied by for the layer's parameters."""
-        return self._learning_rate_scale
-
-    @learning_rate_scale.setter
-    def learning_rate_scale(self, scale: float) -> None:
-        scale = _checks.check_range("learning_rate_scale", scale, 0, open_low=True)
-        for _, layer in self.walk():
-            layer._learning_rate_scale = scale
-        self._arrange_anew()
-
-    def _arrange_anew(self) -> None:
-        """Have the buffers built anew when they are next asked for."""
-        for _, layer in self.walk():
-            if layer._flat is not None:
-                layer._flat.stale = True
-
-    def trains(self, name: str) -> bool:
-        """Whether the parameter of that name is trained, and not frozen."""
-        if name in self._ties:
-            tie = self._ties[name]
-            trained: bool = tie.layer.trains(tie.name)
-            return trained
-        wanted = self._trainable
-        return wanted if isinstance(wanted, bool) else name in wanted
-
-    @property
-    def trained(self) -> bool:
-        """Whether any parameter within is trained."""
-        return any(layer.trains(name) for _, layer in self.walk() for name in layer._shapes)
+        super().__init__(**options)
 
     def tie(
-        self, name: str, other: Holder, other_name: str | None = None, *, transposed: bool = False
+        self,
+        name: str,
+        other: HasParameters,
+        other_name: str | None = None,
+        *,
+        transposed: bool = False,
     ) -> Self:
         """Use another layer's parameter in the place of one of this layer's own.
 
@@ -221,7 +76,7 @@ class Holder:
         """
         other_name = name if other_name is None else other_name
         for layer, each in ((self, name), (other, other_name)):
-            if not isinstance(layer, Holder) or each not in layer._shapes:
+            if not isinstance(layer, HasParameters) or each not in layer._shapes:
                 raise ArgumentError(f"{type(layer).__name__} has no parameter {each!r}.")
         if other_name in other._ties:
             root = other._ties[other_name]
@@ -275,76 +130,6 @@ class Holder:
         """Draw a parameter anew, unless it is another layer's, or there is no initializer."""
         if initializer is not None and name not in self._ties:
             setattr(self, name, initializer(generator, self._shapes[name]))
-
-    def _penalized(self, name: str) -> bool:
-        return name in self._shapes and name not in self._ties and self.trains(name)
-
-    def regularization_loss(self) -> Array | None:
-        """The penalty on all parameters within, a 0-d array, or None where there is none.
-
-        Frozen parameters have none.
-        """
-        penalty: Array | None = None
-        settings = self.__dict__
-        for each in self.declared:
-            l1, l2 = settings[each.l1], settings[each.l2]
-            if (l1 or l2) and self._penalized(each.name):
-                values = self._values[each.name]
-                if l1:
-                    term = l1 * self.xp.sum(self.xp.abs(values))
-                    penalty = term if penalty is None else penalty + term
-                if l2:
-                    term = l2 * self._kernels.sum_squares(self.xp, values)
-                    penalty = term if penalty is None else penalty + term
-        for child in self.children:
-            term = child.regularization_loss()
-            if term is not None:
-                penalty = term if penalty is None else penalty + term
-        return penalty
-
-    def add_penalties(self) -> None:
-        """Add the gradient of `regularization_loss` to the gradients of the parameters.
-
-        `backward` does so at its end, but not in a `Trainer`'s step, which adds all penalties
-        after the backward pass: see `FlatParameters.penalties_wait`.
-        """
-        if self._flat is not None and self._flat.penalties_wait:
-            return
-        settings = self.__dict__
-        for each in self.declared:
-            if settings[each.l1] or settings[each.l2]:
-                self.add_penalty(each.name)
-        for child in self.children:
-            child.add_penalties()
-
-    def add_penalty(self, name: str) -> None:
-        """Add the gradient of the penalty on the parameter of that name."""
-        each: Parameter = getattr(type(self), name)
-        settings = vars(self)
-        l1, l2 = settings[each.l1], settings[each.l2]
-        if (l1 or l2) and self._penalized(name):
-            values, gradient = self._values[name], self._sums.get(name, self._gradients[name])
-            if l1:
-                gradient += l1 * standard.sign(self.xp, values)
-            if l2:
-                self._kernels.add_l2(self.xp, gradient, values, l2)
-
-    def constrain(self) -> None:
-        """Bring the parameters back within the layer's bounds, after each step."""
-        largest = self.__dict__.get("max_norm")
-        if largest is not None:
-            for each in self.declared:
-                if each.norm_axis is not None and self._penalized(each.name):
-                    xp, w = self.xp, self._values[each.name]
-                    norms = xp.sqrt(xp.sum(w * w, axis=each.norm_axis, keepdims=True))
-                    w *= largest / xp.maximum(norms, largest)
-        for child in self.children:
-            child.constrain()
-
-    @property
-    def _kernels(self) -> Kernels:
-        assert self._flat is not None
-        return self._flat.backend.kernels
 
     def create_parameters(self, dtype: str, **shapes: tuple[int, ...]) -> None:
         """Make room for parameters of these shapes, zeros on NumPy for a start.
@@ -421,15 +206,6 @@ class Holder:
     def dtype(self) -> str | None:
         """The data type of the parameters, ``"float32"`` say; None without parameters."""
         return None if self._flat is None else self._flat.dtype
-
-    def walk(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
-        """The layer and all within it, each with the prefix of its parameters' names."""
-        left = [(prefix, self)]  # no recursion, whose cost would grow with the depth
-        while left:
-            prefix, layer = left.pop()
-            yield prefix, layer
-            parts = [(f"{prefix}{n}.", child) for n, child in enumerate(layer.children)]
-            left += reversed(parts)
 
     def parameters(self) -> dict[str, Array]:
         """The parameters by name, views into the flat buffer, in the order of the layers."""
