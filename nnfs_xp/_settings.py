@@ -23,16 +23,17 @@ def _arguments(part: Any) -> dict[str, Any]:
                 if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
                     names[name] = None
     names.pop("self", None)
-    return {name: _plain(getattr(part, name)) for name in names if hasattr(part, name)}
+    return {name: plain(getattr(part, name)) for name in names if hasattr(part, name)}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """The value as JSON can hold it; a tuple becomes a list."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
     if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {str(key): plain(each) for key, each in value.items()}
     if callable(value):
         return getattr(value, "__qualname__", type(value).__name__)
     return settings_of(value)

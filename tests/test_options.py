@@ -131,6 +131,11 @@ class TestFrozen:
         nn.save(model, tmp_path / "model")
         loaded = nn.load(tmp_path / "model", "numpy")
         assert [la.trainable for la in loaded.layers[:2]] == [False, ("gamma",)]
+        folder = tmp_path / "some"
+        for epochs in (1, 2):
+            trainer(model, optimizer=nn.Adam(0.01)).fit(
+                X, Y, epochs=epochs, progress=False, checkpoint=folder, resume=True
+            )
         folder = tmp_path / "run"
         trainer(network()).fit(X, Y, epochs=1, progress=False, checkpoint=folder)
         with pytest.raises(nn.errors.CheckpointError, match="its model is"):

@@ -323,6 +323,17 @@ class TestShapes:
             with pytest.raises(ArgumentError, match="input_shape"):
                 nn.Sequential(nn.Dense(4, 2), input_shape=wrong)
 
+    def test_a_layer_that_counts_with_each_axis_is_asked_when_they_are_known(self):
+        class Total(nn.Layer):
+            def output_shape(self, input_shape):
+                return (sum(input_shape),)
+
+        model = nn.Sequential(nn.Embedding(9, 4), Total(), nn.ReLU())
+        assert "(batch, …)" in model.summary()
+        assert model.output_shape((3,)) == (7,)
+        with pytest.raises(ShapeError, match="layer 2"):
+            nn.Sequential(nn.Embedding(9, 4), Total(), nn.Dense(8, 2), input_shape=(3,))
+
     def test_an_input_shape_is_kept_and_asked_for(self, tmp_path):
         model = nn.Sequential(
             nn.Dense(4, 8), nn.Flatten(), nn.Dense(40, 3), input_shape=(5, 4), seed=0

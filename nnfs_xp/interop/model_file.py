@@ -15,6 +15,7 @@ import numpy as np
 
 from nnfs_xp import layers as _layers
 from nnfs_xp._checks import shown
+from nnfs_xp._settings import plain
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, backend_of, get_backend, to_numpy
 from nnfs_xp.errors import ArgumentError, CheckpointError
@@ -158,9 +159,9 @@ def describe(model: Layer) -> dict[str, Any]:
 
 
 def _described(model: Layer) -> dict[str, Any]:
-    config = model.config()
+    config = {name: plain(value) for name, value in model.config().items()}
     description: dict[str, Any] = {"class": type(model).__name__, "config": config}
-    options = {name: value for name, value in model.options().items() if name not in config}
+    options = {name: plain(value) for name, value in model.options().items() if name not in config}
     if options:
         description["options"] = options
     if model.children:

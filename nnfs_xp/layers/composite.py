@@ -161,7 +161,7 @@ class Stack(Composite):
         for layer in self.children:
             input_shape = layer.input_shape if input_shape is None else input_shape
             shapes.append(input_shape)
-            input_shape = None if input_shape is None else layer.output_shape(input_shape)
+            input_shape = _after(layer, input_shape)
         return shapes
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -194,15 +194,11 @@ class Stack(Composite):
         for index, layer in enumerate(self.children):
             if shape is None:
                 shape = layer.input_shape
-            if shape is not None:
-                try:
-                    shape = layer.output_shape(shape)
-                except ShapeError as error:
-                    raise ShapeError(self._misfit(index, shape, str(error))) from None
-                except TypeError:  # a layer of one's own that counts with each axis
-                    if None not in shape:
-                        raise
-                    shape = None
+            try:
+                shape = _after(layer, shape)
+            except ShapeError as error:
+                assert shape is not None
+                raise ShapeError(self._misfit(index, shape, str(error))) from None
 
     def _misfit(self, index: int, shape: Shape, error: str) -> str:
         if index == 0:
@@ -211,3 +207,15 @@ class Stack(Composite):
         if not self.says_input_shape and len(shape) == 1:  # taken for rows, which they may not be
             hint = " Where samples are no rows, say their shape: input_shape=(…)."
         return f"layer {index} does not fit the one before it: {error}{hint}"
+
+
+def _after(layer: Layer, shape: Shape | None) -> Shape | None:
+    """The shape of one sample behind a layer, as far as it is known."""
+    if shape is None:
+        return None
+    try:
+        return layer.output_shape(shape)
+    except TypeError:  # a layer of one's own that counts with each axis
+        if None not in shape:
+            raise
+        return None

@@ -97,7 +97,7 @@ def _shape_text(layer: Layer, taken: Shape | None) -> str:
         return "as the inputs"
     try:
         shape = None if taken is None else layer.output_shape(taken)
-    except ShapeError:  # of a container that does not say what its children take
+    except (ShapeError, TypeError):  # of a container that does not say what its children take
         shape = None
     axes = (None,) if shape is None else shape
     return f"(batch, {', '.join('…' if axis is None else str(axis) for axis in axes)})"
