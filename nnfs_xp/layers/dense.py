@@ -269,14 +269,16 @@ class DenseRow:
         return dz
 
     def _rows(self, dvalues: Array) -> Array:
-        """The rows of dvalues, whose axes before the last must be those of the inputs."""
-        if not self._before or dvalues.shape[:-1] != self._before:
-            before = self._before or ("batch",)
+        """The rows of dvalues, which must have the shape that the output had."""
+        last = self.parts[-1].dense
+        if not self._before:
+            last.recall(dvalues)  # refuses them, unless there was no forward pass
+        shape = (*self._before, last.n_neurons)
+        if dvalues.shape != shape:
             raise ShapeError(
-                f"`dvalues` must have the axes {tuple(before)} before the last one, as the inputs "
-                f"had; got shape {tuple(dvalues.shape)}."
+                f"`dvalues` must have the shape of the output, {shape}; got {tuple(dvalues.shape)}."
             )
-        return as_rows(self.parts[0].dense.xp, dvalues)
+        return as_rows(last.xp, dvalues)
 
     @staticmethod
     def _through(relu: ReLU, dense: Dense, dvalues: Array) -> Array:
