@@ -257,6 +257,16 @@ LAYERS = [
     ),
     LayerCase("Sequential", _sequential, lambda x: _softmax(np.tanh(x @ WEIGHTS + BIASES))),
     LayerCase(
+        "Sequential",
+        lambda dtype: nn.Sequential(_square(3, dtype), nn.ReLU(), _dense(dtype)),
+        lambda x: np.maximum(_squared(3, x), 0) @ WEIGHTS + BIASES,
+    ),
+    LayerCase(
+        "Sequential",
+        lambda dtype: nn.Sequential(_dense(dtype), nn.ReLU()),
+        lambda x: np.maximum(x @ WEIGHTS + BIASES, 0),
+    ),
+    LayerCase(
         "Block",
         lambda dtype: nn.Block(_dense(dtype), nn.Tanh(), name="Bent"),
         lambda x: np.tanh(x @ WEIGHTS + BIASES),

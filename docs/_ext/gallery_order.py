@@ -10,6 +10,7 @@ ORDER = [
     "plot_mistakes.py",
     "plot_classifier.py",
     "custom_layer.py",
+    "fine_tuning.py",
     "train_mnist.py",
     "dropout_paper.py",
 ]

@@ -260,7 +260,7 @@ class DenseRow:
                     xp, output = relu.recall(inputs)  # of the shape of their gradient
                     weights, dbiases = following.weights, dense.dbiases
                     dz = kernels.dense_backward_relu(xp, dz, weights, output, dbiases)
-                relu.dinputs = dz if dvalues.ndim == 2 else as_before(xp, dz, dvalues)
+                relu.dinputs = dz if dvalues.ndim == 2 else as_before(dense.xp, dz, dvalues)
                 xp, inputs = dense.recall(dz)
                 kernels.matmul_into(xp, inputs.T, dz, dense.dweights)
             if dense._flat is None or not dense._flat.penalties_wait:
