@@ -17,6 +17,15 @@ from nnfs_xp.testing import check_layer, check_loss, no_synchronization
 from nnfs_xp.training.preparation import prepare_targets
 
 DTYPES = ["float32", "float64"]
+OF_ANY_SHAPE = [  # the axes of a sample, and the data type
+    pytest.param(axes, dtype, id=f"{name}-{dtype}")
+    for name, axes, dtypes in (
+        ("rows", SAMPLES["rows"], DTYPES),
+        ("sequences", SAMPLES["sequences"], ["float64"]),
+        ("grids", SAMPLES["grids"], ["float32"]),
+    )
+    for dtype in dtypes
+]
 WITHOUT_ORACLE = {"Dense", "Dropout", "AlphaDropout", "GaussianNoise"}
 WITHOUT_ORACLE |= {"Sequential", "Block", "Residual", "Concatenate"}
 
@@ -57,8 +66,7 @@ def _expected(case, inputs):
     return expected.reshape(*inputs.shape[:-1], -1)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("axes", SAMPLES.values(), ids=SAMPLES)
+@pytest.mark.parametrize(("axes", "dtype"), OF_ANY_SHAPE)
 @pytest.mark.parametrize("case", LAYERS, ids=ids(LAYERS))
 class TestLayersOnSamplesOfAnyShape:
     def test_values(self, backend, case, axes, dtype):
@@ -121,8 +129,7 @@ class TestLayers:
         assert twin.to(backend).backend == backend
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("axes", SAMPLES.values(), ids=SAMPLES)
+@pytest.mark.parametrize(("axes", "dtype"), OF_ANY_SHAPE)
 @pytest.mark.parametrize("case", LOSSES, ids=ids(LOSSES))
 class TestLosses:
     def test_values(self, backend, case, axes, dtype):
