@@ -147,11 +147,11 @@ class FlatParameters:
         ]
         layers = [layer for _, layer in owner.walk()]
         self._strengths = [
-            (vars(layer), each.l1, each.l2) for layer in layers for each in layer.declared
+            (vars(layer), each.l1, each.l2) for layer in layers for each in layer._declared
         ]
         self._bounds = [vars(layer) for layer in layers if "max_norm" in vars(layer)]
-        self._has_own_penalties = any(layer.penalises_itself for layer in layers)
-        self._has_own_bounds = any(layer.bounds_itself for layer in layers)
+        self._has_own_penalties = any(layer._penalises_itself for layer in layers)
+        self._has_own_bounds = any(layer._bounds_itself for layer in layers)
         self._view()
         for (layer, name), (value, gradient) in zip(self._slots, former, strict=True):
             if value is not None and gradient is not None:

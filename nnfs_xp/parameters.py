@@ -52,9 +52,9 @@ class Tie(NamedTuple):
 class Holder(Protocol):
     """What the buffers ask of a layer."""
 
-    declared: tuple[Parameter, ...]
-    penalises_itself: bool
-    bounds_itself: bool
+    _declared: tuple[Parameter, ...]
+    _penalises_itself: bool
+    _bounds_itself: bool
     learning_rate_scale: float
     weight_decay: bool
     _shapes: dict[str, tuple[int, ...]]

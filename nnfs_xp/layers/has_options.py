@@ -25,20 +25,20 @@ class HasOptions:
     _ties: dict[str, Tie]
     _flat: FlatParameters | None
 
-    declared: tuple[Parameter, ...] = ()
+    _declared: tuple[Parameter, ...] = ()
     """The parameters that the class declares."""
-    penalises_itself: bool = False
+    _penalises_itself: bool = False
     """Whether the class has penalties of its own."""
-    bounds_itself: bool = False
+    _bounds_itself: bool = False
     """Whether the class has bounds of its own."""
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        cls.declared = declared(cls)
+        cls._declared = declared(cls)
         own = (cls.regularization_loss, cls.add_penalties, cls.add_penalty)
         usual = HasOptions.regularization_loss, HasOptions.add_penalties, HasOptions.add_penalty
-        cls.penalises_itself = own != usual
-        cls.bounds_itself = cls.constrain is not HasOptions.constrain
+        cls._penalises_itself = own != usual
+        cls._bounds_itself = cls.constrain is not HasOptions.constrain
 
     def __init__(self, **options: Any) -> None:
         self._trainable: bool | tuple[str, ...] = True
@@ -60,7 +60,7 @@ class HasOptions:
     def _defaults(cls) -> dict[str, Any]:
         """The options of the parameters that the class declares, and what they are by default."""
         options: dict[str, Any] = {}
-        for each in cls.declared:
+        for each in cls._declared:
             options |= {each.l1: 0.0, each.l2: 0.0}
             if each.norm_axis is not None:
                 options["max_norm"] = None
@@ -115,7 +115,7 @@ class HasOptions:
     @trainable.setter
     def trainable(self, wanted: bool | tuple[str, ...] | list[str]) -> None:
         if not isinstance(wanted, bool):
-            known = [each.name for each in self.declared]
+            known = [each.name for each in self._declared]
             if self.children or not isinstance(wanted, (tuple, list)) or set(wanted) - set(known):
                 names = "" if self.children else f", or a tuple of names among {tuple(known)}"
                 raise ArgumentError(f"`trainable` must be True or False{names}; got {wanted!r}.")
@@ -182,7 +182,7 @@ class HasOptions:
         """
         penalty: Array | None = None
         settings = self.__dict__
-        for each in self.declared:
+        for each in self._declared:
             l1, l2 = settings[each.l1], settings[each.l2]
             if (l1 or l2) and self._penalized(each.name):
                 values = self._values[each.name]
@@ -207,7 +207,7 @@ class HasOptions:
         if self._flat is not None and self._flat.penalties_wait:
             return
         settings = self.__dict__
-        for each in self.declared:
+        for each in self._declared:
             if settings[each.l1] or settings[each.l2]:
                 self.add_penalty(each.name)
         for child in self.children:
@@ -229,7 +229,7 @@ class HasOptions:
         """Bring the parameters back within the layer's bounds, after each step."""
         largest = self.__dict__.get("max_norm")
         if largest is not None:
-            for each in self.declared:
+            for each in self._declared:
                 if each.norm_axis is not None and self._penalized(each.name):
                     xp, w = self.xp, self._values[each.name]
                     norms = xp.sqrt(xp.sum(w * w, axis=each.norm_axis, keepdims=True))
