@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import inf, isnan
+from math import inf, isinf, isnan, nan
 from typing import Any
 
 from nnfs_xp import _checks
+from nnfs_xp._settings import repr_of
 from nnfs_xp.errors import ArgumentError
 
-_LESS_IS_BETTER = ("loss", "mae", "rmse")
+Directions = Mapping[str, str | None]
+"""Of each figure of a history whether less or more is better: "min", "max", or None."""
+
+_SIGNS = {"min": -1.0, "max": 1.0, None: 0.0}
+_WITHOUT_A_TRAINER = {"loss": "min", "val_loss": "min"}
 
 
 class Monitor:
@@ -20,15 +25,15 @@ class Monitor:
     name : str
         The figure's key in the history.
     mode : {"auto", "min", "max"}
-        Which way is better. ``"auto"``: less for losses, ``mae`` and ``rmse``, more for the
-        rest.
+        Whether less or more is better. ``"auto"``: as the figure's metric says, and less for
+        losses.
     min_delta : float
         By how much a figure must be better to count.
 
     Attributes
     ----------
     best : float
-        Infinite before the first figure.
+        Infinite before the first figure, NaN before it is known which way is better.
     waited : int
         Figures since the best.
     """
@@ -41,25 +46,43 @@ class Monitor:
         self.name = name
         self.mode = mode
         self.min_delta = _checks.check_range("min_delta", min_delta, 0)
-        less = name.removeprefix("val_") in _LESS_IS_BETTER if mode == "auto" else mode == "min"
-        self._sign = -1.0 if less else 1.0
+        self._sign = _SIGNS[_WITHOUT_A_TRAINER.get(name) if mode == "auto" else mode]
         self.reset()
+
+    __repr__ = repr_of
 
     def reset(self) -> None:
         """Forget all figures."""
-        self.best = -self._sign * inf
+        self.best = -self._sign * inf if self._sign else nan
         self.waited = 0
 
-    def check(self, names: list[str]) -> None:
-        """Refuse, before training, where the figure is not among these."""
-        if self.name not in names:
+    def check(self, figures: Directions) -> None:
+        """Refuse, before training, where the figure is not among these, or has no direction."""
+        if self.name not in figures:
             hint = " Give validation_data." if self.name.startswith("val_") else ""
             raise ArgumentError(
-                f"there is no figure {self.name!r} to monitor; there are {', '.join(names)}.{hint}"
+                f"there is no figure {self.name!r} to monitor; there are "
+                f"{', '.join(figures)}.{hint}"
             )
+        self._set_sign(figures[self.name] if self.mode == "auto" else self.mode)
+
+    def _set_sign(self, direction: str | None) -> None:
+        sign = _SIGNS[direction]
+        if not sign:
+            raise ArgumentError(
+                f"nothing tells whether less or more of {self.name!r} is better. Give mode='min' "
+                "or mode='max', or set `direction` on the metric."
+            )
+        if sign != self._sign:
+            known_best = not self._sign and not isnan(self.best)
+            self._sign = sign
+            if not known_best:
+                self.reset()
 
     def observe(self, figures: Mapping[str, float]) -> bool:
         """Take the figure of an epoch; return whether it is the best so far. NaN never is."""
+        if not self._sign:
+            self._set_sign(None)
         value = figures[self.name]
         better = self._sign * (value - self.best) > self.min_delta
         if better:
@@ -70,7 +93,7 @@ class Monitor:
 
     def state(self) -> dict[str, Any]:
         """The best figure so far, and how many came since."""
-        return {"best": self.best, "waited": self.waited}
+        return {"best": self.best if self._sign else inf, "waited": self.waited}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take up what `state` gave."""
@@ -78,4 +101,7 @@ class Monitor:
         if isinstance(best, bool) or not isinstance(best, (int, float)) or isnan(best):
             raise ArgumentError(f"the best {self.name} so far is no number: {best!r}.")
         waited = _checks.check_count("waited", state["waited"], least=0)
-        self.best, self.waited = float(best), waited
+        self.reset()
+        if not isinf(best):  # infinite, there was none, whichever way was then taken for better
+            self.best = float(best)
+        self.waited = waited

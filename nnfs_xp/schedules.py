@@ -11,7 +11,8 @@ from math import cos, pi
 from typing import Any
 
 from nnfs_xp import _checks
-from nnfs_xp._monitor import Monitor
+from nnfs_xp._monitor import Directions, Monitor
+from nnfs_xp._settings import repr_of
 from nnfs_xp.errors import ArgumentError
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "ReduceOnPlateau",
     "Schedule",
     "StepDecay",
+    "Warmup",
 ]
 
 
@@ -32,6 +34,8 @@ class Schedule:
     `observe`, and `state` and `load_state` so that a checkpoint can hold what it learnt.
     """
 
+    __repr__ = repr_of
+
     def rate(self, step: int) -> float:
         """The learning rate of the step that `step` steps came before."""
         raise NotImplementedError
@@ -39,8 +43,14 @@ class Schedule:
     def observe(self, figures: Mapping[str, float]) -> None:
         """Learn from the figures of an epoch, which a `Trainer` hands over at its end."""
 
-    def check_figures(self, names: list[str]) -> None:
-        """Refuse, before training, where a figure that `observe` needs is not among these."""
+    def check_figures(self, figures: Directions) -> None:
+        """Refuse, before training, where a figure that `observe` needs is not among these.
+
+        Parameters
+        ----------
+        figures : mapping of str to {"min", "max"} or None
+            The history's keys, and whether less or more of each is better, if that is known.
+        """
 
     def state(self) -> dict[str, Any]:
         """What `observe` has learnt, as numbers, strings and lists."""
@@ -244,13 +254,23 @@ class ReduceOnPlateau(Schedule):
         In (0, 1).
     patience : int
         Epochs without improvement that are let pass.
+    cooldown : int
+        Epochs after a cut that do not count as waiting.
     min_delta : float
         By how much a figure must be better to count.
     min_rate : float
         The rate never falls below it.
     mode : {"auto", "min", "max"}
-        Whether less or more is better: see `EarlyStopping`.
+        Whether less or more is better: see `EarlyStopping`. Without a `Trainer`, ``"auto"`` knows
+        of ``loss`` and ``val_loss`` alone.
+
+    Raises
+    ------
+    ArgumentError
+        A setting is out of its range, or ``"auto"`` does not know which way is better.
     """
+
+    later_settings = ("cooldown",)
 
     def __init__(
         self,
@@ -259,6 +279,7 @@ class ReduceOnPlateau(Schedule):
         monitor: str = "val_loss",
         factor: float = 0.1,
         patience: int = 10,
+        cooldown: int = 0,
         min_delta: float = 1e-4,
         min_rate: float = 0.0,
         mode: str = "auto",
@@ -266,9 +287,10 @@ class ReduceOnPlateau(Schedule):
         self.initial_rate = _rate("initial_rate", initial_rate)
         self.factor = _checks.check_range("factor", factor, 0, 1, open_low=True)
         self.patience = _checks.check_count("patience", patience, least=0)
+        self.cooldown = _checks.check_count("cooldown", cooldown, least=0)
         self.min_rate = _checks.check_range("min_rate", min_rate, 0)
         self.monitor = Monitor(monitor, mode, min_delta)
-        self._rate = self.initial_rate
+        self._rate, self._cooling = self.initial_rate, 0
 
     def rate(self, step: int) -> float:
         del step
@@ -276,22 +298,93 @@ class ReduceOnPlateau(Schedule):
 
     def observe(self, figures: Mapping[str, float]) -> None:
         self.monitor.observe(figures)
+        if self._cooling:
+            self._cooling -= 1
+            self.monitor.waited = 0
         if self.monitor.waited > self.patience:
             self._rate = max(self._rate * self.factor, min(self.min_rate, self._rate))
-            self.monitor.waited = 0
+            self.monitor.waited, self._cooling = 0, self.cooldown
 
-    def check_figures(self, names: list[str]) -> None:
-        self.monitor.check(names)
+    def check_figures(self, figures: Directions) -> None:
+        self.monitor.check(figures)
 
     def state(self) -> dict[str, Any]:
-        return {"rate": self._rate, **self.monitor.state()}
+        return {"rate": self._rate, "cooling": self._cooling, **self.monitor.state()}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         rate = _checks.check_range("rate", state["rate"], 0)
         if rate > self.initial_rate:
             raise ArgumentError(f"`rate` must be at most the initial {self.initial_rate}.")
+        # Checkpoints from before there was a cooldown have none.
+        cooling = _checks.check_count("cooling", state.get("cooling", 0), least=0)
         self.monitor.load_state(state)
-        self._rate = rate
+        self._rate, self._cooling = rate, cooling
+
+
+class Warmup(Schedule):
+    """Rises in a straight line to the rate at which another schedule, or a number, takes over.
+
+    Parameters
+    ----------
+    after : Schedule or float
+        The schedule begins, at its step 0, when the warm-up ends.
+    steps : int
+        Of the warm-up.
+    start : float
+        Where the line begins, one step before the first.
+
+    Raises
+    ------
+    ArgumentError
+        A setting is out of its range, or `start` is above the rate that `after` begins at.
+
+    Notes
+    -----
+    With r(step) the rate of `after`, rate = start + (r(0) - start) * (step + 1) / steps in the
+    first steps, and r(step - steps) from then on. So the first step learns something with a
+    start of 0, and the last step of the warm-up has the whole rate; the paper's line, and
+    PyTorch's ``LinearLR``, lie one step later.
+
+    Source: Goyal et al. 2017, *Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour*,
+    section 2.2.
+
+    Examples
+    --------
+    >>> import nnfs_xp as nn
+    >>> schedule = nn.Warmup(nn.StepDecay(0.4, every=2), steps=4)
+    >>> [round(schedule.rate(step), 3) for step in range(8)]
+    [0.1, 0.2, 0.3, 0.4, 0.4, 0.4, 0.04, 0.04]
+    """
+
+    def __init__(self, after: float | Schedule, steps: int, *, start: float = 0.0) -> None:
+        self.after = after if isinstance(after, Schedule) else _rate("after", after)
+        self.steps = _checks.check_count("steps", steps)
+        self.start = _checks.check_range("start", start, 0)
+        if self.start > (top := self._rate_after(0)):
+            raise ArgumentError(f"`start` must be at most {top!r}, where it ends; got {start!r}.")
+
+    def rate(self, step: int) -> float:
+        if step >= self.steps:
+            return self._rate_after(step - self.steps)
+        return self.start + (self._rate_after(0) - self.start) * (step + 1) / self.steps
+
+    def _rate_after(self, step: int) -> float:
+        return self.after.rate(step) if isinstance(self.after, Schedule) else self.after
+
+    def observe(self, figures: Mapping[str, float]) -> None:
+        if isinstance(self.after, Schedule):
+            self.after.observe(figures)
+
+    def check_figures(self, figures: Directions) -> None:
+        if isinstance(self.after, Schedule):
+            self.after.check_figures(figures)
+
+    def state(self) -> dict[str, Any]:
+        return self.after.state() if isinstance(self.after, Schedule) else {}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        if isinstance(self.after, Schedule):
+            self.after.load_state(state)
 
 
 def _rate(name: str, value: float) -> float:

@@ -411,6 +411,54 @@ def test_masked_values_are_refused():
         nn.to_numpy(masked)
 
 
+class Column:
+    """A column as any library may have it."""
+
+    dtype = "any"
+
+    def __init__(self, values):
+        self.values = values
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.values, dtype=object)
+
+
+class Frame:
+    """Columns by name, of any library."""
+
+    def __init__(self, **columns):
+        self._columns = {name: Column(values) for name, values in columns.items()}
+
+    @property
+    def columns(self):
+        return [*self._columns]
+
+    def items(self):
+        return self._columns.items()
+
+    def __len__(self):
+        return len(next(iter(self._columns.values())).values)
+
+    def __array__(self, dtype=None, copy=None):
+        columns = [np.asarray(column) for column in self._columns.values()]
+        return np.stack(columns, axis=1) if columns else np.empty((0, 0))
+
+
+def test_frames_and_columns_of_any_library(backend):
+    frame = Frame(a=[1, 2], b=[True, False])
+    moved = backend.asarray(frame)
+    assert moved.dtype == backend.xp.int64
+    assert nn.to_numpy(moved).tolist() == [[1, 1], [2, 0]]
+    np.testing.assert_array_equal(
+        nn.to_numpy(Frame(a=[1, None], b=[True, float("nan")])), [[1.0, 1.0], [np.nan, np.nan]]
+    )
+    assert nn.to_numpy(Column([2**62 + 1, 2])).tolist() == [2**62 + 1, 2]
+    with pytest.raises(DTypeError, match=r"the column 'b' \(any\)\. Encode it"):
+        backend.asarray(Frame(a=[1, 2], b=["x", None]))
+    with pytest.raises(DTypeError, match="Column of dtype any"):
+        backend.asarray(Column(["x"]))
+
+
 @pytest.mark.parametrize("dtype", ["nope", "float16x", "ones"])
 def test_dtypes_that_a_library_lacks(backend, dtype):
     with pytest.raises(nn.errors.DTypeError, match="has no data type"):

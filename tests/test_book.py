@@ -90,16 +90,21 @@ class Reference:
         self.parameters = [nn.to_numpy(array).astype(np.float64) for array in parameters]
         self.rates, self.past = [], []
 
+    def ending(self, scores, y):
+        """The loss, and its gradient by the last layer's output."""
+        scores = np.exp(scores)
+        p = scores / scores.sum(axis=1, keepdims=True)
+        loss = -np.mean(np.log(p[np.arange(len(y)), y]))
+        return loss, (p - np.eye(p.shape[1])[y]) / len(y)
+
     def loss(self, X, y):
         W1, b1, W2, b2 = self.parameters
         hidden = np.maximum(X @ W1 + b1, 0)
-        scores = np.exp(hidden @ W2 + b2)
-        p = scores / scores.sum(axis=1, keepdims=True)
-        delta2 = (p - np.eye(p.shape[1])[y]) / len(y)
+        loss, delta2 = self.ending(hidden @ W2 + b2, y)
         delta1 = (delta2 @ W2.T) * (hidden > 0)
         pairs = ((X, delta1), (hidden, delta2))
         self.gradients = [g for x, d in pairs for g in (x.T @ d, d.sum(axis=0, keepdims=True))]
-        return -np.mean(np.log(p[np.arange(len(y)), y]))
+        return loss
 
     def step(self, change, rate):
         self.rates.append(rate)
@@ -248,6 +253,141 @@ def test_dropout_masks():
     assert not np.array_equal(layer.forward(X), masks[2])
 
 
+def test_dropout_on_other_backends_draws_one_seed_from_the_global_state(backend):
+    X = backend.asarray(np.ones((40, 50), dtype=np.float32))
+    if backend.name == "numpy":
+        X = nn.get_backend("array_api_strict").asarray(X)
+    masks = []
+    for number in (3, 3, 4):
+        seed(number)
+        layer = book.Layer_Dropout(0.25)
+        masks += [nn.to_numpy(layer.forward(X)) for _ in range(2)]
+        assert_close(layer.binary_mask, masks[-1])
+    drawn = draw()
+    seed(4)
+    np.random.randint(2**31)  # noqa: NPY002
+    assert drawn == draw()
+    for mask in masks:
+        assert set(np.unique(mask)) == {0, np.float32(1 / 0.75)}
+    assert np.array_equal(masks[:2], masks[2:4])
+    assert not np.array_equal(masks[0], masks[1])
+    assert not np.array_equal(masks[2], masks[4])
+
+
+def dropout_reference(steps, dtype):
+    """Chapter 15's script: yields the loss, the mask and the parameters before each step."""
+    X, y = book.spiral_data(30, 3)
+    draw = np.random.randn  # as the book's scripts
+    parameters = [
+        0.01 * draw(2, 16).astype(dtype),
+        np.zeros((1, 16), dtype),
+        0.01 * draw(16, 3).astype(dtype),
+        np.zeros((1, 3), dtype),
+    ]
+    m, v = ([np.zeros_like(p) for p in parameters] for _ in range(2))
+    for t in range(1, steps + 1):
+        W1, b1, W2, b2 = parameters
+        hidden = np.maximum(X @ W1 + b1, 0)
+        mask = np.random.binomial(1, 0.9, size=hidden.shape) / 0.9  # noqa: NPY002
+        dropped = hidden * mask
+        scores = dropped @ W2 + b2
+        p = np.exp(scores - scores.max(axis=1, keepdims=True))
+        p /= p.sum(axis=1, keepdims=True)
+        yield -np.mean(np.log(p[np.arange(len(y)), y])), mask, parameters
+        delta2 = (p - np.eye(3)[y]) / len(y)
+        delta1 = delta2 @ W2.T * mask * (hidden > 0)
+        gradients = (
+            X.T @ delta1 + 2 * 5e-4 * W1,
+            delta1.sum(axis=0, keepdims=True) + 2 * 5e-4 * b1,
+            dropped.T @ delta2,
+            delta2.sum(axis=0, keepdims=True),
+        )
+        rate = 0.05 / (1 + 5e-5 * (t - 1))
+        for n, g in enumerate(gradients):
+            m[n] = 0.9 * m[n] + 0.1 * g
+            v[n] = 0.999 * v[n] + 0.001 * g**2
+            step = m[n] / (1 - 0.9**t) / (np.sqrt(v[n] / (1 - 0.999**t)) + 1e-7)
+            parameters[n] = (parameters[n] - rate * step).astype(dtype)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", FEW32), ("float64", FEW)])
+def test_dropout_has_the_masks_and_the_losses_of_the_book(dtype, tolerance):
+    steps = 40
+    book.init(default_dtype=dtype)
+    expected = [(loss, mask) for loss, mask, _ in dropout_reference(steps, dtype)]
+    afterwards = draw()
+
+    book.init(default_dtype=dtype)
+    X, y = book.spiral_data(30, 3)
+    dense1 = book.Layer_Dense(2, 16, weight_regularizer_l2=5e-4, bias_regularizer_l2=5e-4)
+    activation, dropout, dense2 = (
+        book.Activation_ReLU(),
+        book.Layer_Dropout(0.1),
+        book.Layer_Dense(16, 3),
+    )
+    loss_activation = book.Activation_Softmax_Loss_CategoricalCrossentropy()
+    optimizer = book.Optimizer_Adam(learning_rate=0.05, decay=5e-5)
+    losses = []
+    for step in range(steps):
+        dense1.forward(X)
+        activation.forward(dense1.output)
+        dropout.forward(activation.output)
+        dense2.forward(dropout.output)
+        losses.append(float(loss_activation.forward(dense2.output, y)))
+        assert dropout.binary_mask.dtype == dropout.output.dtype == dtype
+        assert np.array_equal(dropout.binary_mask, expected[step][1].astype(dtype))
+        loss_activation.backward(loss_activation.output, y)
+        dense2.backward(loss_activation.dinputs)
+        dropout.backward(dense2.dinputs)
+        activation.backward(dropout.dinputs)
+        dense1.backward(activation.dinputs)
+        optimizer.pre_update_params()
+        for layer in (dense1, dense2):
+            optimizer.update_params(layer)
+        optimizer.post_update_params()
+    assert draw() == afterwards
+    np.testing.assert_allclose(losses, [loss for loss, _ in expected], rtol=tolerance)
+    assert losses[-1] < 0.97 * losses[0]
+
+
+def test_a_model_draws_the_masks_of_the_script_and_none_in_evaluation():
+    steps = 5
+    *_, (loss, mask, _) = dropout_reference(steps, "float64")
+    afterwards = draw()
+    book.init(default_dtype="float64")
+    X, y = book.spiral_data(30, 3)
+    model = model_of(
+        book.Loss_CategoricalCrossentropy(),
+        book.Optimizer_Adam(learning_rate=0.05, decay=5e-5),
+        book.Accuracy_Categorical(),
+        book.Layer_Dense(2, 16, weight_regularizer_l2=5e-4, bias_regularizer_l2=5e-4),
+        book.Activation_ReLU(),
+        book.Layer_Dropout(0.1),
+        book.Layer_Dense(16, 3),
+        book.Activation_Softmax(),
+    )
+    model.train(X, y, epochs=steps, shuffle=False)
+    assert np.array_equal(model.layers[2].binary_mask, mask)
+    assert_close(model.loss.calculate_accumulated(), loss, 100 * FEW)
+    model.evaluate(X, y)
+    model.predict(X)
+    assert draw() == afterwards
+
+
+def test_dropout_on_samples_that_are_no_rows():
+    X = np.ones((4, 5, 6))
+    layer = book.Layer_Dropout(0.5)
+    seed(2)
+    layer.forward(X)
+    seed(2)
+    mask = np.random.binomial(1, 0.5, size=X.shape) / 0.5  # noqa: NPY002 # the book's call
+    assert np.array_equal(layer.output, mask)
+    assert np.array_equal(layer.binary_mask, mask)
+    assert np.array_equal(layer.backward(3 * X), 3 * mask)
+    layer.forward(X, training=False)
+    assert np.array_equal(layer.backward(3 * X), 3 * X)
+
+
 def test_mean_absolute_error_descends_and_adds_up_over_a_pass():
     loss = book.Loss_MeanAbsoluteError()
     y_pred, y = [[1, 5], [2, 2], [0.5, 4]], [[3, 1], [2.5, 1], [1.5, 0]]
@@ -267,6 +407,77 @@ def test_cross_entropy_is_finite_where_certain_and_wrong():
         assert np.isfinite(loss.calculate(y_pred, y))
         assert np.all(np.isfinite(loss.backward(y_pred, y)))
         assert loss.dinputs[0, 0] < 0
+
+
+class YesOrNo(Reference):
+    """With a sigmoid and the binary cross-entropy of chapter 16."""
+
+    def ending(self, scores, y):
+        p = 1 / (1 + np.exp(-scores))
+        self.right = (p > 0.5) == y
+        return -np.mean(y * np.log(p) + (1 - y) * np.log(1 - p)), (p - y) / y.size
+
+
+class Regression(Reference):
+    """With the mean squared error of chapter 17."""
+
+    def ending(self, scores, y):
+        self.right = np.abs(scores - y) < np.std(y) / 250
+        return np.mean((scores - y) ** 2), 2 * (scores - y) / y.size
+
+
+@pytest.mark.parametrize("case", [MOMENTUM, ADAGRAD, RMS, ADAM])
+@pytest.mark.parametrize(
+    ("reference_class", "last", "loss", "accuracy"),
+    [
+        (
+            YesOrNo,
+            book.Activation_Sigmoid,
+            book.Loss_BinaryCrossentropy,
+            lambda: book.Accuracy_Categorical(binary=True),
+        ),
+        (
+            Regression,
+            book.Activation_Linear,
+            book.Loss_MeanSquaredError,
+            book.Accuracy_Regression,
+        ),
+    ],
+)
+def test_models_print_the_numbers_of_the_formulas(
+    reference_class, last, loss, accuracy, case, capsys, tmp_path
+):
+    optimizer_class, (rate, decay, *more), change = case
+    X, labels = book.spiral_data(20, 2)
+    X = np.concatenate([X, labels[:, None] - X[:, :1]], axis=1)
+    y = labels[:, None] if last is book.Activation_Sigmoid else X[:, :1] ** 2
+    layers = book.Layer_Dense(3, 8), book.Activation_ReLU(), book.Layer_Dense(8, 1), last()
+    optimizer = optimizer_class(rate, decay, *more)
+    model = model_of(loss(), optimizer, accuracy(), *layers)
+    reference = reference_class(a for pair in model.get_parameters() for a in pair)
+    model.train(X, y, epochs=6)
+    printed = [x for x in capsys.readouterr().out.splitlines() if x.startswith("step: 0")]
+    assert len(printed) == 6
+    for step, line in enumerate(printed):
+        value, current = reference.loss(X, y), rate * (1 / (1 + decay * step))
+        assert line == (
+            f"step: 0, acc: {np.mean(reference.right):.3f}, loss: {value:.3f} "
+            f"(data_loss: {value:.3f}, reg_loss: 0.000), lr: {current}"
+        )
+        reference.step(change, current)
+    parameters = [a for pair in model.get_parameters() for a in pair]
+    assert_all_close(parameters, reference.parameters, 100 * FEW)
+
+    model.save(tmp_path / "whole")
+    loaded = book.Model.load(tmp_path / "whole")
+    final = reference.loss(X, y)
+    for each in (model, loaded):
+        each.evaluate(X, y)
+        line = f"validation, acc: {np.mean(reference.right):.3f}, loss: {final:.3f}\n"
+        assert capsys.readouterr().out == line
+    answers = loaded.output_layer_activation.predictions(loaded.predict(X))
+    if last is book.Activation_Sigmoid:
+        assert np.array_equal(answers == y, reference.right)
 
 
 def model_of(loss, optimizer, accuracy, *layers):
@@ -379,8 +590,8 @@ def test_model_trains_the_same_on_every_backend(backend):
     X, y = book.spiral_data(20, 3)
     parameters = []
     for place in ("numpy", backend):
-        seed(5)  # of weights and masks
-        model = classifier(book.Optimizer_SGD(0.5), place=place)
+        seed(5)  # of the weights; masks are NumPy's own on NumPy alone
+        model = classifier(book.Optimizer_SGD(0.5), dropout=0, place=place)
         model.train(X, y, epochs=3, batch_size=16)
         assert nn.get_backend(place).owns(model.predict(X))
         parameters.append([nn.to_numpy(a) for pair in model.get_parameters() for a in pair])
@@ -582,3 +793,197 @@ def test_loading_parameters_draws_nothing_and_needs_no_class(tmp_path):
 def test_categorical_accuracy_truncates_nothing():
     accuracy = book.Accuracy_Categorical()
     assert accuracy.compare(np.array([0.9, 1.0]), np.array([0, 1])).tolist() == [False, True]
+
+
+class OwnLoss(book.Loss):
+    """As a reader writes it: no call of the base's __init__, and backward returns nothing."""
+
+    def __init__(self, power=2):
+        self.power = power
+
+    def forward(self, y_pred, y_true):
+        return np.mean(np.abs(y_true - y_pred) ** self.power, axis=-1)
+
+    def backward(self, dvalues, y_true):
+        samples, outputs = dvalues.shape
+        away = dvalues - y_true
+        slope = self.power * np.abs(away) ** (self.power - 1) * np.sign(away)
+        self.dinputs = slope / outputs / samples
+
+
+class OwnAccuracy(book.Accuracy):
+    def compare(self, predictions, y):
+        return np.absolute(predictions - y) < 0.1
+
+
+class OwnActivation:
+    def forward(self, inputs, training):
+        self.output = np.tanh(inputs)
+
+    def backward(self, dvalues):
+        self.dinputs = dvalues * (1 - self.output**2)
+
+    def predictions(self, outputs):
+        return outputs
+
+
+class OwnOptimizer:
+    def __init__(self, learning_rate=1.0, momentum=0.0):
+        self.current_learning_rate, self.momentum = learning_rate, momentum
+        self.steps = 0
+
+    def pre_update_params(self):
+        pass
+
+    def update_params(self, layer):
+        if not hasattr(layer, "weight_momentums"):
+            layer.weight_momentums = np.zeros_like(layer.weights)
+            layer.bias_momentums = np.zeros_like(layer.biases)
+        rate = self.current_learning_rate
+        layer.weight_momentums = self.momentum * layer.weight_momentums - rate * layer.dweights
+        layer.bias_momentums = self.momentum * layer.bias_momentums - rate * layer.dbiases
+        layer.weights += layer.weight_momentums
+        layer.biases += layer.bias_momentums
+
+    def post_update_params(self):
+        self.steps += 1
+
+
+def test_a_loss_of_ones_own_in_a_loop_of_ones_own():
+    y_pred, y = np.array([[1.0, 5.0], [2.0, 2.0], [0.5, 4.0]]), [[3, 1], [2.5, 1], [1.5, 0]]
+    layer = book.Layer_Dense(3, 2, 0, 0.5)
+    loss = OwnLoss(power=3)
+    cubes = np.abs(y_pred - y) ** 3
+    assert_close(loss.calculate(y_pred, y), np.mean(cubes))
+    assert loss.regularization_loss() == 0
+    assert_close(loss.regularization_loss(layer), 0.5 * np.sum(layer.weights**2))
+    loss.remember_trainable_layers([layer])
+    data, penalty = loss.calculate(y_pred[:2], y[:2], include_regularization=True)
+    assert_all_close((data, penalty), (np.mean(cubes[:2]), 0.5 * np.sum(layer.weights**2)), FEW)
+    loss.new_pass()
+    loss.calculate(y_pred[:2], y[:2])
+    loss.calculate(y_pred[2:], y[2:])
+    mean, penalty = loss.calculate_accumulated(include_regularization=True)
+    assert_all_close((mean, penalty), (np.mean(cubes), 0.5 * np.sum(layer.weights**2)), FEW)
+    assert_close(loss.calculate_accumulated(), np.mean(cubes))
+    assert OwnLoss().trainable_layers == ()  # each its own
+
+
+def test_a_loss_of_ones_own_must_give_a_number_for_each_sample():
+    class MeanLoss(OwnLoss):
+        def forward(self, y_pred, y_true):
+            return np.mean(super().forward(y_pred, y_true))
+
+    with pytest.raises(nn.errors.ShapeError, match=r"MeanLoss\.forward must return the loss"):
+        MeanLoss().calculate(np.ones((2, 1)), np.zeros((2, 1)))
+
+
+def test_gradients_in_float64_go_back_through_layers_in_float32():
+    book.init()
+    y = np.array([[0], [1], [2]])  # with float32 predictions, NumPy's differences are float64
+    dense, activation, loss = book.Layer_Dense(2, 1), book.Activation_Sigmoid(), OwnLoss()
+    X = np.array([[1, 2], [3, 4], [5, 6]])
+    activation.forward(dense.forward(X))
+    loss.backward(activation.output, y)
+    assert loss.dinputs.dtype == np.float64
+    activation.backward(loss.dinputs)
+    dense.backward(activation.dinputs)
+    p = 1 / (1 + np.exp(-(X @ dense.weights.astype(float))))
+    assert dense.dweights.dtype == dense.dinputs.dtype == np.float32
+    assert_close(dense.dweights, X.T @ (2 * (p - y) * p * (1 - p) / 3), FEW32)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_model_of_classes_of_ones_own_prints_what_the_books_prints(capsys, dtype):
+    X = np.random.default_rng(1).normal(size=(20, 3))
+    y = np.round(X[:, :1] - X[:, 1:2])
+
+    def printed(loss, optimizer, accuracy, activation):
+        book.init(default_dtype=dtype)
+        layers = book.Layer_Dense(3, 4, 0, 1e-2), activation, book.Layer_Dense(4, 1)
+        model = model_of(loss, optimizer, accuracy, *layers, book.Activation_Linear())
+        kwargs = {"epochs": 4, "batch_size": 8, "validation_data": (X, y), "shuffle": False}
+        model.train(X, y, **kwargs)
+        model.evaluate(X.tolist(), y.tolist())
+        return capsys.readouterr().out.splitlines(), model
+
+    class DerivedActivation(book.Activation_ReLU):
+        def forward(self, inputs, training):
+            self.output = np.tanh(inputs)
+
+        def backward(self, dvalues):
+            self.dinputs = dvalues * (1 - self.output**2)
+
+    class DerivedOptimizer(book.Optimizer_SGD):
+        update_params = OwnOptimizer.update_params
+
+    theirs, one = printed(
+        book.Loss_MeanSquaredError(),
+        book.Optimizer_SGD(0.1, momentum=0.5),
+        book.Accuracy_Regression(precision=0.1),
+        nn.Tanh(),
+    )
+    assert len(theirs) == 4 * (1 + 3 + 1 + 1) + 1
+    for optimizer, activation in (
+        (OwnOptimizer(0.1, momentum=0.5), OwnActivation()),
+        (DerivedOptimizer(0.1, momentum=0.5), DerivedActivation()),
+    ):
+        mine, other = printed(OwnLoss(), optimizer, OwnAccuracy(), activation)
+        assert mine == theirs
+        tolerance = FEW if dtype == "float64" else FEW32
+        for pair in zip(other.get_parameters(), one.get_parameters(), strict=True):
+            assert_all_close(*pair, tolerance)
+        assert_close(other.predict(X), one.predict(X), tolerance)
+    assert float(one.loss.regularization_loss()) > 0
+
+
+def test_a_last_layer_of_ones_own_ends_a_model(capsys):
+    X = np.random.default_rng(1).normal(size=(50, 2))
+    y = np.tanh(X[:, :1])
+    layers = book.Layer_Dense(2, 1), OwnActivation()
+    optimizer = book.Optimizer_Adam(0.1)
+    model = model_of(book.Loss_MeanSquaredError(), optimizer, OwnAccuracy(), *layers)
+    model.train(X, y, epochs=200, print_every=1000)
+    assert model.output_layer_activation is layers[1]
+    assert_close(model.predict(X), y, 0.05)  # what it was trained to
+    assert np.array_equal(model.network.forward(X), model.predict(X))
+    assert printed_accuracy(capsys, model, X, y) == 1
+    assert "OwnActivation" in model.summary()
+
+
+def test_what_a_model_does_not_take_or_write(tmp_path):
+    class LayerWithWeights(OwnActivation):
+        weights = 0
+
+    model = book.Model()
+    with pytest.raises(nn.errors.ArgumentError, match="derive from nnfs_xp"):
+        model.add(LayerWithWeights())
+    for other in ("relu", book.Activation_ReLU.forward):
+        with pytest.raises(nn.errors.ArgumentError, match="must have forward and backward"):
+            model.add(other)
+    with pytest.raises(nn.errors.ArgumentError, match="derives from its Accuracy"):
+        model.set(accuracy=OwnLoss())
+    for name in ("network", "summary"):
+        with pytest.raises(nn.errors.NotReadyError, match=r"finalize\(\)"):
+            getattr(model, name)()
+
+    parts = OwnLoss(), OwnOptimizer(), OwnAccuracy(), OwnActivation()
+    theirs = (
+        book.Loss_MeanSquaredError(),
+        book.Optimizer_SGD(),
+        book.Accuracy_Regression(),
+        book.Activation_ReLU(),
+    )
+    for place, part in enumerate(parts):
+        loss, optimizer, accuracy, activation = (
+            part if n == place else each for n, each in enumerate(theirs)
+        )
+        model = model_of(loss, optimizer, accuracy, book.Layer_Dense(2, 2), activation)
+        with pytest.raises(nn.errors.ArgumentError, match=type(part).__name__):
+            model.save(tmp_path / "whole")
+        assert not (tmp_path / "whole").exists()
+        model.save_parameters(tmp_path / "parameters")
+        kept = model.get_parameters()[0][0]
+        model.set_parameters([(np.zeros((2, 2)), np.zeros((1, 2)))])
+        model.load_parameters(tmp_path / "parameters")
+        assert np.array_equal(model.get_parameters()[0][0], kept)

@@ -5,13 +5,26 @@ from __future__ import annotations
 import copy
 import csv
 import json
+import pickle
 import threading
 import tracemalloc
 import warnings
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from test_checkpoints import X_TEST, Y_TEST, X, Y, build, fit, weights
+from test_checkpoints import (
+    X_TEST,
+    Y_TEST,
+    CutError,
+    X,
+    Y,
+    build,
+    cut_at,
+    fit,
+    idle,
+    weights,
+)
 
 import nnfs_xp as nn
 
@@ -119,6 +132,229 @@ def test_model_checkpoint_keeps_the_best_model(tmp_path):
         nn.load(tmp_path / f"{name}.safetensors", "numpy").flat.values for name in ("best", best)
     ]
     assert np.array_equal(*values)
+
+
+def rows_of(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+class Noting(nn.Callback):
+    def __init__(self):
+        self.calls = []
+
+    def reset(self):
+        self.calls.append("reset")
+
+    def go_on(self):
+        self.calls.append("go on")
+
+
+class TestAFurtherFit:
+    """Called again, a training goes on, and with it its callbacks."""
+
+    def test_a_worse_model_does_not_take_the_place_of_a_better_one(self, tmp_path):
+        keep = nn.ModelCheckpoint(tmp_path / "best", "val_loss")
+        trainer = build()
+        history = fit(trainer, 3, validation_data=VALIDATION, callbacks=[keep])
+        best, written = keep.monitor.best, (tmp_path / "best").read_bytes()
+        assert best == min(history["val_loss"])
+        other = fit(
+            trainer, 1, validation_data=(VALIDATION[0], 9 - VALIDATION[1]), callbacks=[keep]
+        )
+        assert other["val_loss"][0] > best
+        assert keep.monitor.best == best
+        assert (tmp_path / "best").read_bytes() == written
+        more = fit(trainer, 5, validation_data=VALIDATION, callbacks=[keep])
+        assert keep.monitor.best == min(more["val_loss"]) < best
+        assert (tmp_path / "best").read_bytes() != written
+
+    def test_early_stopping_keeps_its_best_and_waits_anew(self):
+        stopping = nn.EarlyStopping("val_loss", patience=3)
+        trainer = build()
+        fit(trainer, 4, validation_data=VALIDATION, callbacks=[stopping])
+        best, best_weights = stopping.monitor.best, weights(trainer)
+        worse = (VALIDATION[0], 9 - VALIDATION[1])
+        for _ in range(2):
+            history = fit(trainer, 10, validation_data=worse, callbacks=[stopping])
+            assert history.epochs == 3, "it waits for so many epochs in each fit"
+            assert min(history["val_loss"]) > best == stopping.monitor.best
+            assert np.array_equal(weights(trainer), best_weights)
+
+    def test_csv_logger_keeps_the_rows_of_the_fits_before(self, tmp_path):
+        log = nn.CSVLogger(tmp_path / "log.csv")
+        trainer = build()
+        first = fit(trainer, 2, callbacks=[log])
+        second = fit(trainer, 2, validation_data=VALIDATION, callbacks=[log])
+        third = fit(trainer, 1, callbacks=[log])
+        rows = rows_of(tmp_path / "log.csv")
+        assert [row["epoch"] for row in rows] == ["1", "2", "3", "4", "5"]
+        losses = [*first["loss"], *second["loss"], *third["loss"]]
+        assert [float(row["loss"]) for row in rows] == losses
+        validated = [row["val_loss"] for row in rows]
+        assert validated == ["", "", *map(str, second["val_loss"]), ""]
+
+    def test_another_training_begins_anew(self, tmp_path):
+        noting, log = Noting(), nn.CSVLogger(tmp_path / "log.csv")
+        first, second = build(), build()
+        for trainer in (first, first, second, second, first):
+            fit(trainer, 1, callbacks=[noting, log])
+        assert noting.calls == ["reset", "go on", "reset", "go on", "reset"]
+        assert [row["epoch"] for row in rows_of(tmp_path / "log.csv")] == ["3"]
+        noting.calls.clear()
+        fit(copy.deepcopy(first), 1, callbacks=[copy.copy(noting)])
+        assert noting.calls == ["reset"], "a copy of a training is another"
+        for make_copy in (copy.deepcopy, lambda both: pickle.loads(pickle.dumps(both))):
+            noting.calls.clear()
+            twin, copied = make_copy((first, noting))
+            fit(twin, 1, callbacks=[copied])
+            assert copied.calls == ["go on"], "copied together, they belong together"
+
+    def test_frozen_data_classes_serve(self):
+        @dataclass(frozen=True)
+        class Frozen(nn.Callback):
+            calls: list[str] = field(default_factory=list)
+
+            def go_on(self):
+                self.calls.append("go on")
+
+        frozen, trainer = Frozen(), build()
+        for _ in range(2):
+            fit(trainer, 1, callbacks=[frozen])
+        assert frozen.calls == ["go on"]
+
+    def test_a_fit_that_is_refused_resets_nothing(self):
+        stopping = nn.EarlyStopping("loss")
+        fit(build(), 2, callbacks=[stopping])
+        best = stopping.monitor.best
+        with pytest.raises(nn.errors.ArgumentError):
+            fit(build(), callbacks=[stopping, nn.EarlyStopping("nothing")])
+        assert stopping.monitor.best == best
+
+    def test_the_gradients_norms_are_added_to(self):
+        flow, trainer = nn.GradientFlow(), build()
+        fit(trainer, 1, callbacks=[flow])
+        before = flow.norms()
+        trainer.model.layers[0].trainable = False
+        other = nn.Trainer(trainer.model, trainer.loss, nn.SGD(0.1), backend="numpy")
+        fit(trainer := build(), 1, callbacks=[flow])
+        fit(trainer, 2, callbacks=[flow])
+        norms = flow.norms()
+        assert {len(values) for values in norms.values()} == {18}
+        assert {name: values[:6] for name, values in norms.items()} == before
+        assert flow.norms() == norms
+        fit(other, 1, callbacks=[flow])
+        assert set(flow.norms()) == {"3.weights", "3.biases"}
+        assert {len(values) for values in flow.norms().values()} == {6}
+
+
+class TestResumedCallbacks:
+    def run(self, folder, callbacks, **cut):
+        trainer = build()
+        return fit(
+            trainer,
+            4,
+            validation_data=VALIDATION,
+            checkpoint=folder,
+            callbacks=[*callbacks(), cut_at(**cut) if cut else idle()],
+            resume=not cut,
+        )
+
+    def test_csv_logger_has_all_rows(self, tmp_path):
+        def build_it(name):
+            return lambda: [nn.CSVLogger(tmp_path / name)]
+
+        self.run(tmp_path / "whole", build_it("whole.csv"))
+        with pytest.raises(CutError):
+            self.run(tmp_path / "cut", build_it("cut.csv"), epoch=2, step=3)
+        (tmp_path / "cut.csv").unlink()
+        self.run(tmp_path / "cut", build_it("cut.csv"))
+        assert (tmp_path / "cut.csv").read_text() == (tmp_path / "whole.csv").read_text()
+        assert len(rows_of(tmp_path / "cut.csv")) == 4
+
+    def test_csv_logger_has_the_rows_of_an_earlier_fit_too(self, tmp_path):
+        def two_fits(resumed):
+            trainer, log = build(), nn.CSVLogger(tmp_path / "log.csv")
+            fit(trainer, 2, callbacks=[log])
+            options = {"checkpoint": tmp_path / "cut", "validation_data": VALIDATION}
+            if resumed:
+                trainer, log = build(), nn.CSVLogger(tmp_path / "log.csv")
+                return fit(trainer, 2, callbacks=[log, idle()], resume=True, **options)
+            return fit(trainer, 2, callbacks=[log, cut_at(3, 2)], **options)
+
+        with pytest.raises(CutError):
+            two_fits(resumed=False)
+        before = rows_of(tmp_path / "log.csv")
+        (tmp_path / "log.csv").unlink()
+        two_fits(resumed=True)
+        rows = rows_of(tmp_path / "log.csv")
+        assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
+        assert rows[:3] == before
+        assert [bool(row["val_loss"]) for row in rows] == [False, False, True, True]
+
+    def test_the_gradients_norms_are_those_of_a_training_that_was_not_cut(self, tmp_path):
+        whole, cut, resumed = nn.GradientFlow(), nn.GradientFlow(), nn.GradientFlow()
+        self.run(tmp_path / "whole", lambda: [whole])
+        with pytest.raises(CutError):
+            self.run(tmp_path / "cut", lambda: [cut], epoch=2, step=3)
+        self.run(tmp_path / "cut", lambda: [resumed])
+        assert resumed.norms() == whole.norms()
+        assert {len(values) for values in whole.norms().values()} == {24}
+
+    def test_states_from_before_there_were_any(self, tmp_path):
+        log, flow = nn.CSVLogger(tmp_path / "log.csv"), nn.GradientFlow()
+        trainer = build()
+        fit(trainer, 2, callbacks=[log, flow])
+        log.load_state({})
+        flow.load_state({})
+        assert flow.norms() == {}
+        log.on_epoch_end(trainer, {})
+        assert [row["epoch"] for row in rows_of(tmp_path / "log.csv")] == ["1", "2"]
+
+
+class TestStartingLater:
+    def test_epochs_before_it_do_not_count(self):
+        class Figures(nn.Callback):
+            def on_epoch_end(self, trainer, figures):
+                figures["val_loss"] = [1, 1.5, 3, 4, 2, 5, 5, 5][trainer.epoch - 1]
+
+        stopping = nn.EarlyStopping("val_loss", patience=3, start_from_epoch=2)
+        history = fit(build(), 20, validation_data=VALIDATION, callbacks=[Figures(), stopping])
+        assert stopping.monitor.best == 2
+        assert history.epochs == 8
+
+    def test_without_one_that_counts_the_last_weights_stay(self):
+        stopping = nn.EarlyStopping("loss", patience=1, start_from_epoch=5)
+        trainer, plain = build(), build()
+        assert fit(trainer, 3, callbacks=[stopping]) == fit(plain, 3)
+        assert np.array_equal(weights(trainer), weights(plain))
+        with pytest.raises(nn.errors.ArgumentError, match="`start_from_epoch` must be a whole"):
+            nn.EarlyStopping(start_from_epoch=-1)
+
+
+class Undefined(nn.Metric):
+    name = "undefined"
+    direction = "max"
+
+    def forward(self, y_pred, y_true):
+        del y_true
+        return y_pred[:, 0]
+
+    def result(self, sums):
+        return float("nan")
+
+
+def test_a_figure_that_is_nan_is_warned_about_once():
+    trainer = build(metrics=["accuracy", Undefined()])
+    stopping = nn.EarlyStopping("val_undefined", patience=3)
+    for first in (1, 4):
+        with pytest.warns(nn.errors.TrainingWarning) as caught:
+            history = fit(trainer, 5, validation_data=VALIDATION, callbacks=[stopping])
+        assert history.epochs == 3
+        assert [str(each.message) for each in caught] == [
+            f"`{name}` is NaN after epoch {first}: callbacks that watch it see no improvement."
+            for name in ("undefined", "val_undefined")
+        ]
 
 
 def test_csv_logger_writes_the_history(tmp_path):

@@ -238,6 +238,7 @@ def test_predict_says_what_is_wrong_in_a_file(run, digits, content, complaint):
         ("train --epochs 0", "argument --epochs: '0' is no whole number of at least 1"),
         ("train --batch-size 1.5", "argument --batch-size: '1.5' is no whole number"),
         ("train --seed -1", "argument --seed: '-1' is no whole number of at least 0"),
+        ("train --progress bar", "argument --progress: invalid choice: 'bar'"),
         ("train --dropout 1.5", "argument --dropout: '1.5' is no number from 0 up to below 1"),
         ("train --hidden 100000000000000000", "more than any memory holds"),
         ("train --learning-rate -0.1", "`learning_rate` must be above 0 and finite; got -0.1"),
@@ -362,6 +363,48 @@ def test_the_script_is_quiet_without_a_terminal():
     assert (status, out, len(err)) == (2, [], 1)
 
 
+@pytest.mark.usefixtures("_no_pictures")
+def test_progress_is_written_as_lines_or_not_at_all(run):
+    options = ("train", "--epochs", "3", *QUICK[:2], *QUICK[-2:], "--out")
+    asked = run(*options, "lines", "--progress", "lines")
+    number = r"\d+(\.\d+)?(e-\d+)?"
+    line = (
+        rf"epoch (\d)/3 loss {number} \(val {number}\) accuracy {number} \(val {number}\) "
+        r"\d+k? samples/s( 0:0\d left)?"
+    )
+    assert [re.fullmatch(line, each).group(1) for each in asked.err.splitlines()] == [*"123"]
+    assert "0:0" in asked.err
+    for more in ((), ("--progress", "auto"), ("--progress", "off")):
+        silent = run(*options, f"silent{len(more)}{more[-1:]}", *more)
+        assert silent.status == asked.status == 0
+        assert silent.err == "", "the training takes less than a minute"
+        assert len(silent.out.splitlines()) == len(asked.out.splitlines()) == 4
+        assert accuracy(silent.out) == accuracy(asked.out)
+    assert "progress" not in facts("lines")
+
+
+def test_lines_of_progress_can_be_read_while_the_training_goes_on():
+    command = [sys.executable, "-m", "nnfs_xp", "train", "--epochs", "100000", *QUICK[-2:]]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with subprocess.Popen(
+        [*command, "--progress", "lines"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**environment, "CI": "1"},
+    ) as process:
+        try:
+            first = [process.stdout.readline() for _ in range(4)]
+            assert process.poll() is None
+        finally:
+            process.kill()
+    if first[0].startswith("kernels for "):  # newly compiled
+        first.pop(0)
+    assert first[0].startswith("digits: 1295 samples")
+    assert first[1].startswith("epoch 1/100000 loss ")
+    assert first[2].startswith("epoch 2/100000 loss ")
+
+
 @contextmanager
 def on_terminal(*arguments, **environment):
     """The command in a process of its own, and the terminal that its standard error is."""
@@ -406,6 +449,18 @@ def test_on_a_terminal_a_bar_shows_loss_accuracy_and_speed():
         line,
     )
     assert len(line) < 80
+
+
+@pytest.mark.parametrize(("word", "expected"), [("lines", 2), ("off", 0)])
+def test_on_a_terminal_too_progress_is_as_asked_for(word, expected):
+    options = ("--epochs", "2", "--backend", "numpy", "--progress", word)
+    with on_terminal("train", *options, NNFS_XP_KERNELS="numpy") as (process, shown):
+        seen = [line for line in shown if "epoch" in line]
+        assert process.wait(30) == 0
+    assert [line.split()[:3] for line in seen] == [
+        ["epoch", f"{n}/2", "loss"] for n in range(1, expected + 1)
+    ]
+    assert not any("\r" in line.rstrip("\r\n") for line in seen)
 
 
 def test_ctrl_c_keeps_the_model(run):

@@ -118,16 +118,23 @@ def test_the_dropout_paper(tmp_path, small_mnist):
 
 
 DRAWN = {  # what each prints, as a pattern with the figures in it
+    "plot_autoencoder.py": r"mean squared error: (0\.\d+) with noise, (0\.\d+) without",
     "plot_dropout.py": r"without dropout: .* accuracy (0\.\d+)\nwith dropout: .* accuracy (0\.\d+)",
+    "plot_gan.py": r"(?s)p 0: distance (\S+).*p 3000: distance (\S+).* rarest heap has (\S+)%",
     "plot_mistakes.py": r"accuracy: (0\.\d+)\ntop_2_accuracy: (0\.\d+)",
+    "plot_saliency.py": r"that matter inverted: accuracy (\S+)\n.* random .*: accuracy (\S+)",
     "plot_schedules.py": r"one cycle: loss 0\.0\d+, validation (0\.\d+)\n",
     "plot_spiral.py": r"loss (1\.\d+) after the first epoch, (0\.\d+) after the last",
     "plot_vanishing_gradients.py": r"sigmoid: the first layer's gradient is (.+) of the last\n",
     "plot_weights.py": r"test accuracy (0\.\d+)",
 }
 HOLDS = {
+    "plot_autoencoder.py": lambda noisy, cleaned: cleaned < 0.3 * noisy,
     "plot_dropout.py": lambda without, with_dropout: with_dropout > without + 0.03,
+    # Two clouds of real points are 0.002 apart; an eighth of the points in each heap is the best.
+    "plot_gan.py": lambda first, last, rarest: first > 1 and last < 0.15 and rarest > 0.5,
     "plot_mistakes.py": lambda accuracy, top_2: 0.9 < accuracy < top_2,
+    "plot_saliency.py": lambda five_that_matter, any_five: five_that_matter < any_five - 0.1,
     "plot_schedules.py": lambda loss: loss < 0.15,
     "plot_spiral.py": lambda first, last: last < 0.5 * first,
     "plot_vanishing_gradients.py": lambda share: share < 1e-4,
@@ -154,6 +161,8 @@ def test_every_example_is_run_here_or_with_the_extras():
         "fine_tuning.py",
         "dropout_paper.py",
         "plot_classifier.py",  # in tests/ecosystem/test_notebook.py, which has scikit-learn
+        "tune_with_halving.py",  # these two in tests/ecosystem/test_tuning.py, which has Optuna
+        "tune_with_optuna.py",
         *DRAWN,
     }
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested

@@ -377,6 +377,90 @@ def test_the_trainer_reports_them(backend):
     np.testing.assert_array_equal(matrix, again)
 
 
+class TestDirections:
+    def test_each_metric_says_whether_less_or_more_is_better(self):
+        less, neither = {"MAE", "RMSE"}, {"ConfusionMatrix", "Metric"}
+        found = {name: getattr(nn.metrics, name).direction for name in nn.metrics.__all__}
+        assert found == {
+            name: "min" if name in less else None if name in neither else "max" for name in found
+        }
+        assert len(found) > 10
+
+    @pytest.mark.parametrize("direction", ["min", "max"])
+    def test_callbacks_and_schedules_go_by_it(self, direction):
+        metric = MeanScore()
+        metric.direction = direction
+        given = []
+
+        class Looking(nn.Callback):
+            def check_figures(self, figures):
+                given.append((list(figures), dict(figures), "mean_score" in figures))
+
+        stopping = nn.EarlyStopping("val_mean_score", patience=50)
+        X, y, *_ = nn.data.load_digits()
+        X, y = X[:60].astype(np.float32), y[:60]
+        schedule = nn.ReduceOnPlateau(0.1, monitor="mean_score", patience=0)
+        trainer = nn.Trainer(
+            nn.Sequential(nn.Dense(64, 10), seed=0),
+            nn.SoftmaxCategoricalCrossentropy(),
+            nn.SGD(schedule),
+            metrics=[metric, nn.RMSE(), nn.ConfusionMatrix(10)][:1],
+            backend="numpy",
+        )
+        history = trainer.fit(
+            X, y, epochs=6, validation_data=(X, y), callbacks=[stopping, Looking()], progress=False
+        )
+        best = {"min": min, "max": max}[direction]
+        assert stopping.monitor.best == best(history["val_mean_score"])
+        assert schedule.monitor.best == best(history["mean_score"])
+        figures = {
+            "loss": "min",
+            "mean_score": direction,
+            "val_loss": "min",
+            "val_mean_score": direction,
+            "learning_rate": None,
+        }
+        assert given == [(list(figures), figures, True)]
+
+    def trainer(self, metric, optimizer=None):
+        return nn.Trainer(
+            nn.Sequential(nn.Dense(2, 2), seed=0),
+            nn.SoftmaxCategoricalCrossentropy(),
+            optimizer or nn.SGD(0.1),
+            metrics=[metric],
+            backend="numpy",
+        )
+
+    def test_a_metric_that_says_nothing_needs_a_mode(self):
+        for trainer, callbacks in (
+            (self.trainer(MeanScore()), [nn.EarlyStopping("mean_score")]),
+            (self.trainer(MeanScore()), [nn.ModelCheckpoint("model", "mean_score")]),
+            (self.trainer(MeanScore()), [nn.EarlyStopping("learning_rate")]),
+            (
+                self.trainer(MeanScore(), nn.SGD(nn.ReduceOnPlateau(0.1, monitor="mean_score"))),
+                [],
+            ),
+        ):
+            with pytest.raises(ArgumentError, match="nothing tells whether less or more of"):
+                trainer.fit(SCORES, LABELS, callbacks=callbacks, progress=False)
+            assert trainer.optimizer.iterations == 0
+        stopping = nn.EarlyStopping("mean_score", mode="min")
+        trainer = self.trainer(MeanScore())
+        history = trainer.fit(SCORES, LABELS, epochs=3, callbacks=[stopping], progress=False)
+        assert stopping.monitor.best == min(history["mean_score"])
+
+    @pytest.mark.parametrize("direction", ["down", "", 1, True])
+    def test_a_direction_that_is_none(self, direction):
+        metric = MeanScore()
+        metric.direction = direction
+        trainer = self.trainer(metric)
+        with pytest.raises(
+            ArgumentError, match=r"MeanScore.direction must be 'min', 'max' or None"
+        ):
+            trainer.fit(SCORES, LABELS, progress=False)
+        assert trainer.optimizer.iterations == 0
+
+
 def test_sums_of_whole_numbers_are_added_up_anew(backend):
     class Samples(nn.Metric):
         name = "samples"

@@ -90,7 +90,7 @@ def test_thresholds_are_exclusive(backend):
         outputs = backend.asarray([[middle - 0.01, middle, middle + 0.01]])
         assert nn.to_numpy(loss.predictions(outputs)).tolist() == [[0, 0, 1]]
         for truth, share in (([[0, 0, 1]], 1.0), ([[0, 1, 1]], 2 / 3), ([[1, 0, 0]], 1 / 3)):
-            accuracy = loss.accuracy().forward(outputs, backend.asarray(truth))
+            accuracy = loss.accuracy().forward(loss.decisions(outputs), backend.asarray(truth))
             assert nn.to_numpy(accuracy) == pytest.approx([share])
 
 

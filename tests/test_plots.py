@@ -448,7 +448,7 @@ def test_gradient_flow_records_without_waiting(backend):
     assert list(norms) == ["0.weights", "0.biases", "2.weights", "2.biases"]
     np.testing.assert_allclose(np.array(list(norms.values())).T, expected, rtol=1e-5)
     assert all(type(value) is float for values in norms.values() for value in values)
-    flow.on_train_begin(trainer)
+    flow.reset()
     assert flow.norms() == {}
 
 

@@ -9,6 +9,7 @@ import pytest
 
 import nnfs_xp as nn
 from nnfs_xp._monitor import Monitor
+from nnfs_xp._settings import settings_of
 
 STEPS = 40
 
@@ -101,16 +102,21 @@ def test_a_plateau_reduces_the_rate_as_torch_does():
 
 def test_what_a_plateau_has_seen_can_be_taken_up_again():
     def run(cut):
-        schedule = nn.ReduceOnPlateau(0.1, monitor="accuracy", patience=1, min_rate=0.02)
-        for epoch, accuracy in enumerate([0.5, 0.6, 0.6, 0.6, 0.5, 0.5]):
+        def build():
+            return nn.ReduceOnPlateau(
+                0.1, monitor="accuracy", mode="max", patience=1, min_rate=0.02, cooldown=1
+            )
+
+        schedule = build()
+        for epoch, accuracy in enumerate([0.5, 0.6, 0.6, 0.6, 0.5, 0.5, 0.5]):
             if epoch == cut:
                 state = schedule.state()
-                schedule = nn.ReduceOnPlateau(0.1, monitor="accuracy", patience=1, min_rate=0.02)
+                schedule = build()
                 schedule.load_state(state)
             schedule.observe({"accuracy": accuracy})
         return schedule.rate(0), schedule.state()
 
-    assert all(run(cut) == run(None) for cut in range(6))
+    assert all(run(cut) == run(None) for cut in range(7))
     assert run(None)[0] == 0.02
 
 
@@ -133,6 +139,11 @@ def test_what_a_plateau_has_seen_can_be_taken_up_again():
         lambda: nn.ReduceOnPlateau(0.1, mode="up"),
         lambda: nn.ReduceOnPlateau(0.1, monitor=""),
         lambda: nn.ReduceOnPlateau(0.1, patience=-1),
+        lambda: nn.ReduceOnPlateau(0.1, cooldown=-1),
+        lambda: nn.Warmup(0.1, 0),
+        lambda: nn.Warmup("fast", 3),
+        lambda: nn.Warmup(0.1, 3, start=-0.1),
+        lambda: nn.Warmup(nn.StepDecay(0.1, every=3), 3, start=0.2),
         lambda: nn.Adam(nn.StepDecay(0.1, every=3), decay=0.1),
         lambda: nn.SGD("fast"),
         lambda: nn.SGD(clip_norm=0.0),
@@ -240,23 +251,132 @@ def test_a_plateau_never_raises_the_rate():
     assert schedule.rate(0) == 0.1
 
 
-@pytest.mark.parametrize(
-    ("name", "less_is_better"),
-    [
-        ("loss", True),
-        ("val_loss", True),
-        ("val_mae", True),
-        ("rmse", True),
-        ("accuracy", False),
-        ("val_accuracy", False),
-    ],
-)
-def test_which_figures_are_better_when_less(name, less_is_better):
-    for mode, less in (("auto", less_is_better), ("min", True), ("max", False)):
-        monitor = Monitor(name, mode)
-        monitor.observe({name: 0.5})
-        assert monitor.observe({name: 0.4}) is less
-        assert monitor.waited == (0 if less else 1)
+@pytest.mark.parametrize("direction", ["min", "max", None])
+def test_a_mode_goes_before_what_a_metric_says(direction):
+    for mode in ("min", "max"):
+        monitor = Monitor("mine", mode)
+        monitor.check({"loss": "min", "mine": direction})
+        monitor.observe({"mine": 0.5})
+        assert monitor.observe({"mine": 0.4}) is (mode == "min")
+        assert monitor.waited == (0 if mode == "min" else 1)
+
+
+@pytest.mark.parametrize("direction", ["min", "max"])
+def test_auto_goes_by_what_a_metric_says(direction):
+    monitor = Monitor("mine")
+    monitor.check({"loss": "min", "mine": direction})
+    found = [monitor.observe({"mine": value}) for value in (0.5, math.nan, 0.4, 0.6)]
+    assert found == [True, False, direction == "min", direction == "max"]
+
+
+def test_auto_refuses_what_has_no_direction():
+    monitor = Monitor("mine")
+    complaint = r"'mine' is better. Give mode='min' or mode='max', or set `direction`"
+    with pytest.raises(nn.errors.ArgumentError, match=complaint):
+        monitor.check({"loss": "min", "mine": None})
+    with pytest.raises(nn.errors.ArgumentError, match=complaint):
+        nn.ReduceOnPlateau(0.1, monitor="mine").observe({"mine": 0.5})
+
+
+def test_without_a_trainer_auto_knows_of_losses():
+    for name in ("loss", "val_loss"):
+        schedule = nn.ReduceOnPlateau(0.1, monitor=name, patience=0, factor=0.5)
+        rates = []
+        for value in (3.0, 2.0, 2.5):
+            schedule.observe({name: value})
+            rates.append(schedule.rate(0))
+        assert rates == [0.1, 0.1, 0.05]
+
+
+def test_a_best_that_was_none_fits_whichever_way_is_better_now():
+    for best in (-math.inf, math.inf):
+        monitor = Monitor("mine", "min")
+        monitor.load_state({"best": best, "waited": 2})
+        assert monitor.waited == 2
+        assert monitor.observe({"mine": 7.0})
+        assert monitor.state() == {"best": 7.0, "waited": 0}
+    monitor = Monitor("mine")
+    monitor.load_state({"best": 0.5, "waited": 1})
+    monitor.check({"mine": "max"})
+    assert monitor.state() == {"best": 0.5, "waited": 1}
+    assert not monitor.observe({"mine": 0.4})
+    for state in ({"best": math.nan, "waited": 0}, {"best": True, "waited": 0}):
+        with pytest.raises(nn.errors.ArgumentError, match="is no number"):
+            monitor.load_state(state)
+
+
+def test_epochs_after_a_cut_do_not_count_as_waiting():
+    def rates(cooldown):
+        schedule = nn.ReduceOnPlateau(
+            1.0, monitor="loss", patience=1, factor=0.5, cooldown=cooldown
+        )
+        found = []
+        for _ in range(9):
+            schedule.observe({"loss": 1.0})
+            found.append(schedule.rate(0))
+        return found
+
+    assert rates(0) == [1, 1, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125, 0.0625]
+    assert rates(2) == [1, 1, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25]
+
+
+def test_a_cooldown_is_that_of_torch():
+    torch = pytest.importorskip("torch")
+    losses = [5, 5, 5, 5, 5, 4, 4, 4, 4, 4, 4, 4, float("nan"), 4, 4, 3, 3, 3, 3, 3]
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], 0.1)
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer, factor=0.5, patience=1, cooldown=2, threshold=1e-4, threshold_mode="abs"
+    )
+    mine = nn.ReduceOnPlateau(0.1, monitor="loss", factor=0.5, patience=1, cooldown=2)
+    found = []
+    for loss in losses:
+        theirs.step(loss)
+        mine.observe({"loss": loss})
+        found.append(mine.rate(0))
+        assert mine.rate(0) == pytest.approx(optimizer.param_groups[0]["lr"])
+    assert len(set(found)) == 5, "the rate fell four times"
+
+
+def test_a_state_from_before_there_was_a_cooldown():
+    schedule = nn.ReduceOnPlateau(0.1, monitor="loss", cooldown=3)
+    schedule.load_state({"rate": 0.05, "best": 2.0, "waited": 4})
+    assert schedule.state() == {"rate": 0.05, "cooling": 0, "best": 2.0, "waited": 4}
+    plateau = nn.ReduceOnPlateau(0.1)
+    assert "cooldown" not in settings_of(plateau)["config"], "older checkpoints know of none"
+    assert settings_of(schedule)["config"]["cooldown"] == 3
+
+
+def test_a_warm_up_leads_to_the_first_rate_of_what_comes_after():
+    schedule = nn.Warmup(nn.StepDecay(0.4, every=2), 4)
+    assert rates(schedule, 8) == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.4, 0.4, 0.04, 0.04])
+    assert rates(nn.Warmup(0.5, 5, start=0.25), 7) == pytest.approx(
+        [0.3, 0.35, 0.4, 0.45, 0.5, 0.5, 0.5]
+    )
+    cosine = nn.CosineDecay(0.3, 12, final_rate=0.01)
+    built_in = nn.CosineDecay(0.3, 12, final_rate=0.01, warmup_steps=5)
+    assert rates(nn.Warmup(cosine, 5)) == pytest.approx(rates(built_in), rel=1e-14)
+
+
+def test_a_warm_up_hands_figures_and_states_through():
+    def build():
+        return nn.Warmup(nn.ReduceOnPlateau(0.4, monitor="mine", patience=0, factor=0.5), 2)
+
+    schedule = build()
+    with pytest.raises(nn.errors.ArgumentError, match="no figure 'mine'"):
+        schedule.check_figures({"loss": "min"})
+    schedule.check_figures({"loss": "min", "mine": "max"})
+    for value in (0.5, 0.4):
+        schedule.observe({"mine": value})
+    assert rates(schedule, 4) == pytest.approx([0.1, 0.2, 0.2, 0.2])
+    again = build()
+    again.check_figures({"mine": "max"})
+    again.load_state(schedule.state())
+    assert again.state() == schedule.state()
+    assert rates(again, 4) == rates(schedule, 4)
+    constant = nn.Warmup(0.5, 2)
+    constant.check_figures({})
+    constant.observe({})
+    assert constant.state() == {}
 
 
 def test_a_figure_counts_as_better_by_more_than_the_least_difference():

@@ -412,7 +412,7 @@ def test_the_progress_line_looks_at_the_figures_when_due_only(monkeypatch):
         reads.append(now[0])
         return {"loss": 1.0}
 
-    with progress.Progress(1, 1000, 1, shown=True) as bar:
+    with progress.Progress(1, 1000, 1000, shown=True) as bar:
         bar.begin_epoch(1)
         for _ in range(900):
             now[0] += 0.001

@@ -214,11 +214,11 @@ class Backend:
         """Give back to the device what is kept for arrays to come."""
 
     def streamed(
-        self, arrays: tuple[np.ndarray[Any, Any], ...], parts: Iterable[Any], most: int
+        self, batches: Iterable[tuple[Any, ...]], held: int = 1
     ) -> Iterator[tuple[Array, ...]]:
-        """The rows of host arrays on the device, part by part, each of at most so many."""
-        del most
-        return (tuple(self.asarray(array[rows]) for array in arrays) for rows in parts)
+        """Batches of host arrays on the device, so many of them in work at a time."""
+        del held
+        return (tuple(self.asarray(array) for array in batch) for batch in batches)
 
     def random_bits(self, shape: tuple[int, ...], *, seed: int, stream: int, step: int) -> Array:
         """Random integers in [0, 2**24), the same on every backend: see `kernels.standard`.

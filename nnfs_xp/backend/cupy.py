@@ -122,9 +122,9 @@ class CupyBackend(Backend):
         return host
 
     def streamed(
-        self, arrays: tuple[np.ndarray[Any, Any], ...], parts: Iterable[Any], most: int
+        self, batches: Iterable[tuple[Any, ...]], held: int = 1
     ) -> Iterator[tuple[Array, ...]]:
-        return streamed(arrays, parts, most)
+        return streamed(batches, held)
 
     def synchronize(self) -> None:
         self.device.synchronize()

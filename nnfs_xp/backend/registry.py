@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from nnfs_xp.backend.frames import column_to_numpy, frame_to_numpy, is_column, is_frame
 from nnfs_xp.errors import BackendError, DTypeError
 
 LOADERS: dict[str, Callable[[str], Any]] = {}
@@ -90,21 +91,27 @@ def to_numpy(a: Any) -> np.ndarray[Any, Any]:
 
     Parameters
     ----------
-    a : array of any backend, or anything that `numpy.asarray` takes
+    a : array of any backend, data frame or Series, or anything that `numpy.asarray` takes
+        A frame's columns may be of several data types, if all hold numbers: what is missing
+        becomes NaN.
 
     Raises
     ------
     DTypeError
-        `a` holds no numbers: strings, objects, rows of different lengths.
+        `a` holds no numbers: strings, objects, rows of different lengths. Of a frame, the message
+        names the columns.
     """
     if _library_of(a) is not None or _registered_for(a) is not None:
         array: np.ndarray[Any, Any] = backend_of(a).to_numpy(a)
     else:
+        convert = frame_to_numpy if is_frame(a) else column_to_numpy if is_column(a) else np.asarray
         try:
-            array = np.asarray(a)
+            array = convert(a)
+        except DTypeError:
+            raise
         except (ValueError, TypeError, RuntimeError) as error:
             raise DTypeError(f"cannot make an array of this {type(a).__name__}: {error}") from None
-    if np.ma.is_masked(a):
+    if isinstance(a, np.ma.MaskedArray) and np.ma.is_masked(a):
         raise DTypeError("expected numbers; got a masked array. Fill or drop what is masked.")
     if array.dtype.kind not in "biuf":
         raise DTypeError(

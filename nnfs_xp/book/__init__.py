@@ -22,6 +22,7 @@ from nnfs_xp.book.layers import (
 )
 from nnfs_xp.book.losses import (
     Activation_Softmax_Loss_CategoricalCrossentropy,
+    Loss,
     Loss_BinaryCrossentropy,
     Loss_CategoricalCrossentropy,
     Loss_MeanAbsoluteError,
@@ -47,6 +48,7 @@ __all__ = [
     "Layer_Dense",
     "Layer_Dropout",
     "Layer_Input",
+    "Loss",
     "Loss_BinaryCrossentropy",
     "Loss_CategoricalCrossentropy",
     "Loss_MeanAbsoluteError",

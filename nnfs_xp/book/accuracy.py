@@ -13,10 +13,19 @@ from nnfs_xp.errors import NotReadyError
 
 
 class Accuracy:
-    """Compares predictions with targets and adds up over a pass."""
+    """Base class of the book's accuracies; derive from it to write one of your own.
 
-    def __init__(self) -> None:
-        self.new_pass()
+    It gives ``compare(predictions, y)``, and perhaps ``init(y)``; neither needs
+    ``super().__init__()``.
+
+    Attributes
+    ----------
+    accumulated_sum, accumulated_count : float, int
+        How many were right since the last `new_pass`, and of how many.
+    """
+
+    accumulated_sum = 0.0
+    accumulated_count = 0
 
     def init(self, y: Any, reinit: bool = False) -> None:
         """Read all targets before training."""
@@ -28,9 +37,11 @@ class Accuracy:
     def calculate(self, predictions: Any, y: Any) -> float:
         """The share that is right."""
         right = self.compare(predictions, y)
-        xp = backend_of(right).xp
+        backend = home_of(right)
+        right, xp = backend.asarray(right), backend.xp
         count = prod(right.shape)
-        total = float(xp.sum(xp.astype(right, xp.int64)))
+        exact = right if backend.is_floating(right.dtype) else xp.astype(right, xp.int64)
+        total = float(xp.sum(exact))
         self.accumulated_sum += total
         self.accumulated_count += count
         return total / count
@@ -51,7 +62,6 @@ class Accuracy_Categorical(Accuracy):
     """Share of right classes; with `binary`, of right yes-or-no outputs."""
 
     def __init__(self, *, binary: bool = False) -> None:
-        super().__init__()
         self.binary = binary
 
     def compare(self, predictions: Any, y: Any) -> Array:
@@ -68,7 +78,6 @@ class Accuracy_Regression(Accuracy):
     """Share of values closer to their target than the targets' standard deviation over 250."""
 
     def __init__(self, *, precision: float | None = None) -> None:
-        super().__init__()
         self.precision = precision
 
     def init(self, y: Any, reinit: bool = False) -> None:

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from nnfs_xp._rows import as_before, as_rows
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import backend_of
 from nnfs_xp.book._arrays import default_dtype, floating
 from nnfs_xp.errors import NotReadyError
+from nnfs_xp.interop.beneath import hands_on
 from nnfs_xp.layers import Dense, Dropout, Layer, Linear, ReLU, Sigmoid, Softmax
 
 
@@ -21,6 +23,7 @@ class _BookLayer(Layer):
 
     inputs: Array
 
+    @hands_on
     def forward(self, inputs: Any, training: bool = True) -> Array:
         self.inputs = floating(inputs, self.backend, self.dtype)
         del training  # only Layer_Dropout tells training apart
@@ -36,9 +39,13 @@ class _BookLayer(Layer):
     def output(self, value: Any) -> None:
         self._output = floating(value, self.backend)
 
+    @hands_on
     def backward(self, dvalues: Any) -> Array:
         # The base class' is the library's layer: it comes next in the order of inheritance.
-        return super().backward(floating(dvalues, self.backend, self.dtype))
+        array = floating(dvalues, self.backend, self.dtype)
+        if self._kept is not None:  # a script's own loss may give float64 where float32 runs
+            array = floating(array, dtype=self._kept[1])
+        return super().backward(array)
 
     def predictions(self, outputs: Any) -> Array:
         """What a model answers whose last layer this is."""
@@ -109,37 +116,53 @@ class Layer_Dense(_BookLayer, Dense):
 
 
 class Layer_Dropout(_BookLayer, Dropout):
-    """`Dropout`, its masks seeded from NumPy's global random state at the first training pass.
+    """`Dropout`, with the book's masks from NumPy's global random state, pass by pass.
+
+    On other backends than NumPy it draws its masks where it runs, by `StochasticLayer`, with a
+    seed from that state.
 
     Parameters
     ----------
     rate : float
         The share that is dropped, in [0, 1). Unlike in the book, the attribute of this name
-        holds the same number, not 1 minus it.
+        holds the same number, not 1 minus it: files and other programs take it as that.
 
     Attributes
     ----------
     binary_mask : array, of the inputs' shape
         What the last `forward` multiplied its inputs by: 0 or 1 / (1 - rate) in training,
         else 1.
+
+    Notes
+    -----
+    Source: *Neural Networks from Scratch*, chapter 15.
     """
 
     def __init__(self, rate: float) -> None:
         super().__init__(rate)
         self._seeded = False
 
+    @hands_on
     def forward(self, inputs: Any, training: bool = True) -> Array:
-        if training and not self._seeded:
+        inputs = floating(inputs, self.backend, self.dtype)
+        if training and not isinstance(inputs, np.ndarray):
+            self._seed_once()
+            return super().forward(inputs)
+        self.inputs, xp = inputs, self.check_inputs(inputs)
+        kept, scale = xp.ones_like(inputs, dtype=xp.bool), 1.0
+        if training:
+            keep_rate = 1 - self.rate
+            draw = np.random.binomial(1, keep_rate, inputs.shape)  # noqa: NPY002 # the book's call
+            kept, scale = draw == 1, 1 / keep_rate
+        self.keep(inputs, as_rows(xp, kept), scale)
+        self._output = inputs * self.binary_mask if training else inputs
+        return self._output
+
+    def _seed_once(self) -> None:
+        if not self._seeded:
             seed = np.random.randint(2**31)  # noqa: NPY002 # so that a seeded script repeats
             self.reseed(int(seed), stream=0)
             self._seeded = True
-        if training:
-            return super().forward(inputs)
-        self.inputs = floating(inputs, self.backend, self.dtype)
-        xp = self.check_inputs(self.inputs)
-        self._output = self.inputs
-        self.keep(self._output, xp.ones_like(self.inputs, dtype=xp.bool), 1.0)
-        return self._output
 
     @property
     def binary_mask(self) -> Array:
@@ -147,8 +170,10 @@ class Layer_Dropout(_BookLayer, Dropout):
         if self._kept is None:
             raise NotReadyError("Layer_Dropout has a mask after a forward pass only.")
         _, _, (kept, scale) = self._kept
-        mask: Array = scale * backend_of(kept).xp.astype(kept, self.inputs.dtype)
-        return mask
+        xp = self.check_inputs(self.inputs)
+        ones = as_rows(xp, xp.ones_like(self.inputs))
+        mask = self.kernels_for(ones).dropout_backward(xp, ones, kept, scale)
+        return as_before(xp, mask, self.inputs)
 
 
 class Layer_Input(_BookLayer, Linear):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from nnfs_xp._checks import check_pair, check_weights
@@ -10,40 +10,43 @@ from nnfs_xp._typing import Array
 from nnfs_xp.backend import backend_of
 from nnfs_xp.book._arrays import floating
 from nnfs_xp.book.layers import Activation_Softmax, Layer_Dense
-from nnfs_xp.errors import NotReadyError
+from nnfs_xp.errors import NotReadyError, ShapeError
 from nnfs_xp.layers import Layer
 from nnfs_xp.losses import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
-    Loss,
     MeanAbsoluteError,
     MeanSquaredError,
     SoftmaxCategoricalCrossentropy,
 )
+from nnfs_xp.losses import Loss as _LibraryLoss
 
 
-class _BookLoss(Loss):
-    """Takes lists and any numbers, keeps `dinputs`, and adds up over a pass."""
+class Loss(_LibraryLoss):
+    """Base class of the book's losses; derive from it to write one of your own.
+
+    A loss gives two methods. ``forward(y_pred, y_true)`` returns the loss of each sample.
+    ``backward(dvalues, y_true)`` sets ``self.dinputs`` to the gradient of their mean, given the
+    predictions, which the book calls dvalues. Neither needs ``super().__init__()``.
+
+    Attributes
+    ----------
+    dinputs : array, of the predictions' shape
+        What `backward` has set.
+    trainable_layers : sequence of Layer_Dense
+        Those whose penalties count: see `remember_trainable_layers`.
+    accumulated_sum, accumulated_count : float, int
+        The sum of the samples' losses since the last `new_pass`, and how many there were.
+
+    Notes
+    -----
+    Source: *Neural Networks from Scratch*, chapters 5, 14 and 19.
+    """
 
     dinputs: Array
-
-    def __init__(self, **settings: float) -> None:
-        super().__init__(**settings)
-        self.trainable_layers: list[Layer] = []
-        self.new_pass()
-
-    def forward(self, y_pred: Any, y_true: Any) -> Array:
-        """The loss of each sample. Unlike the library's, it reads the labels' values."""
-        y_pred, y_true = self._arrays(y_pred, y_true)
-        check_pair(y_pred, y_true)
-        y_true = self.prepare_targets(y_true, y_pred.shape[1], y_pred.dtype)
-        return super().forward(y_pred, y_true)
-
-    def backward(self, dvalues: Any, y_true: Any, sample_weight: Array | None = None) -> Array:
-        """The gradient, given the predictions, which the book calls dvalues."""
-        y_pred, y_true = self._arrays(dvalues, y_true)
-        self.dinputs = super().backward(y_pred, y_true, sample_weight)
-        return self.dinputs
+    trainable_layers: Sequence[Layer] = ()
+    accumulated_sum = 0.0
+    accumulated_count = 0
 
     def calculate(
         self,
@@ -54,7 +57,12 @@ class _BookLoss(Loss):
         include_regularization: bool = False,
     ) -> Any:
         """The mean loss; with `include_regularization`, the penalty of the layers beside it."""
-        sample_losses = self.forward(output, y)
+        sample_losses = floating(self.forward(output, y))
+        if sample_losses.ndim == 0:
+            raise ShapeError(
+                f"{type(self).__name__}.forward must return the loss of each sample; got a single "
+                "number. Take the mean over the last axis: calculate takes that over the samples."
+            )
         if sample_weight is not None:
             places = sample_losses.shape
             sample_losses = sample_losses * check_weights(sample_weight, sample_losses, places)
@@ -85,6 +93,23 @@ class _BookLoss(Loss):
         layers = self.trainable_layers if layer is None else [layer]
         penalties = (each.regularization_loss() for each in layers)
         return sum(penalty for penalty in penalties if penalty is not None)
+
+
+class _BookLoss(Loss):
+    """Takes lists and any numbers, and keeps `dinputs`."""
+
+    def forward(self, y_pred: Any, y_true: Any) -> Array:
+        """The loss of each sample. Unlike the library's, it reads the labels' values."""
+        y_pred, y_true = self._arrays(y_pred, y_true)
+        check_pair(y_pred, y_true)
+        y_true = self.prepare_targets(y_true, y_pred.shape[1], y_pred.dtype)
+        return super().forward(y_pred, y_true)
+
+    def backward(self, dvalues: Any, y_true: Any, sample_weight: Array | None = None) -> Array:
+        """The gradient, given the predictions, which the book calls dvalues."""
+        y_pred, y_true = self._arrays(dvalues, y_true)
+        self.dinputs = super().backward(y_pred, y_true, sample_weight)
+        return self.dinputs
 
     def _arrays(self, y_pred: Any, y_true: Any) -> tuple[Array, Array]:
         y_pred = floating(y_pred)

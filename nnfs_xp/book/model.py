@@ -21,10 +21,11 @@ from nnfs_xp.book.accuracy import Accuracy
 from nnfs_xp.book.layers import Activation_Softmax, Layer_Dense
 from nnfs_xp.book.losses import (
     Activation_Softmax_Loss_CategoricalCrossentropy,
+    Loss,
     Loss_CategoricalCrossentropy,
-    _BookLoss,
 )
 from nnfs_xp.book.optimizers import _BookOptimizer
+from nnfs_xp.book.own import OwnLayer, check_layer, check_optimizer, forward_of
 from nnfs_xp.errors import ArgumentError, CheckpointError, DataError, LabelError, NotReadyError
 from nnfs_xp.interop.model_file import read_model, read_weights, write_model
 from nnfs_xp.interop.tensor_file import MALFORMED
@@ -35,6 +36,7 @@ _LAYERS = {
     for name, thing in vars(_layers).items()
     if name.startswith(("Layer_", "Activation_"))
 } | {"Sequential": Sequential}
+_PARTS = {**vars(_losses), **vars(_optimizers), **vars(_accuracy)}
 
 
 class Model:
@@ -44,6 +46,10 @@ class Model:
     -----
     It differs from the book's where that has a defect: the samples are shuffled before each epoch
     when training in batches, and files are safetensors and JSON, not pickles.
+
+    Classes of a script's own serve as in the book: losses and accuracies that derive from `Loss`
+    and `Accuracy`, layers without weights that have `forward` and `backward`, and optimizers that
+    have `current_learning_rate`, `pre_update_params`, `update_params` and `post_update_params`.
 
     Source: *Neural Networks from Scratch*, chapters 18 to 22.
     """
@@ -58,28 +64,28 @@ class Model:
         self._network: Sequential | None = None
         self._shuffles: np.random.Generator | None = None
 
-    def add(self, layer: Layer) -> None:
-        """Add a layer at the end."""
+    def add(self, layer: Any) -> None:
+        """Add a layer at the end: one of `nnfs_xp`, or one of a script's own without weights."""
+        check_layer(layer)
         self.layers.append(layer)
         self._network = None
 
     def set(
         self,
         *,
-        loss: _BookLoss | None = None,
-        optimizer: _BookOptimizer | None = None,
+        loss: Loss | None = None,
+        optimizer: Any = None,
         accuracy: Accuracy | None = None,
     ) -> None:
         """Set the loss, the optimizer and the accuracy, or some of them."""
-        for name, part, kind in (
-            ("loss", loss, _BookLoss),
-            ("optimizer", optimizer, _BookOptimizer),
-            ("accuracy", accuracy, Accuracy),
-        ):
+        for name, part, kind in (("loss", loss, Loss), ("accuracy", accuracy, Accuracy)):
             if not isinstance(part, (kind, NoneType)):
                 raise ArgumentError(
-                    f"`{name}` must be an object of a class of nnfs_xp.book; got {part!r}."
+                    f"`{name}` must be an object of a class of nnfs_xp.book, or of your own that "
+                    f"derives from its {kind.__name__}; got {part!r}."
                 )
+        if optimizer is not None:
+            check_optimizer(optimizer)
         self.loss = self.loss if loss is None else loss
         self.optimizer = self.optimizer if optimizer is None else optimizer
         self.accuracy = self.accuracy if accuracy is None else accuracy
@@ -88,10 +94,21 @@ class Model:
 
     def finalize(self) -> None:
         """Join the layers; all of their parameters move into one buffer."""
-        self._network = Sequential(*self.layers)
+        self._network = Sequential(
+            *(each if isinstance(each, Layer) else OwnLayer(each) for each in self.layers)
+        )
         self.trainable_layers = [each for each in self.layers if isinstance(each, Layer_Dense)]
         self.output_layer_activation = self.layers[-1]
         self._join_loss()
+
+    @property
+    def network(self) -> Sequential:
+        """The layers as one, with their parameters: what goes to ONNX and to PyTorch."""
+        return self._ready()
+
+    def summary(self) -> str:
+        """A table of the layers: see `Sequential.summary`."""
+        return self._ready().summary()
 
     def _join_loss(self) -> None:
         """Give the loss the layers with penalties, and join it with a softmax before it, if any."""
@@ -159,9 +176,7 @@ class Model:
                     self.output_layer_activation.predictions(output), batch_y
                 )
                 self.backward(output, batch_y)
-                self.optimizer.pre_update_params()
-                self.optimizer.update_params(network)
-                self.optimizer.post_update_params()
+                self._step(network)
                 if step % print_every == 0 or step == len(parts) - 1:
                     print(f"step: {step}, {self._line(accuracy, losses)}")
             losses = self.loss.calculate_accumulated(include_regularization=True)
@@ -169,6 +184,16 @@ class Model:
             print(f"training, {self._line(accuracy, losses)}")
             if validation_data is not None:
                 self.evaluate(X_val, y_val, batch_size=batch_size)
+
+    def _step(self, network: Sequential) -> None:
+        optimizer = self.optimizer
+        optimizer.pre_update_params()
+        if getattr(type(optimizer), "update_params", None) is _BookOptimizer.update_params:
+            optimizer.update_params(network)
+        else:  # one of a script's own, which knows layers with weights and biases
+            for layer in self.trainable_layers:
+                optimizer.update_params(layer)
+        optimizer.post_update_params()
 
     def _line(self, accuracy: float, losses: tuple[Any, Any]) -> str:
         data_loss, penalty = float(losses[0]), float(losses[1])
@@ -202,7 +227,11 @@ class Model:
 
     def forward(self, X: Any, training: bool) -> Array:
         """The output of the last layer."""
-        return self._ready().forward(X, training)
+        self._ready()
+        output: Array = X
+        for layer in self.layers:
+            output = forward_of(layer, output, training)
+        return output
 
     def backward(self, output: Array, y: Any) -> None:
         """Set the gradients of all layers, softmax and cross-entropy taken together."""
@@ -212,9 +241,11 @@ class Model:
             layers[-1].dinputs = self.softmax_classifier_output.backward(output, y)
             dvalues, layers = layers[-1].dinputs, layers[:-1]
         else:
-            dvalues = self.loss.backward(output, y)
+            self.loss.backward(output, y)
+            dvalues = self.loss.dinputs
         for layer in reversed(layers):
-            dvalues = layer.backward(dvalues)
+            layer.backward(dvalues)
+            dvalues = layer.dinputs
 
     def get_parameters(self) -> list[tuple[Array, Array]]:
         """Copies of the weights and biases of each trainable layer."""
@@ -242,10 +273,23 @@ class Model:
         read_weights(Path(path), self._ready())
 
     def save(self, path: str | Path) -> None:
-        """Write the whole model to a file, as safetensors and JSON, without optimizer state."""
-        parts = {"loss": self.loss, "optimizer": self.optimizer, "accuracy": self.accuracy}
-        extra = {key: settings_of(part) for key, part in parts.items() if part is not None}
-        write_model(Path(path), self._ready(), {"book": extra})
+        """Write the whole model to a file, as safetensors and JSON, without optimizer state.
+
+        It holds classes of `nnfs_xp.book` alone. For a model with classes of your own use
+        `save_parameters`.
+        """
+        network = self._ready()
+        given = {"loss": self.loss, "optimizer": self.optimizer, "accuracy": self.accuracy}
+        parts = {key: part for key, part in given.items() if part is not None}
+        for part in (*self.layers, *parts.values()):
+            name = type(part).__name__
+            if type(part) is not (_LAYERS | _PARTS).get(name):
+                raise ArgumentError(
+                    f"a file holds classes of nnfs_xp.book alone; the model has a {name}. Use "
+                    "save_parameters, and load_parameters in a model that is built anew."
+                )
+        extra = {key: settings_of(part) for key, part in parts.items()}
+        write_model(Path(path), network, {"book": extra})
 
     @staticmethod
     def load(path: str | Path) -> Model:
@@ -259,12 +303,11 @@ class Model:
         for layer in network.layers:
             model.add(layer)
         try:
-            known = {**vars(_losses), **vars(_optimizers), **vars(_accuracy)}
             for key, part in description.get("book", {}).items():
                 prefix = key.capitalize() + "_"
                 if not part["class"].startswith(prefix):
                     raise ArgumentError(f"it names {part['class']!r} as its {key}")
-                model.set(**{key: known[part["class"]](**part["config"])})
+                model.set(**{key: _PARTS[part["class"]](**part["config"])})
             model.finalize()
         except MALFORMED as error:
             raise CheckpointError(

@@ -60,7 +60,7 @@ def train(options: argparse.Namespace) -> int:
     )
     folder = make_folder(options.out, settings.dataset, resume=options.resume)
     widths = "-".join(str(n) for n in (X.shape[1], *settings.hidden, n_classes))
-    print(f"{settings.dataset}: {len(X)} samples, network {widths}, on {backend.name}")
+    print(f"{settings.dataset}: {len(X)} samples, network {widths}, on {backend.name}", flush=True)
     run = {**asdict(settings), "nnfs_xp": nn.__version__, "backend": backend.name}
     first = not (folder / RUN).exists()
     if first:  # so that it can be resumed, whatever ends it
@@ -74,6 +74,7 @@ def train(options: argparse.Namespace) -> int:
             epochs=settings.epochs,
             batch_size=settings.batch_size,
             validation_data=(X_val, y_val),
+            progress=results.PROGRESS[options.progress],
             checkpoint=nn.Checkpoints(
                 folder / CHECKPOINTS, every_seconds=_CHECKPOINT_SECONDS, least_seconds=1
             ),

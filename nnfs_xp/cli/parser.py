@@ -9,6 +9,7 @@ from typing import NoReturn
 import nnfs_xp as nn
 from nnfs_xp._checks import check_range
 from nnfs_xp.cli import commands
+from nnfs_xp.cli.results import PROGRESS
 from nnfs_xp.learning import PRECISIONS
 from nnfs_xp.recipes import RECIPES
 
@@ -63,6 +64,13 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--seed", type=_seed, metavar="N", help="(default: 0)")
     train.add_argument(
         "--out", type=_folder, metavar="DIR", help="results (default: runs/DATASET-TIME)"
+    )
+    train.add_argument(
+        "--progress",
+        choices=PROGRESS,
+        default="auto",
+        help="auto: a bar on a terminal, elsewhere lines from the second minute on; lines: one for "
+        "each epoch, for logs; both on standard error (default: auto)",
     )
 
     train.add_argument(

@@ -15,8 +15,12 @@ from typing import Any
 from nnfs_xp.errors import ArgumentError, DataError, NnfsError
 from nnfs_xp.interop.atomic import write_atomically
 from nnfs_xp.runs import RESULTS
+from nnfs_xp.training.progress import Shown
 
 INTERRUPTED = 130
+
+PROGRESS: dict[str, Shown] = {"auto": True, "lines": "lines", "off": False}
+"""What the words of --progress mean."""
 
 
 def given(options: argparse.Namespace, kind: type) -> dict[str, Any]:

@@ -65,7 +65,8 @@ def train(options: argparse.Namespace) -> int:
     what += f", from {columns} column{'s' * (columns != 1)}"
     try:
         print(f"{path}: {len(prepared.y)} rows; {what}, on {backend.name}", flush=True)
-        model = prepared.train(settings, backend=backend.name)
+        progress = results.PROGRESS[options.progress]
+        model = prepared.train(settings, backend=backend.name, progress=progress)
     except BaseException:
         if new:
             with suppress(OSError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
@@ -26,20 +26,23 @@ def place(a: Any, backend: Backend, dtype: str | None = None) -> Any:
         return SparseRows(a, dtype)
     memory = backend.memory()
     if memory is None or backend.owns(a):
-        return backend.asarray(a, dtype)
+        with np.errstate(over="ignore"):  # what becomes infinite is refused later
+            return backend.asarray(a, dtype)
     host = to_numpy(a)
     if dtype is not None:
-        host = host.astype(dtype, copy=False)
+        with np.errstate(over="ignore"):
+            host = host.astype(dtype, copy=False)
     return backend.asarray(host) if host.nbytes <= _SHARE * memory.free else host
 
 
-def batches(
+def batches_of(
     arrays: tuple[Any, ...],
     backend: Backend,
     batch_size: int,
     order: np.ndarray[Any, Any] | None = None,
     start: int = 0,
-) -> Iterator[tuple[Array, ...]]:
+    held: int = 1,
+) -> Generator[tuple[Array, ...], None, None]:
     """The samples of all arrays in batches on the device; the last may be smaller.
 
     Parameters
@@ -52,6 +55,8 @@ def batches(
         The order to take the samples in; by default as they are.
     start : int
         How many batches to leave out at the start.
+    held : int
+        How many batches are asked for before any of them is worked on.
     """
     xp = backend.xp
     n = arrays[0].shape[0]
@@ -60,7 +65,7 @@ def batches(
     indices = None if order is None else backend.asarray(order)
     far = tuple(array for array in arrays if not backend.owns(array))
     rows = parts if order is None else (order[part] for part in parts)
-    coming = backend.streamed(far, rows, min(batch_size, n)) if far else iter(())
+    coming = backend.streamed((tuple(array[part] for array in far) for part in rows), held)
     for part in parts:
         arrived = iter(next(coming) if far else ())
         batch = []

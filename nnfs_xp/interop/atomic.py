@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from contextlib import suppress
@@ -27,11 +28,21 @@ def write_atomically(path: Path, *parts: Any) -> None:
     OSError
         It could not be written; the old file, if any, is as it was.
     """
-    path = Path(os.path.realpath(path))
+    try:
+        _write(Path(os.path.realpath(path)), parts)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        # It may name the file that was written first.
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def _write(path: Path, parts: tuple[Any, ...]) -> None:
     if path.is_symlink():  # it leads back to itself
-        raise OSError("it is a link that leads nowhere")
+        raise OSError(errno.ELOOP, "it is a link that leads nowhere")
     if path.exists() and not path.is_file():  # a file would take its place
-        raise OSError("it is a folder or a device")
+        number = errno.EISDIR if path.is_dir() else errno.EINVAL
+        raise OSError(number, "it is a folder or a device")
     temporary = path.with_name(f".{os.urandom(8).hex()}.tmp")
     try:
         with temporary.open("xb") as file:
@@ -43,7 +54,8 @@ def write_atomically(path: Path, *parts: Any) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # the error to be told is the first
+            temporary.unlink(missing_ok=True)
         raise
     if os.name == "posix":
         _sync_folder(path.parent)
@@ -53,7 +65,9 @@ def write_file(path: Path, *parts: Any) -> None:
     """Write as `write_atomically` does; raise `CheckpointError` where that fails."""
     try:
         write_atomically(path, *parts)
-    except (OSError, ValueError) as error:  # ValueError: the path names no file
+    except OSError as error:
+        raise CheckpointError(f"cannot write {path}: {error.strerror or error}.") from error
+    except ValueError as error:  # the path names no file
         raise CheckpointError(f"cannot write {path}: {error}.") from error
 
 

@@ -8,6 +8,7 @@ from nnfs_xp._typing import Array
 from nnfs_xp.initializers import glorot_uniform, he_normal
 from nnfs_xp.kernels import standard
 from nnfs_xp.layers.base import Layer
+from nnfs_xp.layers.footprint import Footprint
 
 
 class ReLU(Layer):
@@ -23,6 +24,7 @@ class ReLU(Layer):
     """
 
     preferred_initializer = staticmethod(he_normal)
+    footprint = Footprint(keeps_inputs=False, room=2)
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         xp = self.check_inputs(inputs)
@@ -58,6 +60,7 @@ class LeakyReLU(Layer):
     """
 
     preferred_initializer = staticmethod(he_normal)
+    footprint = Footprint(keeps_output=False)
 
     def __init__(self, negative_slope: float = 0.01) -> None:
         super().__init__()
@@ -89,6 +92,7 @@ class Sigmoid(Layer):
     """
 
     preferred_initializer = staticmethod(glorot_uniform)
+    footprint = Footprint(keeps_inputs=False, room=4, loss_room=4)
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         xp = self.check_inputs(inputs)
@@ -116,6 +120,7 @@ class Tanh(Layer):
     """
 
     preferred_initializer = staticmethod(glorot_uniform)
+    footprint = Footprint(keeps_inputs=False, room=2)
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         xp = self.check_inputs(inputs)
@@ -148,6 +153,7 @@ class Softmax(Layer):
     """
 
     preferred_initializer = staticmethod(glorot_uniform)
+    footprint = Footprint(keeps_inputs=False, loss_room=1)
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         xp = self.check_inputs(inputs)
@@ -173,6 +179,9 @@ class Linear(Layer):
     """
 
     preferred_initializer = staticmethod(glorot_uniform)
+    footprint = Footprint(
+        keeps_inputs=False, keeps_output=False, makes_output=False, makes_dinputs=False, room=0
+    )
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         self.check_inputs(inputs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from inspect import Signature, signature
+from math import nan
 from typing import Any, TypeAlias
 
 from nnfs_xp import _checks
@@ -13,6 +14,7 @@ from nnfs_xp.backend import backend_of
 from nnfs_xp.errors import NotReadyError, ShapeError
 from nnfs_xp.initializers import Initializer
 from nnfs_xp.kernels.standard import Kernels
+from nnfs_xp.layers.footprint import Footprint, Held, Need, Sizes
 from nnfs_xp.layers.has_parameters import HasParameters
 from nnfs_xp.layers.stages import Stage
 
@@ -74,6 +76,9 @@ class Layer(HasParameters):
     works_in_half : bool
         Whether the layer takes float16 and bfloat16 in a training step with that precision, its
         parameters rounded. Else it works in float32 there, and what goes in and out is cast.
+    footprint : Footprint
+        Which arrays a training step makes and holds, for a summary. By default inputs and output
+        are kept for `backward`; `kept_bytes` says what else is.
     recordable : bool
         Whether a CUDA device may record the layer's steps as a graph and launch that instead: its
         settings are attributes that `config` names, arrays that last are each a `Buffer`, others
@@ -87,6 +92,7 @@ class Layer(HasParameters):
     says_input_shape: bool = False
     """Whether `input_shape` is the one shape that samples have, as it was given."""
     works_in_half: bool = False
+    footprint: Footprint = Footprint()
     recordable: bool
     dinputs: Array
 
@@ -184,6 +190,41 @@ class Layer(HasParameters):
         for child, shape in zip(self.children, shapes, strict=True):
             found += child.shapes_within(shape)
         return found
+
+    def kept_bytes(self, input_shape: Shape, n_bytes: int) -> int:
+        """What a training `forward` keeps for one sample beside its inputs and output, in bytes.
+
+        For a summary, which says what a step will need: see `footprint`.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            The shape of the sample.
+        n_bytes : int
+            Of a number.
+        """
+        del input_shape, n_bytes
+        return 0
+
+    def _held(self, sizes: Sizes, need: Need) -> Held:
+        """What a training step holds of the layer and of all within it."""
+        held: dict[int, float] = {}
+        for child in self.children:
+            held |= child._held(sizes, Need(backward=need.backward)).layers
+        shape = sizes.shape(self)
+        if shape is None:
+            return Held(held | {id(self): nan}, keeps_inputs=True)
+        mine = self.footprint
+        output = need.output or mine.keeps_output
+        # Unless the class says how to leave them out, dinputs are made that nobody needs.
+        dinputs = need.dinputs or type(self).backward_parameters is Layer.backward_parameters
+        n_bytes: float = self.kept_bytes(shape, sizes.n_bytes)
+        if output and mine.makes_output:
+            n_bytes += sizes.output(self)
+        if need.backward and dinputs and mine.makes_dinputs:
+            n_bytes += sizes.inputs(self)
+        keeps_inputs = mine.keeps_inputs or (output and not mine.makes_output)
+        return Held(held | {id(self): n_bytes}, keeps_inputs)
 
     def links(self) -> tuple[Layer, ...]:
         """The layers that a chain runs for this one: itself, or those it runs in order."""

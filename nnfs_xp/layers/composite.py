@@ -12,6 +12,7 @@ from nnfs_xp.errors import ArgumentError, ShapeError
 from nnfs_xp.initializers import Initializer, glorot_uniform
 from nnfs_xp.layers.base import Layer, Shape
 from nnfs_xp.layers.chain import Chain
+from nnfs_xp.layers.footprint import Footprint, Held, Need, Sizes, held_by
 from nnfs_xp.layers.stages import Stage
 from nnfs_xp.parameters import Options
 
@@ -136,6 +137,7 @@ class Stack(Composite):
     """Base class of the layers made of layers one behind the other, which run as a `Chain`."""
 
     works_in_half = True
+    footprint = Footprint(room=0)
 
     def join(self, stages: Sequence[Stage]) -> None:
         self._chain = Chain(stages, fuse=self.fuse)
@@ -168,6 +170,10 @@ class Stack(Composite):
         for layer in self.children:
             input_shape = layer.output_shape(input_shape)
         return input_shape
+
+    def _held(self, sizes: Sizes, need: Need) -> Held:
+        held = held_by(self.stages, sizes, need)
+        return Held({id(self): 0.0, **held.layers}, held.keeps_inputs)
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         return self._chain.forward(inputs, training)

@@ -10,6 +10,7 @@ from nnfs_xp.errors import ShapeError
 from nnfs_xp.initializers import Initializer
 from nnfs_xp.layers.base import Shape, shapes_agree
 from nnfs_xp.layers.composite import Composite, Stack
+from nnfs_xp.layers.footprint import Footprint, Held, Need, Sizes
 from nnfs_xp.layers.stages import Stage
 
 
@@ -47,6 +48,7 @@ class Residual(Stack):
     """
 
     works_in_half = True
+    footprint = Footprint(room=2)
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         change = super().forward(inputs, training)
@@ -56,6 +58,11 @@ class Residual(Stack):
     def backward(self, dvalues: Array) -> Array:
         self.dinputs = dvalues + super().backward(dvalues)
         return self.dinputs
+
+    def _held(self, sizes: Sizes, need: Need) -> Held:
+        held = super()._held(sizes, need._replace(output=False))  # it is only added
+        own = sizes.output(self) * (need.output + need.dinputs)
+        return Held({**held.layers, id(self): own}, held.keeps_inputs)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         self._check_kept(input_shape, super().output_shape(input_shape))
@@ -111,6 +118,7 @@ class Concatenate(Composite):
     """
 
     works_in_half = True
+    footprint = Footprint(room=2)
 
     def join(self, stages: Sequence[Stage]) -> None:
         self._branches = tuple(stages)
@@ -145,6 +153,14 @@ class Concatenate(Composite):
             parts.append(dvalues[..., start : start + width])
             start += width
         return parts
+
+    def _held(self, sizes: Sizes, need: Need) -> Held:
+        each = [branch._held(sizes, need._replace(output=False)) for branch in self.children]
+        own = sizes.output(self) if need.output else 0.0
+        if need.dinputs and len(each) > 1:
+            own += sizes.inputs(self)
+        layers = {key: n_bytes for held in each for key, n_bytes in held.layers.items()}
+        return Held({**layers, id(self): own}, any(held.keeps_inputs for held in each))
 
     @property
     def input_shape(self) -> Shape | None:

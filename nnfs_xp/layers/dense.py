@@ -13,6 +13,7 @@ from nnfs_xp.errors import ShapeError
 from nnfs_xp.initializers import Initializer, by_what_follows, glorot_uniform, he_normal
 from nnfs_xp.layers.activations import ReLU
 from nnfs_xp.layers.base import Layer, Shape
+from nnfs_xp.layers.footprint import Footprint, Held, Need, Sizes
 from nnfs_xp.layers.stages import Stage
 from nnfs_xp.parameters import Gradient, Parameter, WeightAndBiasOptions
 
@@ -68,6 +69,7 @@ class Dense(Layer):
     """
 
     works_in_half = True
+    footprint = Footprint(keeps_output=False, room=1)
 
     weight_regularizer_l1: float
     weight_regularizer_l2: float
@@ -207,6 +209,18 @@ class DenseRow:
     def trained(self) -> bool:
         """Whether any of the parameters is trained."""
         return any(dense.trained for dense, _ in self.parts)
+
+    def _held(self, sizes: Sizes, need: Need) -> Held:
+        held: dict[int, float] = {}
+        dinputs = need.dinputs
+        for dense, relu in self.parts:
+            held[id(dense)] = sizes.inputs(dense) if need.backward and dinputs else 0.0
+            if relu is not None:  # the products become its output, in place
+                held[id(relu)] = sizes.output(dense) * (1 + need.backward)
+            elif need.output:
+                held[id(dense)] += sizes.output(dense)
+            dinputs = self.keeps_dinputs
+        return Held(held, keeps_inputs=True)
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         given = inputs

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from nnfs_xp import _checks
 from nnfs_xp._rows import as_before, as_rows
 from nnfs_xp._typing import Array
 from nnfs_xp.kernels.standard import BITS
+from nnfs_xp.layers.base import Shape
+from nnfs_xp.layers.footprint import Footprint
 from nnfs_xp.layers.smooth_activations import SELU_ALPHA, SELU_SCALE
 from nnfs_xp.layers.stochastic import StochasticLayer
 
@@ -13,14 +17,23 @@ from nnfs_xp.layers.stochastic import StochasticLayer
 class _Dropping(StochasticLayer):
     """The rate, which both dropouts have."""
 
+    footprint = Footprint(keeps_inputs=False, keeps_output=False)
+
     def __init__(self, rate: float, *, seed: int | None = None) -> None:
         super().__init__(seed=seed)
         self.rate = _checks.check_range("rate", rate, 0, 1)
+
+    def silence(self) -> None:
+        self.rate = 0.0
 
     @property
     def threshold(self) -> int:
         """What random bits are below with probability rate: the elements so found are dropped."""
         return round(self.rate * 2.0**BITS)
+
+    def kept_bytes(self, input_shape: Shape, n_bytes: int) -> int:
+        del n_bytes
+        return prod(input_shape)  # a mask of booleans
 
 
 class Dropout(_Dropping):
@@ -45,6 +58,7 @@ class Dropout(_Dropping):
     """
 
     works_in_half = True
+    footprint = Footprint(keeps_inputs=False, keeps_output=False, room=2)
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         xp = self.check_inputs(inputs)

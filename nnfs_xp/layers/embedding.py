@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import nan
+from math import nan, prod
 from typing import Any, Unpack
 
 from nnfs_xp import _checks
@@ -11,6 +11,7 @@ from nnfs_xp.backend import backend_of, host_generator
 from nnfs_xp.errors import DataError
 from nnfs_xp.initializers import Initializer, standard_normal
 from nnfs_xp.layers.base import Layer, Shape
+from nnfs_xp.layers.footprint import Footprint
 from nnfs_xp.parameters import Gradient, Parameter, WeightOptions
 
 
@@ -60,6 +61,8 @@ class Embedding(Layer):
     >>> weekdays.output_shape((1,))
     (1, 2)
     """
+
+    footprint = Footprint(keeps_inputs=False, keeps_output=False, room=2)
 
     weight_regularizer_l1: float
     weight_regularizer_l2: float
@@ -140,3 +143,7 @@ class Embedding(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape, self.n_dimensions)
+
+    def kept_bytes(self, input_shape: Shape, n_bytes: int) -> int:
+        del n_bytes
+        return 8 * prod(input_shape)  # codes of int64

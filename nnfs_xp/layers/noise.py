@@ -7,6 +7,7 @@ from math import pi
 from nnfs_xp import _checks
 from nnfs_xp._typing import Array
 from nnfs_xp.kernels.standard import BITS
+from nnfs_xp.layers.footprint import Footprint
 from nnfs_xp.layers.stochastic import StochasticLayer
 
 
@@ -32,9 +33,14 @@ class GaussianNoise(StochasticLayer):
     Muller 1958, *A Note on the Generation of Random Normal Deviates*, equation 1.
     """
 
+    footprint = Footprint(keeps_inputs=False, keeps_output=False, makes_dinputs=False, room=8)
+
     def __init__(self, deviation: float, *, seed: int | None = None) -> None:
         super().__init__(seed=seed)
         self.deviation = _checks.check_range("deviation", deviation, 0)
+
+    def silence(self) -> None:
+        self.deviation = 0.0
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         xp = self.check_inputs(inputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any, Unpack
 
 from nnfs_xp import _checks
@@ -9,6 +10,7 @@ from nnfs_xp._rows import as_before, as_rows
 from nnfs_xp._typing import Array
 from nnfs_xp.errors import ShapeError
 from nnfs_xp.layers.base import Layer, Shape
+from nnfs_xp.layers.footprint import Footprint
 from nnfs_xp.parameters import Buffer, Gradient, Options, Parameter
 
 
@@ -23,6 +25,8 @@ class NormalizationOptions(Options, total=False):
 
 class _Normalization(Layer):
     """The scale and the shift of each feature, which both normalizations have."""
+
+    footprint = Footprint(keeps_inputs=False, keeps_output=False)
 
     gamma = Parameter()
     beta = Parameter()
@@ -53,6 +57,9 @@ class _Normalization(Layer):
     def output_shape(self, input_shape: Shape) -> Shape:
         self.check_features(input_shape, self.n_features)
         return input_shape
+
+    def kept_bytes(self, input_shape: Shape, n_bytes: int) -> int:
+        return n_bytes * prod(input_shape)  # normalized
 
 
 class BatchNorm(_Normalization):

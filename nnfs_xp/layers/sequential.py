@@ -62,16 +62,38 @@ class Sequential(Stack):
         """Whether it is a `Block` that runs its layers as a `Sequential` does."""
         return False
 
-    def summary(self) -> str:
+    def summary(
+        self, batch_size: int | None = None, optimizer: summary.HasState | None = None
+    ) -> str:
         """A table of the layers: place, name, shape of the output, parameters and their memory.
 
-        The layers within a layer follow it, indented; its own row counts their parameters too.
+        The layers within a layer follow it, indented; its own row counts theirs too. A notebook
+        shows it as HTML.
+
+        Parameters
+        ----------
+        batch_size : int, optional
+            Also say what a training step with so many samples will need, and what it holds of each
+            layer until the next step: its output, if `backward` needs it, what else is kept for
+            that, and the gradient of its inputs. Layers are taken to run as a `Trainer` runs them,
+            in the model's own data type.
+        optimizer : Optimizer, optional
+            Also count what it keeps.
+
+        Returns
+        -------
+        str
+
+        Raises
+        ------
+        ArgumentError
+            `batch_size` is no number of samples, or `optimizer` is none.
         """
-        return summary.text(self)
+        return summary.summarize(self, batch_size, optimizer)
 
     def _repr_html_(self) -> str:
         """The table of `summary`, for a notebook."""
-        return summary.html(self)
+        return summary.summarize(self)._repr_html_()
 
 
 class Block(Sequential):

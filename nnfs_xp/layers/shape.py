@@ -6,6 +6,7 @@ from math import prod
 
 from nnfs_xp._typing import Array
 from nnfs_xp.layers.base import Layer, Shape
+from nnfs_xp.layers.footprint import Footprint
 
 
 class Flatten(Layer):
@@ -17,6 +18,10 @@ class Flatten(Layer):
 
     Backward: dinputs = dvalues in the inputs' shape.
     """
+
+    footprint = Footprint(
+        keeps_inputs=False, keeps_output=False, makes_output=False, makes_dinputs=False, room=0
+    )
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         xp = self.check_inputs(inputs)

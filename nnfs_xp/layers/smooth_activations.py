@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from math import pi, sqrt
+from math import pi, prod, sqrt
 
 from nnfs_xp import _checks
 from nnfs_xp._typing import Array, Namespace
 from nnfs_xp.errors import ArgumentError
 from nnfs_xp.initializers import he_normal, lecun_normal
 from nnfs_xp.kernels import standard
-from nnfs_xp.layers.base import Layer
+from nnfs_xp.layers.base import Layer, Shape
+from nnfs_xp.layers.footprint import Footprint
 
 
 class GELU(Layer):
@@ -34,6 +35,7 @@ class GELU(Layer):
     """
 
     preferred_initializer = staticmethod(he_normal)
+    footprint = Footprint(keeps_output=False, room=6)
 
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()
@@ -57,6 +59,9 @@ class GELU(Layer):
             density = 1 / sqrt(2 * pi) * xp.exp(-0.5 * x * x)
         self.dinputs = dvalues * (share + x * density)
         return self.dinputs
+
+    def kept_bytes(self, input_shape: Shape, n_bytes: int) -> int:
+        return n_bytes * prod(input_shape)  # share
 
     def _share(self, xp: Namespace, x: Array) -> Array:
         if self.approximate == "tanh":
@@ -83,6 +88,7 @@ class SiLU(Layer):
     """
 
     preferred_initializer = staticmethod(he_normal)
+    footprint = Footprint(keeps_output=False, room=4)
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         xp = self.check_inputs(inputs)
@@ -96,6 +102,9 @@ class SiLU(Layer):
         _, inputs, s = self.recall(dvalues)
         self.dinputs = dvalues * s * (1 + inputs * (1 - s))
         return self.dinputs
+
+    def kept_bytes(self, input_shape: Shape, n_bytes: int) -> int:
+        return n_bytes * prod(input_shape)  # s
 
 
 class ELU(Layer):
@@ -117,6 +126,7 @@ class ELU(Layer):
     """
 
     preferred_initializer = staticmethod(he_normal)
+    footprint = Footprint(keeps_inputs=False)
 
     def __init__(self, alpha: float = 1.0) -> None:
         super().__init__()
@@ -159,6 +169,7 @@ class SELU(Layer):
     """
 
     preferred_initializer = staticmethod(lecun_normal)
+    footprint = Footprint(keeps_inputs=False, room=4)
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         xp = self.check_inputs(inputs)
@@ -191,6 +202,7 @@ class Softplus(Layer):
     """
 
     preferred_initializer = staticmethod(he_normal)
+    footprint = Footprint(keeps_output=False)
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         xp = self.check_inputs(inputs)

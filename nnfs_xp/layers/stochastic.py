@@ -6,6 +6,7 @@ from typing import Any
 
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import backend_of, host_generator
+from nnfs_xp.errors import NotReadyError
 from nnfs_xp.kernels.standard.random import Keys, stream_keys
 from nnfs_xp.layers.base import Layer
 
@@ -38,6 +39,16 @@ class StochasticLayer(Layer):
 
     def reseed(self, seed: int, stream: int, step: int = 0) -> None:
         self.seed, self.stream, self.step = seed, stream, step
+
+    def silence(self) -> None:
+        """Draw nothing any more that changes the inputs: training then does what inference does.
+
+        Raises
+        ------
+        NotReadyError
+            The class does not say how: it is to override this.
+        """
+        raise NotReadyError(f"{type(self).__name__} does not say how to `silence` it.")
 
     def draw_bits(self, inputs: Array, shape: tuple[int, ...]) -> Array:
         """Random integers in [0, 2**24) on the device of the inputs, and the step counted."""

@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 from html import escape
-from math import prod
-from typing import Any, NamedTuple
+from math import isnan, nan, prod
+from typing import Any, NamedTuple, Protocol
 
-from nnfs_xp.errors import ShapeError
+from nnfs_xp import _checks
+from nnfs_xp.errors import ArgumentError, ShapeError
 from nnfs_xp.layers.base import Layer, Shape
+from nnfs_xp.layers.step_memory import StepMemory, number_bytes, step_memory
 
 _HEAD = ("", "Layer", "Output shape", "Parameters", "Memory")
+
+
+class HasState(Protocol):
+    """What a summary asks of an optimizer."""
+
+    state_names: tuple[str, ...]
+    average_decay: float | None
+
+
+class Summary(str):
+    """The table as text, which a notebook shows as HTML."""
+
+    __slots__ = ("_html",)
+    _html: str
+
+    def _repr_html_(self) -> str:
+        return self._html
 
 
 class Row(NamedTuple):
@@ -27,6 +46,9 @@ class Row(NamedTuple):
         Of its output.
     n_parameters, n_bytes : int
         Of its parameters and those within it, without the gradients and what is another layer's.
+    n_step_bytes : float
+        Of what a training step holds of it and those within it for each sample; NaN where that is
+        not known.
     """
 
     name: str
@@ -35,14 +57,22 @@ class Row(NamedTuple):
     shape: str
     n_parameters: int
     n_bytes: int
+    n_step_bytes: float = nan
 
 
-def rows(model: Layer) -> list[Row]:
+def rows(model: Layer, step: StepMemory | None = None) -> list[Row]:
     """A row for each layer within the model, at any depth; one for the model if it has none."""
     places = {id(layer): prefix for prefix, layer in model.walk()}
     if not model.children:
-        return [_row(model, "", 0, model.input_shape, places)]
-    return _rows_within(model, model.input_shape, "", 0, places)
+        found, layers = [_row(model, "", 0, model.input_shape, places)], [model]
+    else:
+        found = _rows_within(model, model.input_shape, "", 0, places)
+        layers = [layer for _, layer in model.walk()][1:]
+    if step is None:
+        return found
+    return [
+        row._replace(n_step_bytes=step.of(layer)) for row, layer in zip(found, layers, strict=True)
+    ]
 
 
 def _rows_within(
@@ -103,11 +133,35 @@ def _shape_text(layer: Layer, taken: Shape | None) -> str:
     return f"(batch, {', '.join('…' if axis is None else str(axis) for axis in axes)})"
 
 
-def text(model: Layer) -> str:
-    """The table as lines of text."""
-    table = [_HEAD, *map(_cells, rows(model))]
+def summarize(
+    model: Layer, batch_size: int | None = None, optimizer: HasState | None = None
+) -> Summary:
+    """The table, with what a training step needs if there is a batch size.
+
+    Raises
+    ------
+    ArgumentError
+        `batch_size` is no number of samples, or `optimizer` is none.
+    """
+    table, below = _table(model, batch_size), totals(model, batch_size, optimizer)
+    result = Summary(_text(table, below))
+    result._html = _html(table, below)
+    return result
+
+
+def _table(model: Layer, batch_size: int | None) -> list[tuple[str, ...]]:
+    if batch_size is None:
+        return [_HEAD, *map(_cells, rows(model))]
+    n = _checks.check_count("batch_size", batch_size)
+    cells = [
+        (*_cells(row), size_text(n * row.n_step_bytes)) for row in rows(model, step_memory(model))
+    ]
+    return [(*_HEAD, "Step"), *cells]
+
+
+def _text(table: list[tuple[str, ...]], below: list[str]) -> str:
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    sides = (str.ljust,) * 3 + (str.rjust,) * 2
+    sides = (str.ljust,) * 3 + (str.rjust,) * (len(widths) - 3)
     lines = [
         "  ".join(
             side(cell, width) for side, cell, width in zip(sides, row, widths, strict=True)
@@ -115,18 +169,18 @@ def text(model: Layer) -> str:
         for row in table
     ]
     rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-    return "\n".join([lines[0], rule, *lines[1:], rule, *totals(model)])
+    return "\n".join([lines[0], rule, *lines[1:], rule, *below])
 
 
-def html(model: Layer) -> str:
-    """The table as HTML, every text escaped."""
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in _HEAD)
+def _html(table: list[tuple[str, ...]], below: list[str]) -> str:
+    """Every text escaped."""
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in table[0])
     body = "".join(
-        "<tr>" + "".join(f"<td>{_escaped(cell)}</td>" for cell in _cells(row)) + "</tr>"
-        for row in rows(model)
+        "<tr>" + "".join(f"<td>{_escaped(cell)}</td>" for cell in cells) + "</tr>"
+        for cells in table[1:]
     )
-    below = "<br>".join(map(escape, totals(model)))
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p>{below}</p>"
+    foot = "<br>".join(map(escape, below))
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p>{foot}</p>"
 
 
 def _escaped(cell: str) -> str:
@@ -140,8 +194,10 @@ def _cells(row: Row) -> tuple[str, ...]:
     return row.name, kind, row.shape, f"{row.n_parameters:,}", memory
 
 
-def totals(model: Layer) -> list[str]:
-    """What the whole model holds, as lines of text."""
+def totals(
+    model: Layer, batch_size: int | None = None, optimizer: HasState | None = None
+) -> list[str]:
+    """What the whole model holds, and a training step needs, as lines of text."""
     row = _row(model, "", 0, None, {})
     frozen = sum(_sizes(model, frozen=True))
     if not row.n_parameters:
@@ -154,11 +210,60 @@ def totals(model: Layer) -> list[str]:
             f"{size_text(row.n_bytes)}, and as much again for their gradients",
         ]
     kept = sum(prod(array.shape) for array in model.buffers().values())
-    return [*lines, f"{kept:,} more values that are not trained"] if kept else lines
+    if kept:
+        lines.append(f"{kept:,} more values that are not trained")
+    size = number_bytes(model)
+    state = size * (row.n_parameters - frozen) * _n_state(optimizer)
+    if state:
+        lines.append(f"{size_text(state)} for the state of {type(optimizer).__name__}")
+    if batch_size is not None:
+        always = row.n_bytes + size * _n_gradients(model) + state
+        lines += _step_lines(step_memory(model), batch_size, always)
+    return lines
+
+
+def _n_state(optimizer: HasState | None) -> int:
+    """How many arrays like the trained parameters an optimizer keeps."""
+    if optimizer is None:
+        return 0
+    try:
+        return len(optimizer.state_names) + (optimizer.average_decay is not None)
+    except AttributeError:
+        raise ArgumentError(
+            f"`optimizer` must be an Optimizer object; got {optimizer!r}."
+        ) from None
+
+
+def _n_gradients(model: Layer) -> int:
+    """How many gradients there are, those that are added up for tied parameters counted."""
+    ties = [
+        (tie, layer._shapes[name]) for _, layer in model.walk() for name, tie in layer._ties.items()
+    ]
+    roots = {(id(tie.layer), tie.name): shape for tie, shape in ties}
+    tied = [shape for _, shape in ties] + list(roots.values())
+    return sum(_sizes(model)) + sum(map(prod, tied))
+
+
+def _step_lines(step: StepMemory, batch_size: int, always: int) -> list[str]:
+    """What a step needs, beside what the parameters take `always`."""
+    parts = [size_text(batch_size * each) for each in (step.held, step.inputs, step.room)]
+    needed = size_text(always + batch_size * step.total)
+    samples = f"{batch_size:,} sample{'s' if batch_size > 1 else ''}"
+    if not step.known:
+        return [
+            f"a step with {samples} needs more than {needed}; for the rest, say the shape of a "
+            "sample: input_shape=(…)"
+        ]
+    return [
+        "in a step the layers hold {}, the batch {}, and {} are to work in".format(*parts),
+        f"a step with {samples} needs about {needed}",
+    ]
 
 
 def size_text(n_bytes: float) -> str:
-    """So many bytes, as people write it."""
+    """So many bytes, as people write it; "?" for NaN."""
+    if isnan(n_bytes):
+        return "?"
     if n_bytes < 1024:
         return f"{n_bytes:.0f} B"
     for unit in ("KiB", "MiB", "GiB"):

@@ -1,71 +1,305 @@
-"""The data of an epoch in their order, a batch at a time."""
+"""The batches of an epoch, in the groups that steps are made on, and the losses that they leave."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Generator, Iterable, Iterator
+from itertools import chain, islice
+from math import ceil
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
 
 from nnfs_xp._typing import Array
-from nnfs_xp.backend import Backend
+from nnfs_xp.backend import Backend, to_numpy
+from nnfs_xp.data.batching import batches_of
+from nnfs_xp.data.reading import read_ahead
+from nnfs_xp.data.sources import Source, numbered
+from nnfs_xp.data.sparse import SparseRows
+from nnfs_xp.data.transforms import Applied
+
+_ROOM = 1024
+"""Losses that there is room for at first, where nothing tells how many there will be."""
+
+
+class Batch(NamedTuple):
+    """A batch of an epoch.
+
+    Attributes
+    ----------
+    arrays : tuple of arrays or None
+        On the device. None where the step takes them from the epoch's data by itself.
+    start : int
+        Then, from this place in the order on.
+    n : int
+        Samples.
+    """
+
+    arrays: tuple[Array, ...] | None
+    start: int
+    n: int
 
 
 class Epoch:
-    """The data of an epoch in their order, for steps that take them by themselves.
+    """What the steps of an epoch are made on; a subclass gives `_batches`.
 
     Parameters
     ----------
     backend : Backend
     dtype : str
         Of the losses.
-    data : tuple of arrays, each of n samples
-    batch_size, n_steps : int
+    accumulate : int
+        Batches that make a step.
+    n_batches : int, optional
+        Those of an epoch, where that is known.
 
     Attributes
     ----------
-    losses : array, shape (n_steps,)
-        Of the steps of the present epoch.
-    on_device : bool
-        Whether all of the data are.
+    losses : array
+        Of the batches of the present epoch.
+    n_batches : int or None
+    n_samples : int or None
+        Of an epoch, where that is known.
+    seeks : bool
+        Whether a walk may begin in the middle of an epoch.
     """
 
+    seeks = True
+    n_samples: int | None = None
+
     def __init__(
-        self, backend: Backend, dtype: str, data: tuple[Any, ...], batch_size: int, n_steps: int
+        self, backend: Backend, dtype: str, accumulate: int, n_batches: int | None
     ) -> None:
-        self._backend = backend
-        self._data = tuple(
-            backend.by_rows(array) if backend.owns(array) else array for array in data
+        self.backend = backend
+        self.accumulate = accumulate
+        self.n_batches = n_batches
+        xp = backend.xp
+        self.losses: Array = xp.zeros(
+            n_batches or _ROOM, dtype=backend.dtype(dtype), device=backend.device
         )
-        self.batch_size = batch_size
-        self.n_samples: int = data[0].shape[0]
-        self.on_device = all(backend.owns(array) for array in data)
-        xp, device = backend.xp, backend.device
-        self.losses: Array = xp.zeros(n_steps, dtype=backend.dtype(dtype), device=device)
-        self._in_order = True
-        self._order: Array = xp.arange(self.n_samples, dtype=xp.int64, device=device)
 
-    def begin(self, order: Any) -> None:
-        """Start an epoch with the samples in that order, or as they lie."""
+    @property
+    def n_steps(self) -> int | None:
+        """The steps of an epoch, where that is known."""
+        return None if self.n_batches is None else ceil(self.n_batches / self.accumulate)
+
+    def walk(self, number: int, first: int, count: int) -> Generator[tuple[Batch, ...], None, None]:
+        """The batches of an epoch, those of one step together.
+
+        Parameters
+        ----------
+        number : int
+            Of the epoch.
+        first : int
+            How many steps to leave out at the start.
+        count : int
+            How many batches the training had before.
+        """
         self.losses[...] = 0.0
-        self._in_order = order is None
-        if order is not None:
-            self._order[...] = self._backend.asarray(order, "int64")
+        found = self._batches(number, first * self.accumulate, count)
+        while group := tuple(islice(found, self.accumulate)):
+            yield group
 
-    def size_of(self, index: int) -> int:
-        """How many samples the batch of a step has."""
-        return min(self.batch_size, self.n_samples - index * self.batch_size)
+    def _batches(self, number: int, first: int, count: int) -> Iterator[Batch]:
+        raise NotImplementedError
 
     def gather(self, start: Any, n: int) -> tuple[Array, ...]:
-        """The batch of n samples from that place in the order on."""
-        xp, kernels = self._backend.xp, self._backend.kernels
-        if self._in_order and not self._backend.can_record:
-            return tuple(array[start : start + n, ...] for array in self._data)
-        order, gather_rows = self._order, kernels.gather_rows
-        return tuple([gather_rows(xp, array, order, start, n) for array in self._data])
+        """The batch of n samples from that place in the order on, where data are on the device."""
+        raise NotImplementedError
+
+    def arrays_of(self, batch: Batch) -> tuple[Array, ...]:
+        """The arrays of a batch, wherever they are."""
+        return self.gather(batch.start, batch.n) if batch.arrays is None else batch.arrays
+
+    def close(self) -> None:
+        """Let go of what was opened."""
+
+    def make_room(self, index: int) -> bool:
+        """Make room for the loss of the batch of that index; return whether there was none."""
+        room = self.losses.shape[0]
+        if index < room:
+            return False
+        more = self.backend.xp.zeros_like(self.losses)
+        self.losses = self.backend.xp.concat([self.losses, more])
+        return True
 
     def put_loss(self, index: Any, loss: Array) -> None:
-        """Note the loss of the step of that index."""
-        self._backend.kernels.put(self._backend.xp, self.losses, index, loss)
+        """Note the loss of the batch of that index."""
+        self.backend.kernels.put(self.backend.xp, self.losses, index, loss)
 
     @property
     def arrays(self) -> tuple[Array, ...]:
         """What recorded steps use of it."""
+        return (self.losses,)
+
+
+class ArrayEpoch(Epoch):
+    """An epoch on arrays of all samples, on the device or, where they do not fit, on the host.
+
+    Parameters
+    ----------
+    backend, dtype, accumulate
+        As for `Epoch`.
+    data : tuple of arrays, each of n samples
+    batch_size : int
+    order : callable (epoch) -> ndarray of int or None
+        In which the samples of an epoch are taken: None for as they lie.
+    transform : Applied, optional
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        dtype: str,
+        accumulate: int,
+        data: tuple[Any, ...],
+        batch_size: int,
+        order: Callable[[int], Any],
+        transform: Applied | None = None,
+    ) -> None:
+        self.n_samples: int = data[0].shape[0]
+        super().__init__(backend, dtype, accumulate, ceil(self.n_samples / batch_size))
+        on_host = transform is not None and transform.on_host
+        self._data = tuple(
+            _on_host(array) if on_host else backend.by_rows(array) if backend.owns(array) else array
+            for array in data
+        )
+        self.batch_size = batch_size
+        self._transform = transform
+        self._works_on_host = on_host
+        self._on_device = not on_host and all(backend.owns(array) for array in data)
+        self._order_of = order
+        self._in_order = True
+        xp = backend.xp
+        self._order: Array = xp.arange(self.n_samples, dtype=xp.int64, device=backend.device)
+
+    def _batches(self, number: int, first: int, count: int) -> Iterator[Batch]:
+        order = self._order_of(number)
+        given = None if self._on_device else self._given(order, first, count)
+        if self._on_device:
+            self._in_order = order is None
+            if order is not None:
+                self._order[...] = self.backend.asarray(order, "int64")
+        transform = None if self._works_on_host else self._transform
+        for index in range(first, ceil(self.n_samples / self.batch_size)):
+            start = index * self.batch_size
+            n = min(self.batch_size, self.n_samples - start)
+            arrays = None if given is None else next(given)
+            if transform is not None:
+                arrays = self.gather(start, n) if arrays is None else arrays
+                arrays = transform(arrays, count + index - first)
+            yield Batch(arrays, start, n)
+
+    def _given(self, order: Any, first: int, count: int) -> Iterator[tuple[Array, ...]]:
+        """The batches on the device, of data that are not."""
+        backend, held = self.backend, self.accumulate
+        if not self._works_on_host:
+            return batches_of(self._data, backend, self.batch_size, order, first, held)
+
+        def transformed() -> Iterator[tuple[Any, ...]]:
+            for index in range(first, ceil(self.n_samples / self.batch_size)):
+                stop = min((index + 1) * self.batch_size, self.n_samples)
+                part: Any = slice(index * self.batch_size, stop)
+                rows = part if order is None else order[part]
+                batch = tuple(array[rows] for array in self._data)
+                assert self._transform is not None
+                yield self._transform(batch, count + index - first)
+
+        return backend.streamed(read_ahead(transformed), held)
+
+    def gather(self, start: Any, n: int) -> tuple[Array, ...]:
+        xp, kernels = self.backend.xp, self.backend.kernels
+        if self._in_order and not self.backend.can_record:
+            return tuple(array[start : start + n, ...] for array in self._data)
+        order, gather_rows = self._order, kernels.gather_rows
+        return tuple([gather_rows(xp, array, order, start, n) for array in self._data])
+
+    @property
+    def arrays(self) -> tuple[Array, ...]:
         return *self._data, self.losses, self._order
+
+
+def _on_host(array: Any) -> Any:
+    return array if isinstance(array, (np.ndarray, SparseRows)) else to_numpy(array)
+
+
+_Reader: TypeAlias = Generator[tuple[Any, ...], None, None]
+
+
+class SourceEpoch(Epoch):
+    """An epoch on batches from anywhere, read ahead by a thread unless they are in memory.
+
+    Parameters
+    ----------
+    backend, dtype, accumulate
+        As for `Epoch`.
+    source : Source
+    prepare : callable (item, number) -> tuple of arrays
+        Makes a batch of what the source gives, checked: in that thread.
+    transform : Applied, optional
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        dtype: str,
+        accumulate: int,
+        source: Source,
+        prepare: Callable[[Any, int], tuple[Any, ...]],
+        transform: Applied | None = None,
+    ) -> None:
+        super().__init__(backend, dtype, accumulate, source.length)
+        self.seeks = source.seeks
+        self._reads_ahead = not source.held
+        self._transform = transform
+        self._works_on_host = transform is not None and transform.on_host
+        if source.held:
+            source = Source(list(numbered(source, 0, 0, prepare)))
+        self._source = source
+        self._prepare = prepare if self._reads_ahead else _as_it_is
+        self._opened: tuple[Any, _Reader] | None = None
+
+    def peek(self, number: int, count: int) -> tuple[Any, ...]:
+        """The first batch of an epoch, on the host; its walk begins with it."""
+        self.close()
+        reader = self._read(number, 0, count)
+        self._opened = (number, 0, count), reader
+        self._first = next(reader)
+        return self._first
+
+    def close(self) -> None:
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened[1].close()
+
+    def _read(self, number: int, first: int, count: int) -> _Reader:
+        def read() -> _Reader:
+            found: Iterable[Any] = numbered(self._source, number, first, self._prepare)
+            for index, batch in enumerate(found):
+                transform = self._transform if self._works_on_host else None
+                yield batch if transform is None else transform(batch, count + index)
+
+        return read_ahead(read) if self._reads_ahead or self._works_on_host else read()
+
+    def _batches(self, number: int, first: int, count: int) -> Iterator[Batch]:
+        place = number, first, count
+        if self._opened is not None and self._opened[0] == place:
+            reader = self._opened[1]
+            begun: Iterable[Any] = chain((self._first,), reader)
+        else:
+            self.close()
+            begun = reader = self._read(*place)
+        self._opened = None, reader
+        transform = None if self._works_on_host else self._transform
+        index = first
+        for arrays in self.backend.streamed(begun, self.accumulate):
+            if transform is not None:
+                arrays = transform(arrays, count + index - first)
+            yield Batch(arrays, 0, arrays[0].shape[0])
+            index += 1
+        self.n_batches = index
+        self.close()
+
+
+def _as_it_is(item: Any, number: int) -> Any:
+    del number
+    return item

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from operator import index
 from typing import Any
 
@@ -11,9 +12,12 @@ from nnfs_xp.errors import ArgumentError
 from nnfs_xp.layers import Layer
 from nnfs_xp.layers.chain import Chain
 from nnfs_xp.layers.composite import Composite
+from nnfs_xp.learning.accumulation import GradientSums
 from nnfs_xp.learning.precision import check_precision
 from nnfs_xp.losses import Loss
 from nnfs_xp.optimizers import Optimizer
+
+_log = logging.getLogger("nnfs_xp")
 
 
 class Learner:
@@ -26,8 +30,8 @@ class Learner:
     loss : Loss
     optimizer : Optimizer
     backend : str or Backend
-    seed : int
-        Of the random numbers that layers draw.
+    seed : int or None
+        Of the random numbers that layers draw. None draws one.
     precision : str
         One that the class computes in; here ``"float32"``. `new_learner` takes any.
     fuse : bool, optional
@@ -36,8 +40,9 @@ class Learner:
 
     Attributes
     ----------
+    seed : int
     count : int
-        Steps done so far.
+        Batches trained on so far.
     links : tuple of Layer
         The layers that a step runs one after the other.
     chain : Chain
@@ -62,7 +67,7 @@ class Learner:
         optimizer: Optimizer,
         backend: str | Backend = "auto",
         *,
-        seed: int = 0,
+        seed: int | None = 0,
         precision: str = "float32",
         fuse: bool | None = None,
     ) -> None:
@@ -79,9 +84,9 @@ class Learner:
         self.backend = get_backend(backend)
         check_precision(precision, model, self.backend)
         self.precision = precision
-        host_generator(seed)  # refuses what is no seed
-        self.seed = index(seed)
+        self.seed = _seed(seed)
         self.count = 0
+        self._sums: GradientSums | None = None
         model.to(self.backend)
         self.backend.kernels.prepare(model.dtype or "float32")
         if fuse is not None and isinstance(model, Composite):
@@ -122,16 +127,26 @@ class Learner:
             )
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_arranged_for": None}
+        return {**vars(self), "_arranged_for": None, "_sums": None}
 
-    def step(self, x: Array, *targets: Array) -> tuple[Array, Array]:
-        """Make one training step.
+    def step(
+        self,
+        x: Array,
+        *targets: Array,
+        adds: bool = False,
+        updates: bool = True,
+    ) -> tuple[Array, Array]:
+        """Make one training step, or one batch's part of it.
 
         Parameters
         ----------
         x : array, shape (batch, ...)
         *targets : array
             y, and the samples' weights if there are any.
+        adds : bool
+            Whether the gradients are added to those of the step's batches before.
+        updates : bool
+            Whether the step ends with this batch.
 
         Returns
         -------
@@ -140,13 +155,26 @@ class Learner:
         """
         self.ready()
         self.reseed(self.count)  # another trainer may have advanced the layers' generators
-        result = self.compute(x, *targets)
-        self.count_step()
+        result = self.compute(x, *targets, adds=adds, updates=updates)
+        self.count_batch(updates=updates)
         return result
 
-    def compute(self, x: Array, *targets: Array) -> tuple[Array, Array]:
-        """Do what a step does on the device: all of `step` but the counting."""
+    def compute(
+        self,
+        x: Array,
+        *targets: Array,
+        adds: bool = False,
+        updates: bool = True,
+    ) -> tuple[Array, Array]:
+        """Do what `step` does on the device: all but the counting."""
         output, loss = self.gradients(x, *targets)
+        if adds:
+            gradients = self.model.flat.gradients
+            self.sums.add(gradients, self.fused_loss.count(output, targets[0]))
+            if updates:
+                self.sums.give_mean(gradients)
+        if not updates:
+            return output, self.with_penalties(loss)
         self.sum_gradients()
         loss = self.add_penalties(loss)
         self.update()
@@ -168,6 +196,18 @@ class Learner:
         finally:
             flat.penalties_wait = False
 
+    @property
+    def sums(self) -> GradientSums:
+        """Where the gradients of the batches of one step are added up."""
+        gradients = self.model.flat.gradients
+        if self._sums is None or self._sums.arrays[0].shape != gradients.shape:
+            self._sums = GradientSums(self.backend, gradients)
+        return self._sums
+
+    def forget_sums(self) -> None:
+        """Give back the room for `sums`, with what was added up of a step."""
+        self._sums = None
+
     def sum_gradients(self) -> None:
         """Sum the gradients over the processes that train together: so far there is only one."""
 
@@ -177,6 +217,10 @@ class Learner:
         if flat is not None and not flat.has_penalties:
             return loss
         self.model.add_penalties()
+        return self.with_penalties(loss)
+
+    def with_penalties(self, loss: Array) -> Array:
+        """The loss with the penalties."""
         penalty = self.model.regularization_loss()
         return loss if penalty is None else loss + penalty
 
@@ -184,13 +228,19 @@ class Learner:
         """Update the parameters by their gradients."""
         self.optimizer.update(self.model)
 
-    def count_step(self) -> None:
-        """Do what a step does on the host: count it."""
-        self.optimizer.iterations += 1
+    def as_seen(self, output: Array, kind: str) -> Array:
+        """What a metric sees of what the chain put out, by its kind: see `Metric.sees`."""
+        if kind != "outputs":
+            return self.fused_loss.as_seen(output, kind)
+        return output if self.closing is None else self.closing.forward(output)
+
+    def count_batch(self, *, updates: bool = True) -> None:
+        """Do what `step` does on the host: count the batch, and the update."""
+        self.optimizer.iterations += updates
         self.count += 1
 
     def reseed(self, count: Any) -> None:
-        """Have the layers draw what they draw at the step of that count."""
+        """Have the layers draw what they draw at the batch of that count."""
         for stream, layer in self._drawing:
             layer.reseed(self.seed, stream, count)
 
@@ -215,6 +265,16 @@ class TF32Learner(Learner):
     def gradients(self, x: Array, *targets: Array) -> tuple[Array, Array]:
         with self.backend.rounding_to_tf32():
             return super().gradients(x, *targets)
+
+
+def _seed(seed: int | None) -> int:
+    """The seed, or one that is drawn."""
+    generator = host_generator(seed)  # refuses what is no seed
+    if seed is not None:
+        return index(seed)
+    drawn = int(generator.integers(2**31))
+    _log.info("the seed of this training is %d, drawn", drawn)
+    return drawn
 
 
 def _drawing(model: Layer) -> list[tuple[int, Layer]]:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import traceback
-from math import prod
-from typing import Any
+from typing import Any, Self
 
 from nnfs_xp.errors import OutOfMemoryError
 from nnfs_xp.layers import Layer
+from nnfs_xp.layers.step_memory import step_memory
 from nnfs_xp.layers.summary import size_text
 from nnfs_xp.learning.recording import Recorder
-
-_COPIES = 3
-"""Arrays of a layer's output's size that a step has at a time: it, its gradient, what is kept."""
 
 _SHARE = 0.8
 """Of the free memory, what a batch that is called fitting takes: pools leave gaps."""
@@ -32,10 +29,10 @@ class MemoryExplained:
 
     def __init__(self, recorder: Recorder, batch: Any) -> None:
         self._recorder = recorder
-        self._batch = batch
+        self.batch = batch
 
-    def __enter__(self) -> None:
-        pass
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(self, kind: Any, error: BaseException | None, frames: Any) -> None:
         if isinstance(error, Exception):
@@ -49,7 +46,7 @@ class MemoryExplained:
         reason = str(error).strip() or type(error).__name__
         at_failure = memory.used + self._recorder.memory
         traceback.clear_frames(frames)  # the arrays in the frames that it went through
-        batch = self._batch
+        batch = self.batch
         batch_size = batch if isinstance(batch, int) else int(batch.shape[0])
         _let_go(self._recorder)
         memory = backend.memory()
@@ -70,19 +67,8 @@ class MemoryExplained:
 
 
 def bytes_per_sample(model: Layer) -> float:
-    """About how much memory a training step takes for each sample, by the layers' shapes."""
-    shape = model.input_shape
-    if shape is None or None in shape:
-        return 1.0
-    size = 8 if model.dtype == "float64" else 4
-    return float(size * (prod(shape) + _COPIES * _outputs(model, shape)))
-
-
-def _outputs(layer: Layer, shape: tuple[int, ...]) -> int:
-    """The elements of one sample's outputs, of the layer and all within it."""
-    within = zip(layer.children, layer.child_input_shapes(shape), strict=True)
-    inner = sum(_outputs(child, each) for child, each in within if each is not None)
-    return inner or prod(layer.output_shape(shape))
+    """How much memory a training step takes for each sample, as far as shapes are known."""
+    return max(step_memory(model).total, 1.0)
 
 
 def _let_go(recorder: Recorder) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from nnfs_xp._typing import Array
-from nnfs_xp.learning.epoch import Epoch
+from nnfs_xp.learning.epoch import Batch, Epoch
 from nnfs_xp.learning.learner import Learner
 from nnfs_xp.learning.recorded_step import NotRecordableError, RecordedStep
 from nnfs_xp.learning.totals import Totals
@@ -31,11 +31,15 @@ class Kind(NamedTuple):
         Samples.
     batch : tuple
         Shape and data type of each array that is handed over.
+    adds, updates : bool
+        See `Learner.step`.
     """
 
     source: str
     n: int
     batch: tuple[tuple[Any, Any], ...]
+    adds: bool = False
+    updates: bool = True
 
 
 def _form(batch: tuple[Array, ...]) -> tuple[tuple[Any, Any], ...]:
@@ -111,7 +115,7 @@ class Recorder:
         self,
         epoch: Epoch,
         index: int,
-        batch: tuple[Array, ...] | None,
+        group: tuple[Batch, ...],
         totals: Totals,
         *,
         unwatched: bool = False,
@@ -122,31 +126,48 @@ class Recorder:
         ----------
         epoch : Epoch
         index : int
-        batch : tuple of arrays, or None
-            None to take it from the epoch's data, which are then on the device.
+        group : tuple of Batch
+            The batches that the step is made on.
         totals : Totals
         unwatched : bool
             Whether no callback ran since the step before, so that no setting can have changed.
         """
-        start, n = index * epoch.batch_size, epoch.size_of(index)
+        adds, first = epoch.accumulate > 1, index * epoch.accumulate
+        for place, batch in enumerate(group, first):
+            unwatched = not epoch.make_room(place) and unwatched
+            updates = place == first + len(group) - 1
+            self._batch_in_epoch(epoch, place, batch, totals, adds, updates, unwatched)
+
+    def _batch_in_epoch(
+        self,
+        epoch: Epoch,
+        index: int,
+        batch: Batch,
+        totals: Totals,
+        adds: bool,
+        updates: bool,
+        unwatched: bool,
+    ) -> None:
+        """Train on the batch of that index."""
+        learner, n = self.learner, batch.n
         if self.records and totals.started:
-            given = () if batch is None else batch
-            work = partial(_in_epoch, self.learner, epoch, n, totals)
-            new = partial(RecordedStep, self.learner, totals.metrics, given, work)
-            kind = Kind("epoch", n, _form(given))
+            given = batch.arrays or ()
+            work = partial(_in_epoch, learner, epoch, n, totals, adds, updates)
+            new = partial(RecordedStep, learner, totals.metrics, given, work)
+            kind = Kind("epoch", n, _form(given), adds, updates)
 
             def uses() -> tuple[Any, ...]:
-                return *epoch.arrays, totals, *totals.arrays
+                summed = learner.sums.arrays if adds else ()
+                return *epoch.arrays, totals, *totals.arrays, *summed
 
-            result = self._make(kind, given, new, uses, start, index, unwatched=unwatched)
+            result = self._make(kind, given, new, uses, batch.start, index, unwatched=unwatched)
             if result is not None:
                 totals.count += n
                 totals.collect(*result)
                 return
-        if batch is None:
-            batch = epoch.gather(start, n)
-        output, loss = self.learner.step(*batch)
-        totals.add(loss, output, *batch[1:])
+        arrays = epoch.arrays_of(batch)
+        output, loss = learner.step(*arrays, adds=adds, updates=updates)
+        totals.add(loss, output, *arrays[1:])
         epoch.put_loss(index, loss)
 
     def _make(
@@ -180,7 +201,7 @@ class Recorder:
             self.refused = str(error)
             _log.warning("training steps run one operation at a time, not as graphs: %s", error)
             return None
-        learner.count_step()
+        learner.count_batch(updates=kind.updates)
         self.recordings += found.launched and not recorded
         return found.result
 
@@ -195,17 +216,18 @@ def _in_epoch(
     epoch: Epoch,
     n: int,
     totals: Totals,
+    adds: bool,
+    updates: bool,
     places: tuple[Array, ...],
     start: Any,
     index: Any,
 ) -> tuple[Array, ...]:
-    """A step on the batch handed over, or on the epoch's next n samples, with the totals."""
+    """Train on the batch handed over, or on the epoch's next n samples, with the totals."""
     places = places or epoch.gather(start, n)
-    output, loss = learner.compute(*places)
-    seen = totals.seen(output)
-    totals.accumulate(loss, seen, *places[1:])
+    output, loss = learner.compute(*places, adds=adds, updates=updates)
+    totals.accumulate(loss, output, *places[1:])
     epoch.put_loss(index, loss)
-    return seen, *places[1:]
+    return output, *places[1:]
 
 
 def _refuse_own_steps(learner: Learner) -> None:

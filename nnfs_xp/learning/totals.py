@@ -26,9 +26,9 @@ class Totals:
     ----------
     metrics : sequence of Metric
     backend : Backend
-    closing : callable (output) -> output, optional
-        The model's last layer, where the loss takes it in and the metrics are to see what it
-        gives.
+    as_seen : callable (output, kind) -> array, optional
+        What a metric of that kind sees of what the layers put out: see `Metric.sees`. By default
+        that itself.
     counted : callable (y_true, places) -> array or None, optional
         Which targets count: `Loss.counted`.
 
@@ -52,13 +52,13 @@ class Totals:
         self,
         metrics: Sequence[Metric],
         backend: Backend,
-        closing: Callable[[Array], Array] | None = None,
+        as_seen: Callable[[Array, str], Array] = lambda output, _: output,
         counted: Callable[[Array, tuple[int, ...]], Array | None] | None = None,
     ) -> None:
         _check_names(metrics)
         self.metrics = metrics
         self.names = ["loss"]
-        self._closing = closing
+        self._as_seen = as_seen
         self._counted = counted
         self._n_axes = 2
         self.widths: dict[str, int] = {}
@@ -72,14 +72,10 @@ class Totals:
 
     def anew(self) -> Self:
         """Totals of the same metrics, of nothing so far."""
-        new = type(self)(self.metrics, self._backend, self._closing, self._counted)
+        new = type(self)(self.metrics, self._backend, self._as_seen, self._counted)
         new.names, new.widths, new._prepared = self.names, self.widths, self._prepared
         new._n_axes = self._n_axes
         return new
-
-    def seen(self, output: Array) -> Array:
-        """What the metrics take, given what the layers put out."""
-        return output if self._closing is None else self._closing(output)
 
     def try_out(self, output: Array, y: Array) -> None:
         """Have each metric take a batch: one that does not fit the model raises here."""
@@ -87,7 +83,8 @@ class Totals:
         self._n_axes = output.ndim
         for metric in self.metrics:
             counted = None if self._counted is None else self._counted(y, output.shape[:-1])
-            sums = metric.accumulate(*self._rows(self.seen(output), y, None, counted))
+            rows, targets, weights = self._rows(output, y, None, counted)
+            sums = metric.accumulate(self._as_seen(rows, metric.sees), targets, weights)
             figure = metric.result(to_numpy(sums).astype(np.float64))
             self.widths[metric.name] = sums.shape[-1]
             if isinstance(figure, Real):
@@ -148,12 +145,11 @@ class Totals:
         loss : 0-d array
             The mean over the batch, weighted as by `Loss.calculate`.
         output : array, shape (batch, …, outputs)
-            What the layers put out: see `seen`.
+            What the layers put out.
         y : array
         sample_weight : array, shape (batch,) or (batch, …), optional
         """
         self.count += output.shape[0]
-        output = self.seen(output)
         self.accumulate(loss, output, y, sample_weight)
         if self._collects:
             self.collect(output, y, sample_weight)
@@ -161,7 +157,7 @@ class Totals:
     def accumulate(
         self, loss: Array, output: Array, y: Array, sample_weight: Array | None = None
     ) -> None:
-        """Add what are sums, of an output as `seen`; the arrays stay those of the first batch."""
+        """Add what are sums; the arrays stay those of the first batch."""
         counted = None if self._counted is None else self._counted(y, output.shape[:-1])
         labels = None if counted is None else self._number_of(counted, output)
         n = output.shape[0] if labels is None else labels
@@ -175,10 +171,11 @@ class Totals:
         rows = output
         if counted is not None or output.ndim != 2:
             rows, y, sample_weight = self._rows(output, y, sample_weight, counted)
+        views: dict[str, Array] = {}
         for metric in self.metrics:
             if metric.collects:
                 continue
-            sums = metric.accumulate(rows, y, sample_weight)
+            sums = metric.accumulate(self._view(rows, metric, views), y, sample_weight)
             parts = self._sums[metric.name]
             self._check(metric, sums, rows.shape[0], parts)
             if parts:
@@ -187,17 +184,25 @@ class Totals:
                 parts.append(self._own(sums))
 
     def collect(self, output: Array, y: Array, sample_weight: Array | None = None) -> None:
-        """Keep what metrics need of each sample, of an output as `seen`."""
+        """Keep what metrics need of each sample."""
         if not self._collects:
             return
         counted = None if self._counted is None else self._counted(y, output.shape[:-1])
         rows, y, sample_weight = self._rows(output, y, sample_weight, counted)
+        views: dict[str, Array] = {}
         for metric in self.metrics:
             if metric.collects:
-                columns = metric.accumulate(rows, y, sample_weight)
+                columns = metric.accumulate(self._view(rows, metric, views), y, sample_weight)
                 parts = self._sums[metric.name]
                 self._check(metric, columns, rows.shape[0], parts)
                 parts.append(self._own(columns))
+
+    def _view(self, rows: Array, metric: Metric, views: dict[str, Array]) -> Array:
+        """What the metric sees of the rows, worked out once for all metrics of its kind."""
+        kind = metric.sees
+        if kind not in views:
+            views[kind] = self._as_seen(rows, kind)
+        return views[kind]
 
     def clear(self) -> None:
         """Begin anew, with the same arrays."""

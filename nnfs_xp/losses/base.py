@@ -6,6 +6,7 @@ from math import prod
 from typing import Any
 
 from nnfs_xp import _checks
+from nnfs_xp._settings import repr_of
 from nnfs_xp._typing import Array, DType
 from nnfs_xp.backend import backend_of
 from nnfs_xp.errors import ArgumentError, NnfsError
@@ -30,6 +31,8 @@ class Loss:
     """
 
     has_classes: bool = False
+
+    __repr__ = repr_of
 
     @property
     def ignores_some(self) -> bool:
@@ -151,7 +154,7 @@ class Loss:
         return None
 
     def accuracy(self) -> Metric:
-        """The metric called accuracy under this loss.
+        """The metric called accuracy under this loss, of what `decisions` gives.
 
         Raises
         ------
@@ -173,6 +176,25 @@ class Loss:
         del y_pred
         raise NnfsError(f"{type(self).__name__} has no probabilities: its outputs are no logits.")
 
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether a model's output stands for probabilities."""
+        return type(self).probabilities is not Loss.probabilities
+
     def predictions(self, y_pred: Array) -> Array:
         """The class labels, or values, that a model's output stands for."""
         return y_pred
+
+    def decisions(self, y_pred: Array) -> Array:
+        """What `predictions` says, in the shape of y_pred and of its dtype, for metrics.
+
+        For classes these are scores, the highest of which is the class predicted; for yes-or-no
+        outputs 0 and 1, and else values.
+        """
+        return y_pred if self.has_classes else self.predictions(y_pred)
+
+    def as_seen(self, y_pred: Array, kind: str) -> Array:
+        """What a metric sees of a model's output, by its kind: see `Metric.sees`."""
+        if kind == "predictions" or not (self.has_probabilities or self.has_classes):
+            return self.decisions(y_pred)
+        return self.probabilities(y_pred) if self.has_probabilities else y_pred

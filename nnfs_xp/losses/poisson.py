@@ -9,7 +9,6 @@ from nnfs_xp._typing import Array, DType
 from nnfs_xp.backend import backend_of
 from nnfs_xp.errors import LabelError
 from nnfs_xp.losses.targets import RegressionLoss
-from nnfs_xp.metrics import Metric, RegressionAccuracy
 
 EPSILON = 1e-7
 """Rates are kept at least this high, so that no logarithm is infinite."""
@@ -24,7 +23,7 @@ class Poisson(RegressionLoss):
     ----------
     log_input : bool
         Whether outputs are logarithms of rates, as of a last `Dense` layer, or rates.
-        `predictions` are rates in any case; metrics of one's own see the outputs.
+        `predictions`, which metrics see too, are rates in any case.
 
     Raises
     ------
@@ -77,16 +76,6 @@ class Poisson(RegressionLoss):
             raise LabelError("`y_true` must hold counts of at least 0.")
         return y_true
 
-    def accuracy(self) -> Metric:
-        return _AccuracyOfRates() if self.log_input else RegressionAccuracy()
-
     def predictions(self, y_pred: Array) -> Array:
         rates: Array = backend_of(y_pred).xp.exp(y_pred) if self.log_input else y_pred
         return rates
-
-
-class _AccuracyOfRates(RegressionAccuracy):
-    """`RegressionAccuracy` of the rates whose logarithms are given."""
-
-    def forward(self, y_pred: Array, y_true: Array) -> Array:
-        return super().forward(backend_of(y_pred).xp.exp(y_pred), y_true)

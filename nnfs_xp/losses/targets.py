@@ -5,9 +5,10 @@ from __future__ import annotations
 from operator import index
 
 from nnfs_xp import _checks
+from nnfs_xp._finite import check_finite
 from nnfs_xp._typing import Array, DType, Namespace
 from nnfs_xp.backend import Backend, backend_of, to_numpy
-from nnfs_xp.errors import ArgumentError, DataError, LabelError
+from nnfs_xp.errors import ArgumentError, LabelError
 from nnfs_xp.kernels.standard.losses import shares
 from nnfs_xp.losses.base import Loss
 from nnfs_xp.metrics import BinaryAccuracy, CategoricalAccuracy, Metric, RegressionAccuracy
@@ -167,12 +168,16 @@ class BinaryLoss(Loss):
         return y_true
 
     def accuracy(self) -> Metric:
-        return BinaryAccuracy(threshold=self.threshold)
+        return BinaryAccuracy()
 
     def predictions(self, y_pred: Array) -> Array:
         xp = backend_of(y_pred).xp
         labels: Array = xp.astype(y_pred > self.threshold, xp.int64)
         return labels
+
+    def decisions(self, y_pred: Array) -> Array:
+        decided: Array = backend_of(y_pred).xp.astype(y_pred > self.threshold, y_pred.dtype)
+        return decided
 
 
 class RegressionLoss(Loss):
@@ -180,11 +185,10 @@ class RegressionLoss(Loss):
 
     def prepare_targets(self, y_true: Array, n_outputs: int, dtype: DType) -> Array:
         xp = backend_of(y_true).xp
-        y_true = _checks.match_outputs(y_true, (*y_true.shape[:1], n_outputs))
-        y_true = xp.astype(y_true, dtype, copy=False)
-        if not bool(xp.all(xp.isfinite(y_true))):
-            raise DataError("`y_true` holds NaN or infinity. Remove or fill those samples.")
-        return y_true
+        given = _checks.match_outputs(y_true, (*y_true.shape[:1], n_outputs))
+        targets: Array = xp.astype(given, dtype, copy=False)
+        check_finite("y_true", targets, given)
+        return targets
 
     def accuracy(self) -> Metric:
         return RegressionAccuracy()

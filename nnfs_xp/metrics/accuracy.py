@@ -6,7 +6,7 @@ from nnfs_xp import _checks
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import backend_of
 from nnfs_xp.errors import ArgumentError
-from nnfs_xp.metrics.base import Metric, as_floats, class_indices
+from nnfs_xp.metrics.base import Metric, ThresholdMetric, as_floats, class_indices
 
 
 class CategoricalAccuracy(Metric):
@@ -25,6 +25,8 @@ class CategoricalAccuracy(Metric):
     """
 
     name = "accuracy"
+    sees = "predictions"
+    direction = "max"
 
     def forward(self, y_pred: Array, y_true: Array) -> Array:
         xp = _checks.check_pair(y_pred, y_true).xp
@@ -54,6 +56,9 @@ class TopKAccuracy(Metric):
     sorted. A sample with an output of NaN at the true class is wrong.
     """
 
+    sees = "predictions"
+    direction = "max"
+
     def __init__(self, k: int = 5) -> None:
         self.k = _checks.check_count("k", k)
         self.name = f"top_{k}_accuracy"
@@ -75,13 +80,14 @@ class TopKAccuracy(Metric):
         return hits
 
 
-class BinaryAccuracy(Metric):
+class BinaryAccuracy(ThresholdMetric):
     """Share of the outputs that are on the right side of the threshold.
 
     Parameters
     ----------
     threshold : float
-        0.5 for probabilities, 0 for logits.
+        Of probabilities, or of scores under a loss that has none. At 0.5 it is what
+        `Trainer.predict` says, whatever the loss.
 
     Raises
     ------
@@ -96,9 +102,7 @@ class BinaryAccuracy(Metric):
     """
 
     name = "accuracy"
-
-    def __init__(self, threshold: float = 0.5) -> None:
-        self.threshold = threshold
+    direction = "max"
 
     def forward(self, y_pred: Array, y_true: Array) -> Array:
         xp = _checks.check_pair(y_pred, y_true).xp
@@ -128,6 +132,8 @@ class RegressionAccuracy(Metric):
     """
 
     name = "accuracy"
+    sees = "predictions"
+    direction = "max"
 
     def __init__(self, precision: float | None = None) -> None:
         if precision is not None:

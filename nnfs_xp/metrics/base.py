@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from nnfs_xp import _checks
+from nnfs_xp._settings import repr_of
 from nnfs_xp._typing import Array, Namespace
 from nnfs_xp.backend import backend_of
-from nnfs_xp.errors import ShapeError
+from nnfs_xp.errors import ArgumentError, ShapeError
 
 
 class Metric:
@@ -17,24 +18,39 @@ class Metric:
     nothing else. Where it is not, give `accumulate`, the sums over a batch that it can be
     computed from, and `result`, which computes it from the sums over all batches.
 
-    A metric sees what the model gives out: probabilities of a model that ends in `Softmax` or
-    `Sigmoid`, else logits, scores or values. From a `Trainer` it gets rows, shape (batch, outputs):
-    where samples are no rows, all places of all samples one below the other.
+    A `Trainer` hands it what the model's output stands for under the loss, as `sees` says, in rows
+    of shape (batch, outputs): where samples are no rows, all places of all samples one below the
+    other.
 
     Attributes
     ----------
     name : str
         Its key in a history. Set another on the object to tell two of one class apart.
+    sees : {"probabilities", "predictions", "outputs"}
+        What it takes as `y_pred`. ``"probabilities"``: those of `Trainer.predict_proba`; where the
+        loss has none, scores of classes, or the values of `Trainer.predict`. ``"predictions"``:
+        what `Trainer.predict` says, 0 and 1 for yes-or-no outputs and values for a regression;
+        for classes scores, the highest of which is the one predicted. ``"outputs"``: what the
+        model puts out, logits for example.
+    direction : {"min", "max"} or None
+        Whether less or more of it is better: what callbacks go by. None where neither is.
     collects : bool
         Whether `accumulate` gives a row for each sample, shape (batch, columns); rows are put
         one below the other, not added. For what needs all scores at once.
     """
 
     name: str
+    direction: str | None = None
+    sees: str = "probabilities"
     collects: bool = False
+
+    __repr__ = repr_of
 
     def prepare(self, y_true: Array) -> None:
         """Read all targets before training, where the metric depends on them."""
+
+    def check_probabilities(self) -> None:
+        """Refuse settings that make no sense where it sees probabilities: before training."""
 
     def forward(self, y_pred: Array, y_true: Array) -> Array:
         """The metric of each sample, shape (batch, …): of each place. Their mean is reported."""
@@ -82,6 +98,29 @@ class Metric:
             Or something else that `Trainer.evaluate` hands on; a history keeps floats only.
         """
         return ratio(sums[0], sums[1], empty=float("nan"))
+
+
+class ThresholdMetric(Metric):
+    """What the metrics share that say yes above a threshold.
+
+    At 0.5 they take what `Trainer.predict` says, whatever the loss; at any other, probabilities,
+    or scores under a loss that has none.
+    """
+
+    def __init__(self, threshold: float = 0.5) -> None:
+        self.threshold = float(threshold)
+
+    @property
+    def sees(self) -> str:  # type: ignore[override] # it follows from the threshold
+        """``"predictions"`` at the threshold 0.5, else ``"probabilities"``."""
+        return "predictions" if self.threshold == 0.5 else "probabilities"
+
+    def check_probabilities(self) -> None:
+        if not 0 < self.threshold < 1:
+            raise ArgumentError(
+                f"`threshold` of {self.name} must be between 0 and 1 under this loss, for it is "
+                f"one of probabilities, not of logits; got {self.threshold:g}."
+            )
 
 
 def weights_of(y_pred: Array, sample_weight: Array | None) -> Array:

@@ -9,18 +9,15 @@ from nnfs_xp._rows import as_rows
 from nnfs_xp._typing import Array, Namespace
 from nnfs_xp.backend import backend_of
 from nnfs_xp.errors import ArgumentError, LabelError
-from nnfs_xp.metrics.base import Metric, class_indices, ratio, weighted_sums, weights_of
+from nnfs_xp.metrics.base import ThresholdMetric, class_indices, ratio, weighted_sums, weights_of
 
 
-class _ClassMetric(Metric):
+class _ClassMetric(ThresholdMetric):
     """What the metrics on classes share: which class is true, and which is predicted.
 
     The predicted class is that of the highest output; of one output, class 1 above the
     threshold and else class 0.
     """
-
-    def __init__(self, threshold: float = 0.5) -> None:
-        self.threshold = threshold
 
     def prepare(self, y_true: Array) -> None:
         xp = backend_of(y_true).xp
@@ -62,7 +59,8 @@ class ConfusionMatrix(_ClassMetric):
     n_classes : int
         2 for a model with one output.
     threshold : float
-        For one output: 0.5 for probabilities, 0 for logits.
+        For one output: of probabilities, or of scores under a loss that has none. At 0.5 it is
+        what `Trainer.predict` says, whatever the loss.
 
     Raises
     ------
@@ -143,7 +141,8 @@ class Precision(_ClassAverage):
         ``"binary"`` is the figure of class 1 of two. By default binary for a model with one
         output, else macro.
     threshold : float
-        For one output: 0.5 for probabilities, 0 for logits.
+        For one output: of probabilities, or of scores under a loss that has none. At 0.5 it is
+        what `Trainer.predict` says, whatever the loss.
 
     Raises
     ------
@@ -159,6 +158,7 @@ class Precision(_ClassAverage):
     """
 
     name = "precision"
+    direction = "max"
 
     @staticmethod
     def _of_class(hits: float, predicted: float, true: float) -> float:
@@ -177,6 +177,7 @@ class Recall(_ClassAverage):
     """
 
     name = "recall"
+    direction = "max"
 
     @staticmethod
     def _of_class(hits: float, predicted: float, true: float) -> float:
@@ -195,6 +196,7 @@ class F1(_ClassAverage):
     """
 
     name = "f1"
+    direction = "max"
 
     @staticmethod
     def _of_class(hits: float, predicted: float, true: float) -> float:

@@ -36,6 +36,7 @@ class ROCAUC(Metric):
     """
 
     name = "roc_auc"
+    direction = "max"
     collects = True
 
     def prepare(self, y_true: Array) -> None:

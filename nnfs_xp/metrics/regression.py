@@ -25,6 +25,7 @@ class MAE(Metric):
     """
 
     name = "mae"
+    direction = "min"
 
     def forward(self, y_pred: Array, y_true: Array) -> Array:
         xp, y_true = _checks.match_targets(y_pred, y_true)
@@ -40,6 +41,7 @@ class RMSE(Metric):
     """
 
     name = "rmse"
+    direction = "min"
 
     def forward(self, y_pred: Array, y_true: Array) -> Array:
         xp, y_true = _checks.match_targets(y_pred, y_true)
@@ -67,6 +69,7 @@ class R2(Metric):
     """
 
     name = "r2"
+    direction = "max"
     _shift: Array | None = None
 
     def prepare(self, y_true: Array) -> None:

@@ -8,7 +8,7 @@ from typing import Unpack
 from nnfs_xp import _checks
 from nnfs_xp._typing import Namespace
 from nnfs_xp.flat_parameters import Part
-from nnfs_xp.optimizers.base import Optimizer, Options, State
+from nnfs_xp.optimizers.base import Optimizer, Options, OtherOptions, State
 from nnfs_xp.schedules import Schedule
 
 
@@ -177,10 +177,19 @@ class AdamW(Adam):
         beta_2: float = 0.999,
         *,
         amsgrad: bool = False,
-        **options: Unpack[Options],
+        weight_decay: float = 0.01,
+        **options: Unpack[OtherOptions],
     ) -> None:
-        options.setdefault("weight_decay", 0.01)
-        super().__init__(learning_rate, decay, epsilon, beta_1, beta_2, amsgrad=amsgrad, **options)
+        super().__init__(
+            learning_rate,
+            decay,
+            epsilon,
+            beta_1,
+            beta_2,
+            amsgrad=amsgrad,
+            weight_decay=weight_decay,
+            **options,
+        )
 
 
 class Lion(Optimizer):

@@ -6,6 +6,7 @@ from typing import Any, TypedDict
 from weakref import WeakKeyDictionary, WeakSet
 
 from nnfs_xp import _checks
+from nnfs_xp._settings import repr_of
 from nnfs_xp._typing import Array, Namespace
 from nnfs_xp.errors import ArgumentError, NotReadyError
 from nnfs_xp.flat_parameters import FlatParameters, Part
@@ -17,13 +18,18 @@ State = dict[str, Array]
 _AVERAGE = "average"
 
 
-class Options(TypedDict, total=False):
-    """What every optimizer can do besides its own formula: see `Optimizer`."""
+class OtherOptions(TypedDict, total=False):
+    """What every optimizer can do besides its own formula and weight decay: see `Optimizer`."""
 
     clip_norm: float | None
     clip_value: float | None
-    weight_decay: float
     average_decay: float | None
+
+
+class Options(OtherOptions, total=False):
+    """What every optimizer can do besides its own formula: see `Optimizer`."""
+
+    weight_decay: float
 
 
 class Optimizer:
@@ -95,6 +101,8 @@ class Optimizer:
         self._states: WeakKeyDictionary[Layer, State] = WeakKeyDictionary()
         self._exchanged: WeakSet[Layer] = WeakSet()
         self._layouts: WeakKeyDictionary[Layer, tuple[str, ...]] = WeakKeyDictionary()
+
+    __repr__ = repr_of
 
     @property
     def current_learning_rate(self) -> float:

@@ -34,7 +34,14 @@ from nnfs_xp.sklearn.network import (
     width_of,
 )
 from nnfs_xp.sklearn.persistence import pack_network, pack_trainer, unpack_network, unpack_trainer
-from nnfs_xp.sklearn.samples import Samples, floats_for, hold_out, name_of
+from nnfs_xp.sklearn.samples import (
+    Samples,
+    exact,
+    floats_for,
+    hold_out,
+    name_of,
+    naming_columns,
+)
 from nnfs_xp.training import History, Trainer
 
 _MOST_ROWS, _MOST_ELEMENTS = 4096, 2**22
@@ -63,9 +70,12 @@ class BaseMLP(Records):
     # What a subclass says of its targets ---------------------------------------------------
 
     def _encode(
-        self, y: Any, *, first: bool, classes: Any = None, validates: bool = False
+        self, y: Any, *, first: bool, classes: Any = None, is_part: bool = False
     ) -> np.ndarray[Any, Any]:
-        """The targets as numbers, and, if it is the first time, what there is to know of them."""
+        """The targets as numbers, and, if it is the first time, what there is to know of them.
+
+        Part of the targets may lack classes.
+        """
         raise NotImplementedError
 
     def _default_loss(self) -> Loss:
@@ -84,9 +94,9 @@ class BaseMLP(Records):
         """The score of what the network puts out."""
         raise NotImplementedError
 
-    def _total_weights(self, y: Any, targets: Any, sample_weight: Any) -> Any:
+    def _total_weights(self, targets: Any, sample_weight: Any) -> Any:
         """The weight of each sample, or None: those given, times those of the classes."""
-        del y, targets
+        del targets
         return sample_weight
 
     # Attributes that scikit-learn's estimators have ------------------------------------------
@@ -134,12 +144,13 @@ class BaseMLP(Records):
             self._check_parameters(incremental)
             first = not hasattr(self, "network_") or not (self.warm_start or incremental)
             self._check_loss(first)
+            self._check_widths(first)
             X, y = self._check_samples(X, y, reset=first)
-            targets = self._encode(y, first=first, classes=classes)
+            targets = self._encode(y, first=first, classes=classes, is_part=incremental)
             if sample_weight is not None:
                 checked = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
                 sample_weight = to_numpy(checked)
-            samples = X, targets, self._total_weights(y, targets, sample_weight)
+            samples = X, targets, self._total_weights(targets, sample_weight)
             random_state = check_random_state(self.random_state)
             if first:
                 self._start(X, random_state)
@@ -187,6 +198,17 @@ class BaseMLP(Records):
                 f"`loss` must stay {former!r} where a training goes on; got {self.loss!r}."
             )
 
+    def _check_widths(self, first: bool) -> None:
+        """Refuse other hidden layers where a training goes on."""
+        if first or self.network is not None:
+            return
+        former = [layer.n_neurons for layer in dense_layers(self.network_)[:-1]]
+        if former != list(hidden_widths(self.hidden_layer_sizes)):
+            raise ArgumentError(
+                f"`hidden_layer_sizes` must stay {tuple(former)} where a training goes on; got "
+                f"{self.hidden_layer_sizes!r}."
+            )
+
     def _begin_records(self, first: bool, *, validates: bool) -> None:
         """The records of training by steps, empty where there are none yet."""
         if first or not hasattr(self, "loss_curve_"):
@@ -204,16 +226,17 @@ class BaseMLP(Records):
 
     def _check_samples(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
         """The samples, as a float array or as a sparse matrix, and the targets."""
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            reset=reset,
-            dtype=floats_for(X),
-            accept_sparse="csr",
-            multi_output=True,
-            y_numeric=is_regressor(self),
-        )
+        with naming_columns(X):
+            X, y = validate_data(
+                self,
+                X,
+                exact(y),
+                reset=reset,
+                dtype=floats_for(X),
+                accept_sparse="csr",
+                multi_output=True,
+                y_numeric=is_regressor(self),
+            )
         if reset:
             self._samples_on = name_of(X)
         return X, y
@@ -258,8 +281,8 @@ class BaseMLP(Records):
         X, y = self._check_samples(X, y, reset=False)
         if is_regressor(self) and X.shape[0] < 2:
             raise DataError("`X_val` must have at least 2 samples: R² needs them.")
-        targets = self._encode(y, first=False, validates=True)
-        return X, targets, self._total_weights(y, targets, None)
+        targets = self._encode(y, first=False, is_part=True)
+        return X, targets, self._total_weights(targets, None)
 
     def _trainer_for(self, X: Any, random_state: Any, *, go_on: bool) -> Trainer:
         """A trainer of the network: the one that there is, to go on with, or else a new one."""
@@ -380,6 +403,7 @@ class BaseMLP(Records):
             )
         except DivergenceError as error:
             raise NonFiniteError(str(error)) from error
+        self._trainer = None  # its optimizer is none that partial_fit could go on with
         if message is not None:
             warnings.warn(
                 f"lbfgs has not converged: {message}. Raise max_iter or max_fun, or "
@@ -397,7 +421,8 @@ class BaseMLP(Records):
     def _output(self, X: Any, method: str) -> tuple[Array, Callable[[Any], Any]]:
         """What the network puts out, on its backend, and what takes a result to where X is."""
         check_is_fitted(self, "network_")
-        X = validate_data(self, X, reset=False, accept_sparse="csr", dtype=floats_for(X))
+        with naming_columns(X):
+            X = validate_data(self, X, reset=False, accept_sparse="csr", dtype=floats_for(X))
         dispatches = get_config()["array_api_dispatch"]
         if dispatches and name_of(X) != self._samples_on:
             raise BackendMismatchError(

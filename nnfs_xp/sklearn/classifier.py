@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -24,6 +25,7 @@ from nnfs_xp.schedules import Schedule
 from nnfs_xp.sklearn.base import BaseMLP
 from nnfs_xp.sklearn.losses import BinaryLogLoss, SigmoidBinaryLogLoss
 from nnfs_xp.sklearn.network import last_layer
+from nnfs_xp.sklearn.samples import exact
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc] # scikit-learn has no types
@@ -64,7 +66,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc] # scikit-le
     verbose : bool
         Whether to print each epoch's loss.
     warm_start : bool
-        Whether `fit` goes on from the present weights.
+        Whether `fit` goes on from the present weights: with the network, the loss and the classes
+        of before.
     momentum : float
         Of ``"sgd"``, in [0, 1).
     nesterovs_momentum : bool
@@ -86,7 +89,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc] # scikit-le
     batch_norm : bool
         Whether to normalize over the batch in front of the activations.
     class_weight : mapping, "balanced" or None
-        As in scikit-learn's classifiers: multiplied with the weights of samples.
+        As in scikit-learn's classifiers: multiplied with the weights of samples. A class that the
+        mapping leaves out has the weight 1. For several labels a sample, a list with a mapping for
+        each. `partial_fit` takes no ``"balanced"``.
     optimizer : Optimizer, optional
         In place of `solver` and the parameters of that: ``nn.AdamW(1e-3, weight_decay=0.01)``.
     schedule : Schedule, optional
@@ -223,18 +228,32 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc] # scikit-le
 
         Parameters
         ----------
-        X, y, sample_weight
-            As for `fit`.
+        X, y
+            As for `fit`; a batch may lack classes.
+        sample_weight : array-like, shape (n,), optional
+            These, times the weights of classes, are scaled to a mean of 1 over the samples of the
+            call: how much a sample counts beside those of other calls, they do not say.
         classes : array-like, optional
-            All that there will be; needed in the first call.
+            All that there will be; needed in the first call. For several labels a sample, the
+            columns' numbers.
 
         Returns
         -------
         MLPClassifier
             Itself.
+
+        Notes
+        -----
+        The network and the optimizer of the first call go on, whatever their parameters become.
         """
         if classes is None and not hasattr(self, "classes_"):
             raise ArgumentError("the first call of partial_fit needs `classes`, all of them.")
+        if isinstance(self.class_weight, str) and self.class_weight == "balanced":
+            raise ArgumentError(
+                "class_weight='balanced' would balance each call of partial_fit alone. Take "
+                "sklearn.utils.class_weight.compute_class_weight('balanced', classes=classes, y=y) "
+                "over all labels, and set class_weight=dict(zip(classes, weights))."
+            )
         return self._fit(X, y, sample_weight, incremental=True, classes=classes)
 
     def predict(self, X: Any) -> Any:
@@ -308,21 +327,18 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc] # scikit-le
         return float(accuracy_score(targets, found, sample_weight=sample_weight))
 
     def _encode(
-        self, y: Any, *, first: bool, classes: Any = None, validates: bool = False
+        self, y: Any, *, first: bool, classes: Any = None, is_part: bool = False
     ) -> np.ndarray[Any, Any]:
         y = _on_host(y)
         check_classification_targets(y)
         multilabel = type_of_target(y).startswith("multilabel")
         if not multilabel:
             y = column_or_1d(y, warn=True)  # (n, 1) is taken as (n,), with scikit-learn's warning
+        given = None if classes is None else unique_labels(exact(classes))
         if first:
-            self._kind, self.classes_ = self._see(y, classes, multilabel=multilabel)
+            self._kind, self.classes_ = self._see(y, given, multilabel=multilabel)
             self.n_outputs_ = 1 if self._kind == "binary" else len(self.classes_)
             self.out_activation_ = "softmax" if self._kind == "multiclass" else "logistic"
-        elif classes is not None and self._kind != "multilabel":
-            given = unique_labels(classes)
-            if not np.array_equal(given, self.classes_):
-                raise LabelError(f"`classes` must stay {self.classes_}; got {given}.")
         if multilabel != (self._kind == "multilabel") or (
             multilabel and y.shape[1:] != self.classes_.shape
         ):
@@ -330,14 +346,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc] # scikit-le
                 f"`y` must hold one class a sample, or {len(self.classes_)} labels, as in the "
                 f"training before; got shape {np.shape(y)}."
             )
+        if given is not None and not np.array_equal(given, self.classes_):
+            which = "be the numbers of the columns of `y`," if multilabel else "stay"
+            raise LabelError(f"`classes` must {which} {self.classes_}; got {given}.")
         if multilabel:
             return np.asarray(y).astype(np.int64)
         present = np.unique(y)
         unknown = np.setdiff1d(present, self.classes_)
         if unknown.size:
             raise LabelError(f"`y` has classes {unknown} that are not among {self.classes_}.")
-        goes_on = self.warm_start and not first and classes is None and not validates
-        if goes_on and len(present) != len(self.classes_):
+        if self.warm_start and not is_part and len(present) != len(self.classes_):
             raise LabelError(
                 f"warm_start needs the classes of the training before, {self.classes_}; "
                 f"`y` has {present}."
@@ -350,20 +368,22 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc] # scikit-le
         """Find the kind of classification, and the classes."""
         if multilabel:
             return "multilabel", np.arange(np.shape(y)[1])
-        found = np.unique(y) if classes is None else unique_labels(classes)
+        found = np.unique(y) if classes is None else classes
         return ("binary" if len(found) <= 2 else "multiclass"), found
 
     def _stratifies(self) -> bool:
         return self._kind == "binary"  # as scikit-learn: several classes may have one sample each
 
-    def _total_weights(self, y: Any, targets: Any, sample_weight: Any) -> Any:
+    def _total_weights(self, targets: Any, sample_weight: Any) -> Any:
         if self.class_weight is None:
             return sample_weight
-        if isinstance(self.class_weight, str) and self._kind != "multilabel":
-            of_classes = _balanced(self.class_weight, targets, sample_weight)
+        if self._kind == "multilabel":
+            of_labels = _of_labels(self.class_weight, targets)
+        elif isinstance(self.class_weight, Mapping):
+            of_labels = _of_classes(self.class_weight, self.classes_)[targets]
         else:
-            of_classes = compute_sample_weight(self.class_weight, _on_host(y))
-        return of_classes if sample_weight is None else of_classes * sample_weight
+            of_labels = _balanced(self.class_weight, targets, sample_weight)
+        return of_labels if sample_weight is None else of_labels * sample_weight
 
     def _closing(self) -> tuple[int, Layer | None]:
         if not isinstance(self.loss, Loss):
@@ -423,9 +443,39 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc] # scikit-le
         return tags
 
 
-def _balanced(class_weight: str, indices: Any, sample_weight: Any) -> np.ndarray[Any, Any]:
+def _of_classes(class_weight: Mapping[Any, float], classes: Any) -> np.ndarray[Any, Any]:
+    """The weight of each class, 1 for those that the mapping leaves out."""
+    labels = classes.tolist()
+    weights = [class_weight.get(label) for label in labels]
+    unknown = [label for label in class_weight if label not in labels]
+    if unknown and None in weights:
+        raise ArgumentError(f"`class_weight` has weights for {unknown}; the classes are {classes}.")
+    return np.array([1.0 if weight is None else weight for weight in weights])
+
+
+def _of_labels(class_weight: Any, y: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The weight of each sample with several labels: the product of those of its labels."""
+    weights: np.ndarray[Any, Any]
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        weights = compute_sample_weight("balanced", y)
+        return weights
+    mappings = class_weight if isinstance(class_weight, list | tuple) else []
+    if len(mappings) != y.shape[1] or not all(isinstance(each, Mapping) for each in mappings):
+        raise ArgumentError(
+            "for several labels a sample, `class_weight` must be 'balanced' or a list of "
+            f"{y.shape[1]} mappings from 0 and 1; got {class_weight!r}."
+        )
+    columns = [
+        _of_classes(each, np.array([0, 1]))[labels]
+        for each, labels in zip(mappings, y.T, strict=True)
+    ]
+    weights = np.prod(columns, axis=0)
+    return weights
+
+
+def _balanced(class_weight: Any, indices: Any, sample_weight: Any) -> np.ndarray[Any, Any]:
     """The weight of each sample by which all classes that occur have the same total."""
-    if class_weight != "balanced":
+    if not isinstance(class_weight, str) or class_weight != "balanced":
         raise ArgumentError(
             f"`class_weight` must be 'balanced' or a mapping; got {class_weight!r}."
         )

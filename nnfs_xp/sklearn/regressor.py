@@ -152,13 +152,20 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc] # scikit-lear
 
         Parameters
         ----------
-        X, y, sample_weight
+        X, y
             As for `fit`.
+        sample_weight : array-like, shape (n,), optional
+            Scaled to a mean of 1 over the samples of the call: how much a sample counts beside
+            those of other calls, the weights do not say.
 
         Returns
         -------
         MLPRegressor
             Itself.
+
+        Notes
+        -----
+        The network and the optimizer of the first call go on, whatever their parameters become.
         """
         return self._fit(X, y, sample_weight, incremental=True)
 
@@ -184,9 +191,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc] # scikit-lear
         return float(r2_score(targets, values, sample_weight=sample_weight))
 
     def _encode(
-        self, y: Any, *, first: bool, classes: Any = None, validates: bool = False
+        self, y: Any, *, first: bool, classes: Any = None, is_part: bool = False
     ) -> np.ndarray[Any, Any]:
-        del classes, validates
+        del classes, is_part
         if is_sparse(y):
             raise DataError("`y` must be an array; got a sparse matrix. Take y.toarray().")
         given = to_numpy(y)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -9,10 +11,46 @@ from sklearn import get_config
 from sklearn.model_selection import train_test_split
 
 from nnfs_xp.backend import backend_of, is_array
-from nnfs_xp.errors import DataError
+from nnfs_xp.backend.frames import complaint_about, is_column, is_frame, odd_columns
+from nnfs_xp.errors import DataError, DTypeError
 
 Samples = tuple[Any, Any, Any]
 """Samples, targets and weights, the last perhaps None."""
+
+
+class ColumnError(DTypeError, ValueError):
+    """A column holds no numbers. A ValueError too, as scikit-learn raises."""
+
+
+@contextmanager
+def naming_columns(X: Any) -> Iterator[None]:
+    """Let the error of a frame that cannot be made numbers name the columns."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        odd = odd_columns(X) if is_frame(X) else []
+        odd = [(name, column) for name, column in odd if not _reads_as_numbers(column)]
+        if odd:
+            raise ColumnError(complaint_about(odd)) from error
+        raise
+
+
+def _reads_as_numbers(column: Any) -> bool:
+    """Whether it holds numbers as text, which scikit-learn takes."""
+    values = np.asarray(column)
+    try:
+        values.astype(np.float64)
+    except (ValueError, TypeError):
+        return False
+    return values.dtype.kind in "OUS"
+
+
+def exact(y: Any) -> Any:
+    """The targets; whole numbers and bools of a Series as such, not as scikit-learn's floats."""
+    if is_array(y) or not is_column(y):
+        return y
+    values = np.asarray(y)
+    return values if values.dtype.kind in "biu" else y
 
 
 def floats_for(X: Any) -> tuple[Any, Any]:

@@ -24,6 +24,7 @@ from nnfs_xp.tables.progress import EpochLines
 from nnfs_xp.tables.settings import TableSettings
 from nnfs_xp.tables.target import Target
 from nnfs_xp.training import EarlyStopping
+from nnfs_xp.training.progress import Shown
 
 _VALIDATION_SHARE = 0.15
 
@@ -61,7 +62,7 @@ def fit(
     settings: TableSettings,
     *,
     backend: str,
-    progress: bool,
+    progress: Shown,
 ) -> TableModel:
     """Train a model on some of the rows, of which a part is held out to tell when to stop."""
     begin = time.perf_counter()
@@ -98,6 +99,7 @@ def fit(
         model.fit(X, targets, X_val=X_val, y_val=y_val)
     trained_network = model if target.task == "classification" else model.regressor_
     stopping, lines = trained_network.callbacks  # TransformedTargetRegressor trains a copy
+    lines.close()
     if not lines.ended:
         if not lines.history.epochs:
             raise KeyboardInterrupt

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from nnfs_xp.training import Callback, History
 from nnfs_xp.training.callbacks import Figures, Training
-from nnfs_xp.training.progress import Progress
+from nnfs_xp.training.progress import Progress, Shown
 
 
 class EpochLines(Callback):
@@ -13,7 +15,8 @@ class EpochLines(Callback):
     Parameters
     ----------
     epochs, n_samples, batch_size : int
-    shown : bool
+    shown : bool or "lines"
+        See `Progress`.
 
     Attributes
     ----------
@@ -27,8 +30,8 @@ class EpochLines(Callback):
 
     trainer: Training
 
-    def __init__(self, epochs: int, n_samples: int, batch_size: int, *, shown: bool) -> None:
-        self._lines = Progress(epochs, n_samples, batch_size, shown=shown)
+    def __init__(self, epochs: int, n_samples: int, batch_size: int, *, shown: Shown) -> None:
+        self._lines = Progress(epochs, ceil(n_samples / batch_size), n_samples, shown=shown)
         self._batch_size = batch_size
         self._n_samples = n_samples
         self._left = 0
@@ -56,3 +59,7 @@ class EpochLines(Callback):
     def on_train_end(self, trainer: Training) -> None:
         del trainer
         self.ended = True
+
+    def close(self) -> None:
+        """Show what was held back: also where Ctrl-C cut the training."""
+        self._lines.close()

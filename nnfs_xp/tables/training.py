@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from nnfs_xp.tables.report import Report
 from nnfs_xp.tables.settings import TableSettings
 from nnfs_xp.tables.source import Source, open_source
 from nnfs_xp.tables.target import Target, choose_target
+from nnfs_xp.training.progress import Shown, check_progress
 
 _LEAST_ROWS = 20
 HELD_OUT = "held out"
@@ -42,7 +44,7 @@ def train_table(
     test_share: float = TableSettings.test_share,
     seed: int = TableSettings.seed,
     backend: str = "auto",
-    progress: bool = True,
+    progress: bool | Literal["lines"] = True,
 ) -> TableModel:
     """Train a classifier or a regressor on a table, and test it on rows that it has not seen.
 
@@ -65,8 +67,9 @@ def train_table(
         See `TableSettings`.
     backend : str
         Where to train: see `get_backend`.
-    progress : bool
-        Whether to show a line of progress on a terminal or in a notebook.
+    progress : bool or "lines"
+        Whether to show how far the training is, as `Trainer.fit` does; ``"lines"``, for logs: as a
+        plain line for each epoch.
 
     Returns
     -------
@@ -105,6 +108,7 @@ def train_table(
         seed,
     ).check()
     get_backend(backend)  # refused before anything is read
+    check_progress(progress)
     prepared = prepare(
         open_source(data),
         target,
@@ -148,7 +152,7 @@ class Preparation:
     commas: frozenset[str]
 
     def train(
-        self, settings: TableSettings, *, backend: str = "auto", progress: bool = True
+        self, settings: TableSettings, *, backend: str = "auto", progress: Shown = True
     ) -> TableModel:
         """Train and test the model, and return it."""
         model = fit(

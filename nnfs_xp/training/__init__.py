@@ -1,17 +1,13 @@
 """The course of a training: epochs, history, callbacks, checkpoints."""
 
-from nnfs_xp.training.callbacks import (
-    Callback,
-    CSVLogger,
-    EarlyStopping,
-    LambdaCallback,
-    ModelCheckpoint,
-    TensorBoard,
-)
+from nnfs_xp.training.callbacks import Callback, EarlyStopping, LambdaCallback
 from nnfs_xp.training.checkpoints import Checkpoints
 from nnfs_xp.training.diagnosis import diagnose
 from nnfs_xp.training.gradient_flow import GradientFlow
 from nnfs_xp.training.history import History
+from nnfs_xp.training.logs import CSVLogger, TensorBoard
+from nnfs_xp.training.saliency import input_gradients
+from nnfs_xp.training.saving import ModelCheckpoint, Timer
 from nnfs_xp.training.trainer import Trainer
 
 __all__ = [
@@ -24,6 +20,8 @@ __all__ = [
     "LambdaCallback",
     "ModelCheckpoint",
     "TensorBoard",
+    "Timer",
     "Trainer",
     "diagnose",
+    "input_gradients",
 ]

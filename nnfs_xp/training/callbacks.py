@@ -1,19 +1,19 @@
-"""What a training calls at its turns: stopping early, keeping the best model, writing logs."""
+"""What a training calls at its turns, and two of these: stopping early, and calling functions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from nnfs_xp import _checks
-from nnfs_xp._monitor import Monitor
-from nnfs_xp.errors import ArgumentError, BackendError, CheckpointError
-from nnfs_xp.interop import save
+from nnfs_xp._monitor import Directions, Monitor
+from nnfs_xp._settings import repr_of
+from nnfs_xp.errors import ArgumentError, CheckpointError
 from nnfs_xp.interop.model_file import check_fit, fill, host_arrays
 from nnfs_xp.layers import Layer
+from nnfs_xp.optimizers import Optimizer
 from nnfs_xp.training.history import History
 
 Figures = Mapping[str, float]
@@ -25,6 +25,8 @@ class Training(Protocol):
     @property
     def model(self) -> Layer: ...
     @property
+    def optimizer(self) -> Optimizer: ...
+    @property
     def epoch(self) -> int: ...
     @property
     def step(self) -> int: ...
@@ -35,7 +37,7 @@ class Training(Protocol):
     @property
     def stopping(self) -> bool: ...
     def figures_so_far(self) -> dict[str, Any]: ...
-    def stop(self) -> None: ...
+    def stop(self, now: bool = False) -> None: ...
 
 
 class Callback:
@@ -46,8 +48,11 @@ class Callback:
     `on_step_end` if a GPU is not to wait for it.
 
     A callback that learns while it is called gives `state` and `load_state`, so that a training
-    that goes on from a checkpoint goes on with it, and `reset`.
+    that goes on from a checkpoint goes on with it, and `reset`. One that writes files gives
+    `check_paths`, so that a training does not end for a folder that is missing.
     """
+
+    __repr__ = repr_of
 
     def on_train_begin(self, trainer: Training) -> None:
         """Before the first step. `trainer.figure_names` are those of the epochs to come."""
@@ -64,11 +69,23 @@ class Callback:
     def on_train_end(self, trainer: Training) -> None:
         """After the last epoch; not after an error."""
 
-    def check_figures(self, names: list[str]) -> None:
-        """Refuse, before anything is touched, where a figure that is needed is not among these."""
+    def check_figures(self, figures: Directions) -> None:
+        """Refuse, before anything is touched, where a figure that is needed is not among these.
+
+        Parameters
+        ----------
+        figures : mapping of str to {"min", "max"} or None
+            The history's keys, and whether less or more of each is better, if that is known.
+        """
+
+    def check_paths(self) -> None:
+        """Make the folders that are written to, or refuse, before anything is trained."""
 
     def reset(self) -> None:
-        """Forget what an earlier training taught: a new one begins, and none is resumed."""
+        """Forget what another training taught: a new one begins, and none is resumed."""
+
+    def go_on(self) -> None:
+        """A further `fit` of the same training begins: called in place of `reset`."""
 
     def state(self) -> dict[str, Any]:
         """What has been learnt: numbers, strings, lists and NumPy arrays by name."""
@@ -95,8 +112,14 @@ class EarlyStopping(Callback):
     restore_best : bool
         Whether the model has the weights of the best epoch in the end.
     mode : {"auto", "min", "max"}
-        Whether less or more is better. ``"auto"``: less for losses, ``mae`` and ``rmse``, more
-        for the rest.
+        Whether less or more is better. ``"auto"``: as the figure's metric says by its
+        `direction`, and less for losses.
+    start_from_epoch : int
+        So many epochs of the training at first do not count, and are not kept as the best.
+
+    Notes
+    -----
+    In a further `fit` of the same training the best so far stays, and the patience begins anew.
     """
 
     def __init__(
@@ -107,20 +130,27 @@ class EarlyStopping(Callback):
         restore_best: bool = True,
         *,
         mode: str = "auto",
+        start_from_epoch: int = 0,
     ) -> None:
         self.monitor = Monitor(monitor, mode, min_delta)
+        self.start_from_epoch = _checks.check_count("start_from_epoch", start_from_epoch, least=0)
         self.patience = _checks.check_count("patience", patience)
         self.restore_best = bool(restore_best)
         self._best: dict[str, np.ndarray[Any, Any]] = {}
 
-    def check_figures(self, names: list[str]) -> None:
-        self.monitor.check(names)
+    def check_figures(self, figures: Directions) -> None:
+        self.monitor.check(figures)
 
     def reset(self) -> None:
         self.monitor.reset()
         self._best = {}
 
+    def go_on(self) -> None:
+        self.monitor.waited = 0
+
     def on_epoch_end(self, trainer: Training, figures: Figures) -> None:
+        if trainer.epoch <= self.start_from_epoch:
+            return
         if self.monitor.observe(figures):
             if self.restore_best:
                 self._best = {k: np.array(v) for k, v in host_arrays(trainer.model).items()}
@@ -149,105 +179,6 @@ def _arrays(state: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
     return {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
 
 
-class ModelCheckpoint(Callback):
-    """Saves the model after each epoch in which a figure was the best so far.
-
-    Parameters
-    ----------
-    path : str or Path
-        Of the model file; ``{epoch}`` in it stands for the epoch's number.
-    monitor : str
-        The figure's key in the history.
-    save_best_only : bool
-        False saves after every epoch.
-    mode : {"auto", "min", "max"}
-        See `EarlyStopping`.
-    """
-
-    def __init__(
-        self,
-        path: str | Path,
-        monitor: str = "val_loss",
-        *,
-        save_best_only: bool = True,
-        mode: str = "auto",
-    ) -> None:
-        self.path = str(path)
-        self.monitor = Monitor(monitor, mode)
-        self.save_best_only = bool(save_best_only)
-
-    def check_figures(self, names: list[str]) -> None:
-        if self.save_best_only:
-            self.monitor.check(names)
-
-    def reset(self) -> None:
-        self.monitor.reset()
-
-    def on_epoch_end(self, trainer: Training, figures: Figures) -> None:
-        if not self.save_best_only or self.monitor.observe(figures):
-            save(trainer.model, self.path.replace("{epoch}", str(trainer.epoch)))
-
-    def state(self) -> dict[str, Any]:
-        return self.monitor.state()
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        self.monitor.load_state(state)
-
-
-class CSVLogger(Callback):
-    """Writes the history to a CSV file after each epoch, whole each time.
-
-    Parameters
-    ----------
-    path : str or Path
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-
-    def on_epoch_end(self, trainer: Training, figures: Figures) -> None:
-        del figures
-        trainer.history.to_csv(self.path)
-
-
-class TensorBoard(Callback):
-    """Writes the figures of each epoch as TensorBoard reads them, with tensorboardX.
-
-    Parameters
-    ----------
-    folder : str or Path
-
-    Raises
-    ------
-    BackendError
-        tensorboardX is not installed.
-    """
-
-    def __init__(self, folder: str | Path) -> None:
-        try:
-            from tensorboardX import SummaryWriter
-        except ImportError:
-            raise BackendError(
-                "TensorBoard needs tensorboardX; pip install 'nnfs-xp[tensorboard]'"
-            ) from None
-        self.folder = Path(folder)
-        self._open = SummaryWriter
-        self._writer: Any = None
-
-    def on_train_begin(self, trainer: Training) -> None:
-        # What an interrupted run wrote of epochs that are trained again is hidden.
-        self._writer = self._open(str(self.folder), purge_step=trainer.epoch + 1)
-
-    def on_epoch_end(self, trainer: Training, figures: Figures) -> None:
-        for name, value in figures.items():
-            self._writer.add_scalar(name, value, trainer.epoch)
-        self._writer.flush()
-
-    def on_train_end(self, trainer: Training) -> None:
-        del trainer
-        self._writer.close()
-
-
 class LambdaCallback(Callback):
     """Calls functions at the hooks of the same names.
 
@@ -271,3 +202,4 @@ class LambdaCallback(Callback):
             if not callable(hook):
                 raise ArgumentError(f"`{name}` must be a function; got {hook!r}.")
             setattr(self, name, hook)
+        self.hooks = hooks

@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Any
 
 from nnfs_xp import _checks
+from nnfs_xp._settings import repr_of
 from nnfs_xp.errors import CheckpointError, TrainingWarning
 from nnfs_xp.interop.tensor_file import Arrays, read_tensors, write_tensors
 
@@ -57,6 +58,8 @@ class Checkpoints:
         self.least_seconds = _checks.check_range("least_seconds", least_seconds, 0)
         self.keep = _checks.check_count("keep", keep)
         self._saved_at = monotonic()
+
+    __repr__ = repr_of
 
     def open(self) -> None:
         """Make the folder, and clear away what a killed process left unfinished.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -10,35 +11,37 @@ import numpy as np
 from nnfs_xp import _checks
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import is_array, to_numpy
-from nnfs_xp.data.batching import batches
+from nnfs_xp.data.reading import read_ahead
+from nnfs_xp.data.sources import Source, is_source, numbered, parts_of
 from nnfs_xp.data.sparse import SparseRows, is_sparse
 from nnfs_xp.learning import Learner, Recorder
 from nnfs_xp.learning.memory import MemoryExplained
 from nnfs_xp.learning.totals import Totals
+from nnfs_xp.training.feeding import EVALUATION_BATCH, BatchPreparer
 from nnfs_xp.training.preparation import check_shape, prepare_inputs
 
-EVALUATION_BATCH = 1024
+__all__ = ["EVALUATION_BATCH", "evaluate", "outputs"]
 
 
 def evaluate(
-    learner: Learner, totals: Totals, data: tuple[Any, ...], batch_size: int = EVALUATION_BATCH
+    learner: Learner, totals: Totals, batches: Generator[tuple[Array, ...], None, None]
 ) -> dict[str, Any]:
-    """The loss, penalties included, and the metrics, on data that are checked and placed.
+    """The loss, penalties included, and the metrics, on batches that are checked and placed.
 
     Parameters
     ----------
     learner : Learner
     totals : Totals
         Of nothing so far.
-    data : tuple of arrays
-        Inputs, targets, and weights if there are any.
-    batch_size : int
+    batches : generator of tuples of arrays
+        Inputs, targets, and weights if there are any; of one at least.
     """
     penalty = learner.model.regularization_loss()
-    for x, *targets in batches(data, learner.backend, batch_size):
-        output = learner.chain.forward(x)
-        loss = learner.fused_loss.calculate(output, *targets)
-        totals.add(loss if penalty is None else loss + penalty, output, *targets)
+    with closing(batches):
+        for x, *targets in batches:
+            output = learner.chain.forward(x)
+            loss = learner.fused_loss.calculate(output, *targets)
+            totals.add(loss if penalty is None else loss + penalty, output, *targets)
     return totals.read()
 
 
@@ -49,15 +52,40 @@ def outputs(
     learner = recorder.learner
     backend = learner.backend
     batch_size = _checks.check_count("batch_size", batch_size)
+    with (
+        backend.active(),
+        MemoryExplained(recorder, batch_size),
+        closing(_inputs(learner, X, batch_size)) as inputs,
+    ):
+        parts = [to_numpy(interpret(learner.chain.forward(x))) for x in inputs]
+    return np.concatenate(parts)
+
+
+def _inputs(learner: Learner, X: Any, batch_size: int) -> Generator[Array, None, None]:
+    """The samples in batches on the device."""
+    backend, model = learner.backend, learner.model
+    if _gives_batches(X, model.input_shape):
+        inputs = BatchPreparer(learner).inputs
+        source = Source(X)
+
+        def read() -> Iterator[tuple[Any, ...]]:
+            return numbered(source, 0, 0, lambda item, _: (inputs(parts_of(item)[0]),))
+
+        reader = read() if source.held else read_ahead(read)
+        yield from (batch[0] for batch in backend.streamed(reader))
+        return
     if is_sparse(X):
         X = SparseRows(X)
     elif not is_array(X):
         X = to_numpy(X)
-    check_shape(tuple(X.shape), learner.model)
-    parts = []
-    with backend.active(), MemoryExplained(recorder, batch_size):
-        for start in range(0, X.shape[0], batch_size):
-            piece = X[start : min(start + batch_size, X.shape[0]), ...]
-            x = backend.asarray(prepare_inputs(piece, learner.model, backend))
-            parts.append(to_numpy(interpret(learner.chain.forward(x))))
-    return np.concatenate(parts)
+    check_shape(tuple(X.shape), model)
+    for start in range(0, X.shape[0], batch_size):
+        piece = X[start : min(start + batch_size, X.shape[0]), ...]
+        yield backend.asarray(prepare_inputs(piece, model, backend))
+
+
+def _gives_batches(X: Any, sample_shape: tuple[int | None, ...] | None) -> bool:
+    """Whether these are batches; a list of arrays is where each has one axis more than a sample."""
+    if isinstance(X, (list, tuple)) and len(X) and sample_shape is not None and is_array(X[0]):
+        return len(X[0].shape) == len(sample_shape) + 1
+    return is_source(X)

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import groupby
+from math import nan
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import backend_of, to_numpy
 from nnfs_xp.training.callbacks import Callback, Training
@@ -10,7 +18,8 @@ from nnfs_xp.training.callbacks import Callback, Training
 class GradientFlow(Callback):
     """Records the norm of each parameter's gradient in each step of a training.
 
-    Waits for nothing in a step: the norms stay on the device until `norms` reads them.
+    Waits for nothing in a step: the norms stay on the device until `norms` or a checkpoint reads
+    them. A further `fit` of the same training adds to them.
     `nnfs_xp.plots.plot_gradient_flow` draws them.
 
     Notes
@@ -36,27 +45,48 @@ class GradientFlow(Callback):
     """
 
     def __init__(self) -> None:
-        self._names: list[str] = []
-        self._rows: list[Array] = []
+        self.reset()
 
-    def on_train_begin(self, trainer: Training) -> None:
-        """Forget the steps of a training before."""
-        del trainer
-        self._names, self._rows = [], []
+    def reset(self) -> None:
+        """Forget the steps of another training."""
+        self._norms: dict[str, list[float]] = {}
+        self._n_steps = 0
+        self._rows: list[tuple[list[str], Array]] = []
 
     def on_step_end(self, trainer: Training) -> None:
         """Compute the norms on the device, of the parameters that are trained."""
-        gradients = trainer.model.gradients()
-        if gradients:
-            trained = set(trainer.model.flat.layout)
-            gradients = {name: each for name, each in gradients.items() if name in trained}
+        trained = set(trainer.model.flat.layout)
+        found = trainer.model.gradients().items()
+        if gradients := {name: each for name, each in found if name in trained}:
             xp = trainer.model.xp
-            self._names = list(gradients)
-            self._rows.append(xp.stack([xp.sqrt(xp.sum(g * g)) for g in gradients.values()]))
+            row = xp.stack([xp.sqrt(xp.sum(g * g)) for g in gradients.values()])
+            self._rows.append((list(gradients), row))
 
     def norms(self) -> dict[str, list[float]]:
-        """The norms by the parameters' names, one for each step since the training began."""
-        if not self._rows:
-            return {}
-        table = to_numpy(backend_of(self._rows[0]).xp.stack(self._rows))
-        return dict(zip(self._names, table.T.tolist(), strict=True))
+        """The norms by the parameters' names, one for each step since the training began.
+
+        NaN stands for the steps in which a parameter was not trained.
+        """
+        for names, rows in groupby(self._rows, key=itemgetter(0)):
+            arrays = [row for _, row in rows]
+            table = to_numpy(backend_of(arrays[0]).xp.stack(arrays)).T.tolist()
+            for name in names:
+                self._norms.setdefault(name, [nan] * self._n_steps)
+            read = dict(zip(names, table, strict=True))
+            for name, values in self._norms.items():
+                values += read.get(name, [nan] * len(arrays))
+            self._n_steps += len(arrays)
+        self._rows = []
+        return {name: list(values) for name, values in self._norms.items()}
+
+    def state(self) -> dict[str, Any]:
+        norms = self.norms()
+        shape = len(norms), self._n_steps
+        return {"names": list(norms), "norms": np.array(list(norms.values())).reshape(shape)}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        self.reset()
+        if state:  # checkpoints from before it had a state hold none
+            norms = state["norms"]
+            self._norms = dict(zip(state["names"], norms.tolist(), strict=True))
+            self._n_steps = norms.shape[1]

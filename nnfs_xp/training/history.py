@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
 from pathlib import Path
 
@@ -14,6 +14,21 @@ from nnfs_xp.interop.atomic import write_atomically
 def numbers_in(row: Mapping[str, object]) -> dict[str, float]:
     """The figures that are numbers: those that have a history."""
     return {name: float(value) for name, value in row.items() if isinstance(value, Real)}
+
+
+def write_table(path: Path, names: Iterable[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV file with a column for the epoch and one for each name; None is an empty cell.
+
+    Raises
+    ------
+    OSError
+        It cannot be written; an older file is as it was.
+    """
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["epoch", *names])
+    writer.writerows(rows)
+    write_atomically(path, table.getvalue().encode())
 
 
 class History(dict[str, list[float]]):
@@ -41,11 +56,6 @@ class History(dict[str, list[float]]):
         OSError
             It cannot be written; an older file is as it was.
         """
-        table = io.StringIO()
-        writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(["epoch", *self])
-        writer.writerows(
-            [epoch, *values]
-            for epoch, values in enumerate(zip(*self.values(), strict=True), start=1)
-        )
-        write_atomically(Path(path), table.getvalue().encode())
+        columns = zip(*self.values(), strict=True)
+        rows = ([epoch, *values] for epoch, values in enumerate(columns, start=1))
+        write_table(Path(path), self, rows)

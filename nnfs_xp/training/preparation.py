@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from math import isfinite
 from typing import Any
 
 import numpy as np
 
-from nnfs_xp._typing import Array
+from nnfs_xp._finite import check_finite
+from nnfs_xp._typing import Array, DType
 from nnfs_xp.backend import Backend, backend_of, to_numpy
-from nnfs_xp.data.batching import batches, place
-from nnfs_xp.data.sparse import SparseRows
-from nnfs_xp.errors import DataError, LabelError, ShapeError
+from nnfs_xp.data.batching import batches_of, place
+from nnfs_xp.data.sparse import SparseRows, is_sparse
+from nnfs_xp.errors import LabelError, ShapeError
 from nnfs_xp.layers import Layer
 from nnfs_xp.layers.base import shapes_agree
 from nnfs_xp.learning import Learner
@@ -19,7 +19,6 @@ from nnfs_xp.learning.totals import Totals
 from nnfs_xp.losses import Loss
 from nnfs_xp.training.weights import prepare_weights
 
-_NOT_FINITE = "`X` holds NaN or infinity. Remove or fill those samples."
 _PIECE = 2**20
 """Elements of the sparse samples that are looked at together."""
 
@@ -45,7 +44,7 @@ def prepare(
     check_lengths(X, y)
     output = learner.chain.forward(backend.asarray(X[:1, ...]))
     n_outputs = output.shape[-1]
-    y = prepare_targets(loss, y, output)
+    y = prepare_targets(loss, y, (X.shape[0], *output.shape[1:]), output.dtype)
     totals.try_out(output, y[:1, ...])
     counted = loss.counted(y, (y.shape[0], *output.shape[1:-1]))
     weights = prepare_weights(
@@ -62,26 +61,36 @@ def prepare(
     return X, y, backend.asarray(weights, model.dtype or "float32")
 
 
-def prepare_targets(loss: Loss, y: Array, output: Array) -> Array:
+def prepare_targets(loss: Loss, y: Array, shape: tuple[int, ...], dtype: DType) -> Array:
     """The targets as training takes them: rows for the loss to check, then in their shape again.
+
+    Parameters
+    ----------
+    loss : Loss
+    y : array
+    shape : tuple of int
+        Of the model's output, for as many samples.
+    dtype : data type
+        Of the model, on the backend of the targets.
 
     Raises
     ------
     LabelError
         They have not the axes of the model's output, or are none for the loss.
     """
-    n_outputs = output.shape[-1]
-    if output.ndim == 2:
-        return loss.prepare_targets(y, n_outputs, output.dtype)
-    places = (y.shape[0], *output.shape[1:-1])
-    if tuple(y.shape) not in (places, (*places, n_outputs)):
-        raise LabelError(
-            f"`y` must have shape {places}, a target for each place, or {(*places, n_outputs)}; "
-            f"got {tuple(y.shape)}."
-        )
-    xp = backend_of(y).xp
-    rows = xp.reshape(y, (-1, *y.shape[len(places) :]))
-    rows = loss.prepare_targets(rows, n_outputs, output.dtype)
+    n_outputs = shape[-1]
+    with np.errstate(over="ignore"):  # what a cast makes infinite is refused
+        if len(shape) == 2:
+            return loss.prepare_targets(y, n_outputs, dtype)
+        places = shape[:-1]
+        if tuple(y.shape) not in (places, shape):
+            raise LabelError(
+                f"`y` must have shape {places}, a target for each place, or {shape}; got "
+                f"{tuple(y.shape)}."
+            )
+        xp = backend_of(y).xp
+        rows = xp.reshape(y, (-1, *y.shape[len(places) :]))
+        rows = loss.prepare_targets(rows, n_outputs, dtype)
     prepared: Array = xp.reshape(rows, (*places, *rows.shape[1:]))
     return prepared
 
@@ -94,19 +103,18 @@ def prepare_inputs(X: Any, model: Layer, backend: Backend) -> Any:
     ShapeError, DTypeError, DataError
         They are unfit for the model.
     """
+    given = X
     X = place(X, backend, model.dtype or "float32")
     check_shape(tuple(X.shape), model)
     if isinstance(X, SparseRows):
-        if not np.all(np.isfinite(X.stored)):
-            raise DataError(_NOT_FINITE)
+        stored = X.stored
+        if stored.size:
+            check_finite("X", stored, given.data if is_sparse(given) else stored)
         if _reads_values(model):
-            for (x,) in batches((X,), backend, max(1, _PIECE // X.shape[1])):
+            for (x,) in batches_of((X,), backend, max(1, _PIECE // X.shape[1])):
                 model.check_values(x)
         return X
-    xp = backend.xp if backend.owns(X) else np
-    # NaN and infinity reach the extremes; a mask of all values would take a quarter of their room.
-    if not (isfinite(float(xp.min(X))) and isfinite(float(xp.max(X)))):
-        raise DataError(_NOT_FINITE)
+    check_finite("X", X, given)
     model.check_values(X)
     return X
 

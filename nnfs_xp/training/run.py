@@ -5,28 +5,32 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from math import prod
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from nnfs_xp._typing import Array
-from nnfs_xp.backend import host_generator, to_numpy
-from nnfs_xp.data.batching import batches
-from nnfs_xp.errors import ArgumentError, CheckpointError, DivergenceError, TrainingWarning
+from nnfs_xp.backend import to_numpy
+from nnfs_xp.errors import (
+    ArgumentError,
+    CheckpointError,
+    DataError,
+    DivergenceError,
+    NnfsError,
+    TrainingWarning,
+)
 from nnfs_xp.learning import Recorder
-from nnfs_xp.learning.epoch import Epoch
+from nnfs_xp.learning.epoch import Batch
 from nnfs_xp.schedules import Schedule
 from nnfs_xp.training.callbacks import Callback, Training
 from nnfs_xp.training.checkpoints import Checkpoints
 from nnfs_xp.training.course import Course
 from nnfs_xp.training.diagnosis import diagnose
 from nnfs_xp.training.evaluation import evaluate
+from nnfs_xp.training.feeding import Evaluated, Fed
 from nnfs_xp.training.history import History, numbers_in
-from nnfs_xp.training.progress import Progress
+from nnfs_xp.training.progress import Progress, Shown
 from nnfs_xp.training.signals import StopSignals
 from nnfs_xp.training.state import Bounds, Snapshot, capture, check_run, describe_run, restore
 
@@ -45,11 +49,9 @@ class Run:
         Makes the steps.
     course : Course
         Where the training is.
-    data : tuple of arrays
-        All of n samples, on the device or, where they do not fit there, on the host.
-    validation : tuple of arrays or None
-    batch_size : int
-    shuffle : bool
+    fed : Fed
+        What it is trained on.
+    validation : Evaluated or None
     callbacks : list of Callback
     checkpoints : Checkpoints or None
     """
@@ -57,67 +59,52 @@ class Run:
     training: Training
     recorder: Recorder
     course: Course
-    data: tuple[Any, ...]
-    validation: tuple[Any, ...] | None
-    batch_size: int
-    shuffle: bool
+    fed: Fed
+    validation: Evaluated | None
     callbacks: list[Callback]
     checkpoints: Checkpoints | None
 
     def __post_init__(self) -> None:
-        data, validation, batch_size = self.data, self.validation, self.batch_size
         self.learner = self.recorder.learner
-        self.n_samples = data[0].shape[0]
-        self.n_steps = math.ceil(self.n_samples / batch_size)
+        self._data = self.fed.epoch
+        accumulate = self._data.accumulate
+        validation = self.validation
         self.description = describe_run(
             self.learner,
             self.course,
             self.callbacks,
-            batch_size=batch_size,
-            shuffle=self.shuffle,
-            samples=self.n_samples,
-            validation_samples=None if validation is None else validation[0].shape[0],
-            weighted=len(data) > 2,
+            validation_samples=None if validation is None else validation.n_samples,
+            **self.fed.description,
+            **({} if accumulate == 1 else {"accumulate": accumulate}),
         )
-        model, backend = self.learner.model, self.learner.backend
-        self._data = Epoch(backend, model.dtype or "float32", data, batch_size, self.n_steps)
         self._callback_failed = self._unsaved = False
-        self._check_rest(data[0].shape)
+        self._named_nan: set[str] = set()
 
-    def _check_rest(self, shape: tuple[int, ...]) -> None:
-        """Refuse a last batch that is too small for a layer; of sequences, all places count."""
-        rest = min(self.n_samples % self.batch_size or self.batch_size, self.n_samples)
-        for layer, taken in self.learner.model.shapes_within(shape[1:]):
-            places = prod(axis or 1 for axis in taken[:-1])
-            least = layer.smallest_batch
-            if rest * places < least:
-                raise ArgumentError(
-                    f"with {self.n_samples} samples and `batch_size` {self.batch_size}, a batch "
-                    f"would have {rest}; a layer of the model needs {least} at least."
-                )
-
-    def execute(self, epochs: int, *, resume: bool, progress: bool) -> History:
+    def execute(self, epochs: int, *, resume: bool, progress: Shown) -> History:
         """Train for a number of epochs, those before a resumed checkpoint included."""
         course = self.course
         self._begin(resume)
         last_epoch = self.first_epoch + epochs
         with (
-            Progress(last_epoch, self.n_samples, self.batch_size, shown=progress) as bar,
+            Progress(last_epoch, self._data.n_steps, self._data.n_samples, shown=progress) as bar,
             StopSignals() if self.checkpoints else nullcontext(StopSignals()) as signals,
         ):
             try:
                 self._call("on_train_begin")
-                while course.epoch < last_epoch and not course.stopping:
+                while course.epoch < last_epoch and not (course.stopping or course.cut):
                     self._epoch(bar, signals)
                 if self._unsaved:
                     self._save()
-            except Exception:
+            except Exception as error:
                 begun = course.step or course.epoch > self.first_epoch
-                if self._callback_failed and begun and self._is_finite():
+                from_outside = self._callback_failed or isinstance(error, NnfsError)
+                diverged = isinstance(error, DivergenceError)
+                if from_outside and not diverged and begun and self._is_finite():
                     self._save()
                 raise
             finally:
                 self.recorder.forget("epoch")  # and with it the data
+                self.learner.forget_sums()
         self.learner.use_averages(True)
         self._call("on_train_end")
         return course.history
@@ -125,14 +112,13 @@ class Run:
     def _begin(self, resume: bool) -> None:
         learner, course = self.learner, self.course
         learner.ready()
-        names = course.totals.names
-        validated = [] if self.validation is None else [f"val_{name}" for name in names]
-        figure_names = [*names, *validated, "learning_rate"]
+        figures = course.figures(validated=self.validation is not None)
+        figure_names = list(figures)
         schedule = learner.optimizer.learning_rate
         if isinstance(schedule, Schedule):
-            schedule.check_figures(figure_names)
+            schedule.check_figures(figures)
         for callback in self.callbacks:
-            callback.check_figures(figure_names)
+            callback.check_figures(figures)
         if not learner.optimizer.serves(learner.model):
             raise ArgumentError(
                 "the optimizer has stepped another model: its count of steps, and the learning "
@@ -142,19 +128,39 @@ class Run:
         if found is not None:
             description, _, path = found
             check_run(description.get("run"), self.description, path)
-            bounds = Bounds(self.n_samples, self.batch_size, self.n_steps, figure_names)
+        for callback in self.callbacks:
+            callback.check_paths()
+        if found is not None:
+            bounds = Bounds(
+                self._data.n_samples, self.fed.step_samples, self._data.n_steps, figure_names
+            )
             self.first_epoch = restore(
                 learner, course, self.training, self.callbacks, bounds, *found
             )
-            _log.info("going on from %s: epoch %d, step %d", path, course.epoch + 1, course.step)
+            course.mark_callbacks(self.callbacks)
+            self._resume(path)
         else:
             learner.use_averages(False)
             learner.reseed(learner.count)
             course.begin()
             self.first_epoch = course.epoch
-            for callback in self.callbacks:
-                callback.reset()
+            course.begin_callbacks(self.callbacks)
         course.figure_names = figure_names
+
+    def _resume(self, path: Path) -> None:
+        """Go on in the middle of an epoch where the data can, else at its start; say which."""
+        course = self.course
+        epoch, step = course.epoch + 1, course.step
+        if step and not self._data.seeks:
+            course.step = 0
+            course.totals.clear()
+            _log.warning(
+                "going on from %s, made after step %d of epoch %d: at the start of that epoch, "
+                "for the source of batches cannot be entered in its middle",
+                *(path, step, epoch),
+            )
+        else:
+            _log.info("going on from %s: epoch %d, after step %d", path, epoch, step)
 
     @staticmethod
     def _found(checkpoints: Checkpoints, resume: bool) -> Any:
@@ -173,21 +179,22 @@ class Run:
         return found
 
     def _epoch(self, bar: Progress, signals: StopSignals) -> None:
-        course = self.course
+        course, data = self.course, self._data
         self._call("on_epoch_begin")
-        bar.begin_epoch(course.epoch + 1, course.step * self.batch_size)
+        bar.begin_epoch(course.epoch + 1, course.step, course.totals.count)
         self._snapshot = Snapshot(self.learner, course)
-        data, first = self._data, course.step
-        data.begin(self._order() if data.on_device else None)
-        host = None if data.on_device else self._batches(first)
-        for index in range(first, self.n_steps):
-            batch = None if host is None else next(host)
-            unwatched = index > first + 1 and not self.callbacks
-            self.recorder.step_in_epoch(data, index, batch, course.totals, unwatched=unwatched)
-            course.step += 1
-            self._call("on_step_end")
-            bar.end_batch(data.size_of(index), self.training.figures_so_far)
-            self._after_step(signals)
+        with closing(self._steps()) as steps:
+            for group in steps:
+                index = course.step
+                unwatched = index > self._snapshot.step + 1 and not self.callbacks
+                self.recorder.step_in_epoch(data, index, group, course.totals, unwatched=unwatched)
+                course.step += 1
+                self._call("on_step_end")
+                n_samples = sum(batch.n for batch in group)
+                bar.end_batch(n_samples, self.training.figures_so_far)
+                self._after_step(signals)
+                if course.cut and course.step != data.n_steps:
+                    return
         self._end_epoch(bar)
         self._unsaved = True
         if signals.noted is not None:
@@ -196,24 +203,20 @@ class Run:
         elif self.checkpoints is not None and self.checkpoints.due_at_epoch_end():
             self._save()
 
-    def _order(self) -> np.ndarray[Any, Any] | None:
-        """The order of the epoch's samples, the same each time that it is asked for."""
-        if not self.shuffle:
-            return None
-        return host_generator(self.learner.seed, self.course.epoch).permutation(self.n_samples)
-
-    def _batches(self, start: int) -> Iterator[tuple[Array, ...]]:
-        """The epoch's batches, the first so many left out."""
-        return batches(self.data, self.learner.backend, self.batch_size, self._order(), start)
+    def _steps(self) -> Generator[tuple[Batch, ...], None, None]:
+        """The batches of the rest of the present epoch, those of one step together."""
+        course = self.course
+        return self._data.walk(course.epoch, course.step, self.learner.count)
 
     def _after_step(self, signals: StopSignals) -> None:
-        if self.checkpoints is None or self.course.step == self.n_steps:
-            return
-        if signals.noted is not None:
+        if self.course.step == self._data.n_steps:
+            return  # the epoch's end comes at once
+        if signals.noted is not None or self.course.cut:
             self._check_finite()
             self._save()
-            self._end(signals)
-        elif self.checkpoints.due(self.course.step):
+            if signals.noted is not None:
+                self._end(signals)
+        elif self.checkpoints is not None and self.checkpoints.due(self.course.step):
             self._check_finite()
             self._save()
 
@@ -223,7 +226,7 @@ class Run:
         self._check_finite()
         with self._averages():
             if self.validation is not None:
-                validated = evaluate(learner, course.totals.anew(), self.validation)
+                validated = evaluate(learner, course.totals.anew(), self.validation.batches())
                 figures_now |= {f"val_{name}": value for name, value in validated.items()}
                 if not math.isfinite(figures_now["val_loss"]):
                     self._diverge(f"the validation loss became {figures_now['val_loss']}", "")
@@ -234,7 +237,20 @@ class Run:
             if isinstance(schedule, Schedule):
                 schedule.observe(figures)
             course.end_epoch(figures)
+            self._warn_of_nan(figures)
             self._call("on_epoch_end", figures)
+
+    def _warn_of_nan(self, figures: dict[str, float]) -> None:
+        """Name each figure that is NaN, once."""
+        for name, value in figures.items():
+            if math.isnan(value) and name not in self._named_nan:
+                self._named_nan.add(name)
+                warnings.warn(
+                    f"`{name}` is NaN after epoch {self.course.epoch}: callbacks that watch it "
+                    "see no improvement.",
+                    TrainingWarning,
+                    stacklevel=2,
+                )
 
     @contextmanager
     def _averages(self) -> Iterator[None]:
@@ -278,24 +294,36 @@ class Run:
         """Raise where the loss or a weight is NaN or infinite: once an epoch or checkpoint."""
         if self._is_finite():
             return
-        learner, course = self.learner, self.course
+        course = self.course
         loss = course.totals.read(collected=False)["loss"]
-        begun = self._snapshot.step
-        losses = to_numpy(self._data.losses)[begun : course.step]
+        first = self._snapshot.step * self._data.accumulate
+        losses = to_numpy(self._data.losses)[first : course.step * self._data.accumulate]
         bad = next((n for n, each in enumerate(losses) if not math.isfinite(each)), len(losses) - 1)
         what = (
             "a weight became NaN or infinite" if math.isfinite(loss) else f"the loss became {loss}"
         )
-        self._snapshot.restore(learner, course)
-        first = course.step
-        for number, batch in enumerate(self._batches(first)):
-            if number == bad:
-                where = diagnose(self.recorder, *batch)
-                step = f", step {first + bad + 1}"
-                # Replayed without the callbacks, a step that these had spoilt is sound.
-                found = "" if where.startswith("nothing") else f": first in {where}"
-                self._diverge(what, step + found)
-            learner.step(*batch)
+        self._snapshot.restore(self.learner, course)
+        with suppress(DataError):  # a source may give no more, or others
+            self._replay(first, bad, what)
+        self._diverge(what, f", step {1 + (first + bad) // self._data.accumulate}")
+
+    def _replay(self, first: int, bad: int, what: str) -> None:
+        """Train again up to the bad batch, and raise with what is found there."""
+        learner, data = self.learner, self._data
+        with closing(self._steps()) as steps:
+            index = 0
+            for group in steps:
+                for place, batch in enumerate(group):
+                    arrays = data.arrays_of(batch)
+                    if index == bad:
+                        where = diagnose(self.recorder, *arrays)
+                        step = f", step {1 + (first + bad) // data.accumulate}"
+                        # Replayed without the callbacks, a step that these had spoilt is sound.
+                        found = "" if where.startswith("nothing") else f": first in {where}"
+                        self._diverge(what, step + found)
+                    updates = place == len(group) - 1
+                    learner.step(*arrays, adds=data.accumulate > 1, updates=updates)
+                    index += 1
 
     def _is_finite(self) -> bool:
         """Whether the weights are, and the loss of the steps of this epoch."""

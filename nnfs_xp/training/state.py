@@ -138,12 +138,25 @@ def capture(
 
 @dataclass(frozen=True)
 class Bounds:
-    """What the counts of a checkpoint must agree with."""
+    """What the counts of a checkpoint must agree with.
 
-    n_samples: int
-    batch_size: int
-    n_steps: int
+    Attributes
+    ----------
+    n_samples, step_samples, n_steps : int or None
+        Of an epoch, of a step, and steps of an epoch; None where they are not known.
+    figure_names : list of str
+    """
+
+    n_samples: int | None
+    step_samples: int | None
+    n_steps: int | None
     figure_names: list[str]
+
+    def samples_after(self, step: int) -> int | None:
+        """The samples of so many steps of an epoch, where that is known."""
+        if self.n_samples is None or self.step_samples is None:
+            return None
+        return min(step * self.step_samples, self.n_samples)
 
 
 def restore(
@@ -176,7 +189,7 @@ def restore(
         counts = _counts(description, bounds)
         history = _history(description, counts, bounds)
         totals.load_state(state.totals, totals.widths)
-        if totals.count != min(counts["step"] * bounds.batch_size, bounds.n_samples):
+        if bounds.samples_after(counts["step"]) not in (None, totals.count):
             raise CheckpointError("its totals are not those of so many steps.")
         if not isinstance(description["stopping"], bool):
             raise CheckpointError("it does not say whether the training stops.")
@@ -230,10 +243,11 @@ def _counts(description: dict[str, Any], bounds: Bounds) -> dict[str, int]:
         for name in ("first_epoch", "epoch", "step", "steps_done", "iterations")
     }
     epochs = counts["epoch"] - counts["first_epoch"]
-    steps = epochs * bounds.n_steps + counts["step"]
+    n_steps = _MOST if bounds.n_steps is None else bounds.n_steps
+    steps = counts["step"] if bounds.n_steps is None else epochs * n_steps + counts["step"]
     if (
         epochs < 0
-        or counts["step"] > bounds.n_steps
+        or counts["step"] > n_steps
         or counts["steps_done"] < steps
         or max(counts.values()) > _MOST
     ):

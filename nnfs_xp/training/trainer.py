@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from nnfs_xp import _checks
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, Memory
+from nnfs_xp.data.transforms import Transform
 from nnfs_xp.errors import ArgumentError
 from nnfs_xp.layers import Layer
 from nnfs_xp.learning import Recorder, new_learner
@@ -23,8 +25,15 @@ from nnfs_xp.training.callbacks import Callback
 from nnfs_xp.training.checkpoints import Checkpoints
 from nnfs_xp.training.course import Course
 from nnfs_xp.training.evaluation import EVALUATION_BATCH, evaluate, outputs
+from nnfs_xp.training.feeding import (
+    evaluation_of,
+    feed_arrays,
+    feed_source,
+    gives_batches,
+    unpacked,
+)
 from nnfs_xp.training.history import History
-from nnfs_xp.training.preparation import prepare
+from nnfs_xp.training.progress import Shown, check_progress
 from nnfs_xp.training.run import Run
 
 
@@ -43,11 +52,12 @@ class Trainer:
     optimizer : Optimizer
     metrics : sequence of Metric or "accuracy"
         Reported beside the loss. ``"accuracy"`` is the loss' own: of classes, of yes-or-no
-        outputs, or of values. A `Metric` sees what the model puts out.
+        outputs, or of values. A `Metric` sees what `predict` or `predict_proba` would say, by
+        its kind: see `Metric.sees`.
     backend : str or Backend
-    seed : int
+    seed : int or None
         Of the shuffles and of the random numbers that layers draw. The initial weights are the
-        model's own.
+        model's own. None draws one, which the attribute `seed` and a line of the log tell.
     precision : {"float32", "tf32", "float16", "bfloat16"}
         What training steps compute in; weights, loss and the optimizer's state are float32 in
         all. ``"tf32"`` lets the products of a CUDA device round their factors to 10 bits behind
@@ -98,7 +108,7 @@ class Trainer:
         optimizer: Optimizer,
         metrics: Sequence[str | Metric] = ("accuracy",),
         backend: str | Backend = "auto",
-        seed: int = 0,
+        seed: int | None = 0,
         *,
         precision: str = "float32",
         graph: bool = True,
@@ -112,21 +122,24 @@ class Trainer:
         self._flat_axes = -1
 
     def _totals(self, metrics: Sequence[str | Metric]) -> Totals:
-        """Totals of the metrics. If one is a `Metric`, they see what the whole model puts out."""
+        """Totals of the metrics, checked."""
         if isinstance(metrics, (str, Metric)) or not isinstance(metrics, Sequence):
             raise ArgumentError(f"`metrics` must be a list or a tuple; got {metrics!r}.")
         for metric in metrics:
             if metric != "accuracy" and not isinstance(metric, Metric):
                 raise ArgumentError(f"a metric is a Metric object or 'accuracy'; got {metric!r}.")
-        learner = self.learner
-        whole = learner.closing is not None and any(isinstance(each, Metric) for each in metrics)
-        loss = learner.loss if whole else learner.fused_loss
-        closing = learner.closing.forward if whole and learner.closing is not None else None
+        learner, loss = self.learner, self.learner.fused_loss
         wanted = [each if isinstance(each, Metric) else loss.accuracy() for each in metrics]
-        fused = learner.fused_loss
-        return Totals(
-            wanted, learner.backend, closing, fused.counted if fused.ignores_some else None
-        )
+        for metric in wanted:
+            if metric.sees not in ("probabilities", "predictions", "outputs"):
+                raise ArgumentError(
+                    f"{type(metric).__name__}.sees must be 'probabilities', 'predictions' or "
+                    f"'outputs'; got {metric.sees!r}."
+                )
+            if loss.has_probabilities:
+                metric.check_probabilities()
+        counted = loss.counted if loss.ignores_some else None
+        return Totals(wanted, learner.backend, learner.as_seen, counted)
 
     @property
     def model(self) -> Layer:
@@ -151,6 +164,11 @@ class Trainer:
     def backend(self) -> Backend:
         """Where the model is trained."""
         return self.learner.backend
+
+    @property
+    def seed(self) -> int:
+        """Of the shuffles and the random numbers: as it was given, or drawn."""
+        return self.learner.seed
 
     @property
     def epoch(self) -> int:
@@ -189,22 +207,34 @@ class Trainer:
         """
         return self.course.totals.read(collected=False)
 
-    def stop(self) -> None:
-        """Make the present epoch of `fit` the last one: for callbacks."""
-        self.course.stopping = True
+    def stop(self, now: bool = False) -> None:
+        """Make the present epoch of `fit` the last one, or the present step: for callbacks.
+
+        Parameters
+        ----------
+        now : bool
+            Whether to end after the present step, in the middle of the epoch. If there are
+            checkpoints, one is written, and `fit` with ``resume=True`` goes on there.
+        """
+        if now:
+            self.course.cut = True
+        else:
+            self.course.stopping = True
 
     def fit(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         *,
         epochs: int = 1,
         batch_size: int = 32,
-        validation_data: tuple[Any, Any] | None = None,
+        validation_data: Any = None,
         sample_weight: Any = None,
         class_weight: Any = None,
         shuffle: bool = True,
-        progress: bool = True,
+        transform: Transform | None = None,
+        accumulate: int = 1,
+        progress: Shown = True,
         callbacks: Sequence[Callback] = (),
         checkpoint: str | Path | Checkpoints | None = None,
         resume: bool = False,
@@ -213,25 +243,39 @@ class Trainer:
 
         Parameters
         ----------
-        X : array of any backend, shape (n, ...), or SciPy sparse matrix
+        X : array of any backend, shape (n, ...), SciPy sparse matrix, or source of batches
             Cast to the model's data type, and moved to its device at once if it fits there. A
-            sparse matrix becomes dense a batch at a time.
+            sparse matrix becomes dense a batch at a time. A source is anything that gives batches
+            (x, y) or (x, y, sample_weight) and can be walked anew in each epoch: a list, a
+            generator function, a PyTorch `DataLoader`, a sequence, what `nnfs_xp.data` has for
+            files. A thread reads ahead; `batch_size`, `shuffle` and the order are the source's.
         y : array of any backend
             Targets as the loss takes them: class indices (n, …) or rows of shares (n, …, k) for
-            the categorical ones; (n, …, outputs), or (n, …) for one output, for the others.
+            the categorical ones; (n, …, outputs), or (n, …) for one output, for the others. None
+            with a source, which gives them.
         epochs, batch_size : int
-        validation_data : tuple of (X, y), optional
+        validation_data : (X, y), (X, y, sample_weight) or source of batches, optional
             Evaluated after each epoch.
         sample_weight : array of any backend, shape (n,) or (n, …), optional
             How much each sample counts, or each place in it, in the loss and the metrics, beside
-            the others: scaled to a mean of 1.
+            the others: scaled to a mean of 1. Weights in the batches of a source are taken as
+            they are.
         class_weight : mapping, array or "balanced", optional
             How much each class counts: a mapping from labels to weights, a weight for each class
             in order, or ``"balanced"``, which makes all classes count the same.
         shuffle : bool
             Whether each epoch takes the samples in a new order.
-        progress : bool
-            Whether to show a line for each epoch, on a terminal or in a notebook.
+        transform : callable (batch, random) -> batch, optional
+            What is done to each batch before it is trained on, for augmentation say: the batch is
+            a tuple (x, y) or (x, y, sample_weight) of arrays on the device, `random` a
+            `nnfs_xp.data.Random`, whose numbers are the same on every backend, and again after a
+            resume. `nnfs_xp.data.OnHost` has it run on the host, in the thread that reads ahead.
+        accumulate : int
+            How many batches a step is made on: their gradients are added up before the update, as
+            if they were one batch. For batches that the device has no room for together.
+        progress : True, False or "lines"
+            True shows a bar on a terminal or in a notebook; elsewhere a line for each epoch, from
+            the second minute on. ``"lines"`` prints a line for each epoch in any case.
         callbacks : sequence of Callback
         checkpoint : str, Path or Checkpoints, optional
             A folder: the state of the training is kept there at the end of each epoch, and more
@@ -240,7 +284,8 @@ class Trainer:
         resume : bool
             Go on from the newest checkpoint in the folder, if there is one: to the same weights
             and history, bit for bit, as if the training had never been cut. The model, the
-            settings and the data must be those of then; `epochs` may be more.
+            settings and the data must be those of then; `epochs` may be more. A source of batches
+            that cannot be entered in its middle, being no sequence, begins its epoch again.
 
         Returns
         -------
@@ -258,8 +303,10 @@ class Trainer:
             The loss or a weight became NaN or infinite. The model has its weights from before
             that epoch.
         """
+        check_progress(progress)
         epochs = _checks.check_count("epochs", epochs)
         batch_size = _checks.check_count("batch_size", batch_size)
+        accumulate = _checks.check_count("accumulate", accumulate)
         checkpoints = _checkpoints(checkpoint, resume)
         if not isinstance(callbacks, (list, tuple)):
             raise ArgumentError(f"`callbacks` must be a list or a tuple; got {callbacks!r}.")
@@ -267,20 +314,34 @@ class Trainer:
             if not isinstance(callback, Callback):
                 raise ArgumentError(f"a callback is a Callback object; got {callback!r}.")
         learner, totals = self.learner, self.course.totals
-        with self.backend.active(), MemoryExplained(self.recorder, batch_size):
-            y = self.backend.asarray(y)
-            data = prepare(learner, totals, X, y, sample_weight, class_weight)
-            validation = None
-            if validation_data is not None:
-                pair = _checks.pair_of("validation_data", validation_data)
-                validation = prepare(learner, totals, *pair)
-            self._flat_axes = y.ndim
-            totals.prepare(data[1])
-            settings = batch_size, bool(shuffle), list(callbacks), checkpoints
-            run = Run(self, self.recorder, self.course, data, validation, *settings)
-            return run.execute(epochs, resume=resume, progress=progress)
+        has_batches = gives_batches(X, y, sample_weight)
+        settings: dict[str, Any] = {
+            "class_weight": class_weight,
+            "transform": transform,
+            "accumulate": accumulate,
+        }
+        with self.backend.active(), MemoryExplained(self.recorder, batch_size) as memory:
+            if has_batches:
+                fed = feed_source(learner, totals, X, epoch=self.epoch, **settings)
+                memory.batch = fed.first[0].shape[0]
+            else:
+                data = X, y, sample_weight
+                settings |= {"batch_size": batch_size, "shuffle": bool(shuffle)}
+                fed = feed_arrays(learner, totals, data, **settings)
+            with ExitStack() as opened:
+                opened.callback(fed.epoch.close)
+                validation = None
+                if validation_data is not None:
+                    parts = unpacked("validation_data", validation_data)
+                    validation = evaluation_of(learner, totals, *parts)
+                    opened.callback(validation.close)
+                self._flat_axes = fed.y_axes
+                totals.prepare(self.backend.asarray(fed.first[1]))
+                others = list(callbacks), checkpoints
+                run = Run(self, self.recorder, self.course, fed, validation, *others)
+                return run.execute(epochs, resume=resume, progress=progress)
 
-    def train_step(self, x: Array, y: Array) -> Array:
+    def train_step(self, x: Array, y: Array, sample_weight: Array | None = None) -> Array:
         """Train on one batch.
 
         Waits for nothing: the loss is computed on the device, and stays there until read. So
@@ -291,7 +352,8 @@ class Trainer:
         ----------
         x : array, shape (batch, ...)
         y : array
-            Both on the trainer's backend, x in the model's data type.
+        sample_weight : array, shape (batch,) or (batch, …), optional
+            All on the trainer's backend, x and the weights in the model's data type.
 
         Returns
         -------
@@ -301,12 +363,39 @@ class Trainer:
         learner = self.learner
         with learner.backend.active(), MemoryExplained(self.recorder, x):
             learner.use_averages(False)
-            return self.recorder.step(x, y)
+            return self.recorder.step(*_batch(x, y, sample_weight))
+
+    def gradients(self, x: Array, y: Array, sample_weight: Array | None = None) -> Array:
+        """Set the gradients of the model's parameters, penalties included, and update nothing.
+
+        Read or change them by ``model.gradients()``, then call `update`; or leave it. It is the
+        first half of `train_step`, which has the same parameters, and waits for nothing.
+
+        Returns
+        -------
+        0-d array
+            The loss, penalties included.
+        """
+        learner = self.learner
+        with learner.backend.active(), MemoryExplained(self.recorder, x):
+            learner.use_averages(False)
+            learner.ready()
+            learner.reseed(learner.count)
+            _, loss = learner.gradients(*_batch(x, y, sample_weight))
+            return learner.add_penalties(loss)
+
+    def update(self) -> None:
+        """Update the parameters by the gradients that are there, and count the step."""
+        learner = self.learner
+        with learner.backend.active():
+            learner.use_averages(False)
+            learner.update()
+            learner.count_batch()
 
     def evaluate(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         *,
         sample_weight: Any = None,
         batch_size: int = EVALUATION_BATCH,
@@ -318,18 +407,21 @@ class Trainer:
         batch_size = _checks.check_count("batch_size", batch_size)
         with self.backend.active(), MemoryExplained(self.recorder, batch_size):
             totals = self.course.totals
-            data = prepare(self.learner, totals, X, y, sample_weight)
-            totals.prepare(data[1], again=False)
-            return evaluate(self.learner, totals.anew(), data, batch_size)
+            data = evaluation_of(self.learner, totals, X, y, sample_weight, batch_size)
+            totals.prepare(data.targets, again=False)
+            try:
+                return evaluate(self.learner, totals.anew(), data.batches())
+            finally:
+                data.close()
 
     def predict(self, X: Any, *, batch_size: int = EVALUATION_BATCH) -> np.ndarray[Any, Any]:
         """What the model says of each sample. Many threads may ask at once.
 
         Parameters
         ----------
-        X : array of any backend, shape (n, ...), or SciPy sparse matrix
+        X : array of any backend, shape (n, ...), SciPy sparse matrix, or source of batches
             Taken in pieces, so that it may be larger than the device's memory, or, as a
-            `numpy.memmap`, than the machine's.
+            `numpy.memmap`, than the machine's. Of batches that are tuples, x is the first entry.
         batch_size : int
             Samples that go through the model together.
 
@@ -364,6 +456,10 @@ class Trainer:
             return None
         recorded = self.recorder.memory
         return memory._replace(used=memory.used + recorded, reserved=memory.reserved + recorded)
+
+
+def _batch(x: Array, y: Array, sample_weight: Array | None) -> tuple[Array, ...]:
+    return (x, y) if sample_weight is None else (x, y, sample_weight)
 
 
 def _checkpoints(checkpoint: Any, resume: bool) -> Checkpoints | None:

@@ -69,26 +69,66 @@ def prepare_weights(
     if sample_weight is not None:
         weights = _checked("sample_weight", sample_weight, {(n,), places}, "sample")
     if class_weight is not None:
-        if not has_classes:
-            raise ArgumentError("`class_weight` needs a loss on classes, not on values.")
-        n_classes = max(n_outputs, 2)
-        labels = _labels(to_numpy(y), n_outputs, n_classes, n_axes, counted)
-        of_classes = _of_classes(class_weight, labels, n_classes, counted)
-        weights = weights.reshape(*weights.shape, *(1,) * (len(places) - weights.ndim))
-        weights = weights * (of_classes / (np.max(of_classes) or 1.0))[labels]
+        labels, of_classes = _classes(y, n_outputs, class_weight, has_classes, n_axes, counted)
+        weights = _spread(weights, places) * (of_classes / (np.max(of_classes) or 1.0))[labels]
     largest = np.max(weights, initial=0.0)
     if largest == 0:
         raise ArgumentError("the weights of all samples are 0; nothing would be learnt.")
     weights = weights / largest  # so that the sum cannot overflow
     present = weights
     if counted is not None:
-        spread = weights.reshape(*weights.shape, *(1,) * (len(places) - weights.ndim))
-        present = np.broadcast_to(spread, places)[counted]
+        present = np.broadcast_to(_spread(weights, places), places)[counted]
     total = np.sum(present)
     if total == 0:
         raise ArgumentError("the weights of all labels that count are 0; nothing would be learnt.")
     scaled: np.ndarray[Any, Any] = weights * (present.size / total)
     return scaled
+
+
+def batch_weights(
+    y: Any,
+    n_outputs: int,
+    sample_weight: Any = None,
+    class_weight: Any = None,
+    *,
+    has_classes: bool = True,
+    n_axes: int = 1,
+    counted: np.ndarray[Any, Any] | None = None,
+) -> np.ndarray[Any, Any]:
+    """The weight of each sample of a batch, or each place, as they are: see `prepare_weights`.
+
+    They are not scaled to a mean of 1, which only all samples have together.
+    """
+    shape = tuple(y.shape)
+    n, places = shape[0], shape[:n_axes]
+    weights = np.ones(n)
+    if sample_weight is not None:
+        weights = _checked("sample_weight", sample_weight, {(n,), places}, "sample")
+    if class_weight is not None:
+        labels, of_classes = _classes(y, n_outputs, class_weight, has_classes, n_axes, counted)
+        weights = _spread(weights, places) * of_classes[labels]
+    return weights
+
+
+def _spread(weights: np.ndarray[Any, Any], places: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    """Weights of samples in a shape that spreads over their places."""
+    return weights.reshape(*weights.shape, *(1,) * (len(places) - weights.ndim))
+
+
+def _classes(
+    y: Any,
+    n_outputs: int,
+    class_weight: Any,
+    has_classes: bool,
+    n_axes: int,
+    counted: np.ndarray[Any, Any] | None,
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """The class of each sample or place, and the weight of each class."""
+    if not has_classes:
+        raise ArgumentError("`class_weight` needs a loss on classes, not on values.")
+    n_classes = max(n_outputs, 2)
+    labels = _labels(to_numpy(y), n_outputs, n_classes, n_axes, counted)
+    return labels, _of_classes(class_weight, labels, n_classes, counted)
 
 
 def _checked(

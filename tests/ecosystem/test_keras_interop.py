@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 
 import keras
@@ -399,6 +400,139 @@ class DenseOfMyOwn(kl.Dense):
 def test_layers_without_a_counterpart(model, complaint):
     with pytest.raises(ArgumentError, match=complaint):
         from_keras(model())
+
+
+SIMPLE = {
+    "activation": "relu",
+    "axes": -1,
+    "axis": -1,
+    "bin_boundaries": [0.0, 1.0],
+    "cell": kl.LSTMCell(2),
+    "cells": [kl.LSTMCell(2)],
+    "cropping": 1,
+    "dims": (1,),
+    "equation": "ab,bc->ac",
+    "factor": 0.1,
+    "filters": 2,
+    "function": lambda x: x,
+    "head_dim": 2,
+    "height": 4,
+    "height_factor": 0.1,
+    "input_dim": 5,
+    "kernel_size": 2,
+    "key_dim": 2,
+    "layer": kl.LSTM(2),
+    "layers": [kl.Rescaling(0.5)],
+    "max_number": 2,
+    "module": torch.nn.Linear(4, 2),
+    "n": 2,
+    "num_heads": 2,
+    "num_key_value_heads": 1,
+    "num_query_heads": 2,
+    "num_tokens": 3,
+    "output_dim": 2,
+    "output_shape": 3,
+    "output_size": 2,
+    "pool_size": 2,
+    "rate": 0.5,
+    "scale": 0.5,
+    "size": 2,
+    "stddev": 0.1,
+    "target_shape": (2, 2),
+    "units": 3,
+    "width": 4,
+    "width_factor": 0.1,
+}
+"""What the layers of Keras need to be made, by the names of their arguments."""
+
+NOT_MADE = {
+    "FlaxLayer",
+    "HashedCrossing",
+    "Hashing",
+    "IntegerLookup",
+    "JaxLayer",
+    "RandomPosterization",
+    "StringLookup",
+    "TFSMLayer",
+    "TextVectorization",
+}
+"""Those that need another library than PyTorch, or other arguments."""
+
+
+def stock_layers():
+    """One of each of Keras' layers."""
+    kinds = {kind for kind in vars(kl).values() if isinstance(kind, type)}
+    made, left_out = [], set()
+    for kind in sorted(kinds, key=lambda kind: kind.__name__):
+        if not issubclass(kind, kl.Layer):
+            continue
+        parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]
+        wanted = ("bin_boundaries", "num_tokens")  # Keras says that they are not needed
+        needed = [each for each in parameters if each.default is each.empty or each.name in wanted]
+        names = [each.name for each in needed if each.kind is each.POSITIONAL_OR_KEYWORD]
+        keywords = {"shape": (4,)} if kind is kl.InputLayer else {}
+        try:
+            made.append(kind(**{name: SIMPLE[name] for name in names}, **keywords))
+        except (KeyError, ImportError, ValueError):
+            left_out.add(kind.__name__)
+    return made, left_out
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_every_layer_of_keras_has_a_counterpart_or_is_refused_by_name():
+    made, left_out = stock_layers()
+    assert left_out <= NOT_MADE, left_out - NOT_MADE
+    assert len(made) > 100
+    known = {row.theirs for row in ROWS}
+    read, data = set(), set()
+    for layer in made:
+        name = type(layer).__name__
+        if name in known:
+            layer.build((None, 4))
+            read.add(type(from_keras(layer)))
+            continue
+        for source in (layer, keras.Sequential([layer])):
+            if isinstance(layer, kl.InputLayer) and source is not layer:
+                continue
+            with pytest.raises(ArgumentError) as caught:
+                from_keras(source)
+            message = str(caught.value)
+            assert f"{name}: {name}" in message
+            assert "has no counterpart here. " in message
+            assert "convert the layers" in message
+        data |= {name} if "prepares the data" in message else set()
+    assert len(read) > 8
+    assert {"Rescaling", "Normalization", "Discretization", "RandomFlip"} <= data
+    assert not data & {"Conv2D", "LSTM", "MultiHeadAttention", "PReLU"}
+
+
+class OwnScale(kl.Rescaling):
+    def call(self, inputs):
+        return inputs
+
+
+class OwnRow(keras.Sequential):
+    def call(self, *args, **keywords):
+        return 2 * super().call(*args, **keywords)
+
+
+@pytest.mark.parametrize(
+    ("model", "complaint"),
+    [
+        (lambda: built(OwnScale(2.0)), "OwnScale is no layer of Keras' own, and nothing tells"),
+        (lambda: built(DenseOfMyOwn(2)), "DenseOfMyOwn is no layer of Keras' own"),
+        (lambda: OwnRow([keras.Input((4,)), kl.Dense(2)]), "OwnRow: its class has a `call` of its"),
+    ],
+)
+def test_classes_of_ones_own_are_refused_as_such(model, complaint):
+    with pytest.raises(ArgumentError, match=complaint):
+        from_keras(model())
+
+
+def test_what_has_no_counterpart_comes_before_its_data_type():
+    model = keras.Sequential([keras.Input((4,)), kl.Rescaling(2.0, dtype="float16"), kl.Dense(2)])
+    with pytest.raises(ArgumentError, match="Rescaling prepares the data"):
+        from_keras(model)
 
 
 def test_layers_of_other_types():

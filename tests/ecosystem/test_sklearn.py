@@ -21,6 +21,7 @@ from sklearn.neural_network import MLPClassifier as TheirClassifier
 from sklearn.neural_network import MLPRegressor as TheirRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.estimator_checks import check_estimator
 
 import nnfs_xp as nn
@@ -70,9 +71,12 @@ CHECKED = {
     "all that is new": MLPClassifier(
         (32, 16),
         activation=["tanh", nn.GELU()],
-        class_weight="balanced",
         optimizer=nn.AdamW(0.003),
         max_iter=60,
+    ),
+    # It has no partial_fit, which would refuse them.
+    "balanced": MLPClassifier(
+        (20,), class_weight="balanced", solver="lbfgs", alpha=1.0, max_iter=40
     ),
 }
 
@@ -633,6 +637,124 @@ def test_partial_fit_meets_classes_that_were_announced():
         classifier.partial_fit(X, y + 1)
     with pytest.raises(ValueError, match="must stay"):
         classifier.partial_fit(X, y, classes=[0, 1])
+
+
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_a_batch_may_lack_classes_with_a_warm_start_too(warm_start):
+    X, y = iris()
+    classifier = MLPClassifier((8,), warm_start=warm_start, max_iter=2, random_state=0)
+    for rows in (y < 2, y == 1, y == 2):
+        classifier.partial_fit(X[rows], y[rows], classes=[0, 1, 2])
+    classifier.partial_fit(X[y == 0], y[y == 0])
+    assert len(classifier.loss_curve_) == 4
+    assert classifier.classes_.tolist() == [0, 1, 2]
+    if warm_start:
+        with pytest.raises(ValueError, match="warm_start needs the classes"):
+            classifier.fit(X[y < 2], y[y < 2])
+    else:
+        assert classifier.fit(X[y < 2], y[y < 2]).classes_.tolist() == [0, 1]
+
+
+def test_classes_of_several_labels_are_the_columns_numbers():
+    X = np.random.default_rng(0).normal(size=(20, 4))
+    y = (X[:, :3] > 0).astype(int)
+    classifier = MLPClassifier((8,), random_state=0)
+    for wrong in ([0, 1], [0, 1, 2, 7], ["a", "b", "c"]):
+        with pytest.raises(ValueError, match="numbers of the columns"):
+            classifier.partial_fit(X, y, classes=wrong)
+    for rows in (slice(20), slice(1)):
+        classifier.partial_fit(X[rows], y[rows], classes=range(3))
+    with pytest.raises(ValueError, match="numbers of the columns"):
+        classifier.partial_fit(X, y, classes=range(4))
+    assert len(classifier.loss_curve_) == 2
+
+
+@pytest.mark.parametrize("labels", ["one", "several"])
+def test_partial_fit_balances_no_batch_alone(labels):
+    X, y = iris()
+    y = y if labels == "one" else np.eye(3, dtype=int)[y]
+    classifier = MLPClassifier((8,), class_weight="balanced", random_state=0)
+    with pytest.raises(nn.errors.ArgumentError, match="compute_class_weight"):
+        classifier.partial_fit(X, y, classes=[0, 1, 2])
+    assert not hasattr(classifier, "classes_")
+    if labels == "one":  # what the message advises
+        order = np.r_[0:50, 50:60, 100:105]
+        X, y, classes = X[order], y[order], np.unique(y)
+        weights = compute_class_weight("balanced", classes=classes, y=y)
+        by_class = MLPClassifier((8,), class_weight=dict(zip(classes, weights, strict=True)))
+        by_sample = MLPClassifier((8,))
+        for each in (by_class, by_sample):
+            each.set_params(random_state=0)
+            given = None if each is by_class else weights[y]
+            each.partial_fit(X, y, given, classes=classes)
+        np.testing.assert_array_equal(by_class.predict_proba(X), by_sample.predict_proba(X))
+
+
+def test_a_mapping_of_weights_may_leave_out_classes_that_a_batch_has_alone():
+    X, y = iris()
+    names = np.array(["rose", "tulip", "violet"])
+    rows = y < 2
+    weighted = MLPClassifier((8,), class_weight={"violet": 5.0}, max_iter=3, random_state=0)
+    plain = clone(weighted).set_params(class_weight=None)
+    for each in (weighted, plain):
+        each.partial_fit(X[rows], names[y[rows]], classes=names)
+    np.testing.assert_array_equal(weighted.predict_proba(X), plain.predict_proba(X))
+    weights = np.where(y == 2, 5.0, 1.0)
+    weighted.partial_fit(X, names[y])
+    plain.partial_fit(X, names[y], weights)
+    np.testing.assert_array_equal(weighted.predict_proba(X), plain.predict_proba(X))
+    weighted.fit(X, names[y], X_val=X[rows], y_val=names[y[rows]])
+    assert len(weighted.validation_scores_) == 3
+    for wrong, message in (({"lily": 2.0}, r"\['lily'\]"), ([1, 2, 3], "mapping"), ("big", "mapp")):
+        with pytest.raises(nn.errors.ArgumentError, match=message):
+            clone(weighted).set_params(class_weight=wrong).fit(X, names[y])
+
+
+def test_weights_for_several_labels_a_sample():
+    X = np.random.default_rng(0).normal(size=(30, 4))
+    y = (X[:, :2] > 0).astype(int)
+    mappings = [{1: 3.0}, {0: 2.0, 1: 1.0}]
+    weights = np.where(y[:, 0] == 1, 3.0, 1.0) * np.where(y[:, 1] == 0, 2.0, 1.0)
+    weighted = MLPClassifier((8,), class_weight=mappings, max_iter=3, random_state=0).fit(X, y)
+    plain = MLPClassifier((8,), max_iter=3, random_state=0).fit(X, y, weights)
+    np.testing.assert_array_equal(weighted.predict_proba(X), plain.predict_proba(X))
+    weighted.partial_fit(X, np.zeros_like(y))  # no label of the first mapping occurs
+    for wrong in (mappings[:1], {1: 3.0}, [1, 2], "big"):
+        with pytest.raises(nn.errors.ArgumentError, match="2 mappings"):
+            clone(weighted).set_params(class_weight=wrong).fit(X, y)
+
+
+@BOTH
+def test_partial_fit_after_lbfgs_has_the_optimizer_that_is_asked_for(Estimator):
+    X, y = data_for(Estimator)
+    estimator = Estimator(hidden_layer_sizes=(8,), solver="lbfgs", max_iter=20, random_state=0)
+    estimator.fit(X, y).set_params(solver="sgd", learning_rate_init=0.01, batch_size=len(X))
+    before = [weights.copy() for weights in estimator.coefs_]
+    reference = clone(estimator).set_params(warm_start=True, max_iter=1)
+    reference.partial_fit(X, y, **({"classes": [0, 1, 2]} if Estimator is MLPClassifier else {}))
+    reference.coefs_ = before
+    reference.intercepts_ = [biases.copy() for biases in estimator.intercepts_]
+    reference.fit(X, y)  # a new optimizer, on the same weights
+    estimator.partial_fit(X, y)
+    for mine, its in zip(estimator.coefs_, reference.coefs_, strict=True):
+        np.testing.assert_allclose(mine, its, rtol=1e-12)
+    assert not np.array_equal(estimator.coefs_[0], before[0])
+
+
+@BOTH
+@pytest.mark.parametrize("others", [(7,), (8, 8), 9])
+def test_hidden_layers_stay_where_a_training_goes_on(Estimator, others):
+    X, y = data_for(Estimator)
+    estimator = Estimator(hidden_layer_sizes=[8], warm_start=True, max_iter=2, random_state=0)
+    estimator.fit(X, y).set_params(hidden_layer_sizes=8).partial_fit(X, y)
+    estimator.set_params(hidden_layer_sizes=others)
+    for train in (estimator.fit, estimator.partial_fit):
+        with pytest.raises(ValueError, match=r"must stay \(8,\)"):
+            train(X, y)
+    assert estimator.set_params(warm_start=False).fit(X, y).coefs_[0].shape == (
+        4,
+        np.ravel(others)[0],
+    )
 
 
 def test_one_class_is_predicted_for_sure():

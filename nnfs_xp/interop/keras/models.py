@@ -199,10 +199,10 @@ class _Reader:
         """The layer here, or two for a dense layer with an activation."""
         place = f"layer `{path.rstrip('/')}`" if path else "the model"
         with at(place, theirs):
-            self._refuse_replaced(theirs)
             children = self._children(theirs)
             if children is None:
                 return self._leaf(theirs)
+            self._refuse_replaced(theirs)
         read = [self.layers(child, f"{path}{child.name}/") for child in children]
         with at(place, theirs):
             if type(theirs) is self._concatenate:
@@ -219,9 +219,10 @@ class _Reader:
         return None
 
     def _leaf(self, theirs: Any) -> list[Layer]:
-        name = type(theirs).__name__
-        if type(theirs) is not getattr(self._keras.layers, name, None) or name not in _BY_THEIRS:
+        if not self._is_known(theirs):
             raise ArgumentError(self._why_unknown(theirs))
+        self._refuse_replaced(theirs)
+        name = type(theirs).__name__
         if theirs.activity_regularizer is not None:
             raise ArgumentError("its `activity_regularizer` has no counterpart here.")
         if id(theirs) in self._seen and theirs.weights:
@@ -249,13 +250,37 @@ class _Reader:
         if "call" in vars(theirs) or type(theirs).__call__ is not self._keras.layers.Layer.__call__:
             raise ArgumentError("its call was replaced, and nothing tells what the new one does.")
 
+    def _is_stock(self, theirs: Any) -> bool:
+        """Whether its class is one of Keras' own."""
+        return any(type(theirs) is each for each in vars(self._keras.layers).values())
+
+    def _is_known(self, theirs: Any) -> bool:
+        return self._is_stock(theirs) and type(theirs).__name__ in _BY_THEIRS
+
     def _why_unknown(self, theirs: Any) -> str:
+        if isinstance(theirs, self._keras.Sequential):
+            return "its class has a `call` of its own, and nothing tells what that does."
         if isinstance(theirs, self._keras.Model):
             return (
                 "only keras.Sequential can be taken apart. Where the layers of a functional model "
                 "are in a row, hand over keras.Sequential(model.layers)."
             )
-        return f"a {type(theirs).__name__} has no counterpart here."
+        name = type(theirs).__name__
+        if not self._is_stock(theirs):
+            return (
+                f"{name} is no layer of Keras' own, and nothing tells what it computes. Write a "
+                "layer like it, as docs/extending.md shows, and convert the layers around it."
+            )
+        if ".preprocessing." in type(theirs).__module__:
+            return (
+                f"{name} prepares the data, and has no counterpart here. Apply it to the samples "
+                "before the model gets them, and convert the layers behind it: "
+                "keras.Sequential(model.layers[1:])."
+            )
+        return (
+            f"{name} has no counterpart here. Write a layer like it, as docs/extending.md shows, "
+            "and convert the layers around it, each row of them as a keras.Sequential."
+        )
 
     def _dtype(self, source: Any) -> str:
         """The data type that all layers within compute in and keep their weights in."""
@@ -264,7 +289,7 @@ class _Reader:
         while left:
             theirs = left.pop()
             children = self._children(theirs)
-            if children is None:
+            if children is None and self._is_known(theirs):
                 found |= {str(theirs.compute_dtype), str(theirs.variable_dtype)}
             left += children or []
         names = sorted(found) or ["float32"]

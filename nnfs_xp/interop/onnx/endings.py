@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from nnfs_xp.errors import ArgumentError
+from nnfs_xp.interop.beneath import class_among
 from nnfs_xp.interop.onnx.converters import CONVERTERS, identity
-from nnfs_xp.interop.translation import class_among
 from nnfs_xp.layers import Layer, Sequential, Sigmoid, Softmax
 
 OUTPUTS = ("model", "logits", "probabilities", "sigmoid")

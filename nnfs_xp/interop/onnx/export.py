@@ -13,6 +13,7 @@ from nnfs_xp import __version__
 from nnfs_xp._checks import check_count, check_dtype, check_sample_shape, shown
 from nnfs_xp.errors import ArgumentError
 from nnfs_xp.interop.atomic import write_file
+from nnfs_xp.interop.beneath import HasNetwork, layer_of
 from nnfs_xp.interop.onnx.converters import CONVERTERS
 from nnfs_xp.interop.onnx.endings import change_of_ending
 from nnfs_xp.interop.onnx.graph import Converter, Graph, import_onnx
@@ -27,7 +28,7 @@ _MOST_BYTES = 2**31 - 2**20  # what protobuf can write, less room for all but we
 
 
 def export_onnx(
-    model: Layer,
+    model: Layer | HasNetwork,
     path: str | Path,
     *,
     output: str = "model",
@@ -45,7 +46,7 @@ def export_onnx(
 
     Parameters
     ----------
-    model : Layer
+    model : Layer, or nnfs_xp.book.Model
         On any backend.
     path : str or Path
         By custom ending in ``.onnx``.
@@ -82,6 +83,7 @@ def export_onnx(
     CheckpointError
         The file cannot be written.
     """
+    model = layer_of(model)
     if not isinstance(model, Layer):
         raise ArgumentError(f"`model` must be a layer; got {model!r}.")
     path, onnx = path_of(path), import_onnx()

@@ -12,7 +12,7 @@ from nnfs_xp._checks import shown
 from nnfs_xp.backend import to_numpy
 from nnfs_xp.backend.importing import import_library
 from nnfs_xp.errors import ArgumentError, NnfsError, NotReadyError, ShapeError
-from nnfs_xp.interop.translation import class_among
+from nnfs_xp.interop.beneath import class_among
 from nnfs_xp.layers import Layer
 from nnfs_xp.layers.base import Shape
 
@@ -248,8 +248,8 @@ class Graph:
             kind, place = type(layer).__name__, self._prefix.rstrip(".")
             where = f"layer {place}" if place else "the model"
             raise ArgumentError(
-                f"{where} is of the class {kind}, which export_onnx cannot convert. Hand over a "
-                f"function that can: custom_layers={{{kind}: function}}."
+                f"{where} is of the class {layer.kind}, which export_onnx cannot convert. Hand "
+                f"over a function that can: custom_layers={{{kind}: function}}."
             )
         return self._converters[known]
 

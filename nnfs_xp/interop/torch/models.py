@@ -10,6 +10,7 @@ from typing import Any
 from nnfs_xp._checks import shown
 from nnfs_xp.backend import Backend, get_backend
 from nnfs_xp.errors import ArgumentError, DTypeError, NnfsError
+from nnfs_xp.interop.beneath import HasNetwork, class_among, layer_of
 from nnfs_xp.interop.torch.layers import BY_LAYER, CONTAINERS, ROWS, Row
 from nnfs_xp.interop.torch.modules import class_named, load_torch
 from nnfs_xp.interop.torch.names import (
@@ -23,7 +24,7 @@ from nnfs_xp.interop.torch.names import (
 )
 from nnfs_xp.interop.torch.stack import stack
 from nnfs_xp.interop.torch.unseen import Unseen
-from nnfs_xp.interop.translation import Wanted, at, check_layer, class_among
+from nnfs_xp.interop.translation import Wanted, at, check_layer
 from nnfs_xp.layers import Layer, Sequential
 from nnfs_xp.layers.base import Shape
 
@@ -111,12 +112,12 @@ def from_torch(
     return _Reader(torch, wanted).model(source).to(target)
 
 
-def to_torch(model: Layer, *, drop_penalties: bool = False) -> Any:
+def to_torch(model: Layer | HasNetwork, *, drop_penalties: bool = False) -> Any:
     """The PyTorch module that computes what a model here does.
 
     Parameters
     ----------
-    model : Layer
+    model : Layer, or nnfs_xp.book.Model
     drop_penalties : bool
         Leave out the regularizers and the `max_norm` of dense layers, for which PyTorch has no
         settings of modules. Otherwise a model that has any is refused.
@@ -136,6 +137,7 @@ def to_torch(model: Layer, *, drop_penalties: bool = False) -> Any:
     BackendError
         PyTorch is not installed.
     """
+    model = layer_of(model)
     check_layer(model)
     torch = load_torch()
     with torch.device("meta"):  # draws no weights, and takes no memory for them
@@ -183,9 +185,7 @@ def _module(
             )
         )
     if kind is None:
-        raise ArgumentError(
-            f"{where} is a {type(layer).__name__}, which has no counterpart in PyTorch."
-        )
+        raise ArgumentError(f"{where} is a {layer.kind}, which has no counterpart in PyTorch.")
     row = BY_LAYER[kind]
     penalties = _penalties(layer)
     if penalties and not drop_penalties:

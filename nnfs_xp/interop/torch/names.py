@@ -11,9 +11,10 @@ import numpy as np
 from nnfs_xp._checks import shown
 from nnfs_xp.backend import to_numpy
 from nnfs_xp.errors import ArgumentError
+from nnfs_xp.interop.beneath import class_among
 from nnfs_xp.interop.tensor_file import Arrays
 from nnfs_xp.interop.torch.layers import BY_LAYER, Place, Row
-from nnfs_xp.interop.translation import check_layer, class_among, fitting
+from nnfs_xp.interop.translation import check_layer, fitting
 from nnfs_xp.layers import Layer
 
 Names = Mapping[str, str]

@@ -14,6 +14,7 @@ import numpy as np
 from nnfs_xp._checks import shown
 from nnfs_xp.errors import CheckpointError, NnfsError
 from nnfs_xp.interop.atomic import write_file
+from nnfs_xp.interop.beneath import HasNetwork, layer_of
 from nnfs_xp.interop.paths import check_readable, path_of
 from nnfs_xp.interop.tensor_file import MALFORMED, WIDENED, Arrays, form
 from nnfs_xp.interop.torch.names import Names, fill, fits, state_dict
@@ -23,14 +24,16 @@ from nnfs_xp.layers import Layer
 _PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
 
 
-def save_torch_weights(model: Layer, path: str | Path, *, names: Names | None = None) -> None:
+def save_torch_weights(
+    model: Layer | HasNetwork, path: str | Path, *, names: Names | None = None
+) -> None:
     """Write the weights as PyTorch would, whole or not at all.
 
     Read them with ``module.load_state_dict(safetensors.torch.load_file(path))``.
 
     Parameters
     ----------
-    model : Layer
+    model : Layer, or nnfs_xp.book.Model
     path : str or Path
         By custom ending in ``.safetensors``.
     names : mapping of str to str, optional
@@ -52,18 +55,20 @@ def save_torch_weights(model: Layer, path: str | Path, *, names: Names | None = 
     """
     import safetensors.numpy
 
-    path = _no_pickle(path_of(path))
+    path, model = _no_pickle(path_of(path)), layer_of(model)
     write_file(path, safetensors.numpy.save(state_dict(model, names), metadata={"format": "pt"}))
 
 
-def load_torch_weights(model: Layer, path: str | Path, *, names: Names | None = None) -> None:
+def load_torch_weights(
+    model: Layer | HasNetwork, path: str | Path, *, names: Names | None = None
+) -> None:
     """Fill the model with the weights that PyTorch wrote: all, or none where one does not fit.
 
     Write them with ``safetensors.torch.save_file(module.state_dict(), path)``.
 
     Parameters
     ----------
-    model : Layer
+    model : Layer, or nnfs_xp.book.Model
     path : str or Path
         A safetensors file; its bfloat16 is read as float32. Pickles (``.pt``, ``.pth``,
         ``.bin``) are not read: they can execute code.
@@ -76,7 +81,7 @@ def load_torch_weights(model: Layer, path: str | Path, *, names: Names | None = 
         The file is missing, damaged, no safetensors, or its names, shapes or data types do not
         fit the model.
     """
-    path = _no_pickle(path_of(path))
+    path, model = _no_pickle(path_of(path)), layer_of(model)
     check_layer(model)
     try:
         fits(model, _read(path, form), names)  # before a tensor takes memory

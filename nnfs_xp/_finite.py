@@ -1,0 +1,51 @@
+"""Refuse values that are not finite, and those that only a data type makes so."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from nnfs_xp._typing import Array
+from nnfs_xp.backend import backend_of, is_array
+from nnfs_xp.errors import DataError
+
+
+def check_finite(name: str, cast: Array, given: Any) -> None:
+    """Refuse an array with NaN or infinity, or that got infinities by a cast.
+
+    It reads the values, and so waits for the device.
+
+    Parameters
+    ----------
+    name : str
+        What messages call the array.
+    cast : array
+        After a cast to the model's data type.
+    given : Any
+        As it was before.
+
+    Raises
+    ------
+    DataError
+        The message tells NaN and infinity from what is too large for the data type.
+    """
+    if _is_finite(cast):
+        return
+    given = given if is_array(given) else np.asarray(given)
+    dtype = str(cast.dtype).rpartition(".")[2]
+    if str(given.dtype).endswith("float64") and dtype != "float64" and _is_finite(given):
+        xp = backend_of(given).xp
+        largest = float(xp.max(xp.abs(given)))
+        raise DataError(
+            f"`{name}` holds values up to {largest:g} in size, more than {dtype} can hold. Scale "
+            "them down, or build the model with dtype='float64'."
+        )
+    raise DataError(f"`{name}` holds NaN or infinity. Remove or fill those samples.")
+
+
+def _is_finite(array: Array) -> bool:
+    """Whether all values are. NaN and infinity reach the extremes; a mask would take memory."""
+    xp = backend_of(array).xp
+    return isfinite(float(xp.min(array))) and isfinite(float(xp.max(array)))

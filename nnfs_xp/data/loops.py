@@ -1,0 +1,155 @@
+"""Batches on the device, for a training loop of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from nnfs_xp import _checks
+from nnfs_xp._typing import Array
+from nnfs_xp.backend import Backend, get_backend, to_numpy
+from nnfs_xp.data.reading import read_ahead
+from nnfs_xp.data.shards import ArrayBatches
+from nnfs_xp.data.sources import Source, is_source, numbered, parts_of
+from nnfs_xp.data.transforms import Applied
+from nnfs_xp.errors import ArgumentError, LabelError
+
+
+class Batches:
+    """Batches on a device, read ahead by a thread: see `batches`.
+
+    Each walk is the next epoch. It is a source of batches too, for `Trainer.fit` for example.
+    """
+
+    def __init__(
+        self, source: Source, backend: Backend, dtype: str, transform: Applied | None, ahead: int
+    ) -> None:
+        self._source = source
+        self._backend = backend
+        self._dtype = dtype
+        self._transform = transform
+        self._ahead = ahead
+        self._epoch = 0
+        self._count = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Have the next walk be that epoch."""
+        self._epoch = _checks.check_count("epoch", epoch, least=0)
+
+    def __len__(self) -> int:
+        if self._source.length is None:
+            raise TypeError("the source of batches does not tell how many it has.")
+        return self._source.length
+
+    def __iter__(self) -> Iterator[tuple[Array, ...]]:
+        epoch, self._epoch = self._epoch, self._epoch + 1
+        count = self._count
+        on_host = self._transform is not None and self._transform.on_host
+
+        def read() -> Iterator[tuple[Any, ...]]:
+            for index, batch in enumerate(numbered(self._source, epoch, 0, self._prepared)):
+                yield (
+                    self._transform(batch, count + index) if on_host and self._transform else batch
+                )
+
+        reader = read_ahead(read, self._ahead) if self._ahead else read()
+        with self._backend.active():
+            for batch in self._backend.streamed(reader):
+                if self._transform is not None and not on_host:
+                    batch = self._transform(batch, self._count)
+                self._count += 1
+                yield batch
+
+    def _prepared(self, item: Any, number: int) -> tuple[Any, ...]:
+        """The batch, its inputs, its weights and targets that are floats cast."""
+        del number
+        x, *targets = parts_of(item)
+        return self._cast(x, always=True), *(self._cast(part) for part in targets)
+
+    def _cast(self, part: Any, *, always: bool = False) -> Any:
+        backend = self._backend
+        if backend.owns(part) and not isinstance(part, np.ndarray):
+            floats = always or backend.is_floating(part.dtype)
+            return backend.asarray(part, self._dtype) if floats else part
+        host = to_numpy(part)
+        return host.astype(self._dtype, copy=False) if always or host.dtype.kind == "f" else host
+
+
+def batches(
+    X: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    *,
+    batch_size: int = 32,
+    shuffle: bool = False,
+    seed: int = 0,
+    backend: str | Backend = "auto",
+    dtype: str = "float32",
+    transform: Any = None,
+    ahead: int = 2,
+) -> Batches:
+    """Batches on the device, to walk in a training loop of one's own, as often as needed.
+
+    Parameters
+    ----------
+    X : array-like of shape (n, …), or source of batches
+        A source, as `Trainer.fit` takes one, gives tuples (x,), (x, y) or (x, y, sample_weight);
+        then the rest but `backend`, `dtype`, `transform` and `ahead` is left out.
+    y, sample_weight : array-like of n samples, optional
+    batch_size : int
+    shuffle : bool
+        Whether each walk takes the samples in a new order.
+    seed : int
+        Of the orders, and of what the transform draws.
+    backend : str or Backend
+        Where the batches are to be.
+    dtype : {"float32", "float64"}
+        Of the inputs, and of weights and targets that are floats.
+    transform : callable (batch, random) -> batch, optional
+        As for `Trainer.fit`: of batches with y.
+    ahead : int
+        How many batches a thread fetches ahead; 0 for none, and no thread.
+
+    Returns
+    -------
+    Batches
+        An iterable of tuples of arrays. Its length is the number of batches, where it is known.
+        On a CUDA device a batch is overwritten by one of the next ones: copy what is to be kept.
+
+    Raises
+    ------
+    ArgumentError
+        A source is one that can be walked once only.
+    DataError
+        While walking: the source failed, gave nothing, or what is no batch.
+    LabelError
+        X and y have different lengths.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nnfs_xp as nn
+    >>> X, y = nn.data.spiral_data(samples=50, classes=3, seed=0)
+    >>> walk = nn.data.batches(X, y, batch_size=64, shuffle=True, backend="numpy")
+    >>> [x.shape for x, labels in walk]
+    [(64, 2), (64, 2), (22, 2)]
+    """
+    place = get_backend(backend)
+    dtype = _checks.check_dtype(dtype)
+    ahead = _checks.check_count("ahead", ahead, least=0)
+    applied = None if transform is None else Applied(transform, place, seed, dtype)
+    if y is None and is_source(X):
+        if sample_weight is not None:
+            raise ArgumentError("`sample_weight` does not go with a source, whose batches hold it.")
+        return Batches(Source(X), place, dtype, applied, ahead)
+    arrays = tuple(to_numpy(each) for each in (X, y, sample_weight) if each is not None)
+    lengths = {array.shape[0] if array.ndim else 0 for array in arrays}
+    if len(lengths) > 1:
+        raise LabelError(
+            "`X`, `y` and `sample_weight` must have as many samples; got shapes "
+            f"{', '.join(str(array.shape) for array in arrays)}."
+        )
+    source = ArrayBatches([arrays], batch_size, shuffle=shuffle, seed=seed)
+    return Batches(Source(source), place, dtype, applied, ahead)

@@ -1,0 +1,182 @@
+"""Batches from anywhere: whatever can be walked again and again, and gives a batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+from nnfs_xp.backend import is_array
+from nnfs_xp.errors import ArgumentError, DataError, NnfsError
+
+_ADVICE = "Give each batch as a tuple (x, y) or (x, y, sample_weight) of arrays."
+
+
+def is_source(data: Any) -> bool:
+    """Whether it gives batches, and is neither an array nor what can become one.
+
+    A list or a tuple gives batches where its first entry is a tuple or a list of arrays.
+    """
+    if isinstance(data, (list, tuple)):
+        return bool(len(data)) and _is_batch(data[0])
+    if is_array(data) or hasattr(data, "__array__") or hasattr(data, "shape"):
+        return False
+    if data is None or isinstance(data, (str, bytes, Mapping, int, float, type)):
+        return False
+    return callable(data) or hasattr(data, "__iter__") or _seeks(data)
+
+
+def _is_batch(entry: Any) -> bool:
+    if not isinstance(entry, (list, tuple)) or not entry:
+        return False
+    return all(hasattr(each, "shape") and len(each.shape) > 0 for each in entry)
+
+
+def _seeks(data: Any) -> bool:
+    """Whether its batches can be asked for by number."""
+    return hasattr(data, "__getitem__") and hasattr(data, "__len__")
+
+
+class Source:
+    """What gives the batches of an epoch, as often as it is asked to.
+
+    Parameters
+    ----------
+    data : iterable, function without parameters that returns one, or sequence
+        Of batches. A sequence, which has ``data[number]`` and ``len(data)``, can be entered in
+        the middle; if it has a method ``walk(first)`` too, that gives its batches from one on. If
+        there is a method ``set_epoch(epoch)``, it is called before each walk, for another order
+        in each epoch.
+
+    Attributes
+    ----------
+    length : int or None
+        The number of batches, where it is known.
+    seeks : bool
+        Whether batches can be asked for by number.
+    held : bool
+        Whether all batches are in memory: it is a list or a tuple.
+
+    Raises
+    ------
+    ArgumentError
+        It can be walked once only.
+    """
+
+    def __init__(self, data: Any) -> None:
+        if isinstance(data, Iterator):
+            raise ArgumentError(
+                f"batches are walked anew in each epoch, and a {type(data).__name__} can be walked "
+                "once only. Hand over the function that makes it, and not what it returns, or a "
+                "list."
+            )
+        self._data = data
+        self.held = isinstance(data, (list, tuple))
+        self.seeks = _seeks(data)
+        try:
+            self.length: int | None = len(data)
+        except (TypeError, NotImplementedError):  # of a function, or of a stream
+            self.length = None
+
+    def walk(self, epoch: int, first: int = 0) -> Iterator[Any]:
+        """The batches of that epoch, from the one numbered `first` on.
+
+        `first` is 0 unless the source `seeks`.
+        """
+        set_epoch = getattr(self._data, "set_epoch", None)
+        if callable(set_epoch):
+            set_epoch(epoch)
+        walk = getattr(self._data, "walk", None)
+        if self.seeks and callable(walk):
+            return iter(walk(first))
+        if self.seeks and self.length is not None:
+            return (self._data[number] for number in range(first, self.length))
+        batches: Iterable[Any] = self._data
+        if not hasattr(batches, "__iter__"):
+            batches = self._data()
+            if not hasattr(batches, "__iter__"):
+                raise ArgumentError(
+                    "a function that gives batches must return something to walk, as a generator "
+                    f"function does; got {type(batches).__name__}."
+                )
+        return iter(batches)
+
+
+def parts_of(item: Any, *, least: int = 1) -> tuple[Any, ...]:
+    """The arrays of a batch: inputs, and targets and weights if there are any.
+
+    Raises
+    ------
+    DataError
+        It is no batch, or has fewer parts than `least`.
+    """
+    if isinstance(item, (list, tuple)):
+        parts = tuple(item)
+    elif least == 1 and not isinstance(item, (str, bytes, Mapping)):
+        parts = (item,)
+    else:
+        raise DataError(f"it is a {type(item).__name__}. {_ADVICE}")
+    if not least <= len(parts) <= 3:
+        raise DataError(f"it has {len(parts)} parts. {_ADVICE}")
+    return parts
+
+
+def told(error: Exception) -> str:
+    """An error in one line: its class and its text."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def numbered(
+    source: Source,
+    epoch: int,
+    first: int,
+    prepare: Callable[[Any, int], Any],
+) -> Iterator[Any]:
+    """The batches of an epoch, each as `prepare` gives it, given its number too.
+
+    Raises
+    ------
+    DataError
+        The source raised, or there were no batches, or fewer than the source said.
+    NnfsError
+        What `prepare` raised, with the number of the batch.
+    """
+    number = first
+    walk: Iterator[Any] = iter(())
+    try:
+        while True:
+            try:
+                walk = source.walk(epoch, first) if number == first else walk
+                item = next(walk)
+            except StopIteration:
+                break
+            except ArgumentError:
+                raise
+            except Exception as error:
+                raise DataError(
+                    f"the source of batches failed at {_place(number, epoch)}: {told(error)}"
+                ) from error
+            try:
+                prepared = prepare(item, number)
+            except NnfsError as error:
+                raise type(error)(f"{_place(number, epoch)}: {error}") from error
+            yield prepared
+            number += 1
+    finally:
+        with suppress(Exception):
+            getattr(walk, "close", tuple)()
+    if not number:
+        again = ""
+        if epoch:
+            again = " It has to be walked anew in each epoch; a generator can be walked once only."
+        raise DataError(f"the source gave no batch in epoch {epoch + 1}.{again}")
+    if source.length is not None and number < source.length:
+        raise DataError(
+            f"the source of batches has {source.length} by its length, but ended after {number} "
+            f"in epoch {epoch + 1}."
+        )
+
+
+def _place(number: int, epoch: int) -> str:
+    return f"batch {number + 1} of epoch {epoch + 1}"

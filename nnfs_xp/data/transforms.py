@@ -1,0 +1,197 @@
+"""What is done to a batch before a training step, and the random numbers that it is done with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import pi
+from typing import Any, TypeAlias
+
+from nnfs_xp import _checks
+from nnfs_xp._typing import Array
+from nnfs_xp.backend import Backend, get_backend
+from nnfs_xp.data.sources import told
+from nnfs_xp.errors import ArgumentError, DataError, NnfsError
+from nnfs_xp.kernels.standard import BITS
+
+Transform: TypeAlias = "Callable[[tuple[Any, ...], Random], tuple[Any, ...]]"
+
+_FIRST_STREAM = 2**32
+"""Streams below are those of layers."""
+
+
+class Random:
+    """Random numbers for one batch: the same on every backend, and again when a training resumes.
+
+    They follow from a seed, the number of the batch and how many arrays of the batch were drawn
+    before; nothing is kept. A `Trainer` makes one for each batch and hands it to the `transform`.
+
+    Parameters
+    ----------
+    backend : Backend
+        Where the arrays are to be.
+    seed : int
+    step : int
+        The number of the batch in the training.
+    dtype : {"float32", "float64"}
+        Of floats.
+    """
+
+    def __init__(self, backend: Backend, seed: int, step: int, dtype: str = "float32") -> None:
+        self.backend = backend
+        self.xp = backend.xp
+        self._seed = seed
+        self._step = step
+        self._dtype = dtype
+        self._drawn = 0
+
+    def bits(self, shape: int | tuple[int, ...]) -> Array:
+        """Whole numbers from 0 to 2**24 - 1, int64."""
+        shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        stream = _FIRST_STREAM + self._drawn
+        self._drawn += 1
+        return self.backend.random_bits(shape, seed=self._seed, stream=stream, step=self._step)
+
+    def uniform(self, shape: int | tuple[int, ...], low: float = 0.0, high: float = 1.0) -> Array:
+        """Floats in [low, high): low + (high - low) * k / 2**24 with random whole k."""
+        shares = self._floats(self.bits(shape)) * 2.0**-BITS
+        values: Array = low + (high - low) * shares
+        return values
+
+    def normal(
+        self, shape: int | tuple[int, ...], mean: float = 0.0, deviation: float = 1.0
+    ) -> Array:
+        """Normal floats, none beyond 5.8 deviations; those of backends may differ in rounding.
+
+        Notes
+        -----
+        Source: Box and Muller 1958, *A Note on the Generation of Random Normal Deviates*,
+        equation 1.
+        """
+        xp = self.xp
+        u = (self._floats(self.bits(shape)) + 1) * 2.0**-BITS
+        v = self.uniform(shape)
+        values: Array = mean + deviation * (xp.sqrt(-2 * xp.log(u)) * xp.cos(2 * pi * v))
+        return values
+
+    def integers(self, low: int, high: int, shape: int | tuple[int, ...]) -> Array:
+        """Whole numbers from low to high - 1, int64.
+
+        Raises
+        ------
+        ArgumentError
+            There are none, or more than 2**24.
+        """
+        n = high - low
+        if not 0 < n <= 2**BITS:
+            raise ArgumentError(
+                f"`high` must be above `low`, by {2**BITS} at most; got {low} and {high}."
+            )
+        values: Array = low + ((self.bits(shape) * n) >> BITS)
+        return values
+
+    def choices(self, probability: float, shape: int | tuple[int, ...]) -> Array:
+        """Booleans, each True with that probability."""
+        probability = _checks.check_range("probability", probability, 0, 1 + 1e-9)
+        chosen: Array = self.bits(shape) < round(probability * 2.0**BITS)
+        return chosen
+
+    def permutation(self, n: int) -> Array:
+        """The numbers from 0 to n - 1 in a random order, int64."""
+        xp = self.xp
+        # No two keys are equal, so that every backend sorts them alike.
+        keys = self.bits(n) * n + xp.arange(n, dtype=xp.int64, device=self.backend.device)
+        order: Array = xp.astype(xp.argsort(keys), xp.int64, copy=False)
+        return order
+
+    def _floats(self, values: Array) -> Array:
+        floats: Array = self.xp.astype(values, self.backend.dtype(self._dtype))
+        return floats
+
+
+class OnHost:
+    """Has a transform run on the host, on NumPy arrays, in the thread that reads ahead.
+
+    For what is better done there, because it takes a library that works on the host for example.
+    Without it, a transform gets arrays on the trainer's device.
+
+    Parameters
+    ----------
+    transform : callable (batch, random) -> batch
+    """
+
+    def __init__(self, transform: Transform) -> None:
+        if not callable(transform):
+            raise ArgumentError(f"`transform` must be a function; got {transform!r}.")
+        self.transform = transform
+
+    def __call__(self, batch: tuple[Any, ...], random: Random) -> tuple[Any, ...]:
+        return self.transform(batch, random)
+
+    def __repr__(self) -> str:
+        return f"OnHost({getattr(self.transform, '__name__', self.transform)!s})"
+
+
+class Applied:
+    """A transform with all that it is applied with.
+
+    Parameters
+    ----------
+    transform : callable (batch, random) -> batch
+    backend : Backend
+    seed : int
+    dtype : str
+        Of inputs, weights and targets that are floats.
+
+    Raises
+    ------
+    ArgumentError
+        It is no function.
+    """
+
+    def __init__(self, transform: Any, backend: Backend, seed: int, dtype: str) -> None:
+        if not callable(transform):
+            raise ArgumentError(
+                "`transform` must be a function (batch, random) that returns a batch; got "
+                f"{transform!r}."
+            )
+        self.on_host = isinstance(transform, OnHost)
+        self._transform = transform
+        self._backend = get_backend("numpy") if self.on_host else backend
+        self._seed = seed
+        self._dtype = dtype
+
+    def __call__(self, batch: tuple[Any, ...], count: int) -> tuple[Any, ...]:
+        """The batch transformed, the training having had so many batches before.
+
+        Raises
+        ------
+        DataError
+            The function raised, or returned no such batch.
+        """
+        try:
+            found = self._transform(batch, Random(self._backend, self._seed, count, self._dtype))
+        except NnfsError:
+            raise
+        except Exception as error:
+            raise DataError(f"`transform` failed: {told(error)}") from error
+        if not isinstance(found, (tuple, list)) or len(found) != len(batch):
+            got = (
+                f"{len(found)} parts" if isinstance(found, (tuple, list)) else type(found).__name__
+            )
+            raise DataError(
+                f"`transform` must return a tuple of {len(batch)} arrays, as the batch is; got "
+                f"{got}."
+            )
+        x, y, *weights = found
+        x, y, *weights = self._floats(x), self._targets(y), *map(self._floats, weights)
+        if any(part.ndim == 0 or part.shape[0] != x.shape[0] for part in (y, *weights)):
+            shapes = ", ".join(str(tuple(part.shape)) for part in (x, y, *weights))
+            raise DataError(f"`transform` returned parts of different lengths: {shapes}.")
+        return x, y, *weights
+
+    def _targets(self, y: Any) -> Array:
+        y = self._backend.asarray(y)
+        return self._floats(y) if self._backend.is_floating(y.dtype) else y
+
+    def _floats(self, values: Any) -> Array:
+        return self._backend.asarray(values, self._dtype)
