@@ -166,6 +166,11 @@ class FlatParameters:
         owner._flat = self
 
     @property
+    def has_lost_ties(self) -> bool:
+        """Whether a parameter that several layers use has left for a buffer of one of them."""
+        return any(name not in layer._sums for layer, name in self._roots)
+
+    @property
     def has_penalties(self) -> bool:
         """Whether any layer has a penalty, by the settings as they are now."""
         if self._has_own_penalties:

@@ -37,7 +37,8 @@ def test_several_batches_are_one_that_is_larger(backend, accumulate):
     common = {"epochs": 3, "shuffle": False, "progress": False, "validation_data": (X, Y)}
     found = parts.fit(X, Y, batch_size=8, accumulate=accumulate, **common)
     wanted = whole.fit(X, Y, batch_size=8 * accumulate, **common)
-    assert parts.optimizer.iterations == whole.optimizer.iterations == 3 * -(-130 // (8 * accumulate))
+    n_steps = 3 * -(-130 // (8 * accumulate))
+    assert parts.optimizer.iterations == whole.optimizer.iterations == n_steps
     np.testing.assert_allclose(flat(parts), flat(whole), rtol=1e-9, atol=1e-12)
     for name, figures in wanted.items():
         np.testing.assert_allclose(found[name], figures, rtol=1e-9)

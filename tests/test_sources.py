@@ -125,9 +125,7 @@ def test_what_is_a_source_and_what_is_an_array():
 def test_weights_in_batches_are_taken_as_they_are():
     weights = RNG.uniform(0.5, 3.0, 210)
     weights *= 210 / weights.sum()  # as `sample_weight` makes them
-    batches = [
-        (x, y, weights[n * 40 : n * 40 + len(x)]) for n, (x, y) in enumerate(BATCHES)
-    ]
+    batches = [(x, y, weights[n * 40 : n * 40 + len(x)]) for n, (x, y) in enumerate(BATCHES)]
     arrays, found, doubled = new_trainer(), new_trainer(), new_trainer(optimizer=nn.SGD(0.1))
     settings = {"epochs": 2, "progress": False}
     wanted = arrays.fit(X, Y, sample_weight=weights, batch_size=40, shuffle=False, **settings)
@@ -160,16 +158,16 @@ def test_each_epoch_walks_once():
 
 
 def test_an_order_for_each_epoch():
-    class Ordered(Numbered):
-        epochs: list[int] = []
+    epochs = []
 
+    class Ordered(Numbered):
         def set_epoch(self, epoch):
-            self.epochs.append(epoch)
+            epochs.append(epoch)
 
     trainer = new_trainer()
     trainer.fit(Ordered(), epochs=2, progress=False)
     trainer.fit(Ordered(), epochs=1, progress=False)
-    assert Ordered.epochs == [0, 1, 2]
+    assert epochs == [0, 1, 2]
 
 
 REFUSED = {
@@ -179,7 +177,7 @@ REFUSED = {
     "a list of rows": (lambda: X.tolist(), ArgumentError, "`y` is missing, and `X` is a list"),
     "nothing": (lambda: None, ArgumentError, "`y` is missing, and `X` is None"),
     "a dict": (lambda: {"x": X, "y": Y}, ArgumentError, "`y` is missing, and `X` is a dict"),
-    "no batches": (lambda: lambda: [], DataError, "gave no batch in epoch 1"),
+    "no batches": (lambda: lambda: (), DataError, "gave no batch in epoch 1"),
     "a function of nothing": (lambda: lambda: None, ArgumentError, "got NoneType"),
     "no targets": (lambda: lambda: [(X[:4],)], DataError, "batch 1 of epoch 1: it has 1 parts"),
     "four parts": (lambda: lambda: [(X, Y, Y, Y)], DataError, "it has 4 parts"),
@@ -303,9 +301,7 @@ def test_a_source_that_fails_loses_nothing(tmp_path, caplog, how, message):
         assert isinstance(raised.value.__cause__, OSError)
     resumed = new_trainer()
     caplog.set_level(logging.INFO)
-    history = resumed.fit(
-        Walked(), epochs=3, checkpoint=tmp_path, resume=True, progress=False
-    )
+    history = resumed.fit(Walked(), epochs=3, checkpoint=tmp_path, resume=True, progress=False)
     assert "after step 2 of epoch 2: at the start of that epoch" in caplog.text
     assert history.epochs == 3
     assert resumed.optimizer.iterations == 6 + 2 + 2 * 6
@@ -370,7 +366,7 @@ def test_callbacks_that_stop_or_raise_close_the_source():
     trainer.fit(source, callbacks=[nn.LambdaCallback(on_step_end=stop)], progress=False)
     assert (trainer.step, closed) == (9, [True])
 
-    def fail(trainer):
+    def fail(_):
         raise RuntimeError("mine")
 
     with pytest.raises(RuntimeError, match="mine"):
@@ -402,7 +398,7 @@ def test_batches_of_many_sizes_and_lengths(backend):
 
 def test_a_batch_too_small_for_a_layer():
     layers = nn.Dense(5, 4), nn.BatchNorm(4), nn.Dense(4, 3)
-    with pytest.raises(DataError, match="batch 7 of epoch 1: it has 1 samples; a layer .* 2"):
+    with pytest.raises(DataError, match=r"batch 7 of epoch 1: it has 1 samples; a layer .* 2"):
         new_trainer(layers=layers).fit([*BATCHES, (X[:1], Y[:1])], progress=False)
     trainer = new_trainer(layers=layers)
     trainer.fit(BATCHES, validation_data=[(X[:1], Y[:1])], progress=False)
@@ -491,7 +487,9 @@ class TestBatches:
         walk.set_epoch(1)
         np.testing.assert_array_equal(next(iter(walk))[0], two[0])
         labels = {tuple(row): label for row, label in zip(X, Y, strict=True)}
-        assert all(labels[tuple(row)] == label for x, y in walk for row, label in zip(x, y))
+        assert all(
+            labels[tuple(row)] == label for x, y in walk for row, label in zip(x, y, strict=True)
+        )
 
     def test_a_source_a_transform_and_a_type(self):
         def shifted(batch, random):
@@ -636,7 +634,7 @@ class TestProcesses:
     def test_a_process_that_is_killed(self, tmp_path):
         trainer = new_trainer()
         source = nn.data.InProcesses(Slow(12, killed=9), 2)
-        with pytest.raises(DataError, match="the source of batches failed at batch .* of epoch 1"):
+        with pytest.raises(DataError, match=r"source of batches failed at batch .* of epoch 1"):
             trainer.fit(source, checkpoint=tmp_path, progress=False)
         step = trainer.step
         assert step == trainer.optimizer.iterations

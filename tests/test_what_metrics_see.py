@@ -48,7 +48,7 @@ def test_yes_or_no(backend, loss, end):
     wanted = scores_by_hand(YES == 1, predicted)
     assert (found["precision"], found["recall"], found["f1"]) == pytest.approx(wanted)
     assert found["accuracy"] == pytest.approx(np.mean(predicted == (YES == 1)))
-    matrix = [[np.sum((YES == t) & (predicted == p)) for p in (0, 1)] for t in (0, 1)]
+    matrix = [[np.sum((t == YES) & (p == predicted)) for p in (0, 1)] for t in (0, 1)]
     np.testing.assert_array_equal(found["confusion_matrix"], matrix)
 
 

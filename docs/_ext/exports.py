@@ -38,7 +38,10 @@ ROOMS = {
 """Pages of names of the package itself: title, text, and the modules whose names they are."""
 
 PAGES = {
-    "data": ("Data", "Data sets: bundled, computed and downloaded."),
+    "data": (
+        "Data",
+        "Data sets: bundled, computed and downloaded; and batches from anywhere: see :doc:`/data`.",
+    ),
     "interop": (
         "Files and other libraries",
         "Model files, and what other libraries read and write: see :doc:`/ecosystem/index`.",

@@ -132,6 +132,11 @@ class Composite(Layer):
         if self._flat is not None and self._flat.owner is self:
             self._flat.sum_ties(with_penalties=not self._flat.penalties_wait)
 
+    def gather_ties(self) -> None:
+        """Gather tied parameters that were parted, as where one layer was stepped by itself."""
+        if self._flat is not None and self._flat.owner is self and self._flat.has_lost_ties:
+            self._gather()
+
 
 class Stack(Composite):
     """Base class of the layers made of layers one behind the other, which run as a `Chain`."""
@@ -179,11 +184,13 @@ class Stack(Composite):
         return self._chain.forward(inputs, training)
 
     def backward(self, dvalues: Array) -> Array:
+        self.gather_ties()
         self.dinputs = self._chain.backward(dvalues)
         self.sum_ties()
         return self.dinputs
 
     def backward_parameters(self, dvalues: Array) -> None:
+        self.gather_ties()
         self._chain.backward_parameters(dvalues)
         self.sum_ties()
 

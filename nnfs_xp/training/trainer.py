@@ -366,10 +366,12 @@ class Trainer:
             return self.recorder.step(*_batch(x, y, sample_weight))
 
     def gradients(self, x: Array, y: Array, sample_weight: Array | None = None) -> Array:
-        """Set the gradients of the model's parameters, penalties included, and update nothing.
+        """Set the gradients of the model's parameters, penalties included, without an update.
 
         Read or change them by ``model.gradients()``, then call `update`; or leave it. It is the
-        first half of `train_step`, which has the same parameters, and waits for nothing.
+        first half of `train_step`, which has the same parameters, and waits for nothing. Called
+        again, it counts as another batch: dropout draws anew, and `BatchNorm` goes on with its
+        running averages.
 
         Returns
         -------
@@ -382,15 +384,17 @@ class Trainer:
             learner.ready()
             learner.reseed(learner.count)
             _, loss = learner.gradients(*_batch(x, y, sample_weight))
+            learner.count += 1
             return learner.add_penalties(loss)
 
     def update(self) -> None:
         """Update the parameters by the gradients that are there, and count the step."""
         learner = self.learner
-        with learner.backend.active():
+        with learner.backend.active(), MemoryExplained(self.recorder, 1):
             learner.use_averages(False)
+            learner.ready()
             learner.update()
-            learner.count_batch()
+            learner.optimizer.iterations += 1
 
     def evaluate(
         self,
