@@ -50,7 +50,7 @@ def _registered_for(array: object) -> Any:
 
 def _library_of(array: object) -> str | None:
     library = type(array).__module__.partition(".")[0]
-    return library if library in LOADERS else None
+    return library if library in LOADERS and hasattr(array, "shape") else None
 
 
 def backend_of(array: object) -> Any:

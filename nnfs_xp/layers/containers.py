@@ -132,6 +132,7 @@ class Concatenate(Composite):
         return output
 
     def backward(self, dvalues: Array) -> Array:
+        self.gather_ties()
         parts = self._split(dvalues)
         dinputs = self._branches[0].backward(parts[0])
         for branch, part in zip(self._branches[1:], parts[1:], strict=True):
@@ -141,6 +142,7 @@ class Concatenate(Composite):
         return dinputs
 
     def backward_parameters(self, dvalues: Array) -> None:
+        self.gather_ties()
         for branch, part in zip(self._branches, self._split(dvalues), strict=True):
             branch.backward_parameters(part)
         self.sum_ties()

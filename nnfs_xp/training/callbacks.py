@@ -69,6 +69,9 @@ class Callback:
     def on_train_end(self, trainer: Training) -> None:
         """After the last epoch; not after an error."""
 
+    def let_go(self) -> None:
+        """Close what is open: last of all, however the training ended."""
+
     def check_figures(self, figures: Directions) -> None:
         """Refuse, before anything is touched, where a figure that is needed is not among these.
 

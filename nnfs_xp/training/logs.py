@@ -99,7 +99,6 @@ class TensorBoard(Callback):
         make_folder(self.folder)
 
     def on_train_begin(self, trainer: Training) -> None:
-        self._close()  # a training that failed left it open
         # Files are called after the second, and one with a name that is taken is written over.
         suffix = f".{os.getpid()}.{next(_numbers)}"
         # What an interrupted run wrote of epochs that are trained again is hidden.
@@ -112,11 +111,7 @@ class TensorBoard(Callback):
             self._writer.add_scalar(name, value, trainer.epoch)
         self._writer.flush()
 
-    def on_train_end(self, trainer: Training) -> None:
-        del trainer
-        self._close()
-
-    def _close(self) -> None:
+    def let_go(self) -> None:
         if self._writer is not None:
             self._writer.close()
             self._writer = None

@@ -330,6 +330,8 @@ class Trainer:
                 fed = feed_arrays(learner, totals, data, **settings)
             with ExitStack() as opened:
                 opened.callback(fed.epoch.close)
+                for callback in callbacks:
+                    opened.callback(callback.let_go)
                 validation = None
                 if validation_data is not None:
                     parts = unpacked("validation_data", validation_data)
