@@ -17,6 +17,7 @@ WHAT = (
     "accuracy",
     "estimators",
     "checkpoint",
+    "sources",
     "display",
     "gpu_check",
 )

@@ -46,6 +46,13 @@ def check_finite(name: str, cast: Array, given: Any) -> None:
 
 
 def _is_finite(array: Array) -> bool:
-    """Whether all values are. NaN and infinity reach the extremes; a mask would take memory."""
+    """Whether all values are: they are where their sum is, and else by the extremes.
+
+    NaN and infinity reach both; a mask of all values would take memory.
+    """
     xp = backend_of(array).xp
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = float(xp.sum(array))
+    if isfinite(total):
+        return True
     return isfinite(float(xp.min(array))) and isfinite(float(xp.max(array)))

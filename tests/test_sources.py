@@ -157,6 +157,20 @@ def test_each_epoch_walks_once():
     assert source.walks == 4
 
 
+def test_metrics_that_do_not_fit_leave_no_thread():
+    trainer = new_trainer(metrics=(nn.TopKAccuracy(9),))
+    for way in (trainer.fit, trainer.evaluate):
+        with pytest.raises(ArgumentError, match="`k` must be at most 3") as kept:
+            way(generated)
+        assert threading.active_count() == 1, kept
+
+
+def test_validation_walks_once_an_epoch():
+    source = Walked()
+    new_trainer().fit(X, Y, validation_data=source, epochs=3, progress=False)
+    assert source.walks == 3
+
+
 def test_an_order_for_each_epoch():
     epochs = []
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from itertools import count
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from nnfs_xp._checks import shown
+from nnfs_xp._finite import check_finite
 from nnfs_xp._settings import plain
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import get_backend, host_generator, to_numpy
@@ -172,8 +174,7 @@ def feed_source(
         preparer,
         applied,
     )
-    first = fed.peek(epoch, learner.count)
-    _try_out(learner, totals, first)
+    first = _tried_out(learner, totals, fed, epoch, learner.count)
     description = {
         "batch_size": None,
         "shuffle": None,
@@ -194,11 +195,19 @@ def _described(transform: Any) -> dict[str, Any]:
     return {} if transform is None else {"transform": plain(transform)}
 
 
-def _try_out(learner: Learner, totals: Totals, batch: tuple[Any, ...]) -> None:
-    """Have the metrics take one sample of a batch on the host."""
+def _tried_out(
+    learner: Learner, totals: Totals, epoch: SourceEpoch, number: int, done: int
+) -> tuple[Any, ...]:
+    """The first batch of an epoch; the metrics take one sample of it, to see that they fit."""
     backend = learner.backend
-    output = learner.chain.forward(backend.asarray(batch[0][:1, ...]))
-    totals.try_out(output, backend.asarray(batch[1][:1, ...]))
+    try:
+        batch = epoch.peek(number, done)
+        output = learner.chain.forward(backend.asarray(batch[0][:1, ...]))
+        totals.try_out(output, backend.asarray(batch[1][:1, ...]))
+    except BaseException:
+        epoch.close()
+        raise
+    return batch
 
 
 @dataclass
@@ -240,9 +249,8 @@ def evaluation_of(
     dtype = learner.model.dtype or "float32"
     preparer = BatchPreparer(learner, trains=False)
     epoch = SourceEpoch(backend, dtype, 1, Source(X), preparer)
-    first = epoch.peek(0, 0)
-    _try_out(learner, totals, first)
-    walks = iter(range(2**62))
+    first = _tried_out(learner, totals, epoch, 0, 0)
+    walks = count()
 
     def walk() -> Generator[tuple[Array, ...], None, None]:
         for group in epoch.walk(next(walks), 0, 0):
@@ -279,8 +287,10 @@ class BatchPreparer:
             )
         self._learner = learner
         self._class_weight = class_weight
-        self._trains = trains
         self._host = get_backend("numpy")
+        self._dtype = learner.model.dtype or "float32"
+        layers = [layer for _, layer in learner.model.walk()]
+        self._least = max(layer.smallest_batch for layer in layers) if trains else 1
         self._sample_shape: tuple[int, ...] = ()
         self._output_shape: tuple[int, ...] = ()
         self._n_parts = 0
@@ -303,11 +313,10 @@ class BatchPreparer:
             self._sample_shape = tuple(x.shape[1:])
             self.y_axes = y.ndim
             self._n_parts = len(weights) + 2
-        shape = (x.shape[0], *self._output_of(x.shape[1:]))
-        if self._trains and (found := _too_small(model, x.shape[0], x.shape[1:])) is not None:
-            raise DataError(
-                f"it has {x.shape[0]} samples; a layer of the model needs {found} at least."
-            )
+        n, sample_shape = x.shape[0], x.shape[1:]
+        shape = (n, *self._output_of(sample_shape))
+        if n < self._least and (found := _too_small(model, n, sample_shape)) is not None:
+            raise DataError(f"it has {n} samples; a layer of the model needs {found} at least.")
         if not isinstance(y, np.ndarray):
             return x, y, *weights
         y = prepare_targets(learner.fused_loss, y, shape, self._host.dtype(self._dtype))
@@ -333,11 +342,16 @@ class BatchPreparer:
             x = backend.asarray(x, self._dtype)
             check_shape(tuple(x.shape), model)
             return x
-        return to_numpy(prepare_inputs(x, model, self._host))
+        if not (isinstance(x, np.ndarray) and self._is_as_before(x)):
+            return to_numpy(prepare_inputs(x, model, self._host))
+        check_finite("X", x, x)
+        model.check_values(x)
+        return x
 
-    @property
-    def _dtype(self) -> str:
-        return self._learner.model.dtype or "float32"
+    def _is_as_before(self, x: np.ndarray[Any, Any]) -> bool:
+        """Whether it is of the data type, and of the shape of the first batch's samples."""
+        known = bool(self._n_parts) and x.dtype == self._dtype
+        return known and x.shape[1:] == self._sample_shape and len(x) > 0
 
     def _output_of(self, sample_shape: Any) -> tuple[int, ...]:
         """The shape of one sample's output."""
