@@ -14,7 +14,7 @@ import pytest
 
 import nnfs_xp as nn
 from nnfs_xp.data.reading import read_ahead
-from nnfs_xp.data.sources import is_source
+from nnfs_xp.data.sources import Source, is_source
 from nnfs_xp.errors import ArgumentError, DataError, LabelError, NnfsError, ShapeError
 
 RNG = np.random.default_rng(7)
@@ -115,6 +115,22 @@ def test_inputs_alone_are_predicted():
     np.testing.assert_array_equal(trainer.predict(list(X)), wanted)
 
 
+def test_a_list_that_has_to_be_cast_is_not_held_twice(tmp_path):
+    """Whole numbers, or memory maps, are cast a batch at a time."""
+    pixels = RNG.integers(0, 256, (210, 5)).astype("uint8")
+    np.save(tmp_path / "pixels.npy", pixels)
+    mapped = np.load(tmp_path / "pixels.npy", mmap_mode="r")
+    wanted = new_trainer().fit(pixels, Y, batch_size=40, shuffle=False, progress=False)
+    for array in (pixels, mapped):
+        batches = [(array[n : n + 40], Y[n : n + 40]) for n in range(0, 210, 40)]
+        assert new_trainer().fit(batches, progress=False)["loss"] == wanted["loss"]
+        assert Source(batches).is_held == (array is pixels)
+        assert not Source(batches).is_ready("float32")
+    assert Source(BATCHES).is_held
+    assert Source(BATCHES).is_ready("float32")
+    assert not Source(BATCHES).is_ready("float64")
+
+
 def test_what_is_a_source_and_what_is_an_array():
     for source in SOURCES.values():
         assert is_source(source)
@@ -194,7 +210,8 @@ REFUSED = {
     "no batches": (lambda: lambda: (), DataError, "gave no batch in epoch 1"),
     "a function of nothing": (lambda: lambda: None, ArgumentError, "got NoneType"),
     "no targets": (lambda: lambda: [(X[:4],)], DataError, "batch 1 of epoch 1: it has 1 parts"),
-    "four parts": (lambda: lambda: [(X, Y, Y, Y)], DataError, "it has 4 parts"),
+    "four parts": (lambda: [*BATCHES, (X, Y, Y, Y)], DataError, "batch 7 .* it has 4 parts"),
+    "no parts": (lambda: [*BATCHES, ()], DataError, "batch 7 of epoch 1: it has 0 parts"),
     "dicts": (lambda: lambda: [{"x": X}], DataError, "batch 1 of epoch 1: it is a dict"),
     "single samples": (
         lambda: lambda: zip(X, Y, strict=True),

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
+
 from nnfs_xp.backend import is_array
 from nnfs_xp.errors import ArgumentError, DataError, NnfsError
 
@@ -54,8 +56,6 @@ class Source:
         The number of batches, where it is known.
     seeks : bool
         Whether batches can be asked for by number.
-    held : bool
-        Whether all batches are in memory: it is a list or a tuple.
 
     Raises
     ------
@@ -71,12 +71,25 @@ class Source:
                 "list."
             )
         self._data = data
-        self.held = isinstance(data, (list, tuple))
         self.seeks = _seeks(data)
         try:
             self.length: int | None = len(data)
         except (TypeError, NotImplementedError):  # of a function, or of a stream
             self.length = None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it is a list of batches that are all in memory."""
+        return isinstance(self._data, (list, tuple)) and not any(
+            isinstance(part, np.memmap) for item in self._data for part in _listed(item)
+        )
+
+    def is_ready(self, dtype: str) -> bool:
+        """Whether the inputs are arrays of NumPy of that data type, where it is held."""
+        return all(
+            isinstance(part := _listed(item)[0], np.ndarray) and part.dtype == dtype
+            for item in self._data
+        )
 
     def walk(self, epoch: int, first: int = 0) -> Iterator[Any]:
         """The batches of that epoch, from the one numbered `first` on.
@@ -100,6 +113,10 @@ class Source:
                     f"function does; got {type(batches).__name__}."
                 )
         return iter(batches)
+
+
+def _listed(item: Any) -> Any:
+    return item if isinstance(item, (list, tuple)) and item else (item,)
 
 
 def parts_of(item: Any, *, least: int = 1) -> tuple[Any, ...]:

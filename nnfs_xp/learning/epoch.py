@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import chain, islice
 from math import ceil
@@ -249,11 +250,15 @@ class SourceEpoch(Epoch):
     ) -> None:
         super().__init__(backend, dtype, accumulate, source.length)
         self.seeks = source.seeks
-        self._reads_ahead = not source.held
+        self._reads_ahead = True
         self._transform = transform
         self._works_on_host = transform is not None and transform.on_host
-        if source.held:
-            source = Source(list(numbered(source, 0, 0, prepare)))
+        if source.is_held:  # all can be checked beforehand, and kept if that takes no more room
+            prepared = numbered(source, 0, 0, prepare)
+            if source.is_ready(dtype):
+                source, self._reads_ahead = Source(list(prepared)), False
+            else:
+                deque(prepared, maxlen=0)
         self._source = source
         self._prepare = prepare if self._reads_ahead else _as_it_is
         self._opened: tuple[Any, _Reader] | None = None

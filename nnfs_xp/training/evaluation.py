@@ -71,7 +71,7 @@ def _inputs(learner: Learner, X: Any, batch_size: int) -> Generator[Array, None,
         def read() -> Iterator[tuple[Any, ...]]:
             return numbered(source, 0, 0, lambda item, _: (inputs(parts_of(item)[0]),))
 
-        reader = read() if source.held else read_ahead(read)
+        reader = read() if source.is_held else read_ahead(read)
         yield from (batch[0] for batch in backend.streamed(reader))
         return
     if is_sparse(X):
