@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -48,17 +49,21 @@ class Batches:
         count = self._count
         on_host = self._transform is not None and self._transform.on_host
 
-        def read() -> Iterator[tuple[Any, ...]]:
+        def read() -> Generator[tuple[Any, ...], None, None]:
             for index, batch in enumerate(numbered(self._source, epoch, 0, self._prepared)):
                 yield (
                     self._transform(batch, count + index) if on_host and self._transform else batch
                 )
 
-        reader = read_ahead(read, self._ahead) if self._ahead else read()
-        with self._backend.active():
-            for batch in self._backend.streamed(reader):
-                if self._transform is not None and not on_host:
-                    batch = self._transform(batch, self._count)
+        with closing(read_ahead(read, self._ahead) if self._ahead else read()) as reader:
+            arriving = self._backend.streamed(reader)
+            while True:
+                with self._backend.active():  # and not while the caller works on the batch
+                    batch = next(arriving, None)
+                    if batch is None:
+                        return
+                    if self._transform is not None and not on_host:
+                        batch = self._transform(batch, self._count)
                 self._count += 1
                 yield batch
 
