@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from inspect import signature
 from math import prod
 from operator import index
 from reprlib import Repr
@@ -245,12 +246,25 @@ def check_sample_shape(input_shape: Any) -> tuple[int | None, ...]:
 
 def check_initializer(initializer: Any) -> Any:
     """Refuse what is neither a function nor None."""
-    if initializer is not None and not callable(initializer):
+    if initializer is not None and not _takes_two(initializer):
         raise ArgumentError(
             "`initializer` must be a function (generator, shape) or None, one of "
             f"nnfs_xp.initializers for example; got {initializer!r}."
         )
     return initializer
+
+
+def _takes_two(function: Any) -> bool:
+    """Whether it can be called with two arguments, as far as that is known."""
+    if not callable(function):
+        return False
+    try:
+        signature(function).bind(None, None)
+    except TypeError:
+        return False
+    except ValueError:  # of a function that is not written in Python
+        return True
+    return True
 
 
 def shown(value: object, most: int = 200) -> str:

@@ -7,9 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from nnfs_xp._typing import Array
-from nnfs_xp.backend import backend_of, is_array
+from nnfs_xp._typing import Array, DType
+from nnfs_xp.backend import Backend, backend_of, is_array
 from nnfs_xp.errors import DataError
+
+
+def cast(backend: Backend, a: Any, dtype: DType) -> Array:
+    """An array of the backend and data type, without a warning where that makes it infinite.
+
+    For `check_finite` or `check_held` to look at.
+    """
+    with np.errstate(over="ignore"):
+        return backend.asarray(a, dtype)
 
 
 def check_finite(name: str, cast: Array, given: Any) -> None:
@@ -33,16 +42,25 @@ def check_finite(name: str, cast: Array, given: Any) -> None:
     """
     if _is_finite(cast):
         return
+    check_held(name, cast, given)
+    raise DataError(f"`{name}` holds NaN or infinity. Remove or fill those samples.")
+
+
+def check_held(name: str, cast: Array, given: Any) -> None:
+    """Refuse an array that got infinities by a cast; NaN and infinity of its own may stay.
+
+    Parameters and errors are those of `check_finite`.
+    """
     given = given if is_array(given) else np.asarray(given)
     dtype = str(cast.dtype).rpartition(".")[2]
-    if str(given.dtype).endswith("float64") and dtype != "float64" and _is_finite(given):
-        xp = backend_of(given).xp
-        largest = float(xp.max(xp.abs(given)))
-        raise DataError(
-            f"`{name}` holds values up to {largest:g} in size, more than {dtype} can hold. Scale "
-            "them down, or build the model with dtype='float64'."
-        )
-    raise DataError(f"`{name}` holds NaN or infinity. Remove or fill those samples.")
+    narrowed = str(given.dtype).endswith("float64") and dtype != "float64"
+    if not narrowed or _is_finite(cast) or not _is_finite(given):
+        return
+    xp = backend_of(given).xp
+    raise DataError(
+        f"`{name}` holds values up to {float(xp.max(xp.abs(given))):g} in size, more than {dtype} "
+        "can hold. Scale them down, or build the model with dtype='float64'."
+    )
 
 
 def _is_finite(array: Array) -> bool:

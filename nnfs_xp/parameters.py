@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol, TypedDict, overload
 
+from nnfs_xp._finite import cast, check_held
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import backend_of
 from nnfs_xp.errors import ShapeError
@@ -182,7 +183,7 @@ class Buffer:
 def _copy_into(name: str, view: Array, value: Any) -> None:
     if value is view:  # `layer.weights += x` assigns the view to itself
         return
-    array = backend_of(view).asarray(value, view.dtype)
+    array = cast(backend_of(view), value, view.dtype)
     if tuple(array.shape) != tuple(view.shape):
         hint = (
             " Did you mean to transpose?" if tuple(array.shape) == tuple(view.shape)[::-1] else ""
@@ -190,4 +191,5 @@ def _copy_into(name: str, view: Array, value: Any) -> None:
         raise ShapeError(
             f"`{name}` must have shape {tuple(view.shape)}; got {tuple(array.shape)}.{hint}"
         )
+    check_held(name, array, value)
     view[...] = backend_of(view).xp.asarray(array, copy=True)  # it may overlap the view

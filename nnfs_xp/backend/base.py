@@ -218,9 +218,7 @@ class Backend:
     ) -> Iterator[tuple[Array, ...]]:
         """Batches of host arrays on the device, so many of them in work at a time."""
         del held
-        return (
-            tuple([a if self.owns(a) else self.asarray(a) for a in batch]) for batch in batches
-        )
+        return (tuple([a if self.owns(a) else self.asarray(a) for a in batch]) for batch in batches)
 
     def random_bits(self, shape: tuple[int, ...], *, seed: int, stream: int, step: int) -> Array:
         """Random integers in [0, 2**24), the same on every backend: see `kernels.standard`.

@@ -103,7 +103,7 @@ class Model:
 
     @property
     def network(self) -> Sequential:
-        """The layers as one, with their parameters: what goes to ONNX and to PyTorch."""
+        """The layers as one, with their parameters: what goes to ONNX, to PyTorch and to Keras."""
         return self._ready()
 
     def summary(self) -> str:

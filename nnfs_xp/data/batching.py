@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from nnfs_xp._finite import cast
 from nnfs_xp._typing import Array
-from nnfs_xp.backend import Backend, to_numpy
+from nnfs_xp.backend import Backend, get_backend, to_numpy
 from nnfs_xp.data.sparse import SparseRows, is_sparse
 
 _SHARE = 0.5
@@ -26,12 +27,10 @@ def place(a: Any, backend: Backend, dtype: str | None = None) -> Any:
         return SparseRows(a, dtype)
     memory = backend.memory()
     if memory is None or backend.owns(a):
-        with np.errstate(over="ignore"):  # what becomes infinite is refused later
-            return backend.asarray(a, dtype)
+        return cast(backend, a, dtype)
     host = to_numpy(a)
     if dtype is not None:
-        with np.errstate(over="ignore"):
-            host = host.astype(dtype, copy=False)
+        host = to_numpy(cast(get_backend("numpy"), host, dtype))
     return backend.asarray(host) if host.nbytes <= _SHARE * memory.free else host
 
 

@@ -35,6 +35,10 @@ class Batches:
         self._epoch = 0
         self._count = 0
 
+    def __repr__(self) -> str:
+        length = "batches" if self._source.length is None else f"{self._source.length:,} batches"
+        return f"<Batches: {length} on {self._backend.name}>"
+
     def set_epoch(self, epoch: int) -> None:
         """Have the next walk be that epoch."""
         self._epoch = _checks.check_count("epoch", epoch, least=0)

@@ -50,6 +50,12 @@ class Shards(Sequence[tuple[Any, ...]]):
         self._places = [(shard, n) for shard in order for n in range(self._n_batches[shard])]
         self._rows_of: tuple[int, np.ndarray[Any, Any]] | None = None
 
+    def __repr__(self) -> str:
+        return (
+            f"<{type(self).__name__}: {self.n_samples:,} samples in {len(self):,} batches of "
+            f"{self.batch_size}{', shuffled' if self.shuffle else ''}>"
+        )
+
     @property
     def n_samples(self) -> int:
         """The rows of all shards."""
@@ -83,6 +89,21 @@ class ArrayBatches(Shards):
 
     def _take(self, shard: int, rows: Any) -> tuple[Any, ...]:
         return tuple(np.asarray(array[rows]) for array in self._shards[shard])
+
+
+class NpyBatches(ArrayBatches):
+    """Batches of arrays in files, opened as memory maps: see `npy_batches`."""
+
+    def __init__(self, paths: Sequence[tuple[Path, ...]], batch_size: int, **order: Any) -> None:
+        self._paths = list(paths)
+        super().__init__(_opened(self._paths), batch_size, **order)
+
+    # Another process opens the files itself, and is not sent what is in them.
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_shards": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _shards=_opened(state["_paths"]))
 
 
 _PARTS = ("X", "y", "sample_weight")
@@ -133,15 +154,19 @@ def npy_batches(
             name for name in {"X": 0, "y": 0, **dict.fromkeys(wanted)} if name not in files
         ]:
             raise DataError(f"{folder} has no {missing[0]}{ending}.npy.")
-        arrays = tuple(_mapped(files[name]) for name in _PARTS if name in files)
-        sizes = {array.shape[0] for array in arrays}
+        paths = tuple(files[name] for name in _PARTS if name in files)
+        sizes = {_mapped(path).shape[0] for path in paths}
         if len(sizes) > 1:
             raise DataError(
                 f"the arrays {', '.join(path.name for path in files.values())} in {folder} have "
                 f"different lengths: {', '.join(map(str, sorted(sizes)))}."
             )
-        shards.append(arrays)
-    return ArrayBatches(shards, batch_size, shuffle=shuffle, seed=seed)
+        shards.append(paths)
+    return NpyBatches(shards, batch_size, shuffle=shuffle, seed=seed)
+
+
+def _opened(paths: Sequence[tuple[Path, ...]]) -> list[tuple[Any, ...]]:
+    return [tuple(map(_mapped, files)) for files in paths]
 
 
 def _mapped(path: Path) -> np.ndarray[Any, Any]:

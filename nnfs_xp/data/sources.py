@@ -14,6 +14,10 @@ from nnfs_xp.errors import ArgumentError, DataError, NnfsError
 _ADVICE = "Give each batch as a tuple (x, y) or (x, y, sample_weight) of arrays."
 
 
+_NO_BATCHES = (str, bytes, bytearray, memoryview, range, set, frozenset, Mapping, int, float, type)
+"""What can be walked but gives no batches, or is no sequence of numbers either."""
+
+
 def is_source(data: Any) -> bool:
     """Whether it gives batches, and is neither an array nor what can become one.
 
@@ -23,7 +27,7 @@ def is_source(data: Any) -> bool:
         return bool(len(data)) and _is_batch(data[0])
     if is_array(data) or hasattr(data, "__array__") or hasattr(data, "shape"):
         return False
-    if data is None or isinstance(data, (str, bytes, Mapping, int, float, type)):
+    if data is None or isinstance(data, _NO_BATCHES):
         return False
     return callable(data) or hasattr(data, "__iter__") or _seeks(data)
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from nnfs_xp._checks import shown
 from nnfs_xp.errors import CheckpointError
 
 
@@ -34,7 +35,21 @@ def write_atomically(path: Path, *parts: Any) -> None:
         if error.errno is None:
             raise
         # It may name the file that was written first.
-        raise OSError(error.errno, error.strerror, str(path)) from None
+        reason = f"{error.strerror}{_remedy(path, error.errno)}"
+        raise OSError(error.errno, reason, str(path)) from None
+
+
+def _remedy(path: Path, number: int) -> str:
+    """What to do about a folder that is missing, or that is none."""
+    folder = os.path.dirname(os.path.realpath(path))
+    if number not in (errno.ENOENT, errno.ENOTDIR) or os.path.isdir(folder):
+        return ""
+    there = folder
+    while not os.path.lexists(there):
+        there = os.path.dirname(there)
+    if os.path.isdir(there):
+        return f": make the folder {folder} first"
+    return f": {there} is no folder"
 
 
 def _write(path: Path, parts: tuple[Any, ...]) -> None:
@@ -42,7 +57,7 @@ def _write(path: Path, parts: tuple[Any, ...]) -> None:
         raise OSError(errno.ELOOP, "it is a link that leads nowhere")
     if path.exists() and not path.is_file():  # a file would take its place
         number = errno.EISDIR if path.is_dir() else errno.EINVAL
-        raise OSError(number, "it is a folder or a device")
+        raise OSError(number, "it is a folder or a device; name a file")
     temporary = path.with_name(f".{os.urandom(8).hex()}.tmp")
     try:
         with temporary.open("xb") as file:
@@ -68,7 +83,7 @@ def write_file(path: Path, *parts: Any) -> None:
     except OSError as error:
         raise CheckpointError(f"cannot write {path}: {error.strerror or error}.") from error
     except ValueError as error:  # the path names no file
-        raise CheckpointError(f"cannot write {path}: {error}.") from error
+        raise CheckpointError(f"cannot write {shown(str(path))}: {error}.") from error
 
 
 def _sync_folder(folder: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
+from nnfs_xp._checks import shown
+from nnfs_xp.errors import ArgumentError
 from nnfs_xp.layers import Layer
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
@@ -17,11 +19,24 @@ class HasNetwork(Protocol):
     def network(self) -> Layer: ...
 
 
-def layer_of(model: Layer | HasNetwork) -> Layer:
-    """The layer that computes what the model does: the model, or its `network` if it has one."""
-    if isinstance(model, Layer):
-        return model
-    return cast("Layer", getattr(model, "network", model))
+def layer_of(model: Layer | HasNetwork, name: str = "model") -> Layer:
+    """The layer that computes what the model does: the model, or its `network` if it has one.
+
+    Parameters
+    ----------
+    model : Layer, or nnfs_xp.book.Model
+    name : str
+        What the argument is called.
+
+    Raises
+    ------
+    ArgumentError
+        There is no layer.
+    """
+    layer = model if isinstance(model, Layer) else getattr(model, "network", None)
+    if not isinstance(layer, Layer):
+        raise ArgumentError(f"`{name}` must be a layer of nnfs_xp; got {shown(model)}.")
+    return layer
 
 
 def hands_on(method: _Method) -> _Method:
@@ -42,7 +57,7 @@ def class_among(
     """
     for each in type(layer).__mro__:
         if each in classes:
-            same = all(_beneath(type(layer), name) is getattr(each, name) for name in methods)
+            same = all(_beneath(type(layer), name) is _beneath(each, name) for name in methods)
             return each if same else None
     return None
 

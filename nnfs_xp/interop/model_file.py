@@ -60,7 +60,8 @@ def save(model: Layer, path: str | Path) -> None:
 def write_model(path: Path, model: Layer, extra: dict[str, Any]) -> None:
     """Write a model with more in its description: see `save` and `read_model`."""
     if not isinstance(model, Layer):
-        raise ArgumentError(f"`model` must be a layer; got {model!r}.")
+        remedy = " It writes itself: model.save(path)." if hasattr(model, "save") else ""
+        raise ArgumentError(f"`model` must be a layer; got {model!r}.{remedy}")
     write_tensors(path, _KIND, {"model": describe(model), **extra}, host_arrays(model))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ import numpy as np
 from nnfs_xp._checks import shown
 from nnfs_xp.backend import to_numpy
 from nnfs_xp.errors import ArgumentError, DTypeError, NnfsError, ShapeError
-from nnfs_xp.layers import Embedding, Layer
+from nnfs_xp.layers import Embedding
 
 _MOST_CODES = 2**24
 
@@ -92,17 +92,6 @@ def fitting(where: str, value: Any, shape: tuple[int, ...], dtype: str | None) -
     return array
 
 
-def class_among(
-    classes: Mapping[type[Layer], Any], layer: Layer, *methods: str
-) -> type[Layer] | None:
-    """Which of the classes the layer is of, having the same methods; None if none."""
-    for each in type(layer).__mro__:
-        if each in classes:
-            same = all(getattr(type(layer), name) is getattr(each, name) for name in methods)
-            return each if same else None
-    return None
-
-
 def check_codes(layer: Embedding, dtype: str) -> None:
     """Refuse an embedding whose codes are to go through a data type that cannot tell them apart.
 
@@ -115,14 +104,3 @@ def check_codes(layer: Embedding, dtype: str) -> None:
             f"float32 tells {_MOST_CODES:,} codes apart; the Embedding has {layer.n_values:,}. "
             "Use float64, or in ONNX input_dtype='int64'."
         )
-
-
-def check_layer(model: object) -> None:
-    """Refuse what is no layer of ours.
-
-    Raises
-    ------
-    ArgumentError
-    """
-    if not isinstance(model, Layer):
-        raise ArgumentError(f"`model` must be a layer of nnfs_xp; got {shown(model)}.")

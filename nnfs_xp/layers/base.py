@@ -97,6 +97,13 @@ class Layer(HasParameters):
     dinputs: Array
 
     def __repr__(self) -> str:
+        try:
+            return f"{type(self).__name__}({', '.join(self._shown())})"
+        except AttributeError:  # it is half built
+            return f"{type(self).__name__}(...)"
+
+    def _shown(self) -> list[str]:
+        """What built the layer, but for arguments that have their defaults."""
         parts = [repr(layer) for layer in self.children] if self.takes_layers() else []
         known = signature(type(self)).parameters
         for name, value in self.config().items():
@@ -105,7 +112,7 @@ class Layer(HasParameters):
                 parts.append(repr(value))
             elif value != default:
                 parts.append(f"{name}={value!r}")
-        return f"{type(self).__name__}({', '.join(parts)})"
+        return parts
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         """The layer's output. With ``training=True`` keeps what `backward` needs."""

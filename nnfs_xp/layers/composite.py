@@ -61,7 +61,8 @@ class Composite(Layer):
             raise ArgumentError(f"{type(self).__name__} needs at least one layer.")
         for layer in layers:
             if not isinstance(layer, Layer):
-                raise ArgumentError(f"{type(self).__name__} takes layers; got {layer!r}.")
+                hint = " Write * in front of a list of layers." if isinstance(layer, list) else ""
+                raise ArgumentError(f"{type(self).__name__} takes layers; got {layer!r}.{hint}")
         self.children = layers
         ids = [id(layer) for _, layer in self.walk()]
         if len(set(ids)) < len(ids):

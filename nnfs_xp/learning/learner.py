@@ -6,6 +6,7 @@ import logging
 from operator import index
 from typing import Any
 
+from nnfs_xp._checks import shown
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, get_backend, host_generator
 from nnfs_xp.errors import ArgumentError
@@ -76,11 +77,10 @@ class Learner:
             ("loss", loss, Loss),
             ("optimizer", optimizer, Optimizer),
         ):
-            if not isinstance(value, kind):
-                raise ArgumentError(f"`{name}` must be a {kind.__name__} object; got {value!r}.")
+            _check_kind(name, value, kind)
         self.model = model
         self.loss = loss
-        self.optimizer = optimizer
+        self._optimizer = optimizer
         self.backend = get_backend(backend)
         check_precision(precision, model, self.backend)
         self.precision = precision
@@ -101,6 +101,16 @@ class Learner:
         self._drawing = _drawing(model)
         self._arrange()
         self.reseed(0)
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """What updates the weights."""
+        return self._optimizer
+
+    @optimizer.setter
+    def optimizer(self, optimizer: Optimizer) -> None:
+        _check_kind("optimizer", optimizer, Optimizer)
+        self._optimizer = optimizer
 
     def _arrange(self) -> None:
         """Find out what runs, and how far back a step goes: layers may be frozen at any time."""
@@ -265,6 +275,14 @@ class TF32Learner(Learner):
     def gradients(self, x: Array, *targets: Array) -> tuple[Array, Array]:
         with self.backend.rounding_to_tf32():
             return super().gradients(x, *targets)
+
+
+def _check_kind(name: str, value: Any, kind: type) -> None:
+    if not isinstance(value, kind):
+        article = "an" if kind.__name__[0] in "AEIOU" else "a"
+        raise ArgumentError(
+            f"`{name}` must be {article} {kind.__name__} object; got {shown(repr(value))}."
+        )
 
 
 def _seed(seed: int | None) -> int:

@@ -240,17 +240,27 @@ class Totals:
         NotReadyError
             Nothing was added.
         """
-        if self._loss is None or not self.count:
-            raise NotReadyError("nothing was added to the figures yet.")
-        count: float = self.count
-        if self._labels is not None:
-            count = max(float(to_numpy(self._labels)), 1.0)
-        figures: dict[str, Any] = {"loss": float(to_numpy(self._loss)) / count}
+        figures: dict[str, Any] = {"loss": self.read_loss()}
         for metric in self.metrics:
             if metric.collects and not collected:
                 continue
             figures[metric.name] = metric.result(to_numpy(self._sum(metric)).astype(np.float64))
         return figures
+
+    def read_loss(self) -> float:
+        """The mean loss alone. Waits for the device.
+
+        Raises
+        ------
+        NotReadyError
+            Nothing was added.
+        """
+        if self._loss is None or not self.count:
+            raise NotReadyError("nothing was added to the figures yet.")
+        count: float = self.count
+        if self._labels is not None:
+            count = max(float(to_numpy(self._labels)), 1.0)
+        return float(to_numpy(self._loss)) / count
 
     def state(self) -> dict[str, np.ndarray[Any, Any]]:
         """All that was added, as arrays of the dtypes in which it is held; for `load_state`.

@@ -7,8 +7,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from nnfs_xp._checks import shown
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import backend_of
+from nnfs_xp.errors import ArgumentError
 from nnfs_xp.learning import Learner
 
 
@@ -40,7 +42,7 @@ def diagnose(trainer: HasLearner, X: Any, y: Any, sample_weight: Any = None) -> 
     str
         For example ``"the output of layer 2 (Dense)"``, or ``"nothing: all values are finite"``.
     """
-    learner = trainer.learner
+    learner = learner_of(trainer)
     backend = learner.backend
     x = backend.asarray(X, learner.model.dtype or "float32")
     if not _finite(x):
@@ -50,6 +52,20 @@ def diagnose(trainer: HasLearner, X: Any, y: Any, sample_weight: Any = None) -> 
         targets.append(backend.asarray(sample_weight, x.dtype))
     with np.errstate(all="ignore"):
         return _first_in_pass(copy.deepcopy(learner), x, targets)
+
+
+def learner_of(trainer: HasLearner) -> Learner:
+    """The trainer's learner.
+
+    Raises
+    ------
+    ArgumentError
+        It is no trainer.
+    """
+    learner = getattr(trainer, "learner", None)
+    if not isinstance(learner, Learner):
+        raise ArgumentError(f"`trainer` must be a Trainer; got {shown(repr(trainer))}.")
+    return learner
 
 
 def _first_in_pass(learner: Learner, x: Array, targets: list[Array]) -> str:

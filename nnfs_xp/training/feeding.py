@@ -148,7 +148,7 @@ def feed_arrays(
         "shuffle": shuffle,
         "samples": n_samples,
         "weighted": len(prepared) > 2,
-        **_described(transform),
+        "transform": plain(transform),
     }
     return Fed(epoch, prepared, description, y.ndim, batch_size)
 
@@ -180,7 +180,7 @@ def feed_source(
         "shuffle": None,
         "samples": None,
         "weighted": len(first) > 2,
-        **_described(transform),
+        "transform": plain(transform),
     }
     return Fed(fed, first, description, preparer.y_axes)
 
@@ -189,10 +189,6 @@ def _applied(transform: Any, learner: Learner) -> Applied | None:
     if transform is None:
         return None
     return Applied(transform, learner.backend, learner.seed, learner.model.dtype or "float32")
-
-
-def _described(transform: Any) -> dict[str, Any]:
-    return {} if transform is None else {"transform": plain(transform)}
 
 
 def _tried_out(

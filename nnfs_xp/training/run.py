@@ -67,7 +67,6 @@ class Run:
     def __post_init__(self) -> None:
         self.learner = self.recorder.learner
         self._data = self.fed.epoch
-        accumulate = self._data.accumulate
         validation = self.validation
         self.description = describe_run(
             self.learner,
@@ -75,7 +74,7 @@ class Run:
             self.callbacks,
             validation_samples=None if validation is None else validation.n_samples,
             **self.fed.description,
-            **({} if accumulate == 1 else {"accumulate": accumulate}),
+            accumulate=self._data.accumulate,
         )
         self._callback_failed = self._unsaved = False
         self._named_nan: set[str] = set()

@@ -13,7 +13,7 @@ from nnfs_xp.backend import backend_of, to_numpy
 from nnfs_xp.errors import ArgumentError
 from nnfs_xp.layers import Layer
 from nnfs_xp.layers.stochastic import StochasticLayer
-from nnfs_xp.training.diagnosis import HasLearner
+from nnfs_xp.training.diagnosis import HasLearner, learner_of
 from nnfs_xp.training.evaluation import EVALUATION_BATCH
 from nnfs_xp.training.preparation import check_lengths, prepare_inputs, prepare_targets
 
@@ -83,7 +83,7 @@ def input_gradients(
             "the two."
         )
     batch_size = _checks.check_count("batch_size", batch_size)
-    learner = trainer.learner
+    learner = learner_of(trainer)
     backend, loss = learner.backend, learner.fused_loss
     with backend.active():
         # Without the optimizer, whose arrays are larger than the model.

@@ -29,6 +29,10 @@ _MOST = 2**53
 """More epochs or steps than any training does, and all whole numbers up to it are floats."""
 
 
+_FORMERLY = {"fuse": True, "precision": "float32", "accumulate": 1, "transform": None}
+"""What runs had whose checkpoints say nothing of it."""
+
+
 def describe_run(
     learner: Learner, course: Course, callbacks: Sequence[Callback], **run: Any
 ) -> dict[str, Any]:
@@ -41,8 +45,8 @@ def describe_run(
         "metrics": [settings_of(metric) for metric in course.totals.metrics],
         "callbacks": [type(callback).__name__ for callback in callbacks],
         "seed": learner.seed,
-        **({} if learner.fuse else {"fuse": False}),
-        **({} if learner.precision == "float32" else {"precision": learner.precision}),
+        "fuse": learner.fuse,
+        "precision": learner.precision,
         **run,
     }
 
@@ -57,6 +61,7 @@ def check_run(found: Any, expected: dict[str, Any], path: Path) -> None:
     """
     if not isinstance(found, dict):
         raise CheckpointError(f"{path} describes no run.")
+    found = {**_FORMERLY, **found}
     for description in (found, expected):
         use_present_names(description)
     for name in expected.keys() | found.keys():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 
 from nnfs_xp import _checks
 from nnfs_xp._typing import Array
-from nnfs_xp.backend import Backend, Memory
+from nnfs_xp.backend import Backend, Memory, backend_of
 from nnfs_xp.data.transforms import Transform
 from nnfs_xp.errors import ArgumentError
 from nnfs_xp.layers import Layer
@@ -140,6 +141,10 @@ class Trainer:
                 metric.check_probabilities()
         counted = loss.counted if loss.ignores_some else None
         return Totals(wanted, learner.backend, learner.as_seen, counted)
+
+    def __repr__(self) -> str:
+        parts = [self.model, self.loss, self.optimizer]
+        return f"Trainer({', '.join(map(repr, parts))}, {self.backend.name!r}, seed={self.seed})"
 
     @property
     def model(self) -> Layer:
@@ -306,7 +311,7 @@ class Trainer:
         check_progress(progress)
         epochs = _checks.check_count("epochs", epochs)
         batch_size = _checks.check_count("batch_size", batch_size)
-        accumulate = _checks.check_count("accumulate", accumulate)
+        accumulate = min(_checks.check_count("accumulate", accumulate), sys.maxsize)
         checkpoints = _checkpoints(checkpoint, resume)
         if not isinstance(callbacks, (list, tuple)):
             raise ArgumentError(f"`callbacks` must be a list or a tuple; got {callbacks!r}.")
@@ -362,10 +367,10 @@ class Trainer:
         0-d array
             The loss before the step, penalties included.
         """
-        learner = self.learner
+        learner, batch = self.learner, _batch(x, y, sample_weight)
         with learner.backend.active(), MemoryExplained(self.recorder, x):
             learner.use_averages(False)
-            return self.recorder.step(*_batch(x, y, sample_weight))
+            return self.recorder.step(*batch)
 
     def gradients(self, x: Array, y: Array, sample_weight: Array | None = None) -> Array:
         """Set the gradients of the model's parameters, penalties included, without an update.
@@ -380,12 +385,12 @@ class Trainer:
         0-d array
             The loss, penalties included.
         """
-        learner = self.learner
+        learner, batch = self.learner, _batch(x, y, sample_weight)
         with learner.backend.active(), MemoryExplained(self.recorder, x):
             learner.use_averages(False)
             learner.ready()
             learner.reseed(learner.count)
-            _, loss = learner.gradients(*_batch(x, y, sample_weight))
+            _, loss = learner.gradients(*batch)
             learner.count += 1
             return learner.add_penalties(loss)
 
@@ -465,7 +470,11 @@ class Trainer:
 
 
 def _batch(x: Array, y: Array, sample_weight: Array | None) -> tuple[Array, ...]:
-    return (x, y) if sample_weight is None else (x, y, sample_weight)
+    """The parts of a batch that is handed over, which must be arrays."""
+    batch = (x, y) if sample_weight is None else (x, y, sample_weight)
+    for part in batch:
+        backend_of(part)  # which refuses what is none
+    return batch
 
 
 def _checkpoints(checkpoint: Any, resume: bool) -> Checkpoints | None:

@@ -296,7 +296,7 @@ def test_lists_of_weights_that_do_not_fit():
             from_keras(weights, like=like)
     with pytest.raises(ArgumentError, match="hand over `like`"):
         from_keras(good)
-    with pytest.raises(ArgumentError, match="`model` must be a layer"):
+    with pytest.raises(ArgumentError, match="`like` must be a layer"):
         from_keras(good, like=3)
     with pytest.raises(ArgumentError, match="layer 0 is a Scale"):
         from_keras(good, like=nn.Sequential(Scale()))
@@ -557,7 +557,7 @@ class Scale(nn.Layer):
 
 
 def test_layers_of_ones_own_are_refused():
-    with pytest.raises(ArgumentError, match=r"layer 1\.0 is a Scale.*no counterpart in Keras"):
+    with pytest.raises(ArgumentError, match=r"layer 1\.0 is a Scale.*in Keras. Convert the layers"):
         to_keras(nn.Sequential(nn.Dense(2, 3), nn.Sequential(Scale())))
     with pytest.raises(ArgumentError, match="`model` must be a layer"):
         to_keras(kl.Dense(3))

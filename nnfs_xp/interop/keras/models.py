@@ -8,10 +8,11 @@ from typing import Any
 from nnfs_xp._checks import check_sample_shape, shown
 from nnfs_xp.backend import Backend, get_backend, to_numpy
 from nnfs_xp.errors import ArgumentError, DTypeError
+from nnfs_xp.interop.beneath import HasNetwork, class_among, layer_of
 from nnfs_xp.interop.keras.classes import custom_objects, load_keras
 from nnfs_xp.interop.keras.layers import BY_LAYER, CONTAINERS, ROWS
 from nnfs_xp.interop.keras.weights import fill, put, weights_of
-from nnfs_xp.interop.translation import Wanted, at, check_layer, class_among
+from nnfs_xp.interop.translation import Wanted, at
 from nnfs_xp.layers import Concatenate, Layer, Sequential
 from nnfs_xp.layers.base import Shape
 
@@ -21,7 +22,7 @@ _BY_THEIRS = {row.theirs: row for row in ROWS}
 def from_keras(
     source: Any,
     *,
-    like: Layer | None = None,
+    like: Layer | HasNetwork | None = None,
     add_parameters: bool = False,
     backend: str | Backend = "auto",
 ) -> Layer:
@@ -32,7 +33,7 @@ def from_keras(
     source : keras.Sequential, keras.layers.Layer, or list of array
         A built model of layers that have a counterpart here, also within each other, or one such
         layer. Or what its ``get_weights()`` gives, which needs `like`.
-    like : Layer, optional
+    like : Layer, or nnfs_xp.book.Model, optional
         For a list of weights: a model of that architecture. A copy of it gets the weights.
     add_parameters : bool
         Give layers the biases, scales and shifts that Keras' lack (``use_bias=False``,
@@ -63,8 +64,7 @@ def from_keras(
                 "a list of weights does not tell the layers: hand over `like`, a model of their "
                 "architecture, or the Keras model itself."
             )
-        check_layer(like)
-        model = copy.deepcopy(like)
+        model = copy.deepcopy(layer_of(like, "like"))
         fill(model, source)
         return model.to(target)
     keras = load_keras()
@@ -77,12 +77,14 @@ def from_keras(
     return _Reader(keras, source, bool(add_parameters)).model(source).to(target)
 
 
-def to_keras(model: Layer, *, input_shape: tuple[int | None, ...] | None = None) -> Any:
+def to_keras(
+    model: Layer | HasNetwork, *, input_shape: tuple[int | None, ...] | None = None
+) -> Any:
     """The Keras model that computes what a model here does.
 
     Parameters
     ----------
-    model : Layer
+    model : Layer, or nnfs_xp.book.Model
     input_shape : tuple of int, optional
         The shape of one sample, where the model does not tell it: one that begins with an
         `Embedding`, say, whose number of columns is free. By default the Keras model finds it
@@ -104,7 +106,7 @@ def to_keras(model: Layer, *, input_shape: tuple[int | None, ...] | None = None)
     BackendError
         Keras is not installed.
     """
-    check_layer(model)
+    model = layer_of(model)
     keras = load_keras()
     dtype = model.dtype or "float32"
     shape = model.input_shape
@@ -155,7 +157,8 @@ def _written(keras: Any, layer: Layer, path: str, shape: Shape | None, dtype: st
         return _of_dtype(keras, containers[kind](within), dtype)
     if kind is None:
         raise ArgumentError(
-            f"layer {path} is a {type(layer).__name__}, which has no counterpart in Keras."
+            f"layer {path} is a {layer.kind}, which has no counterpart in Keras. Convert the "
+            "layers around it, each row of them as a Sequential."
         )
     row = BY_LAYER[kind]
     theirs = row.write(keras, layer, dtype)

@@ -9,8 +9,9 @@ import numpy as np
 
 from nnfs_xp.backend import to_numpy
 from nnfs_xp.errors import ArgumentError
+from nnfs_xp.interop.beneath import class_among
 from nnfs_xp.interop.keras.layers import BY_LAYER
-from nnfs_xp.interop.translation import class_among, fitting
+from nnfs_xp.interop.translation import fitting
 from nnfs_xp.layers import Layer
 
 

@@ -84,8 +84,6 @@ def export_onnx(
         The file cannot be written.
     """
     model = layer_of(model)
-    if not isinstance(model, Layer):
-        raise ArgumentError(f"`model` must be a layer; got {model!r}.")
     path, onnx = path_of(path), import_onnx()
     opset = checked_opset(onnx, opset)
     shape = _sample_shape(model, input_shape)

@@ -245,11 +245,14 @@ class Graph:
     def _converter(self, layer: Layer) -> Converter:
         known = class_among(self._converters, layer, "forward")
         if known is None:
-            kind, place = type(layer).__name__, self._prefix.rstrip(".")
+            place = self._prefix.rstrip(".")
             where = f"layer {place}" if place else "the model"
+            stands_in = hasattr(layer, "own")  # in nnfs_xp.book.Model, for what is no Layer
+            kind = layer.kind if stands_in else type(layer).__name__
             raise ArgumentError(
                 f"{where} is of the class {layer.kind}, which export_onnx cannot convert. Hand "
                 f"over a function that can: custom_layers={{{kind}: function}}."
+                + (f" For that, derive {kind} from nnfs_xp.Layer." if stands_in else "")
             )
         return self._converters[known]
 

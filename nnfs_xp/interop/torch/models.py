@@ -23,8 +23,9 @@ from nnfs_xp.interop.torch.names import (
     trained_tensors,
 )
 from nnfs_xp.interop.torch.stack import stack
+from nnfs_xp.interop.torch.unknown import is_stock, why_unknown
 from nnfs_xp.interop.torch.unseen import Unseen
-from nnfs_xp.interop.translation import Wanted, at, check_layer
+from nnfs_xp.interop.translation import Wanted, at
 from nnfs_xp.layers import Layer, Sequential
 from nnfs_xp.layers.base import Shape
 
@@ -38,7 +39,7 @@ _BY_MODULE = {row.theirs: row for row in ROWS} | {
 def from_torch(
     source: Any,
     *,
-    like: Layer | None = None,
+    like: Layer | HasNetwork | None = None,
     activation: Callable[[], Layer] | None = None,
     names: Names | None = None,
     add_parameters: bool = False,
@@ -52,7 +53,7 @@ def from_torch(
         A `torch.nn.Sequential` of modules that have a counterpart here, also within each other,
         or one such module. Or a state dict, which tells the weights but not what is done with
         them: then say it with `like` or `activation`.
-    like : Layer, optional
+    like : Layer, or nnfs_xp.book.Model, optional
         For a state dict: a model of that architecture. A copy of it gets the weights.
     activation : callable, optional
         For a state dict of linear modules in a row: what builds the layer between two of them,
@@ -138,7 +139,6 @@ def to_torch(model: Layer | HasNetwork, *, drop_penalties: bool = False) -> Any:
         PyTorch is not installed.
     """
     model = layer_of(model)
-    check_layer(model)
     torch = load_torch()
     with torch.device("meta"):  # draws no weights, and takes no memory for them
         module = _module(torch, model, "", model.input_shape, drop_penalties)
@@ -185,7 +185,10 @@ def _module(
             )
         )
     if kind is None:
-        raise ArgumentError(f"{where} is a {layer.kind}, which has no counterpart in PyTorch.")
+        raise ArgumentError(
+            f"{where} is a {layer.kind}, which has no counterpart in PyTorch. Convert the layers "
+            "around it, each row of them as a Sequential."
+        )
     row = BY_LAYER[kind]
     penalties = _penalties(layer)
     if penalties and not drop_penalties:
@@ -210,7 +213,8 @@ def _penalties(layer: Layer) -> list[str]:
 
 def _dtype(module: Any) -> str:
     """The data type of all parameters and buffers of a module, or float32 where there are none."""
-    found = {t.dtype for t in module.state_dict().values() if t.is_floating_point()}
+    tensors = (each for each in module.state_dict().values() if hasattr(each, "dtype"))
+    found = {tensor.dtype for tensor in tensors if tensor.is_floating_point()}
     names = sorted(str(each).removeprefix("torch.") for each in found) or ["float32"]
     if len(names) > 1 or names[0] not in ("float32", "float64"):
         raise DTypeError(
@@ -224,6 +228,7 @@ class _Reader:
     """Makes the layers here from modules."""
 
     def __init__(self, torch: Any, wanted: Wanted) -> None:
+        self._torch = torch
         self._wanted = wanted
         self._containers = {each.forward: ours for ours, each in _containers().items()}
         self._unseen = Unseen(torch)
@@ -247,10 +252,12 @@ class _Reader:
         with at(place, module):
             if module is None:
                 raise ArgumentError("there is no module.")
-            self._unseen.refuse_changed(module, branch)
             container = self._containers.get(type(module).forward)
             if container is None:
-                return self._leaf(module, prefix)
+                row = self._row(module)
+                self._unseen.refuse_changed(module, branch)
+                return self._leaf(module, row, prefix)
+            self._unseen.refuse_changed(module, branch)
         branch = branch or container is not Sequential
         # Not named_children(), which leaves out a module that appears a second time.
         children = module._modules.items()
@@ -258,11 +265,18 @@ class _Reader:
         with at(place, module):
             return container(*layers)
 
-    def _leaf(self, module: Any, prefix: str) -> Layer:
-        row = _BY_MODULE.get(type(module).__name__)
+    def _row(self, module: Any) -> Row:
+        """The row of a module; of a lazy one, that of what it becomes when it is called."""
+        kind = type(module)
+        if is_stock(self._torch, kind):
+            kind = getattr(kind, "cls_to_become", None) or kind
+        row = _BY_MODULE.get(kind.__name__)
         # PyTorch's class or ours, not one that only has its name.
-        if row is None or type(module) is not class_named(row.theirs):
-            raise ArgumentError(self._why_unknown(module))
+        if row is None or kind is not class_named(row.theirs):
+            raise ArgumentError(why_unknown(self._torch, module))
+        return row
+
+    def _leaf(self, module: Any, row: Row, prefix: str) -> Layer:
         if row.differs_in_training:
             self._unseen.refuse_mixed(module, prefix[:-1])
         shared = self._unseen.shared(module, prefix[:-1])
@@ -291,20 +305,10 @@ class _Reader:
             self._of_rows[id(layer)] = f"module `{prefix[:-1]}`, a {type(module).__name__},"
         return layer
 
-    def _why_unknown(self, module: Any) -> str:
-        name = type(module).__name__
-        if not module._modules:
-            return f"a {name} has no counterpart here."
-        return (
-            "only torch.nn.Sequential and what has its forward can be taken apart: nothing tells "
-            f"what the forward of {name} does. Hand over the Sequential in it, or its state_dict() "
-            "and, as `like`, the model that it is."
-        )
-
 
 def _from_state_dict(
     tensors: Mapping[str, Any],
-    like: Layer | None,
+    like: Layer | HasNetwork | None,
     activation: Callable[[], Layer] | None,
     names: Names | None,
     add_parameters: bool,
@@ -323,7 +327,6 @@ def _from_state_dict(
             raise ArgumentError("`names` goes with `like`; without it, all modules are taken.")
         assert activation is not None
         return stack(tensors, activation, add_parameters)
-    check_layer(like)
-    model = copy.deepcopy(like)
+    model = copy.deepcopy(layer_of(like, "like"))
     fill(model, tensors, names)
     return model

@@ -14,7 +14,7 @@ from nnfs_xp.errors import ArgumentError
 from nnfs_xp.interop.beneath import class_among
 from nnfs_xp.interop.tensor_file import Arrays
 from nnfs_xp.interop.torch.layers import BY_LAYER, Place, Row
-from nnfs_xp.interop.translation import check_layer, fitting
+from nnfs_xp.interop.translation import fitting
 from nnfs_xp.layers import Layer
 
 Names = Mapping[str, str]
@@ -185,7 +185,6 @@ def _named(model: Layer, names: Names | None) -> list[tuple[str, Layer]]:
     ArgumentError
         There is a name for a place where there is no layer, or one name for two layers.
     """
-    check_layer(model)
     layers = {prefix.removesuffix("."): layer for prefix, layer in model.walk()}
     modules = _module_paths(layers, _checked(names, layers))
     with_weights = [modules[path] for path, layer in layers.items() if layer._shapes]

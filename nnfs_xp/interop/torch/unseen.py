@@ -41,9 +41,10 @@ class Unseen:
         branch : bool
             Whether others are given the same inputs.
         """
-        if any(each.__module__.startswith("keras.") for each in type(module).__mro__):
-            raise ArgumentError("it is a layer of Keras, which from_keras reads.")
-        if any(map(self._torch.nn.parameter.is_lazy, module.parameters(recurse=False))):
+        nn = self._torch.nn
+        if isinstance(module, nn.modules.lazy.LazyModuleMixin) or any(
+            map(nn.parameter.is_lazy, module.parameters(recurse=False))
+        ):
             raise ArgumentError("it has no shapes before it has seen inputs. Call it once.")
         hooked = any(getattr(module, name, None) for name in _HOOKS) or any(
             getattr(parameter, name, None)

@@ -18,7 +18,6 @@ from nnfs_xp.interop.beneath import HasNetwork, layer_of
 from nnfs_xp.interop.paths import check_readable, path_of
 from nnfs_xp.interop.tensor_file import MALFORMED, WIDENED, Arrays, form
 from nnfs_xp.interop.torch.names import Names, fill, fits, state_dict
-from nnfs_xp.interop.translation import check_layer
 from nnfs_xp.layers import Layer
 
 _PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
@@ -82,7 +81,6 @@ def load_torch_weights(
         fit the model.
     """
     path, model = _no_pickle(path_of(path)), layer_of(model)
-    check_layer(model)
     try:
         fits(model, _read(path, form), names)  # before a tensor takes memory
         fill(model, _read(path, partial(_tensor, path)), names)
