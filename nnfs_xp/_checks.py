@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from inspect import signature
-from math import prod
+from math import isfinite, nan, prod
+from numbers import Real
 from operator import index
 from reprlib import Repr
 from typing import Any
@@ -215,7 +216,7 @@ def check_weights(sample_weight: Array, values: Array, places: tuple[int, ...]) 
 def check_dtype(dtype: str) -> str:
     """Refuse what names no data type that parameters can have; return the name."""
     if str(dtype) not in ("float32", "float64"):  # str, so that np.dtype("float32") passes
-        raise ArgumentError(f"`dtype` must be 'float32' or 'float64'; got {dtype!r}.")
+        raise ArgumentError(f"`dtype` must be 'float32' or 'float64'; got {quoted(dtype)}.")
     return str(dtype)
 
 
@@ -226,7 +227,9 @@ def check_count(name: str, value: object, *, least: int = 1) -> int:
     except TypeError:
         count = least - 1
     if count < least:
-        raise ArgumentError(f"`{name}` must be a whole number of at least {least}; got {value!r}.")
+        raise ArgumentError(
+            f"`{name}` must be a whole number of at least {least}; got {quoted(value)}."
+        )
     return count
 
 
@@ -249,7 +252,7 @@ def check_initializer(initializer: Any) -> Any:
     if initializer is not None and not _takes_two(initializer):
         raise ArgumentError(
             "`initializer` must be a function (generator, shape) or None, one of "
-            f"nnfs_xp.initializers for example; got {initializer!r}."
+            f"nnfs_xp.initializers for example; got {quoted(initializer)}."
         )
     return initializer
 
@@ -274,6 +277,14 @@ def shown(value: object, most: int = 200) -> str:
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
+def quoted(value: object) -> str:
+    """A value as Python writes it, on one line and not long."""
+    try:
+        return shown(_REPR.repr(value))
+    except ValueError:  # Python does not write whole numbers of thousands of digits
+        return f"{type(value).__name__} of very many digits"
+
+
 def pair_of(name: str, value: Any) -> tuple[Any, Any]:
     """Refuse what is no pair."""
     if not isinstance(value, tuple | list) or len(value) != 2:
@@ -284,14 +295,39 @@ def pair_of(name: str, value: Any) -> tuple[Any, Any]:
 def check_range(
     name: str, value: float, low: float, high: float = float("inf"), *, open_low: bool = False
 ) -> float:
-    """Refuse a number outside [low, high), or (low, high) with `open_low`."""
-    try:
-        number = float(value)
-        inside = (low < number if open_low else low <= number) and number < high
-    except (TypeError, ValueError, OverflowError):
-        inside = False
-    if not inside:
+    """Refuse what is no number in [low, high), or in (low, high) with `open_low`."""
+    number = _number(value)
+    if not ((low < number if open_low else low <= number) and number < high):
         bound = f"{'above' if open_low else 'at least'} {low:g}"
         bound += f" and below {high:g}" if high != float("inf") else " and finite"
-        raise ArgumentError(f"`{name}` must be {bound}; got {value!r}.")
+        raise ArgumentError(f"`{name}` must be {bound}; got {quoted(value)}.")
     return number
+
+
+def check_finite_number(name: str, value: object) -> float:
+    """Refuse what is no finite number."""
+    number = _number(value)
+    if not isfinite(number):
+        raise ArgumentError(f"`{name}` must be a finite number; got {quoted(value)}.")
+    return number
+
+
+def _number(value: Any) -> float:
+    """The value as a float: a number, or a 0-d array of one; NaN for anything else."""
+    dtype = str(getattr(value, "dtype", ""))
+    if dtype:
+        fits = getattr(value, "shape", None) == () and ("int" in dtype or "float" in dtype)
+    else:
+        fits = isinstance(value, Real) and not isinstance(value, bool)
+    try:
+        return float(value) if fits else nan
+    except OverflowError:
+        return nan
+
+
+def check_bool(name: str, value: object) -> bool:
+    """Refuse what is neither True nor False."""
+    is_scalar = str(getattr(value, "dtype", "")) == "bool" and getattr(value, "shape", None) == ()
+    if not (is_scalar or isinstance(value, bool)):
+        raise ArgumentError(f"`{name}` must be True or False; got {quoted(value)}.")
+    return bool(value)

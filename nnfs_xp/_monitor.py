@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from math import inf, isinf, isnan, nan
-from typing import Any
+from collections.abc import Iterable, Mapping
+from math import inf, isfinite, isinf, isnan, nan
+from typing import Any, NoReturn
 
 from nnfs_xp import _checks
+from nnfs_xp._checks import shown
 from nnfs_xp._settings import repr_of
 from nnfs_xp.errors import ArgumentError
 
@@ -59,12 +60,16 @@ class Monitor:
     def check(self, figures: Directions) -> None:
         """Refuse, before training, where the figure is not among these, or has no direction."""
         if self.name not in figures:
-            hint = " Give validation_data." if self.name.startswith("val_") else ""
-            raise ArgumentError(
-                f"there is no figure {self.name!r} to monitor; there are "
-                f"{', '.join(figures)}.{hint}"
-            )
+            validated = any(name.startswith("val_") for name in figures)
+            lacks_data = self.name.startswith("val_") and not validated
+            self._refuse(figures, " Give validation_data." if lacks_data else "")
         self._set_sign(figures[self.name] if self.mode == "auto" else self.mode)
+
+    def _refuse(self, names: Iterable[str], hint: str = "") -> NoReturn:
+        known = ", ".join(map(str, names)) or "none"
+        raise ArgumentError(
+            f"there is no figure {self.name!r} to monitor; there are {known}.{hint}"
+        )
 
     def _set_sign(self, direction: str | None) -> None:
         sign = _SIGNS[direction]
@@ -80,11 +85,27 @@ class Monitor:
                 self.reset()
 
     def observe(self, figures: Mapping[str, float]) -> bool:
-        """Take the figure of an epoch; return whether it is the best so far. NaN never is."""
+        """Take the figure of an epoch; return whether it is the best so far.
+
+        NaN and infinity never are.
+
+        Raises
+        ------
+        ArgumentError
+            There is no such figure, or it is no number, or nothing tells which way is better.
+        """
+        if self.name not in figures:
+            self._refuse(figures)
         if not self._sign:
             self._set_sign(None)
-        value = figures[self.name]
-        better = self._sign * (value - self.best) > self.min_delta
+        try:
+            value = float(figures[self.name])
+        except (TypeError, ValueError):
+            raise ArgumentError(
+                f"the figure {self.name!r} must be a number; got {shown(figures[self.name])}, "
+                f"among {', '.join(map(str, figures))}."
+            ) from None
+        better = isfinite(value) and self._sign * (value - self.best) > self.min_delta
         if better:
             self.best, self.waited = value, 0
         else:

@@ -289,6 +289,10 @@ class ReduceOnPlateau(Schedule):
         self.patience = _checks.check_count("patience", patience, least=0)
         self.cooldown = _checks.check_count("cooldown", cooldown, least=0)
         self.min_rate = _checks.check_range("min_rate", min_rate, 0)
+        if self.min_rate > self.initial_rate:
+            raise ArgumentError(
+                f"`min_rate` must be at most {initial_rate!r}, the initial; got {min_rate!r}."
+            )
         self.monitor = Monitor(monitor, mode, min_delta)
         self._rate, self._cooling = self.initial_rate, 0
 
@@ -302,7 +306,7 @@ class ReduceOnPlateau(Schedule):
             self._cooling -= 1
             self.monitor.waited = 0
         if self.monitor.waited > self.patience:
-            self._rate = max(self._rate * self.factor, min(self.min_rate, self._rate))
+            self._rate = max(self._rate * self.factor, self.min_rate)
             self.monitor.waited, self._cooling = 0, self.cooldown
 
     def check_figures(self, figures: Directions) -> None:
@@ -313,8 +317,10 @@ class ReduceOnPlateau(Schedule):
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         rate = _checks.check_range("rate", state["rate"], 0)
-        if rate > self.initial_rate:
-            raise ArgumentError(f"`rate` must be at most the initial {self.initial_rate}.")
+        if not self.min_rate <= rate <= self.initial_rate:
+            raise ArgumentError(
+                f"`rate` must be between {self.min_rate} and the initial {self.initial_rate}."
+            )
         # Checkpoints from before there was a cooldown have none.
         cooling = _checks.check_count("cooling", state.get("cooling", 0), least=0)
         self.monitor.load_state(state)

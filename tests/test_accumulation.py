@@ -124,10 +124,10 @@ def test_it_goes_on_in_the_middle(tmp_path):
     settings["checkpoint"] = tmp_path
     cut.fit(X, Y, callbacks=[nn.LambdaCallback(on_step_end=stop)], **settings)
     assert (cut.epoch, cut.step, cut.optimizer.iterations) == (1, 2, 7)
-    with pytest.raises(nn.errors.CheckpointError, match="accumulate"):
-        new_trainer(layers=layers()).fit(X, Y, resume=True, **(settings | {"accumulate": 2}))
-    idle = nn.LambdaCallback(on_step_end=lambda trainer: None)
-    found = resumed.fit(X, Y, resume=True, callbacks=[idle], **settings)
+    settings["callbacks"] = [nn.LambdaCallback(on_step_end=lambda trainer: None)]
+    with pytest.raises(nn.errors.CheckpointError, match="its accumulate is 3, now it is 1"):
+        new_trainer(layers=layers()).fit(X, Y, resume=True, **(settings | {"accumulate": 1}))
+    found = resumed.fit(X, Y, resume=True, **settings)
     assert found == wanted
     np.testing.assert_array_equal(flat(resumed), flat(whole))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import csv
 import json
+import math
 import pickle
 import threading
 import tracemalloc
@@ -330,6 +331,135 @@ class TestStartingLater:
         assert np.array_equal(weights(trainer), weights(plain))
         with pytest.raises(nn.errors.ArgumentError, match="`start_from_epoch` must be a whole"):
             nn.EarlyStopping(start_from_epoch=-1)
+
+    @pytest.mark.parametrize("start", [0, 2])
+    def test_in_a_loop_of_ones_own(self, start):
+        stopping = nn.EarlyStopping(patience=3, start_from_epoch=start)
+        trainer, stops = build(), []
+        for epoch in range(10):
+            stopping.on_epoch_end(trainer, {"val_loss": 1.0 + epoch})
+            stops.append(trainer.stopping)
+        assert stops == [False] * (3 + start) + [True] * (7 - start)
+        assert stopping.monitor.best == 1.0 + start
+        if start:
+            stopping.reset()
+            stopping.on_epoch_end(trainer, {"val_loss": 0.0})
+            assert stopping.monitor.best == math.inf
+
+
+class TestFiguresThatDoNotFit:
+    """In a loop of one's own, in which nothing is checked before."""
+
+    @pytest.mark.parametrize(
+        ("figures", "complaint"),
+        [
+            ({"loss": 1, "accuracy": 1}, "no figure 'val_loss' to monitor; there are loss, acc"),
+            ({}, r"no figure 'val_loss' to monitor; there are none\."),
+            ({"loss": 1, "val_loss": None}, "'val_loss' must be a number; got None, among loss, v"),
+            ({"val_loss": "a"}, "'val_loss' must be a number; got a, among val_loss"),
+        ],
+    )
+    def test_they_are_named(self, figures, complaint):
+        for observe in (
+            nn.ReduceOnPlateau(0.1).observe,
+            nn.Warmup(nn.ReduceOnPlateau(0.1), 2).observe,
+            lambda figures: nn.EarlyStopping().on_epoch_end(build(), figures),
+            lambda figures: nn.ModelCheckpoint("best").on_epoch_end(build(), figures),
+        ):
+            with pytest.raises(nn.errors.ArgumentError, match=complaint):
+                observe(figures)
+
+    def test_numbers_of_all_kinds_will_do(self):
+        plateau = nn.ReduceOnPlateau(0.1)
+        for value in (3, np.float32(2.5), np.array(2.0), True):
+            plateau.observe({"val_loss": value})
+            assert plateau.state()["best"] == float(value)
+
+    @pytest.mark.parametrize("mode", ["min", "max"])
+    def test_what_is_infinite_is_never_the_best(self, mode):
+        stopping = nn.EarlyStopping("mine", mode=mode)
+        trainer = build()
+        for value in (math.inf, -math.inf, math.nan):
+            stopping.on_epoch_end(trainer, {"mine": value})
+        assert stopping.monitor.waited == 3
+        stopping.on_epoch_end(trainer, {"mine": 0.5})
+        assert (stopping.monitor.best, stopping.monitor.waited) == (0.5, 0)
+
+
+def test_validation_data_are_asked_for_only_where_there_are_none():
+    stopping = nn.EarlyStopping("val_los")
+    with pytest.raises(nn.errors.ArgumentError, match=r"learning_rate\. Give validation_data\.$"):
+        fit(build(), callbacks=[stopping])
+    with pytest.raises(nn.errors.ArgumentError, match=r"val_accuracy, learning_rate\.$"):
+        fit(build(), validation_data=VALIDATION, callbacks=[stopping])
+
+
+class TestASharedSchedule:
+    def plateau(self):
+        return nn.ReduceOnPlateau(0.1, monitor="loss", patience=0, min_delta=1e9, factor=0.5)
+
+    @pytest.mark.parametrize("wrap", [lambda each: each, lambda each: nn.Warmup(each, 1)])
+    def test_one_that_has_learnt_from_another_training_is_refused(self, wrap):
+        schedule = self.plateau()
+        fit(build(optimizer=nn.SGD(wrap(schedule))), 3)
+        assert schedule.rate(0) == 0.025
+        trainer = build(optimizer=nn.SGD(wrap(schedule)))
+        with pytest.raises(nn.errors.ArgumentError, match=r"ReduceOnPlateau\(.* has learnt"):
+            fit(trainer)
+        trainer.train_step(X[:50].astype(np.float32), Y[:50])
+        with pytest.raises(nn.errors.ArgumentError, match="Make one for each training"):
+            fit(trainer)
+        assert trainer.optimizer.iterations == 1
+
+    def test_the_same_training_and_copies_of_it_go_on(self):
+        trainer = build(optimizer=nn.SGD(self.plateau()))
+        fit(trainer, 2)
+        for make_copy in (copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))):
+            twin = make_copy(trainer)
+            fit(twin, 1)
+            assert twin.optimizer.learning_rate.rate(0) == 0.025
+        assert fit(trainer, 1)["learning_rate"] == [0.05]
+        again = nn.Trainer(trainer.model, trainer.loss, trainer.optimizer, backend="numpy")
+        assert fit(again, 1)["learning_rate"] == [0.025], "the optimizer goes on"
+        assert fit(trainer, 1)["learning_rate"] == [0.0125]
+
+    def test_another_optimizer_of_the_same_training_goes_on(self):
+        trainer = build(optimizer=nn.SGD(self.plateau()))
+        fit(trainer, 2)
+        trainer.optimizer = nn.Adam(trainer.optimizer.learning_rate)
+        assert fit(trainer, 1)["learning_rate"] == [0.05]
+
+    def test_what_learns_nothing_or_has_learnt_nothing_is_shared(self, tmp_path):
+        schedule, unused = nn.CosineDecay(0.1, 10), self.plateau()
+        for each in (schedule, unused):
+            first, second = (build(optimizer=nn.SGD(each)) for _ in range(2))
+            if each is schedule:
+                fit(first, 1)
+            fit(second, 1)
+        resumed = {"checkpoint": tmp_path, "resume": True}
+        first = build(optimizer=nn.SGD(self.plateau()))
+        fit(first, 2, **resumed)
+        second = build(optimizer=nn.SGD(first.optimizer.learning_rate))
+        assert fit(second, 3, **resumed)["learning_rate"] == [0.1, 0.1, 0.05]
+
+
+def test_the_loss_is_looked_at_without_the_metrics():
+    class Counted(nn.Metric):
+        name, calls = "counted", 0
+
+        def forward(self, y_pred, y_true):
+            del y_true
+            return y_pred[:, 0]
+
+        def result(self, sums):
+            type(self).calls += 1
+            return float(sums[0])
+
+    trainer = build(metrics=[Counted()])
+    fit(trainer, 1)
+    first, Counted.calls = Counted.calls, 0
+    fit(trainer, 3)
+    assert (first, Counted.calls) == (2, 4), "once to try it out, and once for each epoch"
 
 
 class Undefined(nn.Metric):

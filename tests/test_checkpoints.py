@@ -190,7 +190,7 @@ def test_settings_out_of_range(options, tmp_path):
 def test_a_folder_that_cannot_be_made_is_an_error_before_the_first_step(tmp_path):
     (tmp_path / "file").touch()
     trainer = build()
-    with pytest.raises(CheckpointError, match="cannot keep checkpoints in"):
+    with pytest.raises(CheckpointError, match=r"cannot keep .* cannot write into .*/file is no"):
         fit(trainer, checkpoint=tmp_path / "file")
     assert trainer.optimizer.iterations == 0
 
@@ -329,3 +329,89 @@ def test_quick_epochs_make_one_at_the_end_only(tmp_path):
     before = path.stat().st_mtime_ns
     assert fit(build(), 5, checkpoint=checkpoints, resume=True) == history
     assert path.stat().st_mtime_ns == before, "nothing new, nothing written"
+
+
+OWN = "checkpoint-000002-000000000.safetensors"
+
+
+def test_files_of_other_names_in_the_folder_are_left_alone(tmp_path):
+    others = ["checkpoint-best.safetensors", "checkpoint-2-3.safetensors", f"{OWN}.safetensors"]
+    for name in others:
+        (tmp_path / name).write_text("mine")
+    every = nn.ModelCheckpoint(f"{tmp_path}/checkpoint-{{epoch:02d}}.safetensors", "loss")
+    best = nn.ModelCheckpoint(tmp_path / "checkpoint-best-loss.safetensors", "loss")
+    checkpoints = nn.Checkpoints(tmp_path, keep=1)
+    fit(build(), 2, checkpoint=checkpoints, callbacks=[every, best])
+    assert checkpoints.files() == [tmp_path / OWN]
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *others,
+        OWN,
+        "checkpoint-01.safetensors",
+        "checkpoint-02.safetensors",
+        "checkpoint-best-loss.safetensors",
+    }
+    assert {(tmp_path / name).read_text() for name in others} == {"mine"}
+
+
+def test_the_newest_is_known_by_its_numbers(tmp_path):
+    names = [
+        f"checkpoint-{epoch}-{step}.safetensors"
+        for epoch, step in (
+            ("1000000", "000000000"),
+            ("999999", "1000000000"),
+            ("999999", "999999999"),
+        )
+    ]
+    for name in names:
+        (tmp_path / name).touch()
+    assert [path.name for path in nn.Checkpoints(tmp_path).files()] == names
+
+
+def test_only_what_a_killed_process_left_is_cleared_away(tmp_path):
+    left = ".0123456789abcdef.tmp"
+    kept = {".mine.tmp", ".0123456789abcde.tmp", ".0123456789ABCDEF.tmp", "a.0123456789abcdef.tmp"}
+    for name in (left, *kept):
+        (tmp_path / name).write_text("mine")
+    (tmp_path / ".fedcba9876543210.tmp").mkdir()
+    (tmp_path / ".aaaaaaaaaaaaaaaa.tmp").symlink_to(".mine.tmp")
+    nn.Checkpoints(tmp_path).open()
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *kept,
+        ".fedcba9876543210.tmp",
+        ".aaaaaaaaaaaaaaaa.tmp",
+    }
+
+
+@pytest.mark.parametrize("folder", [None, 5, b"a", ""])
+def test_what_is_no_folder(folder):
+    with pytest.raises(nn.errors.ArgumentError, match="`folder` must "):
+        nn.Checkpoints(folder)
+
+
+def test_a_name_that_no_folder_can_have(tmp_path):
+    with pytest.raises(CheckpointError, match=r"cannot keep checkpoints: .*a\\x00b: [^\0]*$"):
+        fit(build(), checkpoint=str(tmp_path / "a\0b"))
+    with pytest.raises(nn.errors.ArgumentError, match="`folder` must not be empty"):
+        fit(build(), checkpoint="")
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_before_the_first_step(tmp_path, monkeypatch):
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied", "/somewhere/hidden.tmp")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    trainer = build()
+    with pytest.raises(CheckpointError, match=r"cannot keep .*Permission denied\.$") as caught:
+        fit(trainer, checkpoint=tmp_path)
+    assert str(tmp_path) in str(caught.value)
+    assert trainer.optimizer.iterations == 0
+
+
+def test_the_folder_stays_where_it_is_when_the_working_directory_changes(tmp_path, monkeypatch):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    monkeypatch.chdir(tmp_path / "a")
+    move = nn.LambdaCallback(on_epoch_begin=lambda trainer: os.chdir(tmp_path / "b"))
+    fit(build(), 2, checkpoint="run", callbacks=[move])
+    assert len(list((tmp_path / "a" / "run").iterdir())) == 2
+    assert not list((tmp_path / "b").iterdir())

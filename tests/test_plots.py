@@ -107,8 +107,22 @@ def test_the_ending_decides_the_format(digits, tmp_path):
     for name in ("a.xyz", "no-ending"):
         with pytest.raises(ArgumentError, match=r"must end in a format of pictures, \.png"):
             plots.plot_history(digits[1], tmp_path / name)
-    with pytest.raises(OSError, match="nowhere"):
+    with pytest.raises(OSError, match=r"make the folder .*nowhere first"):
         plots.plot_history(digits[1], tmp_path / "nowhere" / "a.png")
+
+
+@pytest.mark.parametrize("name", DRAW)
+def test_where_no_picture_can_be(name, digits, tmp_path, monkeypatch):
+    for path in (5, b"a.png", ""):
+        with pytest.raises(ArgumentError, match=r"`path` must (be a string|not be empty)"):
+            DRAW[name](*digits, path)
+    with pytest.raises(ArgumentError, match=r"cannot write .*/a\\x00b\.png: embedded null"):
+        DRAW[name](*digits, tmp_path / "a\0b.png")
+    (tmp_path / "a.png").write_text("mine")
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(PermissionError, match=r"it is read-only: .*/a\.png"):
+        DRAW[name](*digits, tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_text() == "mine"
 
 
 def test_history_has_a_panel_for_each_figure(digits):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
+import shutil
 import sys
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from test_checkpoints import X_TEST, Y_TEST, build, fit, weights
+from test_checkpoints import X_TEST, Y_TEST, build, fit, idle, weights
 
 import nnfs_xp as nn
 from nnfs_xp.errors import ArgumentError, CheckpointError, TrainingWarning
@@ -66,11 +68,24 @@ class TestTemplates:
         with pytest.raises(ArgumentError, match="no 'loss', but epoch"):
             nn.Timer(1, path="{loss}")
 
-    @pytest.mark.parametrize("path", [3, None, b"m"])
+    @pytest.mark.parametrize("path", [3, None, b"m", ""])
     def test_what_is_no_path(self, path):
+        complaint = "`path` must (be a string or|not be empty)"
         for build_one in (nn.ModelCheckpoint, nn.CSVLogger):
-            with pytest.raises(ArgumentError, match="`path` must be a string or"):
+            with pytest.raises(ArgumentError, match=complaint):
                 build_one(path)
+        with pytest.raises(ArgumentError, match=complaint):
+            nn.training.History({"loss": [1.0]}).to_csv(path)
+
+    def test_in_a_loop_of_ones_own_a_figure_that_does_not_fit_is_named(self, tmp_path):
+        keep = nn.ModelCheckpoint(f"{tmp_path}/{{loss:.2f}}", "loss", save_best_only=False)
+        trainer = build()
+        with pytest.raises(ArgumentError, match="no 'loss', but epoch, accuracy"):
+            keep.on_epoch_end(trainer, {"accuracy": 1.0})
+        with pytest.raises(ArgumentError, match="cannot be filled in: unsupported format"):
+            keep.on_epoch_end(trainer, {"loss": None})
+        keep.on_epoch_end(trainer, {"loss": 0.25})
+        assert [path.name for path in tmp_path.iterdir()] == ["0.25"]
 
 
 def writers(path):
@@ -154,6 +169,118 @@ class TestPathsBeforeTheFirstStep:
         self.refused(nn.CSVLogger(tmp_path / "a\0b"), "null")
         self.refused(nn.CSVLogger(tmp_path / ("x" * 300)), "File name too long")
 
+    def test_a_file_that_is_read_only(self, tmp_path, monkeypatch):
+        path = tmp_path / "log"
+        path.write_text("mine")
+        monkeypatch.setattr(os, "access", lambda *_: False)  # root may write to any
+        for writer in (
+            nn.CSVLogger(path),
+            nn.ModelCheckpoint(path, "loss"),
+            nn.Timer(9, path=path),
+        ):
+            self.refused(writer, r"cannot write .*/log: it is read-only\.")
+        with pytest.raises(CheckpointError, match="it is read-only"):
+            nn.save(nn.Sequential(nn.Dense(2, 2, seed=0)), path)
+        with pytest.raises(PermissionError, match="it is read-only"):
+            nn.training.History({"loss": [1.0]}).to_csv(path)
+        assert path.read_text() == "mine"
+        fit(build(), 1, callbacks=[nn.CSVLogger(tmp_path / "other")])
+
+    def test_several_that_write_to_one_path(self, tmp_path, monkeypatch):
+        path = tmp_path / "file"
+        both = r"ModelCheckpoint and {} both write to .*/file\. Give each a path of its own"
+        pairs = [
+            ("ModelCheckpoint", path, nn.ModelCheckpoint(path, "accuracy")),
+            ("CSVLogger", path, nn.CSVLogger(path)),
+            ("Timer", path, nn.Timer(1000, path=path)),
+            ("CSVLogger", path, nn.CSVLogger("file")),
+            ("CSVLogger", path, nn.CSVLogger(tmp_path / "x" / ".." / "file")),
+        ]
+        monkeypatch.chdir(tmp_path)
+        for kind, taken, other in pairs:
+            trainer = build()
+            with pytest.raises(ArgumentError, match=both.format(kind)):
+                fit(trainer, callbacks=[nn.ModelCheckpoint(taken, "loss"), idle(), other])
+            assert trainer.optimizer.iterations == 0
+        assert not path.exists()
+        template = tmp_path / "{epoch}"
+        each = [nn.ModelCheckpoint(template, "loss"), nn.ModelCheckpoint(template, "accuracy")]
+        with pytest.raises(ArgumentError, match=r"both write to .*/\{epoch\}"):
+            fit(build(), callbacks=each)
+
+    def test_one_that_is_given_twice(self, tmp_path):
+        for one in (nn.CSVLogger(tmp_path / "log"), nn.EarlyStopping("loss")):
+            trainer = build()
+            with pytest.raises(ArgumentError, match=rf"has {type(one).__name__}\(.*\) twice"):
+                fit(trainer, callbacks=[one, idle(), one])
+            assert trainer.optimizer.iterations == 0
+
+    def test_a_callback_of_ones_own_tells_what_it_writes(self, tmp_path):
+        class Writer(nn.Callback):
+            def check_paths(self):
+                return [tmp_path / "log"]
+
+        class Silent(nn.Callback):
+            def check_paths(self):
+                return None
+
+        with pytest.raises(ArgumentError, match="Writer and CSVLogger both write to .*/log"):
+            fit(build(), callbacks=[Writer(), Silent(), nn.CSVLogger(tmp_path / "log")])
+        fit(build(), 1, callbacks=[Writer(), Silent(), Silent()])
+
+    @pytest.mark.parametrize(
+        ("template", "complaint"),
+        [
+            ("{epoch:0300d}", "File name too long"),
+            ("{epoch:0300d}/model", "File name too long"),
+            ("{epoch}/..", "it is a folder"),
+            ("{loss}/..", "it is a folder"),
+            ("{epoch}.s", "it is a folder"),
+            ("{epoch}/model", r".*/1 is no folder"),
+            ("{epoch:02d}-{loss}\0", "null"),
+        ],
+    )
+    def test_a_template_that_cannot_work(self, template, complaint, tmp_path):
+        (tmp_path / "1.s").mkdir()
+        (tmp_path / "1").touch()
+        for save_best_only in (True, False):
+            writer = nn.ModelCheckpoint(
+                f"{tmp_path}/{template}", "loss", save_best_only=save_best_only
+            )
+            self.refused(writer, rf"cannot write .*: {complaint}")
+        assert {path.name for path in tmp_path.iterdir()} == {"1.s", "1"}
+
+    def test_a_template_with_a_nul_in_a_format(self):
+        with pytest.raises(ArgumentError, match=r"`path` '?a\{epoch:\\x00>3\}"):
+            nn.ModelCheckpoint("a{epoch:\0>3}")
+
+    def test_paths_stay_where_they_are_when_the_working_directory_changes(
+        self, tmp_path, monkeypatch
+    ):
+        (tmp_path / "{a}").mkdir()
+        (tmp_path / "b").mkdir()
+        monkeypatch.chdir(tmp_path / "{a}")
+        move = nn.LambdaCallback(on_epoch_begin=lambda trainer: os.chdir(tmp_path / "b"))
+        callbacks = [
+            move,
+            nn.CSVLogger("log"),
+            nn.ModelCheckpoint("best", "loss"),
+            nn.ModelCheckpoint("{epoch}/model", save_best_only=False),
+        ]
+        trainer = build()
+        fit(trainer, 1, callbacks=callbacks)
+        fit(trainer, 1, callbacks=callbacks)
+        found = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+        assert found == {"{a}/log", "{a}/best", "{a}/1/model", "{a}/2/model"}
+        assert len((tmp_path / "{a}" / "log").read_text().splitlines()) == 3
+
+    def test_a_working_directory_that_is_gone(self, tmp_path, monkeypatch):
+        (tmp_path / "gone").mkdir()
+        monkeypatch.chdir(tmp_path / "gone")
+        (tmp_path / "gone").rmdir()
+        for writer in (nn.CSVLogger("log"), nn.ModelCheckpoint("{epoch}", "loss")):
+            self.refused(writer, "is relative to a folder that is gone")
+
     def test_the_checkpoint_is_not_taken_up_where_a_path_is_refused(self, tmp_path):
         keep = nn.CSVLogger(tmp_path / "log.csv")
         fit(build(), 1, checkpoint=tmp_path / "runs", callbacks=[keep])
@@ -196,6 +323,10 @@ class TestPathsBeforeTheFirstStep:
         assert len(suffixes) == 2, "a file of the same second is not written over"
         (tmp_path / "file").touch()
         self.refused(nn.TensorBoard(tmp_path / "file"), r"cannot write into .*is no folder")
+        with pytest.raises(ArgumentError, match="`folder` must not be empty"):
+            nn.TensorBoard("")
+        with pytest.raises(ArgumentError, match="TensorBoard and TensorBoard both write to .*/a/b"):
+            fit(trainer, callbacks=[board, nn.TensorBoard(folder)])
 
 
 class TestMessages:
@@ -234,6 +365,90 @@ class TestMessages:
                 cause = caught.value if kind is OSError else caught.value.__cause__
                 assert isinstance(cause, error)
                 assert cause.filename == str(path)
+
+    def test_a_name_that_no_file_can_have(self, tmp_path):
+        for write, kind in self.ways():
+            kind = ArgumentError if kind is OSError else kind
+            with pytest.raises(kind, match=r"cannot write .*/a\\x00b\\nc: embedded null") as caught:
+                write(tmp_path / "a\0b\nc")
+            assert str(caught.value).isprintable()
+
+    def test_control_characters_are_shown(self, tmp_path):
+        (tmp_path / "a\nb").mkdir()
+        model = nn.Sequential(nn.Dense(2, 2, seed=0))
+        for path in (tmp_path / "a\nb", tmp_path / "a\nb" / "c" / "d"):
+            for act in (lambda path: nn.save(model, path), nn.load):
+                with pytest.raises(CheckpointError, match=r"a\\nb") as caught:
+                    act(path)
+                assert str(caught.value).isprintable()
+
+
+class TestDuringTheTraining:
+    def spoil(self, change):
+        """A callback that changes something before the second epoch."""
+        return nn.LambdaCallback(on_epoch_begin=lambda trainer: trainer.epoch == 1 and change())
+
+    def test_a_table_whose_folder_vanishes_ends_no_training(self, tmp_path):
+        folder = tmp_path / "new"
+        log = nn.CSVLogger(folder / "log")
+        with pytest.warns(TrainingWarning, match="goes on, but its figures could not") as caught:
+            history = fit(build(), 2, callbacks=[self.spoil(lambda: shutil.rmtree(folder)), log])
+        assert history.epochs == 2
+        assert len(caught) == 1
+        assert str(folder / "log") in str(caught[0].message)
+        folder.mkdir()
+        trainer = build()
+        fit(trainer, 2, callbacks=[log])
+        assert len((folder / "log").read_text().splitlines()) == 3
+
+    def test_a_model_whose_folder_vanishes_gets_another(self, tmp_path):
+        folder = tmp_path / "new"
+        keep = nn.ModelCheckpoint(folder / "model", save_best_only=False)
+        fit(build(), 2, callbacks=[self.spoil(lambda: shutil.rmtree(folder)), keep])
+        assert (folder / "model").exists()
+
+    def test_a_model_that_cannot_be_saved_is_an_error(self, tmp_path):
+        def put_a_file_there():
+            shutil.rmtree(tmp_path / "new")
+            (tmp_path / "new").touch()
+
+        keep = nn.ModelCheckpoint(tmp_path / "new" / "model", save_best_only=False)
+        trainer = build()
+        with pytest.raises(CheckpointError, match=r"cannot write into .*/new: .*/new is no folder"):
+            fit(trainer, 3, callbacks=[self.spoil(put_a_file_there), keep])
+        assert trainer.epoch == 2
+        keep = nn.ModelCheckpoint(f"{tmp_path}/{{epoch}}/model", save_best_only=False)
+        with pytest.raises(CheckpointError, match=r"cannot write into .*/2: .*/2 is no folder"):
+            fit(build(), 3, callbacks=[self.spoil((tmp_path / "2").touch), keep])
+
+    def test_a_model_that_was_never_saved_is_warned_about_once(self, tmp_path):
+        class Endless(nn.Metric):
+            name, direction, value = "endless", "max", math.inf
+
+            def forward(self, y_pred, y_true):
+                del y_true
+                return y_pred[:, 0]
+
+            def result(self, sums):
+                return self.value
+
+        for value in (math.inf, -math.inf, math.nan):
+            endless = Endless()
+            endless.value = value
+            trainer = build(metrics=[endless])
+            keep = nn.ModelCheckpoint(tmp_path / "best", "endless")
+            with pytest.warns(TrainingWarning) as caught:
+                fit(trainer, 2, callbacks=[keep])
+            assert [str(each.message) for each in caught] == [
+                f"`endless` is {'NaN' if math.isnan(value) else 'infinite'} after epoch 1: "
+                "callbacks that watch it see no improvement.",
+                f"no model was saved at {tmp_path}/best: after no epoch was 'endless' a finite "
+                "number.",
+            ]
+            assert not (tmp_path / "best").exists()
+        endless.value = 0.5
+        fit(trainer, 1, callbacks=[keep])
+        assert (tmp_path / "best").exists()
 
 
 class FakeTraining:

@@ -244,11 +244,16 @@ def test_weights_are_within_the_norm_after_a_step_that_leads_out(backend):
     np.testing.assert_allclose(average[:2], [0.6, 0.8], rtol=1e-9)
 
 
-def test_a_plateau_never_raises_the_rate():
-    schedule = nn.ReduceOnPlateau(0.1, monitor="loss", patience=0, min_rate=0.5)
-    for _ in range(3):
-        schedule.observe({"loss": 1.0})
-    assert schedule.rate(0) == 0.1
+def test_a_plateau_stops_at_the_least_rate_which_the_initial_one_is_not_below():
+    for least, expected in ((0.1, 0.1), (0.05, 0.05), (0.0, 0.1 * 0.1**2)):
+        schedule = nn.ReduceOnPlateau(0.1, monitor="loss", patience=0, min_rate=least)
+        for _ in range(3):
+            schedule.observe({"loss": 1.0})
+        assert schedule.rate(0) == pytest.approx(expected, rel=1e-14)
+    with pytest.raises(nn.errors.ArgumentError, match=r"`min_rate` must be at most 0\.1, the init"):
+        nn.ReduceOnPlateau(0.1, min_rate=1.0)
+    with pytest.raises(nn.errors.ArgumentError, match="`rate` must be between 0.05 and the"):
+        nn.ReduceOnPlateau(0.1, min_rate=0.05).load_state({"rate": 0.01, "best": 1.0, "waited": 0})
 
 
 @pytest.mark.parametrize("direction", ["min", "max", None])

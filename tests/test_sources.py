@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -212,7 +213,7 @@ REFUSED = {
     "no targets": (lambda: lambda: [(X[:4],)], DataError, "batch 1 of epoch 1: it has 1 parts"),
     "four parts": (lambda: [*BATCHES, (X, Y, Y, Y)], DataError, "batch 7 .* it has 4 parts"),
     "no parts": (lambda: [*BATCHES, ()], DataError, "batch 7 of epoch 1: it has 0 parts"),
-    "dicts": (lambda: lambda: [{"x": X}], DataError, "batch 1 of epoch 1: it is a dict"),
+    "dicts": (lambda: lambda: [{"x": X}], DataError, "batch 1 of epoch 1: it is of type dict"),
     "single samples": (
         lambda: lambda: zip(X, Y, strict=True),
         ShapeError,
@@ -246,7 +247,7 @@ REFUSED = {
     "labels of no class": (
         lambda: [*BATCHES, (X[:4], Y[:4] + 9)],
         LabelError,
-        "batch 7 of epoch 1: `y_true` must hold class indices from 0 to 2",
+        "batch 7 of epoch 1: `y` must hold class indices from 0 to 2",
     ),
     "negative weights": (
         lambda: lambda: [(X[:4], Y[:4], -np.ones(4))],
@@ -554,7 +555,7 @@ class TestBatches:
             nn.data.batches(generated, sample_weight=np.ones(3))
         with pytest.raises(ArgumentError, match="`batch_size`"):
             nn.data.batches(X, Y, batch_size=0)
-        with pytest.raises(DataError, match="batch 1 of epoch 1: it is a str"):
+        with pytest.raises(DataError, match="batch 1 of epoch 1: it is of type str"):
             list(nn.data.batches(lambda: ["x"], backend="numpy"))
 
 
@@ -678,3 +679,196 @@ class TestProcesses:
             nn.data.InProcesses(generated)
         with pytest.raises(ArgumentError, match="cannot be handed to other processes"):
             nn.data.InProcesses(Numbered([lambda: None]))
+
+
+class TestWhatIsShared:
+    """Nothing that the source goes on using is trained on later, and nothing of it is changed."""
+
+    def test_a_buffer_that_is_used_again(self, backend):
+        def reused():
+            x, y = np.empty((35, 5), "float32"), np.empty(35, "int64")
+            for start in range(0, 210, 35):
+                x[:], y[:] = X[start : start + 35], Y[start : start + 35]
+                yield x, y
+
+        one, other = new_trainer(backend), new_trainer(backend)
+        wanted = one.fit(X, Y, batch_size=35, shuffle=False, epochs=3, progress=False)
+        assert other.fit(reused, epochs=3, progress=False)["loss"] == wanted["loss"]
+        assert other.evaluate(reused) == one.evaluate(X, Y, batch_size=35)
+        np.testing.assert_array_equal(other.predict(reused), one.predict(X))
+        walk = [nn.to_numpy(x) for x, _ in nn.data.batches(reused, backend=backend)]
+        np.testing.assert_array_equal(np.concatenate(walk), X)
+
+    @pytest.mark.parametrize("accumulate", [1, 3])
+    @pytest.mark.parametrize("place", [lambda f: f, nn.data.OnHost], ids=["device", "host"])
+    def test_a_transform_that_writes_into_its_batch(self, backend, place, accumulate):
+        def doubled(batch, random):
+            del random
+            x, y = batch
+            x *= 2
+            y[...] = 2 - y
+            return x, y
+
+        x, y = X.copy(), Y.copy()
+        parts = [(x[n : n + 40], y[n : n + 40]) for n in range(0, 210, 40)]
+        settings = {"epochs": 2, "accumulate": accumulate, "progress": False}
+        twice = [(2 * x, 2 - y) for x, y in parts]
+        wanted = new_trainer(backend).fit(twice, **settings)["loss"]
+        for data in ((x, y), (parts,), (Numbered(parts),), (lambda: iter(parts),)):
+            sizes = {"batch_size": 40, "shuffle": False} if len(data) == 2 else {}
+            trainer = new_trainer(backend)
+            found = trainer.fit(*data, transform=place(doubled), **sizes, **settings)
+            assert found["loss"] == wanted
+        np.testing.assert_array_equal(x, X)
+        np.testing.assert_array_equal(y, Y)
+
+    @pytest.mark.parametrize("place", [lambda f: f, nn.data.OnHost], ids=["device", "host"])
+    def test_a_transform_with_a_buffer_of_its_own(self, place):
+        kept = np.empty((40, 5), "float32")
+
+        def into(batch, random):
+            del random
+            x, y = batch
+            return np.multiply(x, 3, out=kept[: len(x)]), y
+
+        settings = {"batch_size": 40, "shuffle": False, "accumulate": 2, "progress": False}
+        wanted = new_trainer().fit(3 * X, Y, **settings)
+        found = new_trainer().fit(X, Y, transform=place(into), **settings)
+        assert found["loss"] == pytest.approx(wanted["loss"], rel=1e-6)
+
+    @pytest.mark.parametrize("ahead", [0, 2])
+    def test_a_loop_of_ones_own_that_writes_into_its_batch(self, ahead):
+        x, y = X.copy(), Y.copy()
+        for a, b in nn.data.batches(x, y, backend="numpy", ahead=ahead):
+            a *= 2
+            b += 1
+        np.testing.assert_array_equal(x, X)
+        np.testing.assert_array_equal(y, Y)
+
+    def test_two_walks_of_one_source(self, tmp_path):
+        np.save(tmp_path / "X.npy", X)
+        np.save(tmp_path / "y.npy", Y)
+        source = nn.data.npy_batches(tmp_path, 16, shuffle=True)
+        walk = nn.data.batches(X, Y, shuffle=True, backend="numpy")
+        for pairs in (
+            zip(source.walk(0), source.walk(1), strict=True),
+            zip(walk, walk, strict=True),
+        ):
+            one, other = (np.concatenate([x for x, _ in each]) for each in zip(*pairs, strict=True))
+            for rows in (one, other):
+                np.testing.assert_array_equal(rows[np.lexsort(rows.T)], X[np.lexsort(X.T)])
+            assert not np.array_equal(one, other)
+        one, other = new_trainer(), new_trainer()
+        peeked = nn.LambdaCallback(on_step_end=lambda _: one.predict(source))
+        found = one.fit(source, epochs=2, callbacks=[peeked], progress=False)
+        assert found == other.fit(source, epochs=2, progress=False)
+
+
+def test_what_is_on_the_device_is_checked_too(backend):
+    def there(x, y, *weights):
+        return [tuple(map(backend.asarray, (x, y, *weights)))]
+
+    one, other = new_trainer(backend), new_trainer(backend)
+    weighted = {"class_weight": {0: 0.5, 2: 3.0}, "progress": False}
+    wanted = one.fit([(X, Y)], **weighted)["loss"]
+    assert other.fit(lambda: there(X, Y), **weighted)["loss"] == pytest.approx(wanted, rel=1e-6)
+    for batch, kind, message in (
+        (there(X[:9], Y[:9], -np.ones(9)), ArgumentError, "`sample_weight` must hold finite"),
+        (there(X[:9], Y[:9] + 7), LabelError, "must hold class indices from 0 to 2"),
+        (there(X[:9] * np.nan, Y[:9]), DataError, "holds NaN or infinity"),
+    ):
+        with pytest.raises(kind, match=rf"batch 1 of epoch \d: .*{message}"):
+            one.fit(lambda batch=batch: batch, progress=False)
+    wide = there(X[:20].astype("float64"), Y[:20], np.ones(20))
+    assert np.isfinite(one.fit(lambda: wide, progress=False)["loss"][0])
+
+
+def test_sparse_rows_and_rows_backwards(backend):
+    sparse = pytest.importorskip("scipy.sparse")
+    batches = [(sparse.csr_array(x), y) for x, y in BATCHES]
+    one, other = new_trainer(backend), new_trainer(backend)
+    assert one.fit(lambda: batches, progress=False) == other.fit(BATCHES, progress=False)
+    backwards = [(X[::-1][:1], Y[::-1][:1])]
+    trainer = new_trainer(backend)
+    assert trainer.fit(lambda: backwards, progress=False).epochs == 1
+    np.testing.assert_array_equal(trainer.predict(X[::-1][:1]), trainer.predict(X[-1:].copy()))
+
+
+def test_a_sequence_that_grows():
+    class Growing(Numbered):
+        def set_epoch(self, epoch):
+            self.batches = BATCHES[: 2 + epoch]
+
+    trainer = new_trainer()
+    trainer.fit(Growing(BATCHES[:2]), epochs=3, progress=False)
+    assert trainer.optimizer.iterations == 2 + 3 + 4
+
+
+def test_a_sequence_that_can_only_be_walked():
+    """As a stream of PyTorch's, which has the method of a base class."""
+
+    class Stream(Walked):
+        def __len__(self):
+            return len(self.batches)
+
+        def __getitem__(self, number):
+            raise NotImplementedError
+
+    one, other = new_trainer(), new_trainer()
+    assert one.fit(Stream(), epochs=2, progress=False) == other.fit(
+        BATCHES, epochs=2, progress=False
+    )
+
+
+@pytest.mark.parametrize("length", [-1, 10**30, "x"])
+def test_a_length_that_is_none(length):
+    class Odd(Walked):
+        def __len__(self):
+            return length
+
+    assert new_trainer().fit(Odd(), progress=False).epochs == 1
+
+
+def test_targets_that_are_lists():
+    batches = [(x, y.tolist()) for x, y in BATCHES]
+    one, other = new_trainer(), new_trainer()
+    wanted = other.fit(BATCHES, validation_data=BATCHES, progress=False)
+    assert one.fit(batches, validation_data=batches, progress=False) == wanted
+
+
+def test_a_list_of_samples_is_no_list_of_batches():
+    model = nn.Sequential(nn.Dense(5, 3), seed=0)
+    trainer = nn.Trainer(model, nn.SoftmaxCategoricalCrossentropy(), nn.Adam(), backend="numpy")
+    sequences = RNG.standard_normal((6, 7, 5)).astype("float32")
+    assert trainer.predict(list(sequences)).shape == trainer.predict(sequences).shape == (6, 7)
+
+
+def test_files_of_other_names_are_left(tmp_path):
+    for name, array in (("X-0", X), ("y-0", Y), ("X_test", X), ("y_test", Y)):
+        np.save(tmp_path / f"{name}.npy", array)
+    assert nn.data.npy_batches(tmp_path).n_samples == 210
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_source_keeps_it_waiting(tmp_path, number):
+    """The state is kept, and the program ends as the signal says, without the source."""
+    held = threading.Event()
+
+    def slow():
+        yield from BATCHES[:3]
+        threading.Timer(1, os.kill, (os.getpid(), number)).start()
+        held.wait(20)
+
+    trainer = new_trainer()
+    begin = time.monotonic()
+    ends = KeyboardInterrupt if number == signal.SIGINT else SystemExit
+    threading.Timer(4, held.set).start()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", nn.errors.TrainingWarning)
+        with pytest.raises(ends):
+            trainer.fit(slow, checkpoint=tmp_path, progress=False)
+    assert time.monotonic() - begin < 10
+    assert trainer.step == 3
+    resumed = new_trainer()
+    resumed.fit(BATCHES, checkpoint=tmp_path, resume=True, progress=False)
+    assert resumed.optimizer.iterations == 6

@@ -5,7 +5,8 @@ NumPy makes a frame of several data types an array of objects; here the columns 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any
@@ -39,16 +40,18 @@ def frame_to_numpy(frame: Any) -> np.ndarray[Any, Any]:
     DTypeError
         A column holds something else than numbers; the message has its name.
     """
-    if not _mixes_bools(frame):
-        whole = np.asarray(frame)
-        if whole.dtype.kind in "biuf":
-            return whole
+    if not _mixes_bools(frame) and not hides_others(frame):
+        with suppress(TypeError):  # Arrow's types without one in common
+            whole = np.asarray(frame)
+            if whole.dtype.kind in "biuf":
+                return whole
     columns = _columns_of(frame)
-    numbers = [_numbers(column) for _, column in columns]
+    numbers = [_column(column) for _, column in columns]
     arrays = [values for values in numbers if values is not None]
     if len(arrays) < len(columns):
         pairs = zip(columns, numbers, strict=True)
-        raise DTypeError(complaint_about([column for column, values in pairs if values is None]))
+        odd = [column for column, values in pairs if values is None]
+        raise DTypeError(complaint_about(frame, odd))
     rows = np.empty((len(frame), len(arrays)), np.result_type(*arrays))
     for n, values in enumerate(arrays):
         rows[:, n] = values
@@ -65,30 +68,102 @@ def column_to_numpy(column: Any) -> np.ndarray[Any, Any]:
     """
     values = _numbers(column)
     if values is None:
-        raise DTypeError(
-            f"expected numbers; got {type(column).__name__} of dtype {_described(column)}. Encode "
-            "strings and objects as numbers first: classes with numpy.unique(…, "
+        described = _described(column)
+        advice = (
+            _advice_for([described], "it")
+            or "Encode strings and objects as numbers first: classes with numpy.unique(…, "
             "return_inverse=True), for example."
+        )
+        raise DTypeError(
+            f"expected numbers; got {type(column).__name__} of dtype {described}. {advice}"
         )
     return values
 
 
 def odd_columns(frame: Any) -> list[tuple[object, Any]]:
     """The columns of a frame, with their names, that hold something else than numbers."""
-    return [(name, column) for name, column in _columns_of(frame) if _numbers(column) is None]
+    return [(name, column) for name, column in _columns_of(frame) if _column(column) is None]
 
 
-def complaint_about(columns: list[tuple[object, Any]]) -> str:
-    """What an error says of columns that hold something else than numbers."""
-    shown = columns[:_MOST_NAMED]
-    named = ", ".join(f"{name!r} ({_described(column)})" for name, column in shown)
+def complaint_about(frame: Any, columns: list[tuple[object, Any]]) -> str:
+    """What an error says of columns of a frame that hold something else than numbers."""
+    described = [_described(column) for _, column in columns]
+    shown = list(zip(columns, described, strict=True))[:_MOST_NAMED]
+    named = ", ".join(f"{name!r} ({dtype})" for (name, _), dtype in shown)
     more = len(columns) - len(shown)
     others = f" and {more} more" if more else ""
     which, it = ("columns", "them") if len(columns) > 1 else ("column", "it")
+    advice = _advice_for(described, it) or f"Encode {it} first, with {_encoder_of(frame)}."
     return (
-        f"expected numbers; got a frame with the {which} {named}{others}. Encode {it} first, with "
-        f"pandas.get_dummies for example, or leave {it} out."
+        f"expected numbers; got a frame with the {which} {named}{others}. {advice[:-1]}, or leave "
+        f"{it} out."
     )
+
+
+_ADVICE = (
+    (("date", "time", "duration"), "Turn {it} into numbers first, days since a date for example."),
+    (("list", "array", "struct", "dict", "tuple"), "Give each entry a column of its own."),
+    (("complex",), "Take the real and the imaginary part as two columns."),
+    (("whole numbers beyond",), "Turn {it} into floats first."),
+)
+"""What the data type of a column has in its name, and what to do with such a column."""
+
+
+def _advice_for(described: list[str], it: str) -> str | None:
+    """What to do with columns of such data types; None where they are to be encoded."""
+    found = {_advice_on(each) for each in described}
+    advice = found.pop() if len(found) == 1 else None
+    return None if advice is None else advice.format(it=it)
+
+
+def _advice_on(described: str) -> str | None:
+    text = described.lower()
+    return next((advice for parts, advice in _ADVICE if any(part in text for part in parts)), None)
+
+
+def _encoder_of(frame: Any) -> str:
+    """What makes columns of numbers of text, in the library of the frame."""
+    if hasattr(frame, "to_dummies"):
+        return "DataFrame.to_dummies for example"
+    if hasattr(frame, "to_pandas"):
+        return "to_pandas and pandas.get_dummies for example"
+    return "pandas.get_dummies for example"
+
+
+def hides_others(frame: Any) -> bool:
+    """Whether polars would take columns of times, or of structures, for numbers."""
+    dtypes = (dtype for dtype in getattr(frame, "dtypes", ()) if hasattr(dtype, "is_temporal"))
+    return any(dtype.is_temporal() or dtype.is_nested() for dtype in dtypes)
+
+
+def complaint_about_values(a: Any, array: np.ndarray[Any, Any]) -> str:
+    """What an error says of something that is no frame, and gave an array of no numbers."""
+    kind = type(a).__name__
+    if a is None:
+        return "None: the data are missing."
+    if isinstance(a, Mapping):
+        return f"{kind}. Make a frame of it, or an array of its values."
+    if isinstance(a, str | bytes):
+        return f"a text, {shortened(repr(a))}. Read the file first, if it is the name of one."
+    if hasattr(a, "collect"):
+        return f"{kind}, whose values are still to be worked out. Hand over its collect()."
+    if array.ndim == 0:
+        return f"{kind}. Make an array of it."
+    described = str(array.dtype)
+    if array.dtype.kind == "O":
+        values = array.ravel().tolist()
+        if _are_numbers(each for each in values if not _is_missing(each)):
+            gaps = any(map(_is_missing, values))
+            advice = "Write NaN for what is missing, and take" if gaps else "Convert it, with"
+            return f"{kind} of dtype object, with numbers. {advice} astype(float) for example."
+        described += f", with {_odd_kind(array)}"
+    advice = _advice_for([described], "it") or "Encode strings and objects as numbers first."
+    return f"{kind} of dtype {described}. {advice}"
+
+
+def shortened(text: str, most: int = 40) -> str:
+    """The text, cut where it is long."""
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def _mixes_bools(frame: Any) -> bool:
@@ -105,6 +180,12 @@ def _columns_of(frame: Any) -> list[tuple[object, Any]]:
     if hasattr(kind, "iter_columns"):
         return list(zip(frame.columns, frame.iter_columns(), strict=True))
     return list(zip(frame.column_names, frame.columns, strict=True))
+
+
+def _column(column: Any) -> np.ndarray[Any, Any] | None:
+    """The values of a column of a frame, a number in each row; None for any other column."""
+    values = _numbers(column)
+    return values if values is not None and values.ndim == 1 else None
 
 
 def _numbers(column: Any) -> np.ndarray[Any, Any] | None:
@@ -144,7 +225,12 @@ def _described(column: Any) -> str:
     """The data type of a column; of one of objects, also what it has beside numbers."""
     dtype = str(column.dtype if hasattr(column, "dtype") else column.type)
     if dtype != "object":
-        return dtype if len(dtype) <= 40 else f"{dtype[:40]}…"
-    values = [each for each in np.asarray(column).ravel() if not _is_missing(each)]
-    odd = next((type(each).__name__ for each in values if not _are_numbers([each])), None)
-    return f"object, with {'whole numbers beyond 64 bits' if odd is None else odd}"
+        return shortened(dtype)
+    return f"object, with {_odd_kind(np.asarray(column))}"
+
+
+def _odd_kind(values: np.ndarray[Any, Any]) -> str:
+    """What an array of objects has that no array of numbers has."""
+    present = (each for each in values.ravel() if not _is_missing(each))
+    odd = next((type(each).__name__ for each in present if not _are_numbers([each])), None)
+    return "whole numbers beyond 64 bits" if odd is None else odd

@@ -47,7 +47,9 @@ class TorchBackend(Backend):
         return super().owns(array) and not array.requires_grad  # type: ignore[attr-defined] # a tensor
 
     def from_numpy(self, a: np.ndarray[Any, Any]) -> Array:
-        # PyTorch has neither read-only tensors nor negative strides.
+        # PyTorch has neither read-only tensors nor negative strides, which one row may keep.
+        if any(step < 0 for step in a.strides):
+            a = a.copy()
         return super().from_numpy(np.require(a, requirements=["C", "W"]))
 
     def to_numpy(self, array: Any) -> np.ndarray[Any, Any]:

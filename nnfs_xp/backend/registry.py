@@ -11,7 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from nnfs_xp.backend.frames import column_to_numpy, frame_to_numpy, is_column, is_frame
+from nnfs_xp.backend.frames import (
+    column_to_numpy,
+    complaint_about_values,
+    frame_to_numpy,
+    is_column,
+    is_frame,
+)
 from nnfs_xp.errors import BackendError, DTypeError
 
 LOADERS: dict[str, Callable[[str], Any]] = {}
@@ -114,8 +120,5 @@ def to_numpy(a: Any) -> np.ndarray[Any, Any]:
     if isinstance(a, np.ma.MaskedArray) and np.ma.is_masked(a):
         raise DTypeError("expected numbers; got a masked array. Fill or drop what is masked.")
     if array.dtype.kind not in "biuf":
-        raise DTypeError(
-            f"expected numbers; got {type(a).__name__} of dtype {array.dtype}. "
-            "Encode strings and objects as numbers first."
-        )
+        raise DTypeError(f"expected numbers; got {complaint_about_values(a, array)}")
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))

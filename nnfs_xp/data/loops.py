@@ -6,16 +6,16 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from typing import Any
 
-import numpy as np
-
 from nnfs_xp import _checks
+from nnfs_xp._finite import cast, check_held
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, get_backend, to_numpy
+from nnfs_xp.data.batching import own_copies
 from nnfs_xp.data.reading import read_ahead
 from nnfs_xp.data.shards import ArrayBatches
 from nnfs_xp.data.sources import Source, is_source, numbered, parts_of
 from nnfs_xp.data.transforms import Applied
-from nnfs_xp.errors import ArgumentError, LabelError
+from nnfs_xp.errors import ArgumentError, DataError, LabelError, ShapeError
 
 
 class Batches:
@@ -55,9 +55,9 @@ class Batches:
 
         def read() -> Generator[tuple[Any, ...], None, None]:
             for index, batch in enumerate(numbered(self._source, epoch, 0, self._prepared)):
-                yield (
-                    self._transform(batch, count + index) if on_host and self._transform else batch
-                )
+                if self._transform is not None and on_host:
+                    batch = self._transform(batch, count + index)
+                yield own_copies(batch, self._backend)
 
         with closing(read_ahead(read, self._ahead) if self._ahead else read()) as reader:
             arriving = self._backend.streamed(reader)
@@ -75,15 +75,21 @@ class Batches:
         """The batch, its inputs, its weights and targets that are floats cast."""
         del number
         x, *targets = parts_of(item)
-        return self._cast(x, always=True), *(self._cast(part) for part in targets)
+        parts = self._cast("X", x), *(self._cast("y", part) for part in targets)
+        if len({part.shape[0] if part.ndim else None for part in parts}) > 1:
+            shapes = ", ".join(str(tuple(part.shape)) for part in parts)
+            raise DataError(f"its parts have different lengths: {shapes}.")
+        return parts
 
-    def _cast(self, part: Any, *, always: bool = False) -> Any:
-        backend = self._backend
-        if backend.owns(part) and not isinstance(part, np.ndarray):
-            floats = always or backend.is_floating(part.dtype)
-            return backend.asarray(part, self._dtype) if floats else part
-        host = to_numpy(part)
-        return host.astype(self._dtype, copy=False) if always or host.dtype.kind == "f" else host
+    def _cast(self, name: str, given: Any) -> Any:
+        """The part on the host, or on the device if it is there; inputs and floats cast."""
+        backend = self._backend if self._backend.owns(given) else get_backend("numpy")
+        part = backend.asarray(given)
+        if name != "X" and not backend.is_floating(part.dtype):
+            return part
+        found = cast(backend, part, self._dtype)
+        check_held(name, found, part)
+        return found
 
 
 def batches(
@@ -154,8 +160,9 @@ def batches(
             raise ArgumentError("`sample_weight` does not go with a source, whose batches hold it.")
         return Batches(Source(X), place, dtype, applied, ahead)
     arrays = tuple(to_numpy(each) for each in (X, y, sample_weight) if each is not None)
-    lengths = {array.shape[0] if array.ndim else 0 for array in arrays}
-    if len(lengths) > 1:
+    if any(array.ndim == 0 for array in arrays):
+        raise ShapeError("`X`, `y` and `sample_weight` must have an axis of samples.")
+    if len({array.shape[0] for array in arrays}) > 1:
         raise LabelError(
             "`X`, `y` and `sample_weight` must have as many samples; got shapes "
             f"{', '.join(str(array.shape) for array in arrays)}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import signal
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -55,11 +56,9 @@ class InProcesses(Sequence[Any]):
                 "module, and open files when a batch is asked for."
             ) from error
         self._batches = batches
-        self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Take the order of that epoch, where the sequence has one."""
-        self._epoch = epoch
         _set_epoch(self._batches, epoch)
 
     def __len__(self) -> int:
@@ -68,12 +67,12 @@ class InProcesses(Sequence[Any]):
     def __getitem__(self, number: Any) -> Any:
         return self._batches[number]
 
-    def walk(self, first: int = 0) -> Iterator[Any]:
-        """The batches from that one on."""
+    def walk(self, epoch: int, first: int = 0) -> Iterator[Any]:
+        """The batches of that epoch, from the one numbered `first` on."""
         methods = multiprocessing.get_all_start_methods()
         context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
         pool = ProcessPoolExecutor(
-            self.workers, context, initializer=_begin, initargs=(self._batches, self._epoch)
+            self.workers, context, initializer=_begin, initargs=(self._batches, epoch)
         )
         waiting: deque[Future[Any]] = deque()
         try:
@@ -97,6 +96,9 @@ def _begin(batches: Any, epoch: int) -> None:
     """Make a process ready to make batches."""
     global _source
     _source = batches
+    # Ctrl-C in a terminal is for all processes; what ends the training ends these.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     _set_epoch(batches, epoch)
     Thread(target=_end_with_parent, daemon=True).start()
 

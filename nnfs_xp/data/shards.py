@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from nnfs_xp import _checks
+from nnfs_xp._checks import shown
 from nnfs_xp.backend import host_generator, to_numpy
 from nnfs_xp.errors import ArgumentError, DataError, DTypeError
 
 
 class Shards(Sequence[tuple[Any, ...]]):
-    """Batches of rows that lie in several places, none across two; a subclass gives `_take`.
+    """Batches of rows that lie in several places, none across two; a subclass gives `_open`.
 
     Shuffled, each epoch has the shards in a new order, and the rows of each.
 
@@ -39,16 +40,41 @@ class Shards(Sequence[tuple[Any, ...]]):
         self.seed = seed
         self._sizes = list(sizes)
         self._n_batches = [ceil(size / self.batch_size) for size in self._sizes]
-        self.set_epoch(0)
+        self._epoch = 0
+        # What was last asked for by number: pairs of a key and a value, replaced as a whole, so
+        # that threads do not disturb each other.
+        self._last_places: tuple[int, list[tuple[int, slice]]] | None = None
+        self._last_shard: tuple[tuple[int, int], Any, Any] | None = None
 
     def set_epoch(self, epoch: int) -> None:
-        """Take the order of that epoch."""
+        """Have batches that are asked for by number be of the order of that epoch."""
         self._epoch = epoch
+
+    def walk(self, epoch: int, first: int = 0) -> Iterator[tuple[Any, ...]]:
+        """The batches of that epoch, from the one numbered `first` on."""
+        shard, data, rows = -1, None, None
+        for next_shard, part in self._places(epoch)[first:]:
+            if next_shard != shard:
+                shard, data = next_shard, self._open(next_shard)
+                rows = self._order_of(shard, epoch)
+            yield self._take(data, part if rows is None else rows[part])
+
+    def _places(self, epoch: int) -> list[tuple[int, slice]]:
+        """The shard and the rows of its order of each batch."""
         order = range(len(self._sizes))
         if self.shuffle:
             order = host_generator(self.seed, epoch).permutation(len(self._sizes)).tolist()
-        self._places = [(shard, n) for shard in order for n in range(self._n_batches[shard])]
-        self._rows_of: tuple[int, np.ndarray[Any, Any]] | None = None
+        size = self.batch_size
+        return [
+            (shard, slice(n * size, min((n + 1) * size, self._sizes[shard])))
+            for shard in order
+            for n in range(self._n_batches[shard])
+        ]
+
+    def _order_of(self, shard: int, epoch: int) -> np.ndarray[Any, Any] | None:
+        if not self.shuffle:
+            return None
+        return host_generator(self.seed, epoch, 1 + shard).permutation(self._sizes[shard])
 
     def __repr__(self) -> str:
         return (
@@ -62,22 +88,31 @@ class Shards(Sequence[tuple[Any, ...]]):
         return sum(self._sizes)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return sum(self._n_batches)
 
     def __getitem__(self, number: Any) -> Any:
-        shard, n = self._places[number]
-        first = n * self.batch_size
-        stop = min(first + self.batch_size, self._sizes[shard])
-        if not self.shuffle:
-            return self._take(shard, slice(first, stop))
-        if self._rows_of is None or self._rows_of[0] != shard:
-            generator = host_generator(self.seed, self._epoch, 1 + shard)
-            self._rows_of = shard, generator.permutation(self._sizes[shard])
-        return self._take(shard, self._rows_of[1][first:stop])
+        if isinstance(number, slice):
+            return [self[each] for each in range(*number.indices(len(self)))]
+        epoch, places, opened = self._epoch, self._last_places, self._last_shard
+        if places is None or places[0] != epoch:
+            places = self._last_places = epoch, self._places(epoch)
+        shard, part = places[1][number]
+        if opened is None or opened[0] != (epoch, shard):
+            rows = self._order_of(shard, epoch)
+            opened = self._last_shard = (epoch, shard), self._open(shard), rows
+        _, data, rows = opened
+        return self._take(data, part if rows is None else rows[part])
 
-    def _take(self, shard: int, rows: Any) -> tuple[Any, ...]:
-        """These rows of the shard: x, y, and weights if there are any."""
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_last_places": None, "_last_shard": None}
+
+    def _open(self, shard: int) -> Any:
+        """What the rows of that shard are taken from."""
         raise NotImplementedError
+
+    def _take(self, data: Any, rows: Any) -> tuple[Any, ...]:
+        """These rows of what `_open` gave: x, y, and weights if there are any."""
+        return tuple(np.asarray(array[rows]) for array in data)
 
 
 class ArrayBatches(Shards):
@@ -87,8 +122,8 @@ class ArrayBatches(Shards):
         super().__init__([shard[0].shape[0] for shard in shards], batch_size, **order)
         self._shards = list(shards)
 
-    def _take(self, shard: int, rows: Any) -> tuple[Any, ...]:
-        return tuple(np.asarray(array[rows]) for array in self._shards[shard])
+    def _open(self, shard: int) -> tuple[Any, ...]:
+        return self._shards[shard]
 
 
 class NpyBatches(ArrayBatches):
@@ -100,7 +135,7 @@ class NpyBatches(ArrayBatches):
 
     # Another process opens the files itself, and is not sent what is in them.
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_shards": None}
+        return {**super().__getstate__(), "_shards": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _shards=_opened(state["_paths"]))
@@ -115,8 +150,8 @@ def npy_batches(
     """Batches of the arrays in a folder, which stay on the disk: for data larger than memory.
 
     The folder holds ``X.npy`` and ``y.npy``, and ``sample_weight.npy`` if samples have weights;
-    or several of each, with the same ending behind the name: ``X-000.npy`` and ``y-000.npy``,
-    ``X-001.npy`` and ``y-001.npy``. They are opened as memory maps.
+    or several of each, with the same number behind the name: ``X-000.npy`` and ``y-000.npy``,
+    ``X-001.npy`` and ``y-001.npy``. They are opened as memory maps. Files of other names are left.
 
     Parameters
     ----------
@@ -142,7 +177,7 @@ def npy_batches(
         raise DataError(f"there is no folder {folder}.")
     found: dict[str, dict[str, Path]] = {}
     for path in sorted(folder.glob("*.npy")):
-        match = re.fullmatch(r"(sample_weight|X|y)(|[-_.0-9].*)", path.stem)
+        match = re.fullmatch(r"(sample_weight|X|y)(|[-_.]?[0-9]+)", path.stem)
         if match:
             found.setdefault(match[2], {})[match[1]] = path
     if not found:
@@ -199,7 +234,9 @@ class ParquetBatches(Shards):
         for path in self._paths:
             metadata, found = self._opened(path)
             names = names or found
-            if found != names:
+            if len(set(found)) < len(found):
+                raise DataError(f"{path} has two columns of one name.")
+            if set(found) != set(names):
                 raise DataError(f"{path} has other columns than {self._paths[0]}.")
             rows = [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)]
             groups += [(path, n) for n, size in enumerate(rows) if size]
@@ -219,7 +256,6 @@ class ParquetBatches(Shards):
             )
         if not self._features:
             raise DataError(f"{self._paths[0]} has no column left as a feature.")
-        self._read: tuple[int, tuple[Any, ...]] | None = None
         super().__init__(sizes, max(sizes) if batch_size is None else batch_size, **order)
 
     def _opened(self, path: Path) -> tuple[Any, list[str]]:
@@ -232,12 +268,8 @@ class ParquetBatches(Shards):
         except Exception as error:  # Arrow has errors of its own, none of them public
             raise DataError(f"{path} cannot be read as Parquet: {error}") from error
 
-    def _take(self, shard: int, rows: Any) -> tuple[Any, ...]:
-        if self._read is None or self._read[0] != shard:
-            self._read = shard, self._group(*self._groups[shard])
-        return tuple(array[rows] for array in self._read[1])
-
-    def _group(self, path: Path, group: int) -> tuple[Any, ...]:
+    def _open(self, shard: int) -> tuple[Any, ...]:
+        path, group = self._groups[shard]
         names = [
             *self._features,
             *([self._target] if isinstance(self._target, str) else self._target),
@@ -254,13 +286,29 @@ class ParquetBatches(Shards):
         return (X, y) if self._weight is None else (X, y, columns[self._weight])
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_parquet": None, "_read": None}
+        return {**super().__getstate__(), "_parquet": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _parquet=_pyarrow_parquet())
 
 
+def _names(name: str, values: Any) -> list[Any]:
+    """Refuse what is no list of names, or an empty one."""
+    if not isinstance(values, (list, tuple)) or not all(
+        isinstance(each, (str, Path)) for each in values
+    ):
+        raise ArgumentError(f"`{name}` must be a list of names; got {shown(repr(values))}.")
+    if not values:
+        raise ArgumentError(f"`{name}` is an empty list.")
+    return list(values)
+
+
 def _column(column: Any, name: str, path: Path) -> np.ndarray[Any, Any]:
+    if column.null_count:
+        raise DataError(
+            f"column {name!r} of {path} holds {column.null_count:,} nulls. Fill them, drop those "
+            "rows, or leave the column out with `features`."
+        )
     values = column.to_numpy()
     try:
         return to_numpy(values)
@@ -320,7 +368,7 @@ def parquet_batches(
     ArgumentError
         pyarrow is not installed.
     """
-    given = [path] if isinstance(path, (str, Path)) else list(path)
+    given = [path] if isinstance(path, (str, Path)) else _names("path", path)
     paths = [Path(each) for each in given]
     if len(paths) == 1 and paths[0].is_dir():
         paths = sorted(paths[0].glob("*.parquet"))
@@ -328,7 +376,9 @@ def parquet_batches(
             raise DataError(f"{given[0]} holds no file *.parquet.")
     if not paths:
         raise DataError("there are no files to read.")
-    names = target if isinstance(target, str) else list(target)
+    names = target if isinstance(target, str) else _names("target", target)
+    if features is not None:
+        features = _names("features", features)
     return ParquetBatches(
         paths, names, features, sample_weight, batch_size, shuffle=shuffle, seed=seed
     )

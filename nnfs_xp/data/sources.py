@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from nnfs_xp._checks import shown
 from nnfs_xp.backend import is_array
 from nnfs_xp.errors import ArgumentError, DataError, NnfsError
 
@@ -21,7 +22,8 @@ _NO_BATCHES = (str, bytes, bytearray, memoryview, range, set, frozenset, Mapping
 def is_source(data: Any) -> bool:
     """Whether it gives batches, and is neither an array nor what can become one.
 
-    A list or a tuple gives batches where its first entry is a tuple or a list of arrays.
+    A list or a tuple gives batches where its first entry is a list of arrays, or a tuple that
+    begins with one.
     """
     if isinstance(data, (list, tuple)):
         return bool(len(data)) and _is_batch(data[0])
@@ -35,7 +37,8 @@ def is_source(data: Any) -> bool:
 def _is_batch(entry: Any) -> bool:
     if not isinstance(entry, (list, tuple)) or not entry:
         return False
-    return all(hasattr(each, "shape") and len(each.shape) > 0 for each in entry)
+    arrays = entry[:1] if isinstance(entry, tuple) else entry
+    return all(hasattr(each, "shape") and len(each.shape) > 0 for each in arrays)
 
 
 def _seeks(data: Any) -> bool:
@@ -50,14 +53,14 @@ class Source:
     ----------
     data : iterable, function without parameters that returns one, or sequence
         Of batches. A sequence, which has ``data[number]`` and ``len(data)``, can be entered in
-        the middle; if it has a method ``walk(first)`` too, that gives its batches from one on. If
-        there is a method ``set_epoch(epoch)``, it is called before each walk, for another order
-        in each epoch.
+        the middle. If there is a method ``set_epoch(epoch)``, it is called before each walk, for
+        another order in each epoch. A method ``walk(epoch, first)`` takes the place of all that:
+        it gives the batches of an epoch from one on, and walks do not disturb each other.
 
     Attributes
     ----------
     length : int or None
-        The number of batches, where it is known.
+        The number of batches, where it is known: of the last walk, if that changes.
     seeks : bool
         Whether batches can be asked for by number.
 
@@ -76,10 +79,7 @@ class Source:
             )
         self._data = data
         self.seeks = _seeks(data)
-        try:
-            self.length: int | None = len(data)
-        except (TypeError, NotImplementedError):  # of a function, or of a stream
-            self.length = None
+        self.length = _length_of(data)
 
     @property
     def is_held(self) -> bool:
@@ -100,14 +100,15 @@ class Source:
 
         `first` is 0 unless the source `seeks`.
         """
+        walk = getattr(self._data, "walk", None)
+        if self.seeks and callable(walk):
+            return iter(walk(epoch, first))
         set_epoch = getattr(self._data, "set_epoch", None)
         if callable(set_epoch):
             set_epoch(epoch)
-        walk = getattr(self._data, "walk", None)
-        if self.seeks and callable(walk):
-            return iter(walk(first))
+        self.length = _length_of(self._data)
         if self.seeks and self.length is not None:
-            return (self._data[number] for number in range(first, self.length))
+            return self._by_number(first, self.length)
         batches: Iterable[Any] = self._data
         if not hasattr(batches, "__iter__"):
             batches = self._data()
@@ -117,6 +118,25 @@ class Source:
                     f"function does; got {type(batches).__name__}."
                 )
         return iter(batches)
+
+    def _by_number(self, first: int, length: int) -> Iterator[Any]:
+        for number in range(first, length):
+            try:
+                item = self._data[number]
+            except NotImplementedError:  # of a base class; such a source is walked
+                if number or not hasattr(self._data, "__iter__"):
+                    raise
+                self.seeks = False
+                yield from self._data
+                return
+            yield item
+
+
+def _length_of(data: Any) -> int | None:
+    try:
+        return len(data)
+    except Exception:  # of a function, of a stream, or of one that cannot tell
+        return None
 
 
 def _listed(item: Any) -> Any:
@@ -136,16 +156,16 @@ def parts_of(item: Any, *, least: int = 1) -> tuple[Any, ...]:
     elif least == 1 and not isinstance(item, (str, bytes, Mapping)):
         parts = (item,)
     else:
-        raise DataError(f"it is a {type(item).__name__}. {_ADVICE}")
+        raise DataError(f"it is of type {type(item).__name__}. {_ADVICE}")
     if not least <= len(parts) <= 3:
         raise DataError(f"it has {len(parts)} parts. {_ADVICE}")
     return parts
 
 
-def told(error: Exception) -> str:
-    """An error in one line: its class and its text."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+def told(error: BaseException) -> str:
+    """An error in one line: its class and the last line of its text, which may tell another's."""
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {shown(lines[-1].strip(), 300)}".rstrip(" :")
 
 
 def numbered(
@@ -174,7 +194,7 @@ def numbered(
                 break
             except ArgumentError:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise DataError(
                     f"the source of batches failed at {_place(number, epoch)}: {told(error)}"
                 ) from error

@@ -161,15 +161,16 @@ class Applied:
         self._dtype = dtype
 
     def __call__(self, batch: tuple[Any, ...], count: int) -> tuple[Any, ...]:
-        """The batch transformed, the training having had so many batches before.
+        """A copy of the batch transformed, the training having had so many batches before.
 
         Raises
         ------
         DataError
             The function raised, or returned no such batch.
         """
+        own = tuple(self._own(part) for part in batch)  # which the function may write into
         try:
-            found = self._transform(batch, Random(self._backend, self._seed, count, self._dtype))
+            found = self._transform(own, Random(self._backend, self._seed, count, self._dtype))
         except NnfsError:
             raise
         except Exception as error:
@@ -182,12 +183,17 @@ class Applied:
                 f"`transform` must return a tuple of {len(batch)} arrays, as the batch is; got "
                 f"{got}."
             )
-        x, y, *weights = found
-        x, y, *weights = self._floats(x), self._targets(y), *map(self._floats, weights)
-        if any(part.ndim == 0 or part.shape[0] != x.shape[0] for part in (y, *weights)):
-            shapes = ", ".join(str(tuple(part.shape)) for part in (x, y, *weights))
+        x, *others = found
+        x = self._floats(x)
+        parts = x, *map(self._targets, others[:1]), *map(self._floats, others[1:])
+        if any(part.ndim == 0 or part.shape[0] != x.shape[0] for part in parts):
+            shapes = ", ".join(str(tuple(part.shape)) for part in parts)
             raise DataError(f"`transform` returned parts of different lengths: {shapes}.")
-        return x, y, *weights
+        return parts
+
+    def _own(self, part: Any) -> Array:
+        own: Array = self._backend.xp.asarray(self._backend.asarray(part), copy=True)
+        return own
 
     def _targets(self, y: Any) -> Array:
         y = self._backend.asarray(y)

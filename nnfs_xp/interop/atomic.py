@@ -9,14 +9,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from nnfs_xp._checks import shown
-from nnfs_xp.errors import CheckpointError
+from nnfs_xp.errors import ArgumentError, CheckpointError
+from nnfs_xp.interop.paths import read_only, shown_path
 
 
 def write_atomically(path: Path, *parts: Any) -> None:
     """Write next to the file, flush to the disk, and put it in the place of the old one.
 
-    Where the path is a link, the file that it leads to is replaced; permissions stay.
+    Where the path is a link, the file that it leads to is replaced; permissions stay, and a file
+    that is read-only too.
 
     Parameters
     ----------
@@ -28,9 +29,13 @@ def write_atomically(path: Path, *parts: Any) -> None:
     ------
     OSError
         It could not be written; the old file, if any, is as it was.
+    ArgumentError
+        No file can have that name.
     """
     try:
         _write(Path(os.path.realpath(path)), parts)
+    except ValueError as error:
+        raise ArgumentError(f"cannot write {shown_path(path)}: {error}.") from None
     except OSError as error:
         if error.errno is None:
             raise
@@ -48,8 +53,8 @@ def _remedy(path: Path, number: int) -> str:
     while not os.path.lexists(there):
         there = os.path.dirname(there)
     if os.path.isdir(there):
-        return f": make the folder {folder} first"
-    return f": {there} is no folder"
+        return f": make the folder {shown_path(folder)} first"
+    return f": {shown_path(there)} is no folder"
 
 
 def _write(path: Path, parts: tuple[Any, ...]) -> None:
@@ -58,6 +63,8 @@ def _write(path: Path, parts: tuple[Any, ...]) -> None:
     if path.exists() and not path.is_file():  # a file would take its place
         number = errno.EISDIR if path.is_dir() else errno.EINVAL
         raise OSError(number, "it is a folder or a device; name a file")
+    if reason := read_only(path):
+        raise OSError(errno.EACCES, reason)
     temporary = path.with_name(f".{os.urandom(8).hex()}.tmp")
     try:
         with temporary.open("xb") as file:
@@ -81,9 +88,10 @@ def write_file(path: Path, *parts: Any) -> None:
     try:
         write_atomically(path, *parts)
     except OSError as error:
-        raise CheckpointError(f"cannot write {path}: {error.strerror or error}.") from error
-    except ValueError as error:  # the path names no file
-        raise CheckpointError(f"cannot write {shown(str(path))}: {error}.") from error
+        reason = error.strerror or error
+        raise CheckpointError(f"cannot write {shown_path(path)}: {reason}.") from error
+    except ArgumentError as error:
+        raise CheckpointError(str(error)) from error
 
 
 def _sync_folder(folder: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, to_numpy
-from nnfs_xp.data.batching import batches_of
+from nnfs_xp.data.batching import batches_of, own_copies
 from nnfs_xp.data.reading import read_ahead
 from nnfs_xp.data.sources import Source, numbered
 from nnfs_xp.data.sparse import SparseRows
@@ -62,6 +62,8 @@ class Epoch:
         Of an epoch, where that is known.
     seeks : bool
         Whether a walk may begin in the middle of an epoch.
+    interrupted : callable
+        Whether to wait no longer for a batch that is read.
     """
 
     seeks = True
@@ -72,6 +74,7 @@ class Epoch:
     ) -> None:
         self.backend = backend
         self.accumulate = accumulate
+        self.interrupted: Callable[[], bool] = lambda: False
         self.n_batches = n_batches
         xp = backend.xp
         self.losses: Array = xp.zeros(
@@ -113,6 +116,12 @@ class Epoch:
 
     def close(self) -> None:
         """Let go of what was opened."""
+
+    def lasting(self, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
+        """What a transform gave, in arrays of its own where other batches come before its turn."""
+        if self.accumulate == 1:
+            return arrays
+        return tuple(self.backend.xp.asarray(array, copy=True) for array in arrays)
 
     def make_room(self, index: int) -> bool:
         """Make room for the loss of the batch of that index; return whether there was none."""
@@ -187,7 +196,7 @@ class ArrayEpoch(Epoch):
             arrays = None if given is None else next(given)
             if transform is not None:
                 arrays = self.gather(start, n) if arrays is None else arrays
-                arrays = transform(arrays, count + index - first)
+                arrays = self.lasting(transform(arrays, count + index - first))
             yield Batch(arrays, start, n)
 
     def _given(self, order: Any, first: int, count: int) -> Iterator[tuple[Array, ...]]:
@@ -196,16 +205,18 @@ class ArrayEpoch(Epoch):
         if not self._works_on_host:
             return batches_of(self._data, backend, self.batch_size, order, first, held)
 
-        def transformed() -> Iterator[tuple[Any, ...]]:
+        def read() -> Iterator[tuple[Any, ...]]:
             for index in range(first, ceil(self.n_samples / self.batch_size)):
                 stop = min((index + 1) * self.batch_size, self.n_samples)
                 part: Any = slice(index * self.batch_size, stop)
                 rows = part if order is None else order[part]
                 batch = tuple(array[rows] for array in self._data)
                 assert self._transform is not None
-                yield self._transform(batch, count + index - first)
+                batch = self._transform(batch, count + index - first)
+                yield own_copies(batch, backend)
 
-        return backend.streamed(read_ahead(transformed), held)
+        reader = read_ahead(read, interrupted=self.interrupted)
+        return backend.streamed(reader, held)
 
     def gather(self, start: Any, n: int) -> tuple[Array, ...]:
         xp, kernels = self.backend.xp, self.backend.kernels
@@ -280,10 +291,12 @@ class SourceEpoch(Epoch):
         def read() -> _Reader:
             found: Iterable[Any] = numbered(self._source, number, first, self._prepare)
             for index, batch in enumerate(found):
-                transform = self._transform if self._works_on_host else None
-                yield batch if transform is None else transform(batch, count + index)
+                if self._transform is not None and self._works_on_host:
+                    batch = self._transform(batch, count + index)
+                yield own_copies(batch, self.backend) if ahead else batch
 
-        return read_ahead(read) if self._reads_ahead or self._works_on_host else read()
+        ahead = self._reads_ahead or self._works_on_host
+        return read_ahead(read, interrupted=lambda: self.interrupted()) if ahead else read()
 
     def _batches(self, number: int, first: int, count: int) -> Iterator[Batch]:
         place = number, first, count
@@ -294,14 +307,14 @@ class SourceEpoch(Epoch):
             self.close()
             begun = reader = self._read(*place)
         self._opened = None, reader
+        self.n_batches = self._source.length
         transform = None if self._works_on_host else self._transform
         index = first
         for arrays in self.backend.streamed(begun, self.accumulate):
             if transform is not None:
-                arrays = transform(arrays, count + index - first)
+                arrays = self.lasting(transform(arrays, count + index - first))
             yield Batch(arrays, 0, arrays[0].shape[0])
             index += 1
-        self.n_batches = index
         self.close()
 
 

@@ -45,7 +45,7 @@ class Totals:
     Raises
     ------
     ArgumentError
-        A metric's name is no text, or empty, or not its own.
+        A metric's name is no text, or empty, or makes a key that another figure of a history has.
     """
 
     def __init__(
@@ -337,15 +337,17 @@ def target_rows(backend: Backend, y: Array, n_axes: int) -> Array:
 
 
 def _check_names(metrics: Sequence[Metric]) -> None:
-    names: list[str] = ["loss", "learning_rate"]
+    taken = {"loss", "val_loss", "learning_rate", "epoch"}  # the last heads a column of a table
     for metric in metrics:
         name = getattr(metric, "name", None)
         if not isinstance(name, str) or not name:
             raise ArgumentError(
                 f"{type(metric).__name__}.name must be a text, and not empty; got {name!r}."
             )
-        if name in names:
+        of_metric = {name, f"val_{name}"}
+        if of_metric & taken:
             raise ArgumentError(
-                f"two figures are called {name!r}; set another name on one of the metrics."
+                f"two figures are called {min(of_metric & taken)!r}; set another name on one of "
+                "the metrics."
             )
-        names.append(name)
+        taken |= of_metric

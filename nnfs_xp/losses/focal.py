@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from nnfs_xp import _checks
 from nnfs_xp._typing import Array, DType
@@ -58,8 +58,15 @@ class FocalLoss(CategoricalLoss):
     ) -> None:
         super().__init__(ignore_index)
         self.gamma = _checks.check_range("gamma", gamma, 0)
-        if isinstance(alpha, int | float | str):
-            raise ArgumentError(f"`alpha` must be a weight for each class; got {alpha!r}.")
+        if (
+            isinstance(alpha, str)
+            or hasattr(alpha, "items")
+            or not isinstance(alpha, Iterable | None)
+        ):
+            raise ArgumentError(
+                "`alpha` must be a list of weights, one for each class in order; got "
+                f"{_checks.quoted(alpha)}."
+            )
         if alpha is not None:
             alpha = tuple(_checks.check_range("alpha", weight, 0) for weight in alpha)
         self.alpha = alpha

@@ -8,7 +8,7 @@ from nnfs_xp import _checks
 from nnfs_xp._typing import Array, DType
 from nnfs_xp.backend import backend_of
 from nnfs_xp.errors import LabelError
-from nnfs_xp.losses.targets import RegressionLoss
+from nnfs_xp.losses.targets import RegressionLoss, first_of
 
 EPSILON = 1e-7
 """Rates are kept at least this high, so that no logarithm is infinite."""
@@ -51,7 +51,7 @@ class Poisson(RegressionLoss):
     """
 
     def __init__(self, log_input: bool = True) -> None:
-        self.log_input = log_input
+        self.log_input = _checks.check_bool("log_input", log_input)
 
     def forward(self, y_pred: Array, y_true: Array) -> Array:
         xp, y_true = _checks.match_targets(y_pred, y_true)
@@ -72,8 +72,8 @@ class Poisson(RegressionLoss):
 
     def prepare_targets(self, y_true: Array, n_outputs: int, dtype: DType) -> Array:
         y_true = super().prepare_targets(y_true, n_outputs, dtype)
-        if bool(backend_of(y_true).xp.any(y_true < 0)):
-            raise LabelError("`y_true` must hold counts of at least 0.")
+        if (negative := first_of(y_true, y_true < 0)) is not None:
+            raise LabelError(f"`y_true` must hold counts of at least 0; got {negative:g}.")
         return y_true
 
     def predictions(self, y_pred: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from operator import index
 
 from nnfs_xp import _checks
@@ -12,6 +13,8 @@ from nnfs_xp.errors import ArgumentError, LabelError
 from nnfs_xp.kernels.standard.losses import shares
 from nnfs_xp.losses.base import Loss
 from nnfs_xp.metrics import BinaryAccuracy, CategoricalAccuracy, Metric, RegressionAccuracy
+
+_MISSING = "Labels are missing there: drop those samples, or fill them in."
 
 
 class CategoricalLoss(Loss):
@@ -33,7 +36,7 @@ class CategoricalLoss(Loss):
                 ignore_index = index(ignore_index)
             except TypeError:
                 raise ArgumentError(
-                    f"`ignore_index` must be a whole number; got {ignore_index!r}."
+                    f"`ignore_index` must be a whole number; got {_checks.quoted(ignore_index)}."
                 ) from None
         self.ignore_index = ignore_index
 
@@ -49,7 +52,17 @@ class CategoricalLoss(Loss):
         return labels != self.ignore_index
 
     def prepare_targets(self, y_true: Array, n_outputs: int, dtype: DType) -> Array:
-        xp = backend_of(y_true).xp
+        backend = backend_of(y_true)
+        xp = backend.xp
+        if (
+            y_true.ndim == 1
+            and backend.is_floating(y_true.dtype)
+            and bool(xp.any(y_true != y_true))
+        ):
+            raise LabelError(
+                f"`y_true` must hold class indices; it has NaN in places. {_MISSING} Or give them "
+                "an integer that is no class, and the loss that as `ignore_index`."
+            )
         _checks.check_labels(xp, y_true, n_outputs)
         self._check_ignored(n_outputs)
         if y_true.ndim == 2:
@@ -134,6 +147,15 @@ class CategoricalLoss(Loss):
         return labels
 
 
+def first_of(values: Array, wrong: Array) -> float | None:
+    """The first of the values that are wrong, None where none is. It waits for the device."""
+    xp = backend_of(values).xp
+    if not bool(xp.any(wrong)):
+        return None
+    place = int(xp.argmax(xp.astype(xp.reshape(wrong, (-1,)), xp.int64)))
+    return float(xp.reshape(values, (-1,))[place])
+
+
 def where_counted(xp: Namespace, values: Array, counted: Array | None) -> Array:
     """The values, 0 where they do not count."""
     if counted is None:
@@ -163,8 +185,13 @@ class BinaryLoss(Loss):
         xp = backend_of(y_true).xp
         y_true = _checks.match_outputs(y_true, (*y_true.shape[:1], n_outputs))
         y_true = xp.astype(y_true, dtype, copy=False)
-        if not bool(xp.all((y_true == 0) | (y_true == 1))):
-            raise LabelError("`y_true` must hold 0 and 1 only, one column for each output.")
+        found = first_of(y_true, (y_true != 0) & (y_true != 1))
+        if found is not None:
+            missing = f" {_MISSING}" if isnan(found) else ""
+            raise LabelError(
+                f"`y_true` must hold 0 and 1 only, one column for each output; got {found:g}."
+                f"{missing}"
+            )
         return y_true
 
     def accuracy(self) -> Metric:

@@ -6,7 +6,7 @@ from nnfs_xp import _checks
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import backend_of
 from nnfs_xp.errors import ArgumentError
-from nnfs_xp.metrics.base import Metric, ThresholdMetric, as_floats, class_indices
+from nnfs_xp.metrics.base import Metric, ThresholdMetric, class_indices, widest
 
 
 class CategoricalAccuracy(Metric):
@@ -143,7 +143,7 @@ class RegressionAccuracy(Metric):
 
     def prepare(self, y_true: Array) -> None:
         if self.precision is None:
-            self._deduced = self._deduce(as_floats(y_true))
+            self._deduced = self._deduce(y_true)
 
     def forward(self, y_pred: Array, y_true: Array) -> Array:
         xp, y_true = _checks.match_targets(y_pred, y_true)
@@ -153,5 +153,6 @@ class RegressionAccuracy(Metric):
 
     @staticmethod
     def _deduce(y_true: Array) -> Array:
-        deviation: Array = backend_of(y_true).xp.std(y_true)
-        return deviation / 250
+        xp = backend_of(y_true).xp
+        deviation: Array = xp.std(widest(y_true)) / 250
+        return deviation if y_true.dtype == deviation.dtype else xp.astype(deviation, xp.float32)

@@ -108,7 +108,7 @@ class ThresholdMetric(Metric):
     """
 
     def __init__(self, threshold: float = 0.5) -> None:
-        self.threshold = float(threshold)
+        self.threshold = _checks.check_finite_number("threshold", threshold)
 
     @property
     def sees(self) -> str:  # type: ignore[override] # it follows from the threshold
@@ -136,10 +136,11 @@ def weights_of(y_pred: Array, sample_weight: Array | None) -> Array:
     return spread
 
 
-def as_floats(y_true: Array) -> Array:
-    """The targets, as float32 where they are no floats."""
-    backend = backend_of(y_true)
-    return y_true if backend.is_floating(y_true.dtype) else backend.asarray(y_true, "float32")
+def widest(values: Array) -> Array:
+    """The values in float64, or in float32 where the device has no other."""
+    backend = backend_of(values)
+    dtypes = backend.xp.__array_namespace_info__().dtypes(device=backend.device)
+    return backend.asarray(values, "float64" if "float64" in dtypes else "float32")
 
 
 def class_indices(xp: Namespace, y_pred: Array, y_true: Array) -> Array:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from nnfs_xp.errors import ArgumentError, BackendError
 from nnfs_xp.interop.atomic import write_atomically
+from nnfs_xp.interop.paths import path_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,19 +65,20 @@ def finish(figure: Figure, path: str | Path | None) -> Figure:
     Raises
     ------
     ArgumentError
-        The path ends in no format that Matplotlib writes.
+        The path is none, or ends in no format that Matplotlib writes.
     OSError
         The file cannot be written.
     """
     if path is not None:
-        kind = Path(path).suffix[1:].lower()
+        path = path_of(path)
+        kind = path.suffix[1:].lower()
         known = figure.canvas.get_supported_filetypes()
         if kind not in known:
             raise ArgumentError(
                 f"`path` must end in a format of pictures, .png or .svg say; got {str(path)!r}. "
                 f"Known are {', '.join(known)}."
             )
-        write_atomically(Path(path), _as_bytes(figure, kind, _DPI))
+        write_atomically(path, _as_bytes(figure, kind, _DPI))
     return figure
 
 

@@ -15,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from nnfs_xp._checks import quoted
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, backend_of, get_backend, is_array, to_numpy
 from nnfs_xp.data.batching import place
@@ -26,11 +27,13 @@ from nnfs_xp.sklearn.convergence import Convergence, Records
 from nnfs_xp.sklearn.layer_arrays import LayerArrays
 from nnfs_xp.sklearn.lbfgs import solve
 from nnfs_xp.sklearn.network import (
+    NETWORK_PARAMETERS,
     build_network,
     dense_layers,
     draw_parameters,
     hidden_widths,
     own_network,
+    same_network,
     width_of,
 )
 from nnfs_xp.sklearn.persistence import pack_network, pack_trainer, unpack_network, unpack_trainer
@@ -144,7 +147,7 @@ class BaseMLP(Records):
             self._check_parameters(incremental)
             first = not hasattr(self, "network_") or not (self.warm_start or incremental)
             self._check_loss(first)
-            self._check_widths(first)
+            self._check_network_parameters(first)
             X, y = self._check_samples(X, y, reset=first)
             targets = self._encode(y, first=first, classes=classes, is_part=incremental)
             if sample_weight is not None:
@@ -195,19 +198,31 @@ class BaseMLP(Records):
         same = self.loss == former if isinstance(former, str) else type(self.loss) is type(former)
         if not same:
             raise ArgumentError(
-                f"`loss` must stay {former!r} where a training goes on; got {self.loss!r}."
+                f"`loss` must stay {quoted(former)} where a training goes on; got "
+                f"{quoted(self.loss)}."
             )
 
-    def _check_widths(self, first: bool) -> None:
-        """Refuse other hidden layers where a training goes on."""
-        if first or self.network is not None:
+    def _check_network_parameters(self, first: bool) -> None:
+        """Refuse another network where a training goes on; keep what it begins with."""
+        if first:
+            self._built_by = {name: getattr(self, name) for name in NETWORK_PARAMETERS}
             return
-        former = [layer.n_neurons for layer in dense_layers(self.network_)[:-1]]
-        if former != list(hidden_widths(self.hidden_layer_sizes)):
-            raise ArgumentError(
-                f"`hidden_layer_sizes` must stay {tuple(former)} where a training goes on; got "
-                f"{self.hidden_layer_sizes!r}."
-            )
+        built_by = vars(self).get("_built_by", {})  # older pickles have none
+        if self.network is None and built_by.get("network") is None:
+            former = tuple(layer.n_neurons for layer in dense_layers(self.network_)[:-1])
+            if former != hidden_widths(self.hidden_layer_sizes):
+                self._refuse_other("hidden_layer_sizes", former)
+        n_hidden = len(hidden_widths(self.hidden_layer_sizes))
+        for name, value in built_by.items():
+            counts = name == "network" or self.network is None
+            if counts and not same_network(name, value, getattr(self, name), n_hidden):
+                self._refuse_other(name, value)
+
+    def _refuse_other(self, name: str, former: Any) -> None:
+        raise ArgumentError(
+            f"`{name}` must stay {quoted(former)} where a training goes on; got "
+            f"{quoted(getattr(self, name))}. Without warm_start, `fit` builds a new network."
+        )
 
     def _begin_records(self, first: bool, *, validates: bool) -> None:
         """The records of training by steps, empty where there are none yet."""

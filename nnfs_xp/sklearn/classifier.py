@@ -13,6 +13,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 from sklearn.utils.validation import column_or_1d
 
+from nnfs_xp._checks import quoted, shown
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import backend_of, is_array, to_numpy
 from nnfs_xp.data.sparse import is_sparse
@@ -26,6 +27,7 @@ from nnfs_xp.sklearn.base import BaseMLP
 from nnfs_xp.sklearn.losses import BinaryLogLoss, SigmoidBinaryLogLoss
 from nnfs_xp.sklearn.network import last_layer
 from nnfs_xp.sklearn.samples import exact
+from nnfs_xp.training.weights import by_label, checked_weights
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc] # scikit-learn has no types
@@ -67,7 +69,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc] # scikit-le
         Whether to print each epoch's loss.
     warm_start : bool
         Whether `fit` goes on from the present weights: with the network, the loss and the classes
-        of before.
+        of before. Other parameters of these are refused.
     momentum : float
         Of ``"sgd"``, in [0, 1).
     nesterovs_momentum : bool
@@ -88,10 +90,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc] # scikit-le
         for each.
     batch_norm : bool
         Whether to normalize over the batch in front of the activations.
-    class_weight : mapping, "balanced" or None
+    class_weight : mapping, Series, "balanced" or None
         As in scikit-learn's classifiers: multiplied with the weights of samples. A class that the
-        mapping leaves out has the weight 1. For several labels a sample, a list with a mapping for
-        each. `partial_fit` takes no ``"balanced"``.
+        mapping leaves out has the weight 1; a Series has the labels as its index. For several
+        labels a sample, a list with a mapping for each. `partial_fit` takes no ``"balanced"``.
     optimizer : Optimizer, optional
         In place of `solver` and the parameters of that: ``nn.AdamW(1e-3, weight_decay=0.01)``.
     schedule : Schedule, optional
@@ -244,7 +246,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc] # scikit-le
 
         Notes
         -----
-        The network and the optimizer of the first call go on, whatever their parameters become.
+        The network and the optimizer of the first call go on: other parameters of the network are
+        refused, those of the optimizer count for a new training.
         """
         if classes is None and not hasattr(self, "classes_"):
             raise ArgumentError("the first call of partial_fit needs `classes`, all of them.")
@@ -377,18 +380,21 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc] # scikit-le
     def _total_weights(self, targets: Any, sample_weight: Any) -> Any:
         if self.class_weight is None:
             return sample_weight
+        class_weight = by_label(self.class_weight)
         if self._kind == "multilabel":
-            of_labels = _of_labels(self.class_weight, targets)
-        elif isinstance(self.class_weight, Mapping):
-            of_labels = _of_classes(self.class_weight, self.classes_)[targets]
+            of_labels = _of_labels(class_weight, targets)
+        elif isinstance(class_weight, Mapping):
+            of_labels = _of_classes(class_weight, self.classes_)[targets]
         else:
-            of_labels = _balanced(self.class_weight, targets, sample_weight)
+            of_labels = _balanced(class_weight, targets, sample_weight)
         return of_labels if sample_weight is None else of_labels * sample_weight
 
     def _closing(self) -> tuple[int, Layer | None]:
         if not isinstance(self.loss, Loss):
             if self.loss != "log_loss":
-                raise ArgumentError(f"`loss` must be 'log_loss' or a Loss; got {self.loss!r}.")
+                raise ArgumentError(
+                    f"`loss` must be 'log_loss' or a Loss; got {quoted(self.loss)}."
+                )
             return self.n_outputs_, (Softmax() if self._kind == "multiclass" else Sigmoid())
         closings = (closing for closing in (Softmax(), Sigmoid()) if self.loss.fused_with(closing))
         return self._width_under(self.loss), next(closings, None)
@@ -449,8 +455,11 @@ def _of_classes(class_weight: Mapping[Any, float], classes: Any) -> np.ndarray[A
     weights = [class_weight.get(label) for label in labels]
     unknown = [label for label in class_weight if label not in labels]
     if unknown and None in weights:
-        raise ArgumentError(f"`class_weight` has weights for {unknown}; the classes are {classes}.")
-    return np.array([1.0 if weight is None else weight for weight in weights])
+        raise ArgumentError(
+            f"`class_weight` has weights for {shown(unknown)}; the classes are {classes}."
+        )
+    given = [1.0 if weight is None else weight for weight in weights]
+    return checked_weights("class_weight", given, {(len(labels),)}, "class")
 
 
 def _of_labels(class_weight: Any, y: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -459,11 +468,11 @@ def _of_labels(class_weight: Any, y: np.ndarray[Any, Any]) -> np.ndarray[Any, An
     if isinstance(class_weight, str) and class_weight == "balanced":
         weights = compute_sample_weight("balanced", y)
         return weights
-    mappings = class_weight if isinstance(class_weight, list | tuple) else []
+    mappings = [*map(by_label, class_weight)] if isinstance(class_weight, list | tuple) else []
     if len(mappings) != y.shape[1] or not all(isinstance(each, Mapping) for each in mappings):
         raise ArgumentError(
             "for several labels a sample, `class_weight` must be 'balanced' or a list of "
-            f"{y.shape[1]} mappings from 0 and 1; got {class_weight!r}."
+            f"{y.shape[1]} mappings from 0 and 1; got {quoted(class_weight)}."
         )
     columns = [
         _of_classes(each, np.array([0, 1]))[labels]
@@ -477,7 +486,8 @@ def _balanced(class_weight: Any, indices: Any, sample_weight: Any) -> np.ndarray
     """The weight of each sample by which all classes that occur have the same total."""
     if not isinstance(class_weight, str) or class_weight != "balanced":
         raise ArgumentError(
-            f"`class_weight` must be 'balanced' or a mapping; got {class_weight!r}."
+            "`class_weight` must be 'balanced', or a mapping or a Series with the labels; got "
+            f"{quoted(class_weight)}."
         )
     totals = np.bincount(indices, weights=sample_weight)
     n_present = np.count_nonzero(totals)

@@ -11,7 +11,7 @@ from nnfs_xp.backend import to_numpy
 from nnfs_xp.errors import ArgumentError, DivergenceError
 from nnfs_xp.layers import BatchNorm, Layer, StochasticLayer
 from nnfs_xp.training import Trainer
-from nnfs_xp.training.preparation import prepare_inputs
+from nnfs_xp.training.preparation import prepare_inputs, prepare_targets
 from nnfs_xp.training.weights import prepare_weights
 
 
@@ -61,7 +61,7 @@ def solve(
     dtype = flat.values.dtype
     x = backend.asarray(prepare_inputs(X, trainer.model, backend)[:, ...])
     n_outputs = trainer.model.output_shape(tuple(x.shape[1:]))[0]
-    y = loss.prepare_targets(backend.asarray(targets), n_outputs, dtype)
+    y = prepare_targets(loss, backend.asarray(targets), (x.shape[0], n_outputs), dtype)
     weights = prepare_weights(y, n_outputs, sample_weight)
     w = () if weights is None else (backend.asarray(weights, dtype),)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Sequence
 from itertools import pairwise
 from math import sqrt
@@ -10,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from nnfs_xp._checks import check_count, check_range
+from nnfs_xp._checks import check_count, check_range, quoted
 from nnfs_xp.errors import ArgumentError, ShapeError
 from nnfs_xp.initializers import glorot_uniform
+from nnfs_xp.interop.model_file import describe
 from nnfs_xp.layers import BatchNorm, Dense, Dropout, Layer, ReLU, Sequential, Sigmoid, Tanh
 from nnfs_xp.layers.base import shapes_agree
 
@@ -22,6 +24,10 @@ _ACTIVATIONS: dict[str, type[Layer] | None] = {
     "tanh": Tanh,
     "relu": ReLU,
 }
+
+
+NETWORK_PARAMETERS = ("activation", "dropout", "batch_norm", "network")
+"""What a network is built by, beside the widths of the hidden layers."""
 
 
 def hidden_widths(hidden_layer_sizes: Any) -> tuple[int, ...]:
@@ -39,6 +45,23 @@ def hidden_activations(activation: Any, n_hidden: int) -> list[Layer | None]:
 def dropout_rates(dropout: Any, n_hidden: int) -> list[float]:
     """A rate for each hidden layer, checked."""
     return [check_range("dropout", rate, 0, 1) for rate in _each("dropout", dropout, n_hidden)]
+
+
+def same_network(name: str, one: Any, other: Any, n_hidden: int) -> bool:
+    """Whether two values of a parameter stand for the same network."""
+    if name == "activation":
+        former, now = (
+            [layer and describe(layer) for layer in hidden_activations(value, n_hidden)]
+            for value in (one, other)
+        )
+        return former == now
+    if name == "dropout":
+        return dropout_rates(one, n_hidden) == dropout_rates(other, n_hidden)
+    if isinstance(one, Layer) and isinstance(other, Layer):
+        return describe(one) == describe(other)
+    # Of other callables, a copy does not equal the original: a partial function from a pickle.
+    alike = callable(one) and not inspect.isfunction(one) and type(one) is type(other)
+    return alike or bool(one == other)
 
 
 def _each(name: str, value: Any, n_hidden: int) -> Sequence[Any]:
@@ -60,7 +83,7 @@ def _activation(activation: Any) -> Layer | None:
     if not isinstance(activation, str) or activation not in _ACTIVATIONS:
         raise ArgumentError(
             f"`activation` must be one of {list(_ACTIVATIONS)}, a layer such as nn.GELU(), or a "
-            f"list of these; got {activation!r}."
+            f"list of these; got {quoted(activation)}."
         )
     kind = _ACTIVATIONS[activation]
     return None if kind is None else kind()
@@ -144,7 +167,7 @@ def own_network(network: Any, n_features: int, n_outputs: int, random_state: Any
     else:
         raise ArgumentError(
             "`network` must be a Sequential, or a function of n_features and n_outputs that gives "
-            f"one; got {network!r}."
+            f"one; got {quoted(network)}."
         )
     taken = own.input_shape
     if taken is not None and not shapes_agree(taken, (n_features,)):

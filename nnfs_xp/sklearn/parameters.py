@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from nnfs_xp._checks import check_count, check_range
+from nnfs_xp._checks import check_bool, check_count, check_range, quoted
 from nnfs_xp.errors import ArgumentError
 from nnfs_xp.optimizers import SGD, Adam, Optimizer
 from nnfs_xp.schedules import Schedule
@@ -73,8 +73,7 @@ class Parameters(BaseEstimator):  # type: ignore[misc] # scikit-learn has no typ
         hidden_activations(self.activation, n_hidden)
         dropout_rates(self.dropout, n_hidden)
         for name in ("shuffle", "warm_start", "nesterovs_momentum", "early_stopping", "batch_norm"):
-            if not isinstance(getattr(self, name), bool | np.bool_):
-                raise ArgumentError(f"`{name}` must be True or False; got {getattr(self, name)!r}.")
+            check_bool(name, getattr(self, name))
         _one_of("solver", self.solver, ("lbfgs", "sgd", "adam"))
         _one_of("learning_rate", self.learning_rate, ("constant", "invscaling", "adaptive"))
         check_range("alpha", self.alpha, 0)
@@ -92,7 +91,7 @@ class Parameters(BaseEstimator):  # type: ignore[misc] # scikit-learn has no typ
         for name, kind in (("optimizer", Optimizer), ("schedule", Schedule)):
             value = getattr(self, name)
             if value is not None and not isinstance(value, kind):
-                raise ArgumentError(f"`{name}` must be of nn.{name}s; got {value!r}.")
+                raise ArgumentError(f"`{name}` must be of nn.{name}s; got {quoted(value)}.")
         if not isinstance(self.callbacks, list | tuple):
             raise ArgumentError(f"`callbacks` must be a list or a tuple; got {self.callbacks!r}.")
         for callback in self.callbacks:
@@ -124,4 +123,4 @@ class Parameters(BaseEstimator):  # type: ignore[misc] # scikit-learn has no typ
 
 def _one_of(name: str, value: Any, known: tuple[str, ...]) -> None:
     if not isinstance(value, str) or value not in known:
-        raise ArgumentError(f"`{name}` must be one of {known}; got {value!r}.")
+        raise ArgumentError(f"`{name}` must be one of {known}; got {quoted(value)}.")

@@ -9,6 +9,7 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils.metaestimators import available_if
 
+from nnfs_xp._checks import quoted
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import to_numpy
 from nnfs_xp.data.sparse import is_sparse
@@ -165,7 +166,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc] # scikit-lear
 
         Notes
         -----
-        The network and the optimizer of the first call go on, whatever their parameters become.
+        The network and the optimizer of the first call go on: other parameters of the network are
+        refused, those of the optimizer count for a new training.
         """
         return self._fit(X, y, sample_weight, incremental=True)
 
@@ -208,13 +210,16 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc] # scikit-lear
                 f"`y` must have {self.n_outputs_} values a sample; it has {values.shape[1]}."
             )
         if is_poisson and np.any(values < 0):
-            raise LabelError("loss='poisson' needs `y` of at least 0.")
+            raise LabelError(f"loss='poisson' needs `y` of at least 0; got {values.min():g}.")
         return values
 
     def _closing(self) -> tuple[int, Layer | None]:
-        if not isinstance(self.loss, Loss) and self.loss not in _LOSSES:
+        if isinstance(self.loss, Loss):
+            if self.loss.has_classes:
+                raise ArgumentError(f"{type(self.loss).__name__} is for classes, not for values.")
+        elif not isinstance(self.loss, str) or self.loss not in _LOSSES:
             raise ArgumentError(
-                f"`loss` must be one of {list(_LOSSES)} or a Loss; got {self.loss!r}."
+                f"`loss` must be one of {list(_LOSSES)} or a Loss; got {quoted(self.loss)}."
             )
         return self.n_outputs_, None
 

@@ -11,7 +11,7 @@ from sklearn import get_config
 from sklearn.model_selection import train_test_split
 
 from nnfs_xp.backend import backend_of, is_array
-from nnfs_xp.backend.frames import complaint_about, is_column, is_frame, odd_columns
+from nnfs_xp.backend.frames import complaint_about, hides_others, is_column, is_frame, odd_columns
 from nnfs_xp.errors import DataError, DTypeError
 
 Samples = tuple[Any, Any, Any]
@@ -25,14 +25,21 @@ class ColumnError(DTypeError, ValueError):
 @contextmanager
 def naming_columns(X: Any) -> Iterator[None]:
     """Let the error of a frame that cannot be made numbers name the columns."""
+    if is_frame(X) and hides_others(X):
+        raise ColumnError(complaint_about(X, _odd(X)))
     try:
         yield
     except (ValueError, TypeError) as error:
-        odd = odd_columns(X) if is_frame(X) else []
-        odd = [(name, column) for name, column in odd if not _reads_as_numbers(column)]
+        odd = _odd(X) if is_frame(X) else []
         if odd:
-            raise ColumnError(complaint_about(odd)) from error
+            raise ColumnError(complaint_about(X, odd)) from error
         raise
+
+
+def _odd(frame: Any) -> list[tuple[object, Any]]:
+    """The columns, with their names, that scikit-learn cannot take either."""
+    columns = odd_columns(frame)
+    return [(name, column) for name, column in columns if not _reads_as_numbers(column)]
 
 
 def _reads_as_numbers(column: Any) -> bool:

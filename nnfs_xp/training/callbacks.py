@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +14,7 @@ from nnfs_xp._monitor import Directions, Monitor
 from nnfs_xp._settings import repr_of
 from nnfs_xp.errors import ArgumentError, CheckpointError
 from nnfs_xp.interop.model_file import check_fit, fill, host_arrays
+from nnfs_xp.interop.paths import shown_path
 from nnfs_xp.layers import Layer
 from nnfs_xp.optimizers import Optimizer
 from nnfs_xp.training.history import History
@@ -81,8 +84,15 @@ class Callback:
             The history's keys, and whether less or more of each is better, if that is known.
         """
 
-    def check_paths(self) -> None:
-        """Make the folders that are written to, or refuse, before anything is trained."""
+    def check_paths(self) -> Iterable[Path] | None:
+        """Make the folders that are written to, or refuse, before anything is trained.
+
+        Returns
+        -------
+        iterable of Path, optional
+            What is written: no other callback of the training may name the same.
+        """
+        return None
 
     def reset(self) -> None:
         """Forget what another training taught: a new one begins, and none is resumed."""
@@ -99,6 +109,31 @@ class Callback:
 
     def check_state(self, trainer: Training, state: Mapping[str, Any]) -> None:
         """Raise where what `load_state` is to take up does not fit this training."""
+
+
+def check_all_paths(callbacks: Sequence[Callback]) -> None:
+    """Have each check its paths; refuse two that write to one, and one that is given twice.
+
+    Raises
+    ------
+    ArgumentError
+    """
+    if len({id(callback) for callback in callbacks}) < len(callbacks):
+        twice = next(each for n, each in enumerate(callbacks) if _holds(callbacks[:n], each))
+        raise ArgumentError(f"`callbacks` has {twice!r} twice. Give each callback once.")
+    writers: dict[str, Callback] = {}
+    for callback in callbacks:
+        for path in callback.check_paths() or ():
+            other = writers.setdefault(os.path.realpath(path), callback)
+            if other is not callback:
+                raise ArgumentError(
+                    f"{type(other).__name__} and {type(callback).__name__} both write to "
+                    f"{shown_path(path)}. Give each a path of its own."
+                )
+
+
+def _holds(callbacks: Sequence[Callback], callback: Callback) -> bool:
+    return any(each is callback for each in callbacks)
 
 
 class EarlyStopping(Callback):
@@ -118,7 +153,8 @@ class EarlyStopping(Callback):
         Whether less or more is better. ``"auto"``: as the figure's metric says by its
         `direction`, and less for losses.
     start_from_epoch : int
-        So many epochs of the training at first do not count, and are not kept as the best.
+        So many epochs of the training at first do not count, and are not kept as the best. In a
+        loop of your own, so many calls of `on_epoch_end`.
 
     Notes
     -----
@@ -140,19 +176,21 @@ class EarlyStopping(Callback):
         self.patience = _checks.check_count("patience", patience)
         self.restore_best = bool(restore_best)
         self._best: dict[str, np.ndarray[Any, Any]] = {}
+        self._calls = 0
 
     def check_figures(self, figures: Directions) -> None:
         self.monitor.check(figures)
 
     def reset(self) -> None:
         self.monitor.reset()
-        self._best = {}
+        self._best, self._calls = {}, 0
 
     def go_on(self) -> None:
         self.monitor.waited = 0
 
     def on_epoch_end(self, trainer: Training, figures: Figures) -> None:
-        if trainer.epoch <= self.start_from_epoch:
+        self._calls += 1
+        if max(trainer.epoch, self._calls) <= self.start_from_epoch:
             return
         if self.monitor.observe(figures):
             if self.restore_best:

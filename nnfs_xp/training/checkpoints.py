@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 from time import monotonic
@@ -9,12 +10,13 @@ from typing import Any
 
 from nnfs_xp import _checks
 from nnfs_xp._settings import repr_of
-from nnfs_xp.errors import CheckpointError, TrainingWarning
+from nnfs_xp.errors import ArgumentError, CheckpointError, TrainingWarning
+from nnfs_xp.interop.paths import make_folder, path_of, shown_path
 from nnfs_xp.interop.tensor_file import Arrays, read_tensors, write_tensors
 
 _KIND = "nnfs_xp checkpoint"
-_PATTERN = "checkpoint-*.safetensors"
-_UNFINISHED = ".*.tmp"
+_NAME = re.compile(r"checkpoint-([0-9]{6,})-([0-9]{9,})\.safetensors")
+_UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.tmp")
 
 
 class Checkpoints:
@@ -26,6 +28,7 @@ class Checkpoints:
     Parameters
     ----------
     folder : str or Path
+        Files of other names in it are left alone.
     every_steps : int, optional
         Steps from one checkpoint within an epoch to the next.
     every_seconds : float, optional
@@ -46,7 +49,7 @@ class Checkpoints:
         least_seconds: float = 0.0,
         keep: int = 2,
     ) -> None:
-        self.folder = Path(folder)
+        self.folder = path_of(folder, "folder")
         self.every_steps = (
             None if every_steps is None else _checks.check_count("every_steps", every_steps)
         )
@@ -67,20 +70,29 @@ class Checkpoints:
         Raises
         ------
         CheckpointError
-            It cannot be made or read.
+            It cannot be made, or read, or written into.
         """
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            for path in self.folder.glob(_UNFINISHED):
-                path.unlink(missing_ok=True)
+            self.folder = make_folder(self.folder)
+            for path in self.folder.iterdir():
+                if _UNFINISHED.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+                    path.unlink(missing_ok=True)
+        except ArgumentError as error:
+            raise CheckpointError(f"cannot keep checkpoints: {error}") from error
         except OSError as error:
-            raise CheckpointError(f"cannot keep checkpoints in {self.folder}: {error}.") from error
+            raise CheckpointError(
+                f"cannot keep checkpoints in {shown_path(self.folder)}: {error.strerror}."
+            ) from error
         self._saved_at = monotonic()
 
     def files(self) -> list[Path]:
         """The checkpoints that are there, the newest first."""
-        found = (path for path in self.folder.glob(_PATTERN) if not path.is_dir())
-        return sorted(found, reverse=True)
+        found = {
+            (int(match[1]), int(match[2])): path
+            for path in self.folder.glob("checkpoint-*")
+            if (match := _NAME.fullmatch(path.name)) and not path.is_dir()
+        }
+        return [found[place] for place in sorted(found, reverse=True)]
 
     def due(self, step: int) -> bool:
         """Whether a checkpoint is due after so many steps of the epoch."""
@@ -143,5 +155,7 @@ class Checkpoints:
                     stacklevel=2,
                 )
         if damage is not None:
-            raise CheckpointError(f"no checkpoint in {self.folder} is whole: {damage}") from damage
+            raise CheckpointError(
+                f"no checkpoint in {shown_path(self.folder)} is whole: {damage}"
+            ) from damage
         return None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from nnfs_xp.errors import ArgumentError
 from nnfs_xp.learning.totals import Totals
 from nnfs_xp.metrics import Metric
+from nnfs_xp.optimizers import Optimizer
+from nnfs_xp.schedules import Schedule
 from nnfs_xp.training.callbacks import Callback
 from nnfs_xp.training.history import History
 
@@ -33,7 +35,7 @@ class Course:
     figure_names : list of str
         The keys that the history has.
     mark : object
-        What callbacks that took part carry; a copy of a training has another.
+        What callbacks and schedules that took part carry; a copy of a training has another.
     """
 
     totals: Totals
@@ -81,6 +83,26 @@ class Course:
         for callback in callbacks:
             vars(callback)[_MARK] = self.mark  # for it may be a frozen data class
 
+    def mark_schedules(self, optimizer: Optimizer) -> None:
+        """Note that the optimizer's schedule has learnt from this training, by this optimizer."""
+        for each in (optimizer, *_schedules(optimizer)):
+            vars(each)[_MARK] = self.mark
+
+    def check_schedules(self, optimizer: Optimizer) -> None:
+        """Refuse a schedule that has learnt from another training, by another optimizer.
+
+        Raises
+        ------
+        ArgumentError
+        """
+        known = self.mark, vars(optimizer).get(_MARK)
+        for each in _schedules(optimizer):
+            if each.state() and vars(each).get(_MARK, self.mark) not in known:
+                raise ArgumentError(
+                    f"the learning rate's {each!r} has learnt from another training, and would "
+                    "begin at the rate that it came to. Make one for each training."
+                )
+
     def end_epoch(self, figures: dict[str, float]) -> None:
         """Note the figures of an epoch, and begin the next one."""
         self.history.append(figures)
@@ -90,6 +112,14 @@ class Course:
 
 
 _MARK = "_mark_of_training"
+
+
+def _schedules(part: Optimizer | Schedule) -> Iterator[Schedule]:
+    """The schedule of an optimizer, and those that it is made of."""
+    for each in vars(part).values():
+        if isinstance(each, Schedule):
+            yield each
+            yield from _schedules(each)
 
 
 def _direction_of(metric: Metric) -> str | None:

@@ -11,6 +11,7 @@ import numpy as np
 from nnfs_xp import _checks
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import is_array, to_numpy
+from nnfs_xp.data.batching import own_copies
 from nnfs_xp.data.reading import read_ahead
 from nnfs_xp.data.sources import Source, is_source, numbered, parts_of
 from nnfs_xp.data.sparse import SparseRows, is_sparse
@@ -69,7 +70,8 @@ def _inputs(learner: Learner, X: Any, batch_size: int) -> Generator[Array, None,
         source = Source(X)
 
         def read() -> Iterator[tuple[Any, ...]]:
-            return numbered(source, 0, 0, lambda item, _: (inputs(parts_of(item)[0]),))
+            found = numbered(source, 0, 0, lambda item, _: (inputs(parts_of(item)[0]),))
+            return found if source.is_held else (own_copies(batch, backend) for batch in found)
 
         reader = read() if source.is_held else read_ahead(read)
         yield from (batch[0] for batch in backend.streamed(reader))
@@ -85,7 +87,8 @@ def _inputs(learner: Learner, X: Any, batch_size: int) -> Generator[Array, None,
 
 
 def _gives_batches(X: Any, sample_shape: tuple[int | None, ...] | None) -> bool:
-    """Whether these are batches; a list of arrays is where each has one axis more than a sample."""
-    if isinstance(X, (list, tuple)) and len(X) and sample_shape is not None and is_array(X[0]):
-        return len(X[0].shape) == len(sample_shape) + 1
+    """Whether these are batches: a list of arrays is one where they differ in length."""
+    if isinstance(X, (list, tuple)) and sample_shape is not None and all(map(is_array, X)):
+        lengths = {each.shape[0] for each in X if len(each.shape) == len(sample_shape) + 1}
+        return len(lengths) > 1
     return is_source(X)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from itertools import count
 from math import prod
 from typing import Any
 
@@ -17,6 +16,7 @@ from nnfs_xp._typing import Array
 from nnfs_xp.backend import get_backend, host_generator, to_numpy
 from nnfs_xp.data.batching import batches_of
 from nnfs_xp.data.sources import Source, is_source, parts_of
+from nnfs_xp.data.sparse import SparseRows
 from nnfs_xp.data.transforms import Applied
 from nnfs_xp.errors import ArgumentError, DataError
 from nnfs_xp.layers import Layer
@@ -25,7 +25,6 @@ from nnfs_xp.learning.epoch import ArrayEpoch, Epoch, SourceEpoch
 from nnfs_xp.learning.totals import Totals
 from nnfs_xp.training.preparation import (
     check_lengths,
-    check_shape,
     prepare,
     prepare_inputs,
     prepare_targets,
@@ -212,8 +211,8 @@ class Evaluated:
 
     Attributes
     ----------
-    batches : callable () -> generator of tuples of arrays
-        The batches on the device, each time that it is called.
+    batches : callable (epoch) -> generator of tuples of arrays
+        The batches on the device, as they are after that epoch.
     close : callable ()
         Lets go of what was opened.
     targets : array
@@ -222,7 +221,7 @@ class Evaluated:
         None where it is not known.
     """
 
-    batches: Callable[[], Generator[tuple[Array, ...], None, None]]
+    batches: Callable[[int], Generator[tuple[Array, ...], None, None]]
     targets: Array
     n_samples: int | None
     close: Callable[[], None] = lambda: None
@@ -234,31 +233,33 @@ def evaluation_of(
     X: Any,
     y: Any,
     sample_weight: Any = None,
+    *,
     batch_size: int = EVALUATION_BATCH,
+    number: int = 0,
 ) -> Evaluated:
-    """Arrays, or a source of batches, to evaluate the model on."""
+    """Arrays, or a source of batches, to evaluate the model on, first after that epoch."""
     backend = learner.backend
     if not gives_batches(X, y, sample_weight):
         data = prepare(learner, totals, X, y, sample_weight)
         n = data[0].shape[0]
-        return Evaluated(lambda: batches_of(data, backend, batch_size), data[1], n)
+        return Evaluated(lambda _: batches_of(data, backend, batch_size), data[1], n)
     dtype = learner.model.dtype or "float32"
     preparer = BatchPreparer(learner, trains=False)
     epoch = SourceEpoch(backend, dtype, 1, Source(X), preparer)
-    first = _tried_out(learner, totals, epoch, 0, 0)
-    walks = count()
+    first = _tried_out(learner, totals, epoch, number, 0)
 
-    def walk() -> Generator[tuple[Array, ...], None, None]:
-        for group in epoch.walk(next(walks), 0, 0):
+    def walk(number: int) -> Generator[tuple[Array, ...], None, None]:
+        for group in epoch.walk(number, 0, 0):
             yield epoch.arrays_of(group[0])
 
     return Evaluated(walk, backend.asarray(first[1]), None, epoch.close)
 
 
 class BatchPreparer:
-    """Checks the batches that a source gives, and casts them: on the host, in any thread.
+    """Checks the batches that a source gives, and casts them: in any thread.
 
-    Arrays that are on the trainer's device already stay there, and their values are not looked at.
+    It does so on the host. Arrays that are on the trainer's device already stay there, and looking
+    at their values waits for it.
 
     Parameters
     ----------
@@ -292,6 +293,10 @@ class BatchPreparer:
         self._n_parts = 0
 
     def __call__(self, item: Any, number: int) -> tuple[Any, ...]:
+        with self._learner.backend.active():
+            return self._prepared(item, number)
+
+    def _prepared(self, item: Any, number: int) -> tuple[Any, ...]:
         learner = self._learner
         model, backend = learner.model, learner.backend
         x, y, *weights = parts_of(item, least=2)
@@ -300,11 +305,11 @@ class BatchPreparer:
                 f"it has {len(weights) + 2} parts, and those before it {self._n_parts}."
             )
         x = self.inputs(x)
-        y = y if backend.owns(y) else to_numpy(y)
+        home = backend if backend.owns(y) else self._host
+        y = home.asarray(y)
         check_lengths(x, y)
         if not self._n_parts:
-            with backend.active():
-                output = learner.chain.forward(backend.asarray(x[:1, ...]))
+            output = learner.chain.forward(backend.asarray(x[:1, ...]))
             self._output_shape = tuple(output.shape[1:])
             self._sample_shape = tuple(x.shape[1:])
             self.y_axes = y.ndim
@@ -313,36 +318,30 @@ class BatchPreparer:
         shape = (n, *self._output_of(sample_shape))
         if n < self._least and (found := _too_small(model, n, sample_shape)) is not None:
             raise DataError(f"it has {n} samples; a layer of the model needs {found} at least.")
-        if not isinstance(y, np.ndarray):
-            return x, y, *weights
-        y = prepare_targets(learner.fused_loss, y, shape, self._host.dtype(self._dtype))
+        y = prepare_targets(learner.fused_loss, y, shape, home.dtype(self._dtype))
         if self._class_weight is None and not weights:
             return x, y
-        counted: Any = learner.fused_loss.counted(y, shape[:-1])
-        given = weights[0] if weights else None
+        counted = learner.fused_loss.counted(y, shape[:-1])
         found_weights = batch_weights(
             y,
             shape[-1],
-            given,
+            weights[0] if weights else None,
             self._class_weight,
             has_classes=learner.loss.has_classes,
             n_axes=len(shape) - 1,
-            counted=counted,
+            counted=None if counted is None else to_numpy(counted),
         )
         return x, y, found_weights.astype(self._dtype)
 
     def inputs(self, x: Any) -> Any:
         """The inputs of a batch, checked."""
         backend, model = self._learner.backend, self._learner.model
-        if backend.owns(x) and not isinstance(x, np.ndarray):
-            x = backend.asarray(x, self._dtype)
-            check_shape(tuple(x.shape), model)
+        if isinstance(x, np.ndarray) and self._is_as_before(x):
+            check_finite("X", x, x)
+            model.check_values(x)
             return x
-        if not (isinstance(x, np.ndarray) and self._is_as_before(x)):
-            return to_numpy(prepare_inputs(x, model, self._host))
-        check_finite("X", x, x)
-        model.check_values(x)
-        return x
+        prepared = prepare_inputs(x, model, backend if backend.owns(x) else self._host)
+        return prepared[:] if isinstance(prepared, SparseRows) else prepared
 
     def _is_as_before(self, x: np.ndarray[Any, Any]) -> bool:
         """Whether it is of the data type, and of the shape of the first batch's samples."""

@@ -9,6 +9,7 @@ from numbers import Real
 from pathlib import Path
 
 from nnfs_xp.interop.atomic import write_atomically
+from nnfs_xp.interop.paths import path_of
 
 
 def numbers_in(row: Mapping[str, object]) -> dict[str, float]:
@@ -53,9 +54,12 @@ class History(dict[str, list[float]]):
 
         Raises
         ------
+        ArgumentError
+            The path is none, or no file can have that name.
         OSError
             It cannot be written; an older file is as it was.
         """
+        path = path_of(path)
         columns = zip(*self.values(), strict=True)
         rows = ([epoch, *values] for epoch, values in enumerate(columns, start=1))
-        write_table(Path(path), self, rows)
+        write_table(path, self, rows)

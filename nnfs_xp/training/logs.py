@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterable, Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from nnfs_xp.errors import BackendError
+from nnfs_xp.errors import BackendError, TrainingWarning
 from nnfs_xp.interop.paths import check_writable, make_folder, path_of
 from nnfs_xp.training.callbacks import Callback, Figures, Training
 from nnfs_xp.training.history import write_table
@@ -20,7 +21,7 @@ class CSVLogger(Callback):
     """Writes the figures of all epochs to a CSV file after each epoch, whole each time.
 
     A further `fit` of the same training adds its epochs. A cell is empty where an epoch has no
-    such figure.
+    such figure. Where the file cannot be written, a warning says so, and the training goes on.
 
     Parameters
     ----------
@@ -32,8 +33,9 @@ class CSVLogger(Callback):
         self.path = path_of(path)
         self._epochs: dict[int, dict[str, float]] = {}
 
-    def check_paths(self) -> None:
-        check_writable(self.path)
+    def check_paths(self) -> Iterable[Path]:
+        self.path = check_writable(self.path)
+        return [self.path]
 
     def reset(self) -> None:
         self._epochs = {}
@@ -44,7 +46,14 @@ class CSVLogger(Callback):
         first = trainer.epoch - history.epochs + 1
         for epoch, values in enumerate(zip(*history.values(), strict=True), first):
             self._epochs[epoch] = dict(zip(history, values, strict=True))
-        write_table(self.path, self._names(), self._rows())
+        try:
+            write_table(self.path, self._names(), self._rows())
+        except OSError as error:
+            warnings.warn(
+                f"the training goes on, but its figures could not be written: {error}",
+                TrainingWarning,
+                stacklevel=2,
+            )
 
     def _names(self) -> list[str]:
         return list({name: None for figures in self._epochs.values() for name in figures})
@@ -91,12 +100,13 @@ class TensorBoard(Callback):
             raise BackendError(
                 "TensorBoard needs tensorboardX; pip install 'nnfs-xp[tensorboard]'"
             ) from None
-        self.folder = path_of(folder)
+        self.folder = path_of(folder, "folder")
         self._open = SummaryWriter
         self._writer: Any = None
 
-    def check_paths(self) -> None:
-        make_folder(self.folder)
+    def check_paths(self) -> Iterable[Path]:
+        self.folder = make_folder(self.folder)
+        return [self.folder]
 
     def on_train_begin(self, trainer: Training) -> None:
         # Files are called after the second, and one with a name that is taken is written over.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from nnfs_xp._typing import Array, DType
 from nnfs_xp.backend import Backend, backend_of, to_numpy
 from nnfs_xp.data.batching import batches_of, place
 from nnfs_xp.data.sparse import SparseRows, is_sparse
-from nnfs_xp.errors import LabelError, ShapeError
+from nnfs_xp.errors import DataError, LabelError, ShapeError
 from nnfs_xp.layers import Layer
 from nnfs_xp.layers.base import shapes_agree
 from nnfs_xp.learning import Learner
@@ -45,7 +47,8 @@ def prepare(
     output = learner.chain.forward(backend.asarray(X[:1, ...]))
     n_outputs = output.shape[-1]
     y = prepare_targets(loss, y, (X.shape[0], *output.shape[1:]), output.dtype)
-    totals.try_out(output, y[:1, ...])
+    with _naming_y():
+        totals.try_out(output, y[:1, ...])
     counted = loss.counted(y, (y.shape[0], *output.shape[1:-1]))
     weights = prepare_weights(
         y,
@@ -79,7 +82,7 @@ def prepare_targets(loss: Loss, y: Array, shape: tuple[int, ...], dtype: DType) 
         They have not the axes of the model's output, or are none for the loss.
     """
     n_outputs = shape[-1]
-    with np.errstate(over="ignore"):  # what a cast makes infinite is refused
+    with np.errstate(over="ignore"), _naming_y():  # what a cast makes infinite is refused
         if len(shape) == 2:
             return loss.prepare_targets(y, n_outputs, dtype)
         places = shape[:-1]
@@ -93,6 +96,19 @@ def prepare_targets(loss: Loss, y: Array, shape: tuple[int, ...], dtype: DType) 
         rows = loss.prepare_targets(rows, n_outputs, dtype)
     prepared: Array = xp.reshape(rows, (*places, *rows.shape[1:]))
     return prepared
+
+
+@contextmanager
+def _naming_y() -> Iterator[None]:
+    """Let errors call the targets `y`, as the user's argument is, not as that of the losses."""
+    try:
+        yield
+    except (LabelError, DataError) as error:
+        error.args = tuple(
+            each.replace("`y_true`", "`y`") if isinstance(each, str) else each
+            for each in error.args
+        )
+        raise
 
 
 def prepare_inputs(X: Any, model: Layer, backend: Backend) -> Any:

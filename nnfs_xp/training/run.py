@@ -23,7 +23,7 @@ from nnfs_xp.errors import (
 from nnfs_xp.learning import Recorder
 from nnfs_xp.learning.epoch import Batch
 from nnfs_xp.schedules import Schedule
-from nnfs_xp.training.callbacks import Callback, Training
+from nnfs_xp.training.callbacks import Callback, Training, check_all_paths
 from nnfs_xp.training.checkpoints import Checkpoints
 from nnfs_xp.training.course import Course
 from nnfs_xp.training.diagnosis import diagnose
@@ -77,7 +77,8 @@ class Run:
             accumulate=self._data.accumulate,
         )
         self._callback_failed = self._unsaved = False
-        self._named_nan: set[str] = set()
+        self._saved = "there was nothing to keep"
+        self._named_figures: set[str] = set()
 
     def execute(self, epochs: int, *, resume: bool, progress: Shown) -> History:
         """Train for a number of epochs, those before a resumed checkpoint included."""
@@ -88,6 +89,7 @@ class Run:
             Progress(last_epoch, self._data.n_steps, self._data.n_samples, shown=progress) as bar,
             StopSignals() if self.checkpoints else nullcontext(StopSignals()) as signals,
         ):
+            self._data.interrupted = lambda: signals.noted is not None
             try:
                 self._call("on_train_begin")
                 while course.epoch < last_epoch and not (course.stopping or course.cut):
@@ -98,8 +100,11 @@ class Run:
                 begun = course.step or course.epoch > self.first_epoch
                 from_outside = self._callback_failed or isinstance(error, NnfsError)
                 diverged = isinstance(error, DivergenceError)
-                if from_outside and not diverged and begun and self._is_finite():
-                    self._save()
+                if from_outside and not diverged:
+                    if begun and self._is_finite():
+                        self._save()
+                    if signals.noted is not None:  # which may be why the source failed
+                        self._end(signals)
                 raise
             finally:
                 self.recorder.forget("epoch")  # and with it the data
@@ -127,8 +132,9 @@ class Run:
         if found is not None:
             description, _, path = found
             check_run(description.get("run"), self.description, path)
-        for callback in self.callbacks:
-            callback.check_paths()
+        else:
+            course.check_schedules(learner.optimizer)
+        check_all_paths(self.callbacks)
         if found is not None:
             bounds = Bounds(
                 self._data.n_samples, self.fed.step_samples, self._data.n_steps, figure_names
@@ -225,7 +231,9 @@ class Run:
         self._check_finite()
         with self._averages():
             if self.validation is not None:
-                validated = evaluate(learner, course.totals.anew(), self.validation.batches())
+                validated = evaluate(
+                    learner, course.totals.anew(), self.validation.batches(course.epoch)
+                )
                 figures_now |= {f"val_{name}": value for name, value in validated.items()}
                 if not math.isfinite(figures_now["val_loss"]):
                     self._diverge(f"the validation loss became {figures_now['val_loss']}", "")
@@ -235,17 +243,19 @@ class Run:
             schedule = learner.optimizer.learning_rate
             if isinstance(schedule, Schedule):
                 schedule.observe(figures)
+                course.mark_schedules(learner.optimizer)
             course.end_epoch(figures)
-            self._warn_of_nan(figures)
+            self._warn_of_figures(figures)
             self._call("on_epoch_end", figures)
 
-    def _warn_of_nan(self, figures: dict[str, float]) -> None:
-        """Name each figure that is NaN, once."""
+    def _warn_of_figures(self, figures: dict[str, float]) -> None:
+        """Name each figure that is NaN or infinite, once."""
         for name, value in figures.items():
-            if math.isnan(value) and name not in self._named_nan:
-                self._named_nan.add(name)
+            if not math.isfinite(value) and name not in self._named_figures:
+                self._named_figures.add(name)
+                what = "NaN" if math.isnan(value) else "infinite"
                 warnings.warn(
-                    f"`{name}` is NaN after epoch {self.course.epoch}: callbacks that watch it "
+                    f"`{name}` is {what} after epoch {self.course.epoch}: callbacks that watch it "
                     "see no improvement.",
                     TrainingWarning,
                     stacklevel=2,
@@ -294,7 +304,7 @@ class Run:
         if self._is_finite():
             return
         course = self.course
-        loss = course.totals.read(collected=False)["loss"]
+        loss = course.totals.read_loss()
         first = self._snapshot.step * self._data.accumulate
         losses = to_numpy(self._data.losses)[first : course.step * self._data.accumulate]
         bad = next((n for n, each in enumerate(losses) if not math.isfinite(each)), len(losses) - 1)
@@ -328,7 +338,7 @@ class Run:
         """Whether the weights are, and the loss of the steps of this epoch."""
         learner, totals = self.learner, self.course.totals
         xp, values = learner.backend.xp, learner.model.flat.values
-        loss = totals.read(collected=False)["loss"] if totals.count else 0.0
+        loss = totals.read_loss() if totals.count else 0.0
         return math.isfinite(loss) and bool(xp.all(xp.isfinite(values)))
 
     def _diverge(self, what: str, where: str) -> None:

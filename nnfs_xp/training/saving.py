@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+import warnings
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from math import isfinite
 from pathlib import Path
 from string import Formatter
 from time import monotonic, time
-from typing import Any
+from typing import Any, NoReturn
 
 from nnfs_xp import _checks
 from nnfs_xp._monitor import Directions, Monitor
-from nnfs_xp.errors import ArgumentError
+from nnfs_xp.errors import ArgumentError, CheckpointError, TrainingWarning
 from nnfs_xp.interop import save
-from nnfs_xp.interop.paths import check_writable, make_folder, path_of
+from nnfs_xp.interop.paths import (
+    absolute,
+    check_possible,
+    check_writable,
+    make_folder,
+    path_of,
+    shown_path,
+)
 from nnfs_xp.layers import Layer
 from nnfs_xp.training.callbacks import Callback, Figures, Training
 
@@ -65,8 +74,8 @@ class ModelCheckpoint(Callback):
         if self.save_best_only:
             self.monitor.check(figures)
 
-    def check_paths(self) -> None:
-        self._target.check()
+    def check_paths(self) -> Iterable[Path]:
+        return [self._target.check()]
 
     def reset(self) -> None:
         self.monitor.reset()
@@ -74,6 +83,16 @@ class ModelCheckpoint(Callback):
     def on_epoch_end(self, trainer: Training, figures: Figures) -> None:
         if not self.save_best_only or self.monitor.observe(figures):
             self._target.save(trainer.model, {**figures, "epoch": trainer.epoch})
+
+    def on_train_end(self, trainer: Training) -> None:
+        del trainer
+        if self.save_best_only and not isfinite(self.monitor.best):
+            warnings.warn(
+                f"no model was saved at {shown_path(self.path)}: after no epoch was "
+                f"{self.monitor.name!r} a finite number.",
+                TrainingWarning,
+                stacklevel=2,
+            )
 
     def state(self) -> dict[str, Any]:
         return self.monitor.state()
@@ -125,9 +144,8 @@ class Timer(Callback):
         if until is not None:
             self._ends_at = _seconds_of(until)
 
-    def check_paths(self) -> None:
-        if self._target is not None:
-            self._target.check()
+    def check_paths(self) -> Iterable[Path]:
+        return [] if self._target is None else [self._target.check()]
 
     @property
     def is_up(self) -> bool:
@@ -171,6 +189,7 @@ class _Target:
 
     def __init__(self, path: str | Path) -> None:
         self._template = str(path_of(path))
+        self._start = Path()
         self._names: set[str] = set()
         try:
             parts = list(Formatter().parse(self._template))
@@ -184,15 +203,15 @@ class _Target:
     def _add(self, name: str, form: str, conversion: str | None) -> None:
         if not name or name.isdigit():
             self._refuse("braces need a name between them, 'epoch' or that of a figure")
-        if set(name) & set(".[/\\") or conversion or set(form) & set("{/\\"):
+        if set(name) & set(".[/\\") or conversion or set(form) & set("{/\\\0"):
             self._refuse(f"{{{name}}} may have a name and a format alone")
         try:
-            format(1 if name == "epoch" else 0.5, form)
+            format(_example(name), form)
         except ValueError as error:
             self._refuse(f"the format {form!r} does not fit {name!r}: {error}")
         self._names.add(name)
 
-    def _refuse(self, reason: str) -> None:
+    def _refuse(self, reason: str) -> NoReturn:
         raise ArgumentError(
             f"`path` {_checks.shown(self._template)} cannot be filled in: {reason}."
         )
@@ -201,24 +220,41 @@ class _Target:
         """Refuse, before training, where a figure in the path is not among these."""
         unknown = self._names - {"epoch", *names}
         if unknown:
-            known = ", ".join(["epoch", *names])
+            known = ", ".join(dict.fromkeys(["epoch", *names]))
             self._refuse(f"there is no {min(unknown)!r}, but {known}")
 
-    def check(self) -> None:
-        """Make the folder, or that of the folders with names to fill in."""
-        path = Path(self._template)
+    def check(self) -> Path:
+        """Make the folder, or that of the folders with names to fill in; return the whole path."""
+        self._start = absolute(self._start)
         if self._fixed:
-            check_writable(Path(self._template.format()))
-            return
-        folder = Path(path.anchor)
+            return check_writable(self._fill({}))
+        path = Path(self._template)
+        folder = self._start / path.anchor
         for part in path.parent.parts:
             if any(name is not None for _, name, _, _ in Formatter().parse(part)):
                 break
             folder /= part.format()
         make_folder(folder)
+        check_possible(self._fill({name: _example(name) for name in self._names}))
+        return self._start / path
+
+    def _fill(self, values: Mapping[str, float]) -> Path:
+        self.check_names(values)
+        try:
+            return self._start / self._template.format(**values)
+        except (TypeError, ValueError) as error:  # a figure may be anything in a loop of one's own
+            self._refuse(str(error))
 
     def save(self, model: Layer, values: Mapping[str, float]) -> None:
         """Save the model at the path with these filled in."""
-        path = Path(self._template.format(**values))
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path = self._fill(values)
+        try:
+            make_folder(path.parent)
+        except ArgumentError as error:  # it is too late to call it a setting
+            raise CheckpointError(str(error)) from error
         save(model, path)
+
+
+def _example(name: str) -> float:
+    """A number as the epoch's, or the figure's, could be."""
+    return 1 if name == "epoch" else 0.5

@@ -64,7 +64,7 @@ def check_run(found: Any, expected: dict[str, Any], path: Path) -> None:
     found = {**_FORMERLY, **found}
     for description in (found, expected):
         use_present_names(description)
-    for name in expected.keys() | found.keys():
+    for name in {**expected, **found}:
         if found.get(name) != expected.get(name):
             raise CheckpointError(
                 f"{path} is of another run: its {shown(name.replace('_', ' '))} is "
@@ -256,7 +256,8 @@ def _counts(description: dict[str, Any], bounds: Bounds) -> dict[str, int]:
         or counts["steps_done"] < steps
         or max(counts.values()) > _MOST
     ):
-        raise CheckpointError(f"its counts do not agree: {shown(counts)}.")
+        per_epoch = "" if bounds.n_steps is None else f" with {bounds.n_steps} steps an epoch"
+        raise CheckpointError(f"its counts do not agree{per_epoch}: {shown(counts)}.")
     return counts
 
 

@@ -340,7 +340,7 @@ class Trainer:
                 validation = None
                 if validation_data is not None:
                     parts = unpacked("validation_data", validation_data)
-                    validation = evaluation_of(learner, totals, *parts)
+                    validation = evaluation_of(learner, totals, *parts, number=self.epoch)
                     opened.callback(validation.close)
                 self._flat_axes = fed.y_axes
                 totals.prepare(self.backend.asarray(fed.first[1]))
@@ -418,10 +418,10 @@ class Trainer:
         batch_size = _checks.check_count("batch_size", batch_size)
         with self.backend.active(), MemoryExplained(self.recorder, batch_size):
             totals = self.course.totals
-            data = evaluation_of(self.learner, totals, X, y, sample_weight, batch_size)
+            data = evaluation_of(self.learner, totals, X, y, sample_weight, batch_size=batch_size)
             totals.prepare(data.targets, again=False)
             try:
-                return evaluate(self.learner, totals.anew(), data.batches())
+                return evaluate(self.learner, totals.anew(), data.batches(0))
             finally:
                 data.close()
 

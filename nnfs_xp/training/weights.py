@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nnfs_xp._checks import quoted, shown
 from nnfs_xp.backend import to_numpy
 from nnfs_xp.errors import ArgumentError, LabelError
 
@@ -36,7 +37,8 @@ def prepare_weights(
     sample_weight : array of any backend, shape (n,) or (n, …), optional
         One for each sample, or one for each place in it.
     class_weight : mapping, array or "balanced", optional
-        A mapping from labels to weights, 1 for those it leaves out; or a weight for each class
+        A mapping from labels to weights, 1 for those it leaves out; or such a Series, whose index
+        has the labels, see `by_label`; or a weight for each class
         in order, two for one output; or ``"balanced"``: n / (k * count), with the number k of
         classes that occur and each one's count, as in scikit-learn. Multiplied with
         `sample_weight`.
@@ -67,7 +69,7 @@ def prepare_weights(
     n, places = shape[0], shape[:n_axes]
     weights = np.ones(n)
     if sample_weight is not None:
-        weights = _checked("sample_weight", sample_weight, {(n,), places}, "sample")
+        weights = checked_weights("sample_weight", sample_weight, {(n,), places}, "sample")
     if class_weight is not None:
         labels, of_classes = _classes(y, n_outputs, class_weight, has_classes, n_axes, counted)
         weights = _spread(weights, places) * (of_classes / (np.max(of_classes) or 1.0))[labels]
@@ -103,11 +105,28 @@ def batch_weights(
     n, places = shape[0], shape[:n_axes]
     weights = np.ones(n)
     if sample_weight is not None:
-        weights = _checked("sample_weight", sample_weight, {(n,), places}, "sample")
+        weights = checked_weights("sample_weight", sample_weight, {(n,), places}, "sample")
     if class_weight is not None:
         labels, of_classes = _classes(y, n_outputs, class_weight, has_classes, n_axes, counted)
         weights = _spread(weights, places) * of_classes[labels]
     return weights
+
+
+def by_label(class_weight: Any) -> Any:
+    """Weights with an index of labels, as a Series of pandas has one, as a mapping; or as given.
+
+    Raises
+    ------
+    ArgumentError
+        The index has a label twice.
+    """
+    kind = type(class_weight)
+    if not (hasattr(kind, "to_dict") and hasattr(kind, "index") and hasattr(kind, "dtype")):
+        return class_weight
+    mapping = class_weight.to_dict()
+    if len(mapping) != len(class_weight):
+        raise ArgumentError("`class_weight` must have one weight for each label of its index.")
+    return mapping
 
 
 def _spread(weights: np.ndarray[Any, Any], places: tuple[int, ...]) -> np.ndarray[Any, Any]:
@@ -131,17 +150,21 @@ def _classes(
     return labels, _of_classes(class_weight, labels, n_classes, counted)
 
 
-def _checked(
+def checked_weights(
     name: str, values: Any, shapes: set[tuple[int, ...]], unit: str
 ) -> np.ndarray[Any, Any]:
+    """The weights as floats; an error where they have another shape, or cannot be weights."""
     weights = to_numpy(values).astype(np.float64)
     if weights.shape not in shapes:
         wanted = " or ".join(map(str, sorted(shapes, key=len)))
         raise ArgumentError(
             f"`{name}` must have shape {wanted}, one weight for each {unit}; got {weights.shape}."
         )
-    if not np.all(np.isfinite(weights)) or np.any(weights < 0):
-        raise ArgumentError(f"`{name}` must hold finite numbers of at least 0.")
+    wrong = ~np.isfinite(weights) | (weights < 0)
+    if np.any(wrong):
+        raise ArgumentError(
+            f"`{name}` must hold finite numbers of at least 0; got {weights[wrong][0]:g}."
+        )
     return weights
 
 
@@ -169,9 +192,11 @@ def _labels(
             f"`class_weight` needs class indices of shape (n,) or rows of {n_outputs} columns; "
             f"got shape {y.shape}."
         )
-    if not np.all(np.isin(y, np.arange(n_classes))):
+    wrong = ~np.isin(y, np.arange(n_classes))
+    if np.any(wrong):
         raise LabelError(
-            f"`class_weight` needs labels that are classes, from 0 to {n_classes - 1}."
+            f"`class_weight` needs labels that are classes, from 0 to {n_classes - 1}; got "
+            f"{y[wrong][0]:g}."
         )
     return y.astype(np.int64)
 
@@ -187,7 +212,7 @@ def _of_classes(
         if class_weight != "balanced":
             raise ArgumentError(
                 "`class_weight` must be 'balanced', a mapping from labels to weights, or a "
-                f"weight for each class; got {class_weight!r}."
+                f"weight for each class; got {quoted(class_weight)}."
             )
         present = labels.ravel() if counted is None else labels[counted]
         counts = np.bincount(present, minlength=n_classes)
@@ -195,12 +220,14 @@ def _of_classes(
             np.count_nonzero(counts) * np.maximum(counts, 1)
         )
         return weights
+    class_weight = by_label(class_weight)
     if isinstance(class_weight, Mapping):
         unknown = [label for label in class_weight if label not in range(n_classes)]
         if unknown:
             raise ArgumentError(
-                f"`class_weight` has weights for {unknown}; classes are 0 to {n_classes - 1}."
+                f"`class_weight` has weights for {shown(unknown)}; classes are 0 to "
+                f"{n_classes - 1}."
             )
-        by_label = {int(label): weight for label, weight in class_weight.items()}
-        class_weight = [by_label.get(label, 1.0) for label in range(n_classes)]
-    return _checked("class_weight", class_weight, {(n_classes,)}, "class")
+        given = {int(label): weight for label, weight in class_weight.items()}
+        class_weight = [given.get(label, 1.0) for label in range(n_classes)]
+    return checked_weights("class_weight", class_weight, {(n_classes,)}, "class")
