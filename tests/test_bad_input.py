@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import inspect
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nnfs_xp as nn
+from nnfs_xp import _checks
 from nnfs_xp.errors import (
     ArgumentError,
     BackendError,
@@ -52,7 +55,9 @@ BAD_INPUTS = [
     (X.astype(str), DTypeError, "expected numbers"),
     (X.astype(object), DTypeError, "expected numbers"),
     ([[1, 2, 3, 4], [1, 2]], DTypeError, "cannot make an array"),
-    (None, DTypeError, "NoneType"),
+    (None, DTypeError, "got None: the data are missing"),
+    ({"a": [1.0]}, DTypeError, "got dict. Make a frame of it, or an array of its values"),
+    ("data.csv", DTypeError, "got a text, 'data.csv'. Read the file first"),
 ]
 
 
@@ -123,12 +128,96 @@ def test_targets_of_regressions(backend, loss):
     trainer = make_trainer(backend, loss)
     with pytest.raises(LabelError, match=r"shape of the predictions, \(12, 3\); got \(12,\)"):
         trainer.fit(X, X[:, 0])
-    with pytest.raises(DataError, match="`y_true` holds NaN"):
+    with pytest.raises(DataError, match="`y` holds NaN"):
         trainer.fit(X, with_value(np.nan)[:, :3])
     trainer = make_trainer(backend, loss, outputs=1)
     with pytest.raises(LabelError):
         trainer.fit(X, X[:, :2])
     assert trainer.fit(X, X[:, 0]).epochs == 1
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_labels_that_are_missing(backend, dtype):
+    """Whole numbers with gaps come as floats; to convert them would make classes of NaN."""
+    y = Y.astype(dtype)
+    y[[2, 7]] = np.nan
+    with pytest.raises(LabelError, match="it has NaN .* are missing there: drop .*ignore_index"):
+        make_trainer(backend).fit(X, y)
+    with pytest.raises(LabelError, match=r"astype\(int\)"):
+        make_trainer(backend).fit(X, Y.astype(dtype))
+    yes = (X[:, :3] > 0).astype(dtype)
+    yes[4, 1] = np.nan
+    with pytest.raises(LabelError, match="`y` must hold 0 and 1 only.*got nan. Labels are missing"):
+        make_trainer(backend, nn.SigmoidBinaryCrossentropy()).fit(X, yes)
+
+
+def test_what_came_is_said(backend):
+    yes = (X[:, :3] > 0).astype(float)
+    for loss, value, message in (
+        (nn.BinaryCrossentropy(), 0.25, "`y` must hold 0 and 1 only.* got 0.25"),
+        (nn.Poisson(), -3.0, "`y` must hold counts of at least 0; got -3"),
+    ):
+        y = yes.copy()
+        y[5, 2] = value
+        with pytest.raises(LabelError, match=message):
+            make_trainer(backend, loss).fit(X, y)
+        with pytest.raises(LabelError, match="`y_true`"):  # as the argument is called there
+            loss.prepare_targets(backend.asarray(y), 3, backend.xp.float64)
+
+
+def test_kinds_of_values_that_are_no_numbers():
+    for values, message in (
+        ([datetime.date(2020, 1, 1)], "object, with date. Turn it into numbers first, days since"),
+        (np.array(["2020-01-01"], "datetime64[D]"), "datetime64.* days since a date"),
+        ([1j], "complex128. Take the real and the imaginary part"),
+        (["a", "b"], "list of dtype <U1. Encode strings and objects"),
+        (np.array([1, "a"], object), "object, with str. Encode strings"),
+        ([None, 1.0], "object, with numbers. Write NaN for what is missing"),
+        (iter([1.0]), "got list_iterator. Make an array of it"),
+    ):
+        with pytest.raises(DTypeError, match=message):
+            nn.to_numpy(values)
+
+
+class TestNumbersAndBooleans:
+    @pytest.mark.parametrize(
+        "value", ["0.1", b"0.1", True, np.True_, np.array("0.1"), np.array([0.1]), None, 0.1j, [0.1]]
+    )
+    def test_what_is_no_number(self, value):
+        with pytest.raises(ArgumentError, match="`it` must be at least 0 and below 1; got"):
+            _checks.check_range("it", value, 0, 1)
+        with pytest.raises(ArgumentError, match="`it` must be a finite number; got"):
+            _checks.check_finite_number("it", value)
+        with pytest.raises(ArgumentError, match="`rate`"):
+            nn.Dropout(value)
+
+    @pytest.mark.parametrize("value", [0.5, np.float32(0.5), np.array(0.5), Fraction(1, 2)])
+    def test_what_is_one(self, backend, value):
+        assert _checks.check_range("it", value, 0, 1) == 0.5
+        assert _checks.check_finite_number("it", backend.asarray(np.array(-0.5))) == -0.5
+        assert type(_checks.check_range("it", np.int64(0), 0)) is float
+
+    @pytest.mark.parametrize("value", [10**400, -(10**400), 10**5000, "9" * 5000, [9] * 5000])
+    def test_long_values_are_cut(self, value):
+        for check in (_checks.check_range, _checks.check_count):
+            if check is _checks.check_count and value in (10**400, 10**5000):
+                assert check("it", value, least=0) == value
+                continue
+            with pytest.raises(ArgumentError, match="`it` must be .*; got") as caught:
+                check("it", value, least=0) if check is _checks.check_count else check("it", value, 0)
+            assert len(str(caught.value)) < 250
+
+    @pytest.mark.parametrize("value", ["no", "", 1, 0, None, [], np.int64(1), np.array([True])])
+    def test_what_is_neither_true_nor_false(self, value):
+        with pytest.raises(ArgumentError, match="`it` must be True or False; got"):
+            _checks.check_bool("it", value)
+        with pytest.raises(ArgumentError, match="`log_input` must be True or False"):
+            nn.Poisson(value)
+
+    def test_what_is(self):
+        assert [_checks.check_bool("it", each) for each in (True, False)] == [True, False]
+        assert _checks.check_bool("it", np.True_) is True
+        assert nn.Poisson(np.False_).log_input is False
 
 
 class TestLossesAlone:

@@ -165,6 +165,50 @@ class TestTotals:
         Totals([one, two], nn.get_backend("numpy"))
 
     @pytest.mark.parametrize(
+        ("names", "twice"),
+        [
+            (["epoch"], "epoch"),
+            (["learning_rate"], "learning_rate"),
+            (["val_loss"], "val_loss"),
+            (["val_accuracy", "accuracy"], "val_accuracy"),
+            (["accuracy", "val_accuracy"], "val_accuracy"),
+            (["val_f1", "val_val_f1"], "val_val_f1"),
+        ],
+    )
+    def test_names_of_other_columns_of_a_history(self, names, twice):
+        metrics = [MeanScore() for _ in names]
+        for metric, name in zip(metrics, names, strict=True):
+            metric.name = name
+        with pytest.raises(ArgumentError, match=f"two figures are called '{twice}'"):
+            Totals(metrics, nn.get_backend("numpy"))
+
+    def test_a_name_that_only_begins_like_one(self):
+        metrics = [MeanScore(), MeanScore()]
+        metrics[0].name, metrics[1].name = "val_score", "value"
+        totals = Totals(metrics, nn.get_backend("numpy"))
+        totals.add(np.array(2.0), SCORES, LABELS)
+        assert list(totals.read()) == ["loss", "val_score", "value"]
+
+    def test_the_loss_alone_works_out_no_metric(self, backend):
+        class Refusing(MeanScore):
+            def result(self, sums):
+                raise AssertionError
+
+        totals = Totals([Refusing()], backend)
+        with pytest.raises(NotReadyError, match="nothing was added"):
+            totals.read_loss()
+        for part, loss in ((slice(0, 3), 2.0), (slice(3, 4), 6.0)):
+            arrays = [backend.asarray(a[part, ...]) for a in (SCORES, LABELS)]
+            totals.add(backend.asarray(np.array(loss)), *arrays)
+        assert totals.read_loss() == 3.0
+        assert type(totals.read_loss()) is float
+        with pytest.raises(AssertionError):
+            totals.read()
+        totals.clear()
+        with pytest.raises(NotReadyError):
+            totals.read_loss()
+
+    @pytest.mark.parametrize(
         ("answers", "collects"),
         [
             ([np.array(1.0)], False),
@@ -259,6 +303,14 @@ class TestBadInput:
         lambda: nn.ConfusionMatrix(1),
         lambda: nn.Precision("weighted"),
         lambda: nn.F1(average=None),
+        lambda: nn.BinaryAccuracy("a"),
+        lambda: nn.BinaryAccuracy("0.5"),
+        lambda: nn.BinaryAccuracy(None),
+        lambda: nn.BinaryAccuracy(True),
+        lambda: nn.Precision(threshold="x"),
+        lambda: nn.Recall(threshold=float("nan")),
+        lambda: nn.F1(threshold=float("inf")),
+        lambda: nn.ConfusionMatrix(2, threshold=[0.5]),
     ],
 )
 def test_settings_out_of_range(build):
@@ -319,6 +371,88 @@ def test_r2_of_equal_targets_after_others():
     y = np.full(7, 0.1, dtype=np.float32)
     assert metric.result(metric.accumulate(y[:, None], y)) == 1.0
     assert metric.result(metric.accumulate(y[:, None] + 1, y)) == 0.0
+
+
+def r2_of(backend, dtype, y_pred, y, trained_on=None, size=100):
+    """R2 in batches, on rounded data, and by its formula in float64."""
+    y_pred, y = y_pred.astype(dtype), y.astype(dtype)
+    metric = nn.R2()
+    if trained_on is not None:
+        metric.prepare(backend.asarray(trained_on.astype(dtype)))
+    totals = Totals([metric], backend)
+    for start in range(0, len(y), size):
+        arrays = (backend.asarray(a[start : start + size, ...]) for a in (y_pred, y))
+        totals.add(backend.asarray(np.array(0.0, dtype)), *arrays)
+    y_pred, y = y_pred.astype(float).reshape(len(y), -1), y.astype(float).reshape(len(y), -1)
+    residual = np.square(y_pred - y).sum(axis=0)
+    expected = np.mean(1 - residual / np.square(y - y.mean(axis=0)).sum(axis=0))
+    return totals.read()["r2"], expected
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shift", [1e3, -1e4, 1e5])
+def test_r2_of_targets_far_from_those_of_the_training(backend, dtype, shift):
+    """That the mean is far from the shift is no rounding: the targets still vary."""
+    rng = np.random.default_rng(0)
+    y, guesses = shift + rng.normal(size=(600, 2)), rng.normal(size=(600, 2))
+    figure, expected = r2_of(backend, dtype, guesses, y, rng.normal(size=(50, 2)))
+    assert expected < -9e5
+    assert figure == pytest.approx(expected, rel=1e-4)
+    close = y + 0.5 * rng.normal(size=(600, 2))
+    figure, expected = r2_of(backend, dtype, close, y, rng.normal(size=(50, 2)))
+    assert 0.6 < expected < 0.9
+    assert figure == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shift", [0.0, 2.3, 1e3, -1e6])
+def test_r2_of_equal_targets_far_from_those_of_the_training(backend, dtype, shift):
+    trained_on, y = np.array([1.0, 2.0, 4.1]), np.full(1001, shift + 0.1)
+    for y_pred, figure in ((y[:, None], 1.0), (y[:, None] + 1, 0.0)):
+        with np.errstate(all="ignore"):
+            found, _ = r2_of(backend, dtype, y_pred, y, trained_on, size=7)
+        assert found == figure
+
+
+def test_r2_of_batches_with_means_of_their_own():
+    rng = np.random.default_rng(0)
+    y = np.repeat(1e3 + np.arange(10.0), 100)  # all alike within a batch
+    figure, expected = r2_of(nn.get_backend("numpy"), "float32", y[:, None] + 1, y, rng.normal(size=9))
+    assert figure == pytest.approx(expected, rel=1e-6)
+    assert expected == pytest.approx(1 - 1 / 8.25)
+
+
+def test_r2_of_samples_without_weight():
+    y = np.array([1.0, 2.0, 4.0, 9.0])
+    y_pred, weights = y[:, None] + 1, np.array([1.0, 1.0, 0.0, 0.0])
+    totals = Totals([nn.R2()], nn.get_backend("numpy"))
+    for part in (slice(0, 2), slice(2, 4)):
+        totals.add(np.array(0.0), y_pred[part], y[part], weights[part])
+    assert totals.read()["r2"] == pytest.approx(1 - 2 / 0.5)
+
+
+@pytest.mark.parametrize("metric", [nn.R2(), nn.RMSE(), nn.MAE()])
+def test_sums_that_are_infinite_are_no_figure(metric):
+    y = np.array([-2e38, 3e38, 1e38, -3e38], dtype=np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        y_pred = np.full((4, 1), np.inf, dtype=np.float32)
+        assert np.isnan(metric.result(metric.accumulate(y_pred, y).astype(np.float64)))
+
+
+def test_large_targets_in_float32(backend):
+    rng = np.random.default_rng(0)
+    y = 1e30 * rng.normal(size=200)
+    y_pred = (y + 1e29 * rng.normal(size=200))[:, None]
+    figure, expected = r2_of(backend, "float32", y_pred, y, y)
+    assert figure == pytest.approx(expected, rel=1e-6)
+    assert 0.98 < expected < 1
+    metric = nn.RegressionAccuracy()
+    metric.prepare(backend.asarray(y, "float32"))  # its standard deviation is 1e30, not infinite
+    arrays = backend.asarray(y_pred, "float32"), backend.asarray(y, "float32")
+    right = np.abs(y_pred[:, 0] - y) < y.std() / 250
+    figure = metric.result(nn.to_numpy(metric.accumulate(*arrays)).astype(float))
+    assert figure == pytest.approx(right.mean())
+    assert 0 < figure < 0.2
 
 
 class TestROCAUC:

@@ -184,7 +184,7 @@ class TestIgnoredLabels:
                 nn.CategoricalCrossentropy(ignore_index=-1),
                 np.full((30, 5), -1),
                 LabelError,
-                "every label of `y_true` is -1",
+                "every label of `y` is -1",
             ),
             (nn.SoftmaxCategoricalCrossentropy(), IGNORED, LabelError, "from -100 to 2"),
             (nn.SoftmaxCategoricalCrossentropy(ignore_index=-1), IGNORED, LabelError, "-100"),

@@ -14,6 +14,28 @@ from nnfs_xp.training.weights import prepare_weights
 Y = np.array([0, 2, 2, 1, 2, 0])
 
 
+class Labelled:
+    """Has what a Series of pandas has: values, and their labels as an index."""
+
+    dtype = np.dtype("float64")
+
+    def __init__(self, index, values):
+        self._index, self._values = index, values
+
+    @property
+    def index(self):
+        return self._index
+
+    def to_dict(self):
+        return dict(zip(self._index, self._values, strict=True))
+
+    def __len__(self):
+        return len(self._values)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self._values, dtype)
+
+
 def test_nothing_to_weigh():
     assert prepare_weights(Y, 3) is None
 
@@ -37,6 +59,8 @@ def test_samples():
         ([4, 1, 0.5], [4, 0.5, 0.5, 1, 0.5, 4]),
         (np.array([0, 1, 0]), [0, 0, 0, 1, 0, 0]),
         ("balanced", [6 / 6, 6 / 9, 6 / 9, 6 / 3, 6 / 9, 6 / 6]),
+        (Labelled([2, 0, 1], [0.5, 4, 1]), [4, 0.5, 0.5, 1, 0.5, 4]),
+        (Labelled([2], [0.5]), [1, 0.5, 0.5, 1, 0.5, 1]),
     ],
 )
 @pytest.mark.parametrize("kind", ["indices", "one-hot", "uint8", "floats one-hot"])
@@ -92,13 +116,16 @@ def test_the_largest_numbers():
         (np.ones(5), None, ArgumentError, r"shape \(6,\), one weight for each sample; got \(5,\)"),
         (np.ones((6, 1)), None, ArgumentError, r"got \(6, 1\)"),
         (1.0, None, ArgumentError, r"got \(\)"),
-        ([1, 1, 1, 1, 1, -1], None, ArgumentError, "at least 0"),
-        ([1, 1, 1, 1, 1, np.nan], None, ArgumentError, "finite"),
+        ([1, 1, 1, 1, 1, -1], None, ArgumentError, "`sample_weight` .* at least 0; got -1"),
+        ([1, 1, 1, 1, 1, np.nan], None, ArgumentError, "finite .*; got nan"),
         ([1, 1, 1, 1, 1, np.inf], None, ArgumentError, "finite"),
         (np.zeros(6), None, ArgumentError, "all samples are 0"),
         (["a"] * 6, None, DTypeError, "expected numbers"),
         (None, [1, 2], ArgumentError, r"shape \(3,\), one weight for each class"),
-        (None, [1, 2, -1], ArgumentError, "at least 0"),
+        (None, [1, 2, -1], ArgumentError, "`class_weight` .* at least 0; got -1"),
+        (None, Labelled([0, 5], [1, 2]), ArgumentError, r"weights for \[5\]; classes are 0 to 2"),
+        (None, Labelled(["a"], [1]), ArgumentError, "classes are 0 to 2"),
+        (None, Labelled([1, 1], [1, 2]), ArgumentError, "one weight for each label"),
         (None, {0: np.nan}, ArgumentError, "finite"),
         (None, {0: "much"}, DTypeError, "expected numbers"),
         (None, {0: None}, DTypeError, "expected numbers"),
@@ -133,6 +160,20 @@ def test_weights_that_cannot_be(sample_weight, class_weight, error, message):
 def test_targets_that_are_no_classes(y, n_outputs):
     with pytest.raises(LabelError, match="`class_weight` needs"):
         prepare_weights(y, n_outputs, class_weight="balanced")
+
+
+def test_the_label_that_is_no_class_is_said():
+    with pytest.raises(LabelError, match="from 0 to 2; got 2.5"):
+        prepare_weights(Y + 0.5 * (Y == 2), 3, class_weight="balanced")
+
+
+def test_a_mapping_is_no_list_of_weights():
+    for alpha in ({0: 1.0, 1: 2.0}, "12", 0.25, None):
+        if alpha is None:
+            assert nn.FocalLoss(alpha=alpha).alpha is None
+            continue
+        with pytest.raises(ArgumentError, match="`alpha` must be a list of weights"):
+            nn.FocalLoss(alpha=alpha)
 
 
 def test_a_loss_without_classes():
