@@ -141,13 +141,13 @@ def test_labels_that_are_missing(backend, dtype):
     """Whole numbers with gaps come as floats; to convert them would make classes of NaN."""
     y = Y.astype(dtype)
     y[[2, 7]] = np.nan
-    with pytest.raises(LabelError, match="it has NaN .* are missing there: drop .*ignore_index"):
+    with pytest.raises(LabelError, match=r"it has NaN .* are missing there: drop .*ignore_index"):
         make_trainer(backend).fit(X, y)
     with pytest.raises(LabelError, match=r"astype\(int\)"):
         make_trainer(backend).fit(X, Y.astype(dtype))
     yes = (X[:, :3] > 0).astype(dtype)
     yes[4, 1] = np.nan
-    with pytest.raises(LabelError, match="`y` must hold 0 and 1 only.*got nan. Labels are missing"):
+    with pytest.raises(LabelError, match=r"`y` must hold 0 and 1 only.*got nan\. Labels are miss"):
         make_trainer(backend, nn.SigmoidBinaryCrossentropy()).fit(X, yes)
 
 
@@ -181,7 +181,8 @@ def test_kinds_of_values_that_are_no_numbers():
 
 class TestNumbersAndBooleans:
     @pytest.mark.parametrize(
-        "value", ["0.1", b"0.1", True, np.True_, np.array("0.1"), np.array([0.1]), None, 0.1j, [0.1]]
+        "value",
+        ["0.1", b"0.1", True, np.True_, np.array("0.1"), np.array([0.1]), None, 0.1j, [0.1]],
     )
     def test_what_is_no_number(self, value):
         with pytest.raises(ArgumentError, match="`it` must be at least 0 and below 1; got"):
@@ -197,15 +198,17 @@ class TestNumbersAndBooleans:
         assert _checks.check_finite_number("it", backend.asarray(np.array(-0.5))) == -0.5
         assert type(_checks.check_range("it", np.int64(0), 0)) is float
 
-    @pytest.mark.parametrize("value", [10**400, -(10**400), 10**5000, "9" * 5000, [9] * 5000])
-    def test_long_values_are_cut(self, value):
-        for check in (_checks.check_range, _checks.check_count):
-            if check is _checks.check_count and value in (10**400, 10**5000):
-                assert check("it", value, least=0) == value
-                continue
-            with pytest.raises(ArgumentError, match="`it` must be .*; got") as caught:
-                check("it", value, least=0) if check is _checks.check_count else check("it", value, 0)
-            assert len(str(caught.value)) < 250
+    def test_long_values_are_cut(self):
+        values = 10**400, -(10**400), 10**5000, -(10**5000), "9" * 5000, [9] * 5000
+        for value in values:
+            with pytest.raises(ArgumentError, match=r"`it` must be .*; got") as caught:
+                _checks.check_range("it", value, 0)
+            assert len(str(caught.value)) < 200
+            if not (isinstance(value, int) and value > 0):
+                with pytest.raises(ArgumentError, match=r"whole number of .*; got") as caught:
+                    _checks.check_count("it", value)
+                assert len(str(caught.value)) < 200
+        assert _checks.check_count("it", values[0]) == values[0]
 
     @pytest.mark.parametrize("value", ["no", "", 1, 0, None, [], np.int64(1), np.array([True])])
     def test_what_is_neither_true_nor_false(self, value):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 
 import numpy as np
@@ -417,7 +418,9 @@ def test_r2_of_equal_targets_far_from_those_of_the_training(backend, dtype, shif
 def test_r2_of_batches_with_means_of_their_own():
     rng = np.random.default_rng(0)
     y = np.repeat(1e3 + np.arange(10.0), 100)  # all alike within a batch
-    figure, expected = r2_of(nn.get_backend("numpy"), "float32", y[:, None] + 1, y, rng.normal(size=9))
+    figure, expected = r2_of(
+        nn.get_backend("numpy"), "float32", y[:, None] + 1, y, rng.normal(size=9)
+    )
     assert figure == pytest.approx(expected, rel=1e-6)
     assert expected == pytest.approx(1 - 1 / 8.25)
 
@@ -509,6 +512,30 @@ def test_the_trainer_reports_them(backend):
     again = np.zeros((10, 10))
     np.add.at(again, (y_test, trainer.predict(X_test)), 1)
     np.testing.assert_array_equal(matrix, again)
+
+
+def test_two_trainers_with_one_metric_do_not_share_what_it_learns():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 2)).astype(np.float32), rng.normal(size=60).astype(np.float32)
+    metrics = [nn.RegressionAccuracy(), nn.R2(), MeanScore()]
+
+    def trainer():
+        model = nn.Sequential(nn.Dense(2, 1, seed=0))
+        return nn.Trainer(
+            model, nn.MeanSquaredError(), nn.SGD(0.01), metrics=metrics, backend="numpy"
+        )
+
+    one, other = trainer(), trainer()
+    one.fit(X, y, progress=False)
+    before = one.evaluate(X, y)
+    assert 0 <= before["accuracy"] < 0.5
+    other.fit(X, 1e4 * y, progress=False)  # its precision is 1e4 times as wide
+    assert one.evaluate(X, y) == before
+    assert other.evaluate(X, y)["accuracy"] > before["accuracy"]
+    again = pickle.loads(pickle.dumps(one))
+    assert again.evaluate(X, y) == before
+    alone = trainer()  # and what it learnt elsewhere is not what a new trainer begins with
+    assert alone.evaluate(X, y) == trainer().evaluate(X, y)
 
 
 class TestDirections:

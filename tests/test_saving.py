@@ -173,11 +173,9 @@ class TestPathsBeforeTheFirstStep:
         path = tmp_path / "log"
         path.write_text("mine")
         monkeypatch.setattr(os, "access", lambda *_: False)  # root may write to any
-        for writer in (
-            nn.CSVLogger(path),
-            nn.ModelCheckpoint(path, "loss"),
-            nn.Timer(9, path=path),
-        ):
+        fixed = [writer for writer in writers(path) if "{" not in str(writer.path)]
+        assert len(fixed) == 3
+        for writer in fixed:
             self.refused(writer, r"cannot write .*/log: it is read-only\.")
         with pytest.raises(CheckpointError, match="it is read-only"):
             nn.save(nn.Sequential(nn.Dense(2, 2, seed=0)), path)
@@ -224,7 +222,7 @@ class TestPathsBeforeTheFirstStep:
             def check_paths(self):
                 return None
 
-        with pytest.raises(ArgumentError, match="Writer and CSVLogger both write to .*/log"):
+        with pytest.raises(ArgumentError, match=r"Writer and CSVLogger both write to .*/log"):
             fit(build(), callbacks=[Writer(), Silent(), nn.CSVLogger(tmp_path / "log")])
         fit(build(), 1, callbacks=[Writer(), Silent(), Silent()])
 
@@ -237,7 +235,7 @@ class TestPathsBeforeTheFirstStep:
             ("{loss}/..", "it is a folder"),
             ("{epoch}.s", "it is a folder"),
             ("{epoch}/model", r".*/1 is no folder"),
-            ("{epoch:02d}-{loss}\0", "null"),
+            ("{epoch:02d}-{loss}\0", "embedded null"),
         ],
     )
     def test_a_template_that_cannot_work(self, template, complaint, tmp_path):
@@ -325,7 +323,7 @@ class TestPathsBeforeTheFirstStep:
         self.refused(nn.TensorBoard(tmp_path / "file"), r"cannot write into .*is no folder")
         with pytest.raises(ArgumentError, match="`folder` must not be empty"):
             nn.TensorBoard("")
-        with pytest.raises(ArgumentError, match="TensorBoard and TensorBoard both write to .*/a/b"):
+        with pytest.raises(ArgumentError, match=r"TensorBoard and TensorBoard both .*/a/b"):
             fit(trainer, callbacks=[board, nn.TensorBoard(folder)])
 
 

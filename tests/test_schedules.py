@@ -252,7 +252,7 @@ def test_a_plateau_stops_at_the_least_rate_which_the_initial_one_is_not_below():
         assert schedule.rate(0) == pytest.approx(expected, rel=1e-14)
     with pytest.raises(nn.errors.ArgumentError, match=r"`min_rate` must be at most 0\.1, the init"):
         nn.ReduceOnPlateau(0.1, min_rate=1.0)
-    with pytest.raises(nn.errors.ArgumentError, match="`rate` must be between 0.05 and the"):
+    with pytest.raises(nn.errors.ArgumentError, match=r"`rate` must be between 0\.05 and the"):
         nn.ReduceOnPlateau(0.1, min_rate=0.05).load_state({"rate": 0.01, "best": 1.0, "waited": 0})
 
 

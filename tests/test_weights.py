@@ -163,15 +163,12 @@ def test_targets_that_are_no_classes(y, n_outputs):
 
 
 def test_the_label_that_is_no_class_is_said():
-    with pytest.raises(LabelError, match="from 0 to 2; got 2.5"):
+    with pytest.raises(LabelError, match=r"from 0 to 2; got 2\.5"):
         prepare_weights(Y + 0.5 * (Y == 2), 3, class_weight="balanced")
 
 
 def test_a_mapping_is_no_list_of_weights():
-    for alpha in ({0: 1.0, 1: 2.0}, "12", 0.25, None):
-        if alpha is None:
-            assert nn.FocalLoss(alpha=alpha).alpha is None
-            continue
+    for alpha in ({0: 1.0, 1: 2.0}, "12", 0.25):
         with pytest.raises(ArgumentError, match="`alpha` must be a list of weights"):
             nn.FocalLoss(alpha=alpha)
 

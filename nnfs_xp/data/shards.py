@@ -306,8 +306,8 @@ def _names(name: str, values: Any) -> list[Any]:
 def _column(column: Any, name: str, path: Path) -> np.ndarray[Any, Any]:
     if column.null_count:
         raise DataError(
-            f"column {name!r} of {path} holds {column.null_count:,} nulls. Fill them, drop those "
-            "rows, or leave the column out with `features`."
+            f"column {name!r} of {path} has gaps, {column.null_count:,} in one row group. Fill "
+            "them, drop those rows, or leave the column out with `features`."
         )
     values = column.to_numpy()
     try:

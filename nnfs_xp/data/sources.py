@@ -194,6 +194,8 @@ def numbered(
                 break
             except ArgumentError:
                 raise
+            except NnfsError as error:  # of a source of this package
+                raise type(error)(f"{_place(number, epoch)}: {error}") from error
             except (Exception, SystemExit) as error:
                 raise DataError(
                     f"the source of batches failed at {_place(number, epoch)}: {told(error)}"

@@ -100,7 +100,9 @@ class _ClassAverage(_ClassMetric):
     def __init__(self, average: str = "auto", threshold: float = 0.5) -> None:
         super().__init__(threshold)
         if average not in ("auto", "macro", "binary"):
-            raise ArgumentError(f"`average` must be 'auto', 'macro' or 'binary'; got {average!r}.")
+            raise ArgumentError(
+                f"`average` must be 'auto', 'macro' or 'binary'; got {_checks.quoted(average)}."
+            )
         self.average = average
 
     def accumulate(self, y_pred: Array, y_true: Array, sample_weight: Array | None = None) -> Array:

@@ -26,7 +26,7 @@ _ACTIVATIONS: dict[str, type[Layer] | None] = {
 }
 
 
-NETWORK_PARAMETERS = ("activation", "dropout", "batch_norm", "network")
+NETWORK_PARAMETERS = ("network", "activation", "dropout", "batch_norm")
 """What a network is built by, beside the widths of the hidden layers."""
 
 

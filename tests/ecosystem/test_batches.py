@@ -146,6 +146,16 @@ class TestParquet:
             orders.append(places)
         assert orders[0] != orders[1]
 
+    def test_columns_in_another_order_and_slices(self, tmp_path):
+        write(tmp_path / "0.parquet", slice(0, 100))
+        table = pq.read_table(write(tmp_path / "rest.parquet", slice(100, 230)))
+        (tmp_path / "rest.parquet").unlink()
+        pq.write_table(table.select(["kind", "x2", "x0", "x3", "x1"]), tmp_path / "1.parquet")
+        source = nn.data.parquet_batches(tmp_path, "kind", batch_size=50)
+        x, y = (np.concatenate(part) for part in zip(*source[:], strict=True))
+        np.testing.assert_array_equal(x, X)
+        np.testing.assert_array_equal(y, Y)
+
     def test_several_targets(self, tmp_path):
         source = nn.data.parquet_batches(write(tmp_path / "a.parquet"), ["x2", "x3"])
         x, y = source[1]
@@ -180,10 +190,17 @@ class TestParquet:
             ("day", np.array(["2020-01-01"] * 230, "datetime64[D]")),
         ):
             odd = write(tmp_path / f"{name}.parquet", **{name: values})
-            with pytest.raises(DataError, match=rf"column '{name}' of .* not numbers"):
+            with pytest.raises(DataError, match=rf"batch 1 of epoch 1: column '{name}' of .* not numbers"):
                 new_trainer().fit(batches(odd, "kind"), progress=False)
+        with pytest.raises(ArgumentError, match="`features` must be a list of names; got 'x0'"):
+            batches(path, "kind", features="x0")
+        with pytest.raises(ArgumentError, match="`target` is an empty list"):
+            batches(path, [])
+        for wrong in (3, None):
+            with pytest.raises(ArgumentError, match="`path` must be a list of names"):
+                batches(wrong, "kind")
         gaps = write(tmp_path / "gaps.parquet", x0=pa.array([None, *X[1:, 0].tolist()]))
-        with pytest.raises(DataError, match="batch 1 of epoch 1: `X` holds NaN"):
+        with pytest.raises(DataError, match=r"batch 1 of epoch 1: column 'x0' of .* has gaps"):
             new_trainer().fit(batches(gaps, "kind"), progress=False)
 
     def test_without_pyarrow(self, tmp_path, monkeypatch):

@@ -8,9 +8,10 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
 import nnfs_xp as nn
-from nnfs_xp.errors import DataError, DTypeError
+from nnfs_xp.errors import ArgumentError, DataError, DTypeError, LabelError
 from nnfs_xp.sklearn import MLPClassifier, MLPRegressor
 
 LARGE = 2**60 + 1
@@ -54,6 +55,11 @@ def objects(frame):
 FRAMES = pytest.mark.parametrize(
     "convert", [pd.DataFrame, nullable, arrow, of_polars, of_arrow, objects]
 )
+
+
+ENCODE = "Encode it first, with pandas.get_dummies for example"
+TIMES = "Turn it into numbers first, days since a date for example"
+PARTS = "Give each entry a column of its own"
 
 
 def trainer_for(n_features, loss=None, n_outputs=2):
@@ -162,28 +168,116 @@ def test_what_is_missing_is_nan_and_refused_as_such(frame):
 
 
 @pytest.mark.parametrize(
-    ("column", "described"),
+    ("column", "described", "advice"),
     [
-        (pd.Series(["x", "y"], dtype="string"), r"'odd' \(string\)"),
-        (pd.Series([1, "?"], dtype=object), r"'odd' \(object, with str\)"),
-        (pd.Series([1, 2**70]), r"'odd' \(object, with whole numbers beyond 64 bits\)"),
-        (pd.Series(pd.to_datetime(["2020-01-01", "2020-01-02"])), r"'odd' \(datetime64"),
-        (pd.Series(pd.to_timedelta([1, 2], unit="s")), r"'odd' \(timedelta64"),
-        (pd.Series(["x", "y"], dtype="category"), r"'odd' \(category\)"),
-        (pd.Series([1j, 2.0]), r"'odd' \(complex128\)"),
-        (pd.Series(["x", "y"], dtype="string[pyarrow]"), r"'odd' \(string\)"),
+        (pd.Series(["x", "y"], dtype="string"), r"'odd' \(string\)", ENCODE),
+        (pd.Series([1, "?"], dtype=object), r"'odd' \(object, with str\)", ENCODE),
+        (
+            pd.Series([1, 2**70]),
+            r"'odd' \(object, with whole numbers beyond 64 bits\)",
+            "Turn it into floats first",
+        ),
+        (pd.Series(pd.to_datetime(["2020-01-01", "2020-01-02"])), r"'odd' \(datetime64", TIMES),
+        (pd.Series(pd.to_timedelta([1, 2], unit="s")), r"'odd' \(timedelta64", TIMES),
+        (pd.Series(["x", "y"], dtype="category"), r"'odd' \(category\)", ENCODE),
+        (
+            pd.Series([1j, 2.0]),
+            r"'odd' \(complex128\)",
+            "the real and the imaginary part as two columns",
+        ),
+        (pd.Series(["x", "y"], dtype="string[pyarrow]"), r"'odd' \(string\)", ENCODE),
+        (pd.Series([[1], [2]]), r"'odd' \(object, with list\)", PARTS),
     ],
 )
 @pytest.mark.parametrize("beside", [{"a": [1.0, 2.0]}, {"a": [True, False]}, {}])
-def test_a_column_of_something_else_is_refused_by_its_name(column, described, beside):
+def test_a_column_of_something_else_is_refused_by_its_name(column, described, advice, beside):
     frame = pd.DataFrame(beside).assign(odd=column)
     trainer = trainer_for(2)
     y = np.array([0, 1])
     for call in (trainer.fit, trainer.evaluate, lambda X, _: trainer.predict(X)):
-        with pytest.raises(DTypeError, match=f"the column {described}.*get_dummies"):
+        with pytest.raises(DTypeError, match=f"the column {described}.*{advice}, or leave it out"):
             call(frame, y)
     with pytest.raises(DTypeError, match="of dtype"):
         nn.to_numpy(column)
+
+
+ODD = {
+    "date": ([datetime.date(2020, 1, 1)], TIMES),
+    "datetime": ([datetime.datetime(2020, 1, 1)], TIMES),
+    "duration": ([datetime.timedelta(1)], TIMES),
+    "time": ([datetime.time(1)], TIMES),
+    "list": ([[1, 2]], PARTS),
+    "struct": ([{"a": 1}], PARTS),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("beside", [{"a": [1.0]}, {"a": [1]}, {"a": [True]}, {}])
+@pytest.mark.parametrize("library", [pl.DataFrame, pa.table, pd.DataFrame])
+def test_times_and_structures_are_no_numbers_beside_numbers_either(library, beside, name):
+    values, advice = ODD[name]
+    frame = library({**beside, "odd": values, "last": [2.0]})
+    with pytest.raises(DTypeError, match=rf"the column 'odd' \(.*\)\. .*{advice}"):
+        nn.to_numpy(frame)
+    with pytest.raises(DTypeError, match="the column 'odd'"):
+        trainer_for(2).predict(frame)
+
+
+def test_an_array_in_each_row_is_no_column_of_numbers():
+    pairs = pl.Series("odd", [[1, 2]], dtype=pl.Array(pl.Int64, 2))
+    with pytest.raises(DTypeError, match="the column 'odd'"):
+        nn.to_numpy(pl.DataFrame([pl.Series("a", [1.0]), pairs]))
+    assert nn.to_numpy(pairs).tolist() == [[1, 2]]  # by itself it is a matrix
+
+
+def test_the_advice_is_of_the_library():
+    for frame, advice in (
+        (pl.DataFrame({"odd": ["x"]}), "with DataFrame.to_dummies for example"),
+        (pa.table({"odd": ["x"]}), "with to_pandas and pandas.get_dummies for example"),
+        (pd.DataFrame({"odd": ["x"]}), "first, with pandas.get_dummies for example"),
+        (pd.DataFrame({"odd": ["x"], "day": pd.to_datetime(["2020-01-01"])}), "Encode them first"),
+        (pl.LazyFrame({"odd": [1]}), "got LazyFrame.* Hand over its collect"),
+    ):
+        with pytest.raises(DTypeError, match=advice):
+            nn.to_numpy(frame)
+
+
+def test_whole_numbers_with_gaps_are_no_labels():
+    frame, _ = pens()
+    labels = [0, None, 1] * 20
+    for y in (
+        pd.Series(labels, dtype="Int64"),
+        pd.Series(labels, dtype="int64[pyarrow]"),
+        pd.Series(labels),
+        pl.Series(labels),
+        pa.array(labels),
+    ):
+        with pytest.raises(LabelError, match=r"`y` .* it has NaN .*Labels are missing there: drop"):
+            trainer_for(5).fit(frame, y, progress=False)
+
+
+def test_weights_of_classes_in_a_series_go_by_their_labels():
+    frame, y = pens()
+    y = (np.where(np.arange(60) < 8, 2, y) + 1) % 3
+    counts = pd.Series(y).value_counts()  # the most frequent first
+    assert counts.index.tolist() != [0, 1, 2]
+    by_label = len(y) / (3 * counts)
+    figures = []
+    for class_weight in (by_label, by_label.to_dict(), "balanced", by_label.sort_index()):
+        trainer = trainer_for(5, n_outputs=3)
+        history = trainer.fit(frame, y, class_weight=class_weight, epochs=2, progress=False)
+        figures.append(history["loss"])
+        classifier = MLPClassifier(**SETTINGS, class_weight=class_weight)
+        names = np.array(["b", "a", "c"])
+        if not isinstance(class_weight, str):
+            named = pd.Series(class_weight).rename(index=dict(enumerate(names)))
+            classifier.set_params(class_weight=named)
+        with pytest.warns(ConvergenceWarning):
+            classifier.fit(frame, names[y])
+        figures[-1] = [*figures[-1], *classifier.loss_curve_]
+    np.testing.assert_allclose(figures[1:], figures[:1] * 3, rtol=1e-6)
+    with pytest.raises(ArgumentError, match="one weight for each label"):
+        trainer_for(5, n_outputs=3).fit(frame, y, class_weight=pd.Series([1, 2], index=[0, 0]))
 
 
 @pytest.mark.parametrize(
@@ -275,5 +369,9 @@ def test_estimators_name_the_columns_that_they_cannot_take(Estimator):
                 call(numbers.assign(refills=odd))
             assert isinstance(caught.value, ValueError)
             assert "'text'" not in str(caught.value)
+    dates = of_polars(frame).with_columns(pl.lit(datetime.date(2020, 1, 1)).alias("refills"))
+    for call in (lambda X: Estimator(**SETTINGS).fit(X, y), estimator.predict):
+        with pytest.raises(ValueError, match=r"the column 'refills' \(Date\).*days since"):
+            call(dates)
     with pytest.raises(ValueError, match="contains NaN"):
         Estimator(**SETTINGS).fit(numbers.assign(refills=np.nan), y)

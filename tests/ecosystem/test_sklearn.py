@@ -1,5 +1,6 @@
 """The estimators: scikit-learn's checks, its tools, and what its own MLPs lack."""
 
+import functools
 import pickle
 import re
 import warnings
@@ -755,6 +756,70 @@ def test_hidden_layers_stay_where_a_training_goes_on(Estimator, others):
         4,
         np.ravel(others)[0],
     )
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("before", "same", "other"),
+    [
+        ({}, {"activation": ["relu"]}, {"activation": "tanh"}),
+        ({}, {"activation": nn.ReLU()}, {"activation": nn.LeakyReLU(0.1)}),
+        (
+            {"activation": nn.LeakyReLU(0.1)},
+            {"activation": [nn.LeakyReLU(0.1)]},
+            {"activation": nn.LeakyReLU(0.2)},
+        ),
+        ({"dropout": 0.2}, {"dropout": [0.2]}, {"dropout": 0.3}),
+        ({}, {"batch_norm": np.False_}, {"batch_norm": True}),
+        ({}, {"network": None}, {"network": lambda *_: nn.Sequential(nn.Dense(4, 3))}),
+        ({"network": small_network}, {"activation": "tanh"}, {"network": None}),
+    ],
+    ids=without_addresses,
+)
+def test_the_network_stays_where_a_training_goes_on(Estimator, before, same, other):
+    X, y = data_for(Estimator)
+    parameters = {"hidden_layer_sizes": (8,), "max_iter": 2, "random_state": 0, **before}
+    estimator = Estimator(warm_start=True, **parameters).fit(X, y)
+    estimator = pickle.loads(pickle.dumps(estimator)) if "network" not in other else estimator
+    estimator.set_params(**same).fit(X, y).partial_fit(X, y)
+    weights = [each.copy() for each in estimator.coefs_]
+    estimator.set_params(**other)
+    (name,) = other
+    for train in (estimator.fit, estimator.partial_fit):
+        with pytest.raises(ValueError, match=f"`{name}` must stay .* where a training goes on"):
+            train(X, y)
+    np.testing.assert_array_equal(estimator.coefs_[0], weights[0])
+    if callable(other.get("network")):
+        return
+    assert estimator.set_params(warm_start=False).fit(X, y).predict(X).shape == y.shape
+
+
+def test_a_copy_of_a_function_goes_on():
+    X, y = iris()
+    network = functools.partial(small_network)
+    original = MLPClassifier(network=network, warm_start=True, max_iter=2, random_state=0)
+    copied = pickle.loads(pickle.dumps(original.fit(X, y))).fit(X, y)
+    np.testing.assert_array_equal(copied.coefs_[0], original.fit(X, y).coefs_[0])
+    layers = nn.Sequential(nn.Dense(4, 3, dtype="float64", seed=0))
+    original = MLPClassifier(network=layers, warm_start=True, max_iter=2, random_state=0)
+    pickle.loads(pickle.dumps(original.fit(X, y))).fit(X, y)
+    original.set_params(network=nn.Sequential(nn.Dense(4, 8), nn.ReLU(), nn.Dense(8, 3)))
+    with pytest.raises(ValueError, match="`network` must stay"):
+        original.fit(X, y)
+
+
+@pytest.mark.parametrize("class_weight", [{0: -1.0}, {0: np.nan}, [{0: np.inf}, {}]])
+def test_a_wrong_weight_of_a_class_is_called_one(class_weight):
+    X, y = iris()
+    y = np.column_stack([y > 0, y > 1]).astype(int) if isinstance(class_weight, list) else y
+    with pytest.raises(ValueError, match="`class_weight` must hold finite numbers of at least 0"):
+        MLPClassifier(class_weight=class_weight).fit(X, y)
+
+
+@pytest.mark.parametrize("loss", [nn.FocalLoss(), nn.SigmoidBinaryCrossentropy()])
+def test_a_loss_of_classes_is_none_for_values(loss):
+    with pytest.raises(ValueError, match=f"{type(loss).__name__} is for classes, not for values"):
+        MLPRegressor(loss=loss).fit(*values())
 
 
 def test_one_class_is_predicted_for_sure():
