@@ -538,6 +538,32 @@ def test_two_trainers_with_one_metric_do_not_share_what_it_learns():
     assert alone.evaluate(X, y) == trainer().evaluate(X, y)
 
 
+def test_what_is_set_on_a_metric_that_learns_counts_from_the_next_fit():
+    class Shifted(MeanScore):
+        by = 0.0
+
+        def prepare(self, y_true):
+            self.mean = y_true.mean() + self.by
+
+        def forward(self, y_pred, y_true):
+            del y_true
+            return 0 * y_pred[:, 0] + self.mean
+
+    metric = Shifted()
+    trainer = nn.Trainer(
+        nn.Sequential(nn.Dense(2, 1, seed=0)),
+        nn.MeanSquaredError(),
+        nn.SGD(0.01),
+        metrics=[metric],
+        backend="numpy",
+    )
+    metric.mean = 0.0  # for the batch that is tried out
+    for metric.by in (0.0, 10.0):
+        trainer.fit(SCORES, np.arange(4.0), progress=False)
+        assert trainer.evaluate(SCORES, np.ones(4))["mean_score"] == 1.5 + metric.by
+    assert metric.mean == 0.0
+
+
 class TestDirections:
     def test_each_metric_says_whether_less_or_more_is_better(self):
         less, neither = {"MAE", "RMSE"}, {"ConfusionMatrix", "Metric"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from numbers import Real
 from typing import Any, Self
 
@@ -37,6 +38,7 @@ class Totals:
     count : int
         The samples so far.
     metrics : sequence of Metric
+        Those given; from `prepare` on, copies of those that learn there.
     names : list of str
         The figures that are numbers, and so have a history. `try_out` finds them.
     widths : dict of str to int
@@ -56,7 +58,7 @@ class Totals:
         counted: Callable[[Array, tuple[int, ...]], Array | None] | None = None,
     ) -> None:
         _check_names(metrics)
-        self.metrics = metrics
+        self.metrics = self._given = metrics
         self.names = ["loss"]
         self._as_seen = as_seen
         self._counted = counted
@@ -74,7 +76,7 @@ class Totals:
         """Totals of the same metrics, of nothing so far."""
         new = type(self)(self.metrics, self._backend, self._as_seen, self._counted)
         new.names, new.widths, new._prepared = self.names, self.widths, self._prepared
-        new._n_axes = self._n_axes
+        new._n_axes, new._given = self._n_axes, self._given
         return new
 
     def try_out(self, output: Array, y: Array) -> None:
@@ -91,8 +93,15 @@ class Totals:
                 self.names.append(metric.name)
 
     def prepare(self, y: Array, *, again: bool = True) -> None:
-        """Show the metrics all targets; where `again` is False, only if they have seen none."""
+        """Show the metrics all targets; where `again` is False, only if they have seen none.
+
+        They are copies, so that what they learn is not that of another training with the same
+        objects.
+        """
         if again or not self._prepared:
+            self.metrics = [
+                each if type(each).prepare is Metric.prepare else copy(each) for each in self._given
+            ]
             rows = target_rows(self._backend, y, self._n_axes)
             for metric in self.metrics:
                 metric.prepare(rows)

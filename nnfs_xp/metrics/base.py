@@ -47,7 +47,11 @@ class Metric:
     __repr__ = repr_of
 
     def prepare(self, y_true: Array) -> None:
-        """Read all targets before training, where the metric depends on them."""
+        """Read all targets before training, where the metric depends on them.
+
+        A trainer calls it on a copy of the object, a new one for each `fit`: what is learnt here is
+        the trainer's own.
+        """
 
     def check_probabilities(self) -> None:
         """Refuse settings that make no sense where it sees probabilities: before training."""
