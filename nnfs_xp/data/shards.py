@@ -35,7 +35,7 @@ class Shards(Sequence[tuple[Any, ...]]):
         self, sizes: Sequence[int], batch_size: int, *, shuffle: bool = False, seed: int = 0
     ) -> None:
         self.batch_size = _checks.check_count("batch_size", batch_size)
-        self.shuffle = bool(shuffle)
+        self.shuffle = _checks.check_bool("shuffle", shuffle)
         host_generator(seed)  # refuses what is no seed
         self.seed = seed
         self._sizes = list(sizes)

@@ -6,6 +6,7 @@ import logging
 from operator import index
 from typing import Any
 
+from nnfs_xp import _checks
 from nnfs_xp._checks import shown
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, get_backend, host_generator
@@ -89,6 +90,8 @@ class Learner:
         self._sums: GradientSums | None = None
         model.to(self.backend)
         self.backend.kernels.prepare(model.dtype or "float32")
+        if fuse is not None:
+            fuse = _checks.check_bool("fuse", fuse)
         if fuse is not None and isinstance(model, Composite):
             model.run_fused(fuse)
 

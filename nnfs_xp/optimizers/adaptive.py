@@ -131,7 +131,7 @@ class Adam(Optimizer):
         self.epsilon = _checks.check_range("epsilon", epsilon, 0, open_low=True)
         self.beta_1 = _checks.check_range("beta_1", beta_1, 0, 1)
         self.beta_2 = _checks.check_range("beta_2", beta_2, 0, 1)
-        self.amsgrad = bool(amsgrad)
+        self.amsgrad = _checks.check_bool("amsgrad", amsgrad)
         self.state_names = ("momentum", "cache", *(("largest_cache",) if amsgrad else ()))
 
     def apply(self, xp: Namespace, flat: Part, state: State) -> None:

@@ -46,7 +46,7 @@ class SGD(Optimizer):
         self.momentum = _checks.check_range("momentum", momentum, 0, 1)
         if nesterov and not momentum:
             raise ArgumentError("Nesterov's momentum needs a momentum above 0.")
-        self.nesterov = nesterov
+        self.nesterov = _checks.check_bool("nesterov", nesterov)
         self.state_names = ("velocity",) if self.momentum else ()
 
     def apply(self, xp: Namespace, flat: Part, state: State) -> None:

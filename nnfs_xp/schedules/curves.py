@@ -128,7 +128,7 @@ class CosineDecay(Schedule):
                 f"`final_rate` must be at most {initial_rate!r}, the initial; got {final_rate!r}."
             )
         self.warmup_steps = _checks.check_count("warmup_steps", warmup_steps, least=0)
-        self.restarts = bool(restarts)
+        self.restarts = _checks.check_bool("restarts", restarts)
         self.growth = _checks.check_range("growth", growth, 1)
 
     def rate(self, step: int) -> float:

@@ -174,7 +174,7 @@ class EarlyStopping(Callback):
         self.monitor = Monitor(monitor, mode, min_delta)
         self.start_from_epoch = _checks.check_count("start_from_epoch", start_from_epoch, least=0)
         self.patience = _checks.check_count("patience", patience)
-        self.restore_best = bool(restore_best)
+        self.restore_best = _checks.check_bool("restore_best", restore_best)
         self._best: dict[str, np.ndarray[Any, Any]] = {}
         self._calls = 0
 

@@ -67,7 +67,7 @@ class ModelCheckpoint(Callback):
         self._target = _Target(path)
         self.path = str(path)
         self.monitor = Monitor(monitor, mode)
-        self.save_best_only = bool(save_best_only)
+        self.save_best_only = _checks.check_bool("save_best_only", save_best_only)
 
     def check_figures(self, figures: Directions) -> None:
         self._target.check_names(figures)

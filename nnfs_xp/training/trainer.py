@@ -118,7 +118,7 @@ class Trainer:
         self.learner = new_learner(
             model, loss, optimizer, backend, seed=seed, precision=precision, fuse=fuse
         )
-        self.recorder = Recorder(self.learner, wanted=graph)
+        self.recorder = Recorder(self.learner, wanted=_checks.check_bool("graph", graph))
         self.course = Course(self._totals(metrics))
         self._flat_axes = -1
 
@@ -266,8 +266,9 @@ class Trainer:
             the others: scaled to a mean of 1. Weights in the batches of a source are taken as
             they are.
         class_weight : mapping, array or "balanced", optional
-            How much each class counts: a mapping from labels to weights, a weight for each class
-            in order, or ``"balanced"``, which makes all classes count the same.
+            How much each class counts: a mapping from labels to weights (or a Series by label), a
+            weight for each class in order, or ``"balanced"``, which makes all classes count the
+            same.
         shuffle : bool
             Whether each epoch takes the samples in a new order.
         transform : callable (batch, random) -> batch, optional
@@ -312,7 +313,8 @@ class Trainer:
         epochs = _checks.check_count("epochs", epochs)
         batch_size = _checks.check_count("batch_size", batch_size)
         accumulate = min(_checks.check_count("accumulate", accumulate), sys.maxsize)
-        checkpoints = _checkpoints(checkpoint, resume)
+        shuffle = _checks.check_bool("shuffle", shuffle)
+        checkpoints = _checkpoints(checkpoint, _checks.check_bool("resume", resume))
         if not isinstance(callbacks, (list, tuple)):
             raise ArgumentError(f"`callbacks` must be a list or a tuple; got {callbacks!r}.")
         for callback in callbacks:
@@ -331,7 +333,7 @@ class Trainer:
                 memory.batch = fed.first[0].shape[0]
             else:
                 data = X, y, sample_weight
-                settings |= {"batch_size": batch_size, "shuffle": bool(shuffle)}
+                settings |= {"batch_size": batch_size, "shuffle": shuffle}
                 fed = feed_arrays(learner, totals, data, **settings)
             with ExitStack() as opened:
                 opened.callback(fed.epoch.close)

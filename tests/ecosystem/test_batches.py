@@ -190,7 +190,9 @@ class TestParquet:
             ("day", np.array(["2020-01-01"] * 230, "datetime64[D]")),
         ):
             odd = write(tmp_path / f"{name}.parquet", **{name: values})
-            with pytest.raises(DataError, match=rf"batch 1 of epoch 1: column '{name}' of .* not numbers"):
+            with pytest.raises(
+                DataError, match=rf"batch 1 of epoch 1: column '{name}' of .* not numbers"
+            ):
                 new_trainer().fit(batches(odd, "kind"), progress=False)
         with pytest.raises(ArgumentError, match="`features` must be a list of names; got 'x0'"):
             batches(path, "kind", features="x0")
