@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from inspect import signature
 from math import isfinite, nan, prod
 from numbers import Real
@@ -132,6 +133,12 @@ def match_targets(y_pred: Array, y_true: Array) -> tuple[Namespace, Array]:
     return backend.xp, backend.xp.astype(y_true, y_pred.dtype, copy=False)
 
 
+@cache
+def is_integral(xp: Namespace, dtype: DType) -> bool:
+    """Whether it is a data type of whole numbers: kept, for it is asked in each step."""
+    return bool(xp.isdtype(dtype, "integral"))
+
+
 def check_labels(
     xp: Namespace, y_true: Array, n_classes: int, places: tuple[int, ...] | None = None
 ) -> None:
@@ -162,7 +169,7 @@ def check_labels(
             f"`y_true` must be class indices of shape {of_places}{wanted}, or one-hot rows of "
             f"shape (batch{more}, classes); got shape {shape}."
         )
-    elif not xp.isdtype(y_true.dtype, "integral"):
+    elif not is_integral(xp, y_true.dtype):
         raise LabelError(
             f"class indices must be integers; got {y_true.dtype}. Convert them, with "
             "astype(int) for example."

@@ -111,8 +111,8 @@ class Shards(Sequence[tuple[Any, ...]]):
         raise NotImplementedError
 
     def _take(self, data: Any, rows: Any) -> tuple[Any, ...]:
-        """These rows of what `_open` gave: x, y, and weights if there are any."""
-        return tuple(np.asarray(array[rows]) for array in data)
+        """These rows of what `_open` gave, read: x, y, and weights if there are any."""
+        return tuple(np.array(array[rows]) for array in data)
 
 
 class ArrayBatches(Shards):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,8 @@ class Source:
     ----------
     length : int or None
         The number of batches, where it is known: of the last walk, if that changes.
+    seconds : float or None
+        What a batch took to fetch, in the last walk on average; None before the first one.
     seeks : bool
         Whether batches can be asked for by number.
 
@@ -80,6 +83,7 @@ class Source:
         self._data = data
         self.seeks = _seeks(data)
         self.length = _length_of(data)
+        self.seconds: float | None = None
 
     @property
     def is_held(self) -> bool:
@@ -184,9 +188,11 @@ def numbered(
         What `prepare` raised, with the number of the batch.
     """
     number = first
+    seconds = 0.0
     walk: Iterator[Any] = iter(())
     try:
         while True:
+            begin = perf_counter()
             try:
                 walk = source.walk(epoch, first) if number == first else walk
                 item = next(walk)
@@ -200,6 +206,8 @@ def numbered(
                 raise DataError(
                     f"the source of batches failed at {_place(number, epoch)}: {told(error)}"
                 ) from error
+            seconds += perf_counter() - begin
+            source.seconds = seconds / (number - first + 1)
             try:
                 prepared = prepare(item, number)
             except NnfsError as error:

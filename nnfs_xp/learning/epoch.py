@@ -237,8 +237,12 @@ def _on_host(array: Any) -> Any:
 _Reader: TypeAlias = Generator[tuple[Any, ...], None, None]
 
 
+_QUICK = 2e-4
+"""Seconds: where a batch takes less to fetch, a thread would cost more than it hides."""
+
+
 class SourceEpoch(Epoch):
-    """An epoch on batches from anywhere, read ahead by a thread unless they are in memory.
+    """An epoch on batches from anywhere, read ahead by a thread where they take time to fetch.
 
     Parameters
     ----------
@@ -261,24 +265,25 @@ class SourceEpoch(Epoch):
     ) -> None:
         super().__init__(backend, dtype, accumulate, source.length)
         self.seeks = source.seeks
-        self._reads_ahead = True
+        self._is_kept = False
         self._transform = transform
         self._works_on_host = transform is not None and transform.on_host
         if source.is_held:  # all can be checked beforehand, and kept if that takes no more room
             prepared = numbered(source, 0, 0, prepare)
             if source.is_ready(dtype):
-                source, self._reads_ahead = Source(list(prepared)), False
+                source, self._is_kept = Source(list(prepared)), True
             else:
                 deque(prepared, maxlen=0)
         self._source = source
-        self._prepare = prepare if self._reads_ahead else _as_it_is
+        self._prepare = _as_it_is if self._is_kept else prepare
         self._opened: tuple[Any, _Reader] | None = None
 
     def peek(self, number: int, count: int) -> tuple[Any, ...]:
         """The first batch of an epoch, on the host; its walk begins with it."""
         self.close()
-        reader = self._read(number, 0, count)
-        self._opened = (number, 0, count), reader
+        place = number, 0, count
+        reader = self._read(*place)
+        self._opened = place, reader
         self._first = next(reader)
         return self._first
 
@@ -288,14 +293,18 @@ class SourceEpoch(Epoch):
             opened[1].close()
 
     def _read(self, number: int, first: int, count: int) -> _Reader:
+        # The first walk tells whether the next ones need the thread.
+        slow = self._source.seconds is None or self._source.seconds >= _QUICK
+        ahead = self._works_on_host or (slow and not self._is_kept)
+        copies = ahead or (self.accumulate > 1 and not self._is_kept)
+
         def read() -> _Reader:
             found: Iterable[Any] = numbered(self._source, number, first, self._prepare)
             for index, batch in enumerate(found):
                 if self._transform is not None and self._works_on_host:
                     batch = self._transform(batch, count + index)
-                yield own_copies(batch, self.backend) if ahead else batch
+                yield own_copies(batch, self.backend) if copies else batch
 
-        ahead = self._reads_ahead or self._works_on_host
         return read_ahead(read, interrupted=lambda: self.interrupted()) if ahead else read()
 
     def _batches(self, number: int, first: int, count: int) -> Iterator[Batch]:
