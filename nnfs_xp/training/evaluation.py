@@ -18,7 +18,8 @@ from nnfs_xp.data.sparse import SparseRows, is_sparse
 from nnfs_xp.learning import Learner, Recorder
 from nnfs_xp.learning.memory import MemoryExplained
 from nnfs_xp.learning.totals import Totals
-from nnfs_xp.training.feeding import EVALUATION_BATCH, BatchPreparer
+from nnfs_xp.training.batch_preparation import BatchPreparer
+from nnfs_xp.training.feeding import EVALUATION_BATCH
 from nnfs_xp.training.preparation import check_shape, prepare_inputs
 
 __all__ = ["EVALUATION_BATCH", "evaluate", "outputs"]
