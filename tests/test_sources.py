@@ -411,6 +411,22 @@ def test_callbacks_that_stop_or_raise_close_the_source():
 
 
 @pytest.mark.filterwarnings("ignore:.* encountered in .*:RuntimeWarning")
+def test_a_trainer_that_was_cut_goes_on(tmp_path):
+    def stop(trainer):
+        if (trainer.epoch, trainer.step, trainer.optimizer.iterations) == (1, 2, 8):
+            trainer.stop(now=True)
+
+    settings = {"epochs": 3, "callbacks": [nn.LambdaCallback(on_step_end=stop)], "progress": False}
+    whole, cut = new_trainer(), new_trainer()
+    wanted = whole.fit(BATCHES, epochs=3, progress=False)
+    cut.fit(BATCHES, checkpoint=tmp_path, **settings)
+    assert (cut.epoch, cut.step) == (1, 2)
+    assert cut.fit(BATCHES, checkpoint=tmp_path, resume=True, **settings) == wanted
+    again = new_trainer()
+    again.stop(now=True)  # of no training that runs
+    assert again.fit(BATCHES, epochs=3, progress=False) == wanted
+
+
 def test_divergence_is_found_in_batches():
     trainer = new_trainer(layers=(nn.Dense(5, 3),), optimizer=nn.SGD(1e38))
     with pytest.raises(nn.errors.DivergenceError, match=r"epoch 1, step \d: first in"):

@@ -49,8 +49,7 @@ class Course:
 
     def begin(self) -> None:
         """Begin a `fit`, which goes on from the epochs before."""
-        self.history, self.step = History(), 0
-        self.stopping = self.cut = False
+        self.history, self.stopping, self.step = History(), False, 0
         self.totals.clear()
 
     def figures(self, *, validated: bool) -> dict[str, str | None]:

@@ -116,6 +116,7 @@ class Run:
     def _begin(self, resume: bool) -> None:
         learner, course = self.learner, self.course
         learner.ready()
+        course.cut = False
         figures = course.figures(validated=self.validation is not None)
         figure_names = list(figures)
         schedule = learner.optimizer.learning_rate
