@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import nnfs_xp as nn
-from nnfs_xp import plots
+from nnfs_xp import book, plots
 from nnfs_xp.errors import ArgumentError, BackendError, LabelError, ShapeError
 from nnfs_xp.testing import no_synchronization
 
@@ -495,3 +495,16 @@ def test_gradient_flow_of_many_layers_and_steps():
     for nothing in ({}, {"a": []}, {"a": [1.0], "b": []}):
         with pytest.raises(ArgumentError, match="a number for each step"):
             plots.plot_gradient_flow(nothing)
+
+
+def test_models_of_the_book_and_what_is_none():
+    model = book.Model()
+    for layer in (book.Layer_Dense(64, 8), book.Activation_ReLU(), book.Layer_Dense(8, 10)):
+        model.add(layer)
+    model.finalize()
+    assert len(drawn(nn.plots.plot_activations(model, X[:20])).axes) == 3
+    assert drawn(nn.plots.plot_gradients(model))
+    assert drawn(nn.plots.plot_weights(model))
+    for draw in (nn.plots.plot_gradients, nn.plots.plot_weights):
+        with pytest.raises(ArgumentError, match="`model` must be a layer of nnfs_xp; got None"):
+            draw(None)

@@ -9,6 +9,7 @@ import numpy as np
 
 from nnfs_xp.backend import get_backend, to_numpy
 from nnfs_xp.errors import ArgumentError
+from nnfs_xp.interop.beneath import layer_of
 from nnfs_xp.layers import Layer
 from nnfs_xp.learning import Chain
 from nnfs_xp.plots._figure import COLORS, finish, panels
@@ -87,7 +88,7 @@ def plot_gradients(model: Layer | Trainer, path: str | Path | None = None) -> Fi
 
 
 def _model_of(model: Layer | Trainer) -> Layer:
-    return model.model if isinstance(model, Trainer) else model
+    return model.model if isinstance(model, Trainer) else layer_of(model)
 
 
 def _histograms(arrays: dict[str, Array], title: str, unit: str) -> Figure:

@@ -11,6 +11,7 @@ import numpy as np
 from nnfs_xp._checks import check_count
 from nnfs_xp.backend import to_numpy
 from nnfs_xp.errors import ArgumentError
+from nnfs_xp.interop.beneath import layer_of
 from nnfs_xp.layers import Dense, Layer
 from nnfs_xp.plots._figure import finish, new_figure
 from nnfs_xp.plots._images import between_0_and_1, find_image_shape
@@ -57,7 +58,7 @@ def plot_weights(
     BackendError
         Matplotlib is not installed.
     """
-    prefix, layer = _first_dense(model)
+    prefix, layer = _first_dense(layer_of(model))
     weights = to_numpy(layer.weights)
     n = min(check_count("n", n), layer.n_neurons)
     shape = find_image_shape(layer.n_inputs, image_shape)
