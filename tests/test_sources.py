@@ -410,7 +410,6 @@ def test_callbacks_that_stop_or_raise_close_the_source():
     assert closed == [True, True]
 
 
-@pytest.mark.filterwarnings("ignore:.* encountered in .*:RuntimeWarning")
 def test_a_trainer_that_was_cut_goes_on(tmp_path):
     def stop(trainer):
         if (trainer.epoch, trainer.step, trainer.optimizer.iterations) == (1, 2, 8):
@@ -427,6 +426,7 @@ def test_a_trainer_that_was_cut_goes_on(tmp_path):
     assert again.fit(BATCHES, epochs=3, progress=False) == wanted
 
 
+@pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")
 def test_divergence_is_found_in_batches():
     trainer = new_trainer(layers=(nn.Dense(5, 3),), optimizer=nn.SGD(1e38))
     with pytest.raises(nn.errors.DivergenceError, match=r"epoch 1, step \d: first in"):
