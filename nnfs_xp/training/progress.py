@@ -145,6 +145,28 @@ class _State:
     left: str
 
 
+class _Forgiving:
+    """A stream that may go away: what cannot be written is left out.
+
+    Some releases of tqdm do not survive a write that fails while a bar is made.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with suppress(*_GONE):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(*_GONE):
+            self._stream.flush()
+
+
 class _Bar:
     """A bar for each epoch, on a terminal or as a widget."""
 
@@ -163,8 +185,9 @@ class _Bar:
         else:
             from tqdm import tqdm
 
+            stream: Any = _Forgiving(sys.stderr)
             with suppress(*_GONE):
-                self._bar = tqdm(total=self._total, file=sys.stderr, bar_format=name)
+                self._bar = tqdm(total=self._total, file=stream, bar_format=name)
         self.due = monotonic() + _SECONDS
 
     def update(self, state: _State) -> None:
