@@ -142,6 +142,7 @@ def test_they_are_in_half_precision_too(rate):
             np.testing.assert_allclose(found, gradient, atol=2e-3 * np.abs(gradient).max())
 
 
+@pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered:RuntimeWarning")
 def test_in_half_precision_an_update_by_what_is_not_finite_is_none():
     trainer = new_trainer("numpy", precision="float16")
     trainer.train_step(X.astype("float32"), Y)

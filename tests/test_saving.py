@@ -367,9 +367,9 @@ class TestMessages:
     def test_a_name_that_no_file_can_have(self, tmp_path):
         for write, kind in self.ways():
             kind = ArgumentError if kind is OSError else kind
-            with pytest.raises(kind, match=r"cannot write .*/a\\x00b\\nc: embedded null") as caught:
+            with pytest.raises(kind, match=r"cannot write .*/a\\x00b\\nc: .*embedded null") as c:
                 write(tmp_path / "a\0b\nc")
-            assert str(caught.value).isprintable()
+            assert str(c.value).isprintable()
 
     def test_control_characters_are_shown(self, tmp_path):
         (tmp_path / "a\nb").mkdir()
