@@ -190,14 +190,19 @@ class ArrayEpoch(Epoch):
             if order is not None:
                 self._order[...] = self.backend.asarray(order, "int64")
         transform = None if self._works_on_host else self._transform
-        for index in range(first, ceil(self.n_samples / self.batch_size)):
-            start = index * self.batch_size
-            n = min(self.batch_size, self.n_samples - start)
+        for index, part in self._parts(first):
+            start, n = part.start, part.stop - part.start
             arrays = None if given is None else next(given)
             if transform is not None:
                 arrays = self.gather(start, n) if arrays is None else arrays
                 arrays = self.lasting(transform(arrays, count + index - first))
             yield Batch(arrays, start, n)
+
+    def _parts(self, first: int) -> Iterator[tuple[int, slice]]:
+        """The batches from one on: the number of each, and its places in the order."""
+        size = self.batch_size
+        for index, start in enumerate(range(first * size, self.n_samples, size), first):
+            yield index, slice(start, min(start + size, self.n_samples))
 
     def _given(self, order: Any, first: int, count: int) -> Iterator[tuple[Array, ...]]:
         """The batches on the device, of data that are not."""
@@ -206,9 +211,7 @@ class ArrayEpoch(Epoch):
             return batches_of(self._data, backend, self.batch_size, order, first, held)
 
         def read() -> Iterator[tuple[Any, ...]]:
-            for index in range(first, ceil(self.n_samples / self.batch_size)):
-                stop = min((index + 1) * self.batch_size, self.n_samples)
-                part: Any = slice(index * self.batch_size, stop)
+            for index, part in self._parts(first):
                 rows = part if order is None else order[part]
                 batch = tuple(array[rows] for array in self._data)
                 assert self._transform is not None
