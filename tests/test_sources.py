@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 import nnfs_xp as nn
-from nnfs_xp.data.reading import read_ahead
+from nnfs_xp.data import reading
+from nnfs_xp.data.reading import paused, read_ahead
 from nnfs_xp.data.sources import Source, is_source
 from nnfs_xp.errors import ArgumentError, DataError, LabelError, NnfsError, ShapeError
 
@@ -517,6 +518,63 @@ class TestReadingAhead:
         next(reader)
         reader.close()
         assert closed == ["nnfs_xp reading ahead"]
+
+    def test_nothing_is_fetched_in_a_pause(self):
+        made = []
+
+        def make():
+            for number in range(1000):
+                made.append(number)
+                yield number
+
+        reader = read_ahead(make, 1000)
+        for _ in range(20):
+            next(reader)
+            with paused():
+                before = len(made)
+                time.sleep(0.002)
+                assert len(made) == before
+        assert list(reader) == list(range(20, 1000))
+
+    def test_a_pause_while_one_reads_what_another_one_reads(self):
+        def slow():
+            for number in range(20):
+                time.sleep(0.005)
+                yield number
+
+        reader = read_ahead(lambda: read_ahead(slow))
+        for number in range(20):
+            assert next(reader) == number
+            with paused():
+                assert not reading._turns._fetching
+        reader.close()
+
+    def test_a_pause_that_cannot_begin(self, monkeypatch):
+        monkeypatch.setattr(reading, "_PATIENCE", 0.05)
+        begun, go_on = threading.Event(), threading.Event()
+
+        def stuck():
+            yield 1
+            begun.set()
+            go_on.wait(20)
+            yield 2
+
+        reader = read_ahead(stuck)
+        assert next(reader) == 1
+        assert begun.wait(20)
+        with pytest.raises(TimeoutError, match="still being read"), paused():
+            pytest.fail("it began")
+        go_on.set()
+        assert next(reader) == 2
+        reader.close()
+
+    def test_what_is_fetched_may_pause_the_others(self):
+        def make():
+            with paused():
+                number = 1
+            yield number
+
+        assert list(read_ahead(make)) == [1]
 
 
 class TestBatches:

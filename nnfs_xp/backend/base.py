@@ -121,6 +121,10 @@ class Backend:
         """While it lasts, what names no device is done on this one."""
         return nullcontext()
 
+    def as_here(self) -> AbstractContextManager[Any]:
+        """While it lasts, in another thread, work is done where it would be done in this one."""
+        return nullcontext()
+
     def check_active(self) -> None:
         """Refuse to work on this device while another one is active.
 

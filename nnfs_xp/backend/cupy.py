@@ -6,7 +6,7 @@ import functools
 import importlib
 import importlib.metadata
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
@@ -96,6 +96,17 @@ class CupyBackend(Backend):
     def active(self) -> AbstractContextManager[Any]:
         device: AbstractContextManager[Any] = type(self.device)(self.device.id)
         return device
+
+    def as_here(self) -> AbstractContextManager[Any]:
+        with self.active():
+            stream = importlib.import_module("cupy").cuda.get_current_stream()
+
+        @contextmanager
+        def here() -> Iterator[None]:
+            with self.active(), stream:
+                yield
+
+        return here()
 
     def check_active(self) -> None:
         present = self._runtime.getDevice()

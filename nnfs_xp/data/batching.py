@@ -35,16 +35,15 @@ def place(a: Any, backend: Backend, dtype: str | None = None) -> Any:
 
 
 def own_copies(batch: tuple[Any, ...], backend: Backend) -> tuple[Any, ...]:
-    """The batch in arrays that nothing else uses; those in a device's own memory stay.
+    """The batch in arrays that nothing else uses.
 
     For what gave the batch may use its arrays again for the next one.
     """
-    in_host_memory = backend.memory() is None
     return tuple(
         part.copy()
         if isinstance(part, np.ndarray)
         else backend.xp.asarray(part, copy=True)
-        if in_host_memory and backend.owns(part)
+        if backend.owns(part)
         else part
         for part in batch
     )

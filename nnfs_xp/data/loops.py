@@ -59,7 +59,9 @@ class Batches:
                     batch = self._transform(batch, count + index)
                 yield own_copies(batch, self._backend)
 
-        with closing(read_ahead(read, self._ahead) if self._ahead else read()) as reader:
+        ahead, within = self._ahead, self._backend.as_here()
+        reading = read_ahead(read, ahead, within=within) if ahead else read()
+        with closing(reading) as reader:
             arriving = self._backend.streamed(reader)
             while True:
                 with self._backend.active():  # and not while the caller works on the batch

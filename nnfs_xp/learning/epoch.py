@@ -218,7 +218,7 @@ class ArrayEpoch(Epoch):
                 batch = self._transform(batch, count + index - first)
                 yield own_copies(batch, backend)
 
-        reader = read_ahead(read, interrupted=self.interrupted)
+        reader = read_ahead(read, interrupted=self.interrupted, within=backend.as_here())
         return backend.streamed(reader, held)
 
     def gather(self, start: Any, n: int) -> tuple[Array, ...]:
@@ -299,7 +299,9 @@ class SourceEpoch(Epoch):
         # The first walk tells whether the next ones need the thread.
         slow = self._source.seconds is None or self._source.seconds >= _QUICK
         ahead = self._works_on_host or (slow and not self._is_kept)
-        copies = ahead or (self.accumulate > 1 and not self._is_kept)
+        # The device may be at work on a batch when the next one is asked for.
+        waits = ahead or self.accumulate > 1 or self.backend.memory() is not None
+        copies = waits and (self._works_on_host or not self._source.is_held)
 
         def read() -> _Reader:
             found: Iterable[Any] = numbered(self._source, number, first, self._prepare)
@@ -308,7 +310,10 @@ class SourceEpoch(Epoch):
                     batch = self._transform(batch, count + index)
                 yield own_copies(batch, self.backend) if copies else batch
 
-        return read_ahead(read, interrupted=lambda: self.interrupted()) if ahead else read()
+        if not ahead:
+            return read()
+        within = self.backend.as_here()
+        return read_ahead(read, interrupted=lambda: self.interrupted(), within=within)
 
     def _batches(self, number: int, first: int, count: int) -> Iterator[Batch]:
         place = number, first, count

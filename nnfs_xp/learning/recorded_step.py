@@ -10,6 +10,7 @@ from typing import Any
 
 from nnfs_xp._settings import settings_of
 from nnfs_xp._typing import Array
+from nnfs_xp.data.reading import paused
 from nnfs_xp.kernels.standard import DeviceCount
 from nnfs_xp.layers import Layer
 from nnfs_xp.learning.learner import Learner
@@ -136,7 +137,8 @@ class RecordedStep:
         places = self._count(2), self._count(3)
         with self._counted_on_device(learner):
             try:
-                self.result = self.graph.record(lambda: self._work(self.held, *places))
+                with paused():  # a thread that waits for the device would spoil the recording
+                    self.result = self.graph.record(lambda: self._work(self.held, *places))
             except Exception as error:
                 text = str(error).strip().splitlines() or [""]
                 raise NotRecordableError(f"{type(error).__name__}: {text[0][:200]}") from error

@@ -74,7 +74,7 @@ def _inputs(learner: Learner, X: Any, batch_size: int) -> Generator[Array, None,
             found = numbered(source, 0, 0, lambda item, _: (inputs(parts_of(item)[0]),))
             return found if source.is_held else (own_copies(batch, backend) for batch in found)
 
-        reader = read() if source.is_held else read_ahead(read)
+        reader = read() if source.is_held else read_ahead(read, within=backend.as_here())
         yield from (batch[0] for batch in backend.streamed(reader))
         return
     if is_sparse(X):

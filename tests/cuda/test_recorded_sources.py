@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 
 import numpy as np
@@ -100,14 +101,84 @@ def test_batches_of_many_shapes():
     np.testing.assert_allclose(found["loss"], wanted["loss"], rtol=1e-4)
 
 
+@pytest.fixture(params=["cupy", "cupy:1"])
+def name(request):
+    if importlib.import_module("cupy").cuda.runtime.getDeviceCount() <= int(request.param[5:] or 0):
+        pytest.skip("one device only; the session on the stand-in has two")
+    return request.param
+
+
+def made_there():
+    """Each batch in arrays of its own."""
+    cupy = importlib.import_module("cupy")
+    for x, y in BATCHES:
+        yield cupy.asarray(x), cupy.asarray(y)
+
+
+def written_over():
+    """All batches in the same arrays, one after the other."""
+    cupy = importlib.import_module("cupy")
+    places = cupy.empty((40, 6), "float32"), cupy.empty(40, "int64")
+    for batch in BATCHES:
+        for place, part in zip(places, batch, strict=True):
+            place[: len(part)] = cupy.asarray(part)
+        yield tuple(place[: len(batch[0])] for place in places)
+
+
+def waits():
+    """Batches on the host that the device worked on."""
+    cupy = importlib.import_module("cupy")
+    for x, y in BATCHES:
+        there = cupy.asarray(x) * 1
+        cupy.cuda.Device().synchronize()
+        yield there.get(), y
+
+
+def walked():
+    """Batches that are read ahead already, on the device where they are to be."""
+    cupy = importlib.import_module("cupy")
+    return nn.data.batches(BATCHES, backend=f"cupy:{cupy.cuda.runtime.getDevice()}")
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+@pytest.mark.parametrize("source", [made_there, written_over, waits, walked])
+def test_a_source_may_work_on_the_device(name, source, accumulate):
+    trainer, found = trained(name, source, accumulate=accumulate)
+    _, wanted = trained(name, BATCHES, accumulate=accumulate)
+    assert found == wanted
+    assert trainer.recorder.refused is None
+    assert trainer.recorder.recordings
+
+
+def test_a_source_works_on_the_stream_of_the_training(name):
+    cupy = importlib.import_module("cupy")
+    streams = []
+
+    def source():
+        for batch in BATCHES:
+            streams.append(cupy.cuda.get_current_stream())
+            yield batch
+
+    with nn.get_backend(name).active(), cupy.cuda.Stream(non_blocking=True) as stream:
+        trained(name, source)
+        for _ in nn.data.batches(source, backend=name):
+            pass
+    assert len(streams) == 4 * len(BATCHES)
+    assert set(streams) == {stream}
+
+
+def test_predictions_of_batches_that_are_written_over(name):
+    trainer, _ = trained(name, BATCHES)
+    found = trainer.predict(lambda: (x for x, _ in written_over()))
+    np.testing.assert_array_equal(found, trainer.predict(X))
+
+
 def test_batches_that_are_on_the_device_stay_there():
     backend = nn.get_backend("cupy")
     there = [(backend.asarray(x), backend.asarray(y)) for x, y in BATCHES]
-    _, found = trained("cupy", lambda: iter(there))
-    _, wanted = trained("cupy", BATCHES)
-    assert found == wanted
-    walk = nn.data.batches(there, backend="cupy")
-    assert all(x is given for (x, _), (given, _) in zip(walk, there, strict=True))
+    for (x, _), (wanted, _) in zip(nn.data.batches(there, backend="cupy"), BATCHES, strict=True):
+        assert backend.owns(x)
+        np.testing.assert_array_equal(nn.to_numpy(x), wanted)
 
 
 def test_batches_in_a_loop_of_ones_own():
