@@ -60,8 +60,9 @@ class _Turns:
         this = {get_ident()}
         with self._changed:
             self._pauses += 1
-            quiet = self._changed.wait_for(lambda: self._fetching <= this, _PATIENCE)
         try:
+            with self._changed:
+                quiet = self._changed.wait_for(lambda: self._fetching <= this, _PATIENCE)
             if not quiet:
                 raise TimeoutError(f"a batch was still being read after {_PATIENCE:g} s")
             yield
@@ -69,6 +70,12 @@ class _Turns:
             with self._changed:
                 self._pauses -= 1
                 self._changed.notify_all()
+
+    def leave_out(self, thread: Thread) -> None:
+        """Wait no longer for what that thread fetches."""
+        with self._changed:
+            self._fetching.discard(thread.ident or 0)
+            self._changed.notify_all()
 
     def _begin(self) -> None:
         with self._changed:
@@ -151,6 +158,7 @@ class _Reader:
             self._thread.join(0.05 if tries else 0.001)
             tries += 1
         if self._thread.is_alive():
+            _turns.leave_out(self._thread)
             _log.warning("a source of batches is stuck; its thread ends when it goes on")
 
 
