@@ -1,4 +1,4 @@
-"""Samples of any shape as rows: features on the last axis, everything before it is batch."""
+"""Samples of any shape as rows: features, or classes, on the last axis, and batch before it."""
 
 from __future__ import annotations
 
@@ -19,3 +19,11 @@ def as_before(xp: Namespace, rows: Array, array: Array) -> Array:
         return rows
     shaped: Array = xp.reshape(rows, (*array.shape[:-1], rows.shape[-1]))
     return shaped
+
+
+def one_hot(xp: Namespace, labels: Array, n_classes: int) -> Array:
+    """True at the class of each label and False at the others, shape (…, classes)."""
+    rows: Array = labels[..., None] == xp.arange(
+        n_classes, dtype=labels.dtype, device=labels.device
+    )
+    return rows

@@ -463,7 +463,7 @@ class TestROCAUC:
         rows = nn.ROCAUC().accumulate(
             backend.asarray(SCORES), backend.asarray(LABELS), backend.asarray(np.arange(4.0))
         )
-        expected = np.column_stack([SCORES, LABELS, np.arange(4)])
+        expected = np.column_stack([SCORES, np.eye(SCORES.shape[1])[LABELS], np.arange(4)])
         np.testing.assert_array_equal(nn.to_numpy(rows), expected)
 
     def test_without_scikit_learn(self, monkeypatch):

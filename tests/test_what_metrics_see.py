@@ -111,6 +111,148 @@ def test_classes(backend, loss, end):
     assert found["mean_of_probabilities"] == pytest.approx(seen[:, 0].mean(), rel=1e-4)
 
 
+def test_the_accuracy_of_classes_on_one_output(backend):
+    """It is that of yes and no, whatever the shape of the targets."""
+    for y in (YES, YES[:, None]):
+        trainer, found = fitted(
+            1, nn.SigmoidBinaryCrossentropy(), y, (nn.CategoricalAccuracy(),), backend
+        )
+        predicted = trainer.predict(X).ravel()
+        assert found["accuracy"] == pytest.approx(np.mean(predicted == YES))
+        assert 0.1 < predicted.mean() < 0.9
+
+
+def test_the_best_of_one_output_is_refused():
+    model = nn.Sequential(nn.Dense(4, 1), seed=0)
+    metrics = (nn.TopKAccuracy(1),)
+    loss = nn.SigmoidBinaryCrossentropy()
+    trainer = nn.Trainer(model, loss, nn.Adam(), metrics, backend="numpy")
+    with pytest.raises(ArgumentError, match="the model has one output"):
+        trainer.fit(X, YES, progress=False)
+    assert trainer.optimizer.iterations == 0
+
+
+LABELS = np.stack([YES, YES, X[:, 3] > 0], axis=1).astype(int)
+
+
+@pytest.mark.parametrize("loss", [nn.SigmoidBinaryCrossentropy, nn.Hinge])
+def test_several_labels(backend, loss):
+    roc_auc_score = pytest.importorskip("sklearn.metrics").roc_auc_score
+    trainer, found = fitted(3, loss(), LABELS, ("accuracy", nn.ROCAUC()), backend)
+    predicted = trainer.predict(X)
+    assert found["accuracy"] == pytest.approx(np.mean(predicted == LABELS))
+    scores = nn.to_numpy(trainer.model.forward(trainer.backend.asarray(X)))
+    assert found["roc_auc"] == pytest.approx(roc_auc_score(LABELS, scores))
+    assert predicted[:, 0].mean() < 0.9
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [nn.CategoricalAccuracy(), nn.TopKAccuracy(1), nn.F1(), nn.ConfusionMatrix(3)],
+    ids=repr,
+)
+def test_several_labels_are_no_class(metric):
+    model = nn.Sequential(nn.Dense(4, 3), seed=0)
+    loss = nn.SigmoidBinaryCrossentropy()
+    trainer = nn.Trainer(model, loss, nn.Adam(), (metric,), backend="numpy")
+    one_each = np.eye(3, dtype=int)[THREE]
+    with pytest.raises(ArgumentError, match="each of the 3 outputs says yes or no by itself"):
+        trainer.fit(X, one_each, progress=False)
+    assert trainer.optimizer.iterations == 0
+
+
+@pytest.mark.parametrize(("loss", "end"), CLASSES.values(), ids=CLASSES)
+def test_outputs_of_classes_that_are_right(backend, loss, end):
+    """At 0.5 they are those of `predict`, at another threshold those of the probabilities."""
+    rows = np.eye(3, dtype="float32")[THREE]
+    often = nn.BinaryAccuracy(0.3)
+    often.name = "often"
+    trainer, found = fitted(3, loss(), rows, (nn.BinaryAccuracy(), often), backend, end)
+    said = np.eye(3)[trainer.predict(X)]
+    assert found["accuracy"] == pytest.approx(np.mean(said == rows))
+    if loss is nn.CategoricalHinge:
+        seen = nn.to_numpy(trainer.model.forward(trainer.backend.asarray(X)))
+    else:
+        seen = trainer.predict_proba(X)
+    assert found["often"] == pytest.approx(np.mean((seen > 0.3) == (rows == 1)))
+
+
+def test_shares_of_classes(backend):
+    """The true class is that of the largest share, and an output is right above a half."""
+    shares = (0.6 * np.eye(3)[THREE] + 0.4 * np.eye(3)[THREE[::-1]]).astype("float32")
+    largest = shares.argmax(axis=1)
+    metrics = "accuracy", nn.TopKAccuracy(1), nn.TopKAccuracy(2), nn.F1(), nn.BinaryAccuracy(0.4)
+    metrics[-1].name = "outputs"
+    loss = nn.SoftmaxCategoricalCrossentropy()
+    trainer, found = fitted(3, loss, shares, metrics, backend)
+    predicted, probable = trainer.predict(X), trainer.predict_proba(X)
+    assert found["accuracy"] == found["top_1_accuracy"]
+    assert found["accuracy"] == pytest.approx(np.mean(predicted == largest))
+    second = np.argsort(probable, axis=1)[:, 1:] == largest[:, None]
+    assert found["top_2_accuracy"] == pytest.approx(second.any(axis=1).mean())
+    wanted = [scores_by_hand(k == largest, predicted == k)[2] for k in range(3)]
+    assert found["f1"] == pytest.approx(np.mean(wanted))
+    assert found["outputs"] == pytest.approx(np.mean((probable > 0.4) == (shares > 0.5)))
+
+
+@pytest.mark.parametrize("kind", ["logits", "probabilities"])
+def test_a_threshold_for_two_classes(backend, kind):
+    loss, end = CLASSES[kind]
+    metrics = nn.Recall("binary", threshold=0.2), nn.ConfusionMatrix(2, threshold=0.2)
+    trainer, found = fitted(2, loss(), YES, metrics, backend, end)
+    predicted = trainer.predict_proba(X)[:, 1] > 0.2
+    assert found["recall"] == pytest.approx(scores_by_hand(YES == 1, predicted)[1])
+    matrix = [[np.sum((t == YES) & (p == predicted)) for p in (0, 1)] for t in (0, 1)]
+    np.testing.assert_array_equal(found["confusion_matrix"], matrix)
+    assert np.any(predicted != (trainer.predict(X) == 1))
+
+
+def test_a_threshold_for_more_classes_is_refused():
+    model = nn.Sequential(nn.Dense(4, 3), seed=0)
+    loss = nn.SoftmaxCategoricalCrossentropy()
+    trainer = nn.Trainer(model, loss, nn.Adam(), (nn.F1(threshold=0.2),), backend="numpy")
+    with pytest.raises(ArgumentError, match=r"`threshold` of f1 is for one output, or for two"):
+        trainer.fit(X, THREE, progress=False)
+
+
+def test_what_is_predicted_of_classes(backend):
+    trainer, found = fitted(
+        3, nn.SoftmaxCategoricalCrossentropy(), THREE, (Seen("predictions"),), backend
+    )
+    assert found["mean_of_predictions"] == pytest.approx(np.mean(trainer.predict(X) == 0))
+
+
+class Zero(nn.Metric):
+    """A figure that is an array."""
+
+    name = "zero"
+
+    def forward(self, y_pred, y_true):
+        del y_true
+        return 0 * y_pred[:, 0]
+
+    def result(self, sums):
+        return np.asarray(sums[0] / sums[1])
+
+
+def test_an_array_of_one_figure_is_that_figure(backend):
+    trainer, found = fitted(3, nn.SoftmaxCategoricalCrossentropy(), THREE, (Zero(),), backend)
+    assert found["zero"] == 0
+    assert trainer.fit(X, THREE, progress=False)["zero"] == [0.0]
+
+
+def test_a_metric_that_gives_no_array():
+    class Plain(Zero):
+        def forward(self, y_pred, y_true):
+            return 0.5
+
+    model = nn.Sequential(nn.Dense(4, 3), seed=0)
+    loss = nn.SoftmaxCategoricalCrossentropy()
+    trainer = nn.Trainer(model, loss, nn.Adam(), (Plain(),), backend="numpy")
+    with pytest.raises(nn.errors.ShapeError, match="one number for each sample.*got float"):
+        trainer.fit(X, THREE, progress=False)
+
+
 def test_counts(backend):
     metrics = "accuracy", nn.MAE(), nn.RMSE(), nn.R2()
     trainer, found = fitted(1, nn.Poisson(), COUNTS, metrics, backend)

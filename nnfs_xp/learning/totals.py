@@ -12,7 +12,7 @@ import numpy as np
 from nnfs_xp._checks import check_weights
 from nnfs_xp._rows import as_rows
 from nnfs_xp._typing import Array
-from nnfs_xp.backend import Backend, to_numpy
+from nnfs_xp.backend import Backend, is_array, to_numpy
 from nnfs_xp.errors import ArgumentError, CheckpointError, NotReadyError, ShapeError
 from nnfs_xp.metrics import Metric
 
@@ -86,8 +86,12 @@ class Totals:
         for metric in self.metrics:
             counted = None if self._counted is None else self._counted(y, output.shape[:-1])
             rows, targets, weights = self._rows(output, y, None, counted)
-            sums = metric.accumulate(self._as_seen(rows, metric.sees), targets, weights)
-            figure = metric.result(to_numpy(sums).astype(np.float64))
+            try:
+                seen = self._as_seen(rows, metric.sees)
+            except ArgumentError as error:
+                raise ArgumentError(f"metric {metric.name!r}: {error}") from None
+            sums = metric.accumulate(seen, targets, weights)
+            figure = _figure(metric, sums)
             self.widths[metric.name] = sums.shape[-1]
             if isinstance(figure, Real):
                 self.names.append(metric.name)
@@ -253,7 +257,7 @@ class Totals:
         for metric in self.metrics:
             if metric.collects and not collected:
                 continue
-            figures[metric.name] = metric.result(to_numpy(self._sum(metric)).astype(np.float64))
+            figures[metric.name] = _figure(metric, self._sum(metric))
         return figures
 
     def read_loss(self) -> float:
@@ -335,6 +339,12 @@ class Totals:
         if len(parts) > 1:
             parts[:] = [self._backend.xp.concat(parts, axis=0)]
         return parts[0]
+
+
+def _figure(metric: Metric, sums: Array) -> Any:
+    """The metric's figure; a float where it is an array of one."""
+    figure = metric.result(to_numpy(sums).astype(np.float64))
+    return float(to_numpy(figure)) if is_array(figure) and figure.ndim == 0 else figure
 
 
 def target_rows(backend: Backend, y: Array, n_axes: int) -> Array:

@@ -6,6 +6,7 @@ from math import prod
 from typing import Any
 
 from nnfs_xp import _checks
+from nnfs_xp._rows import one_hot
 from nnfs_xp._settings import repr_of
 from nnfs_xp._typing import Array, DType
 from nnfs_xp.backend import backend_of
@@ -154,7 +155,7 @@ class Loss:
         return None
 
     def accuracy(self) -> Metric:
-        """The metric called accuracy under this loss, of what `decisions` gives.
+        """The metric called accuracy under this loss.
 
         Raises
         ------
@@ -188,13 +189,29 @@ class Loss:
     def decisions(self, y_pred: Array) -> Array:
         """What `predictions` says, in the shape of y_pred and of its dtype, for metrics.
 
-        For classes these are scores, the highest of which is the class predicted; for yes-or-no
-        outputs 0 and 1, and else values.
+        That is 0 and 1 for each output, of classes a single 1; and else values.
         """
-        return y_pred if self.has_classes else self.predictions(y_pred)
+        if not self.has_classes or y_pred.shape[-1] == 1:
+            return self.predictions(y_pred)
+        xp = backend_of(y_pred).xp
+        rows = one_hot(xp, xp.argmax(y_pred, axis=-1), y_pred.shape[-1])
+        decided: Array = xp.astype(rows, y_pred.dtype)
+        return decided
+
+    def class_scores(self, y_pred: Array) -> Array:
+        """Scores of classes, the highest of which is the one predicted; of one output, 0 and 1.
+
+        Raises
+        ------
+        ArgumentError
+            The outputs tell no single class.
+        """
+        return y_pred if self.has_classes and y_pred.shape[-1] > 1 else self.decisions(y_pred)
 
     def as_seen(self, y_pred: Array, kind: str) -> Array:
         """What a metric sees of a model's output, by its kind: see `Metric.sees`."""
+        if kind == "classes":
+            return self.class_scores(y_pred)
         if kind == "predictions" or not (self.has_probabilities or self.has_classes):
             return self.decisions(y_pred)
         return self.probabilities(y_pred) if self.has_probabilities else y_pred

@@ -206,6 +206,15 @@ class BinaryLoss(Loss):
         decided: Array = backend_of(y_pred).xp.astype(y_pred > self.threshold, y_pred.dtype)
         return decided
 
+    def class_scores(self, y_pred: Array) -> Array:
+        if y_pred.shape[-1] > 1:
+            raise ArgumentError(
+                f"under {type(self).__name__} each of the {y_pred.shape[-1]} outputs says yes or "
+                "no by itself, and there is no single class to be right about. Give BinaryAccuracy "
+                "or ROCAUC, or a loss for classes that exclude each other."
+            )
+        return self.decisions(y_pred)
+
 
 class RegressionLoss(Loss):
     """Base of the losses on values, (batch, …, outputs) or (batch, …) for one output."""

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from nnfs_xp import _checks
+from nnfs_xp._rows import one_hot
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import backend_of
 from nnfs_xp.errors import ArgumentError
-from nnfs_xp.metrics.base import Metric, ThresholdMetric, class_indices, widest
+from nnfs_xp.metrics.base import Metric, ThresholdMetric, class_indices, widest, yes
 
 
 class CategoricalAccuracy(Metric):
     """Share of samples whose highest output is that of the true class.
 
-    `y_true` holds class indices (batch, …) or one-hot rows (batch, …, classes).
+    `y_true` holds class indices (batch, …) or one-hot rows (batch, …, classes); for a model with
+    one output, 0 and 1.
 
     Raises
     ------
+    ArgumentError
+        Several outputs tell no single class: that of a yes-or-no loss.
     LabelError
         The labels have the wrong length, shape or type.
 
@@ -25,11 +29,14 @@ class CategoricalAccuracy(Metric):
     """
 
     name = "accuracy"
-    sees = "predictions"
+    sees = "classes"
     direction = "max"
 
     def forward(self, y_pred: Array, y_true: Array) -> Array:
         xp = _checks.check_pair(y_pred, y_true).xp
+        if y_pred.shape[-1] == 1:
+            right = (y_pred > 0.5) == yes(xp, y_pred, y_true)
+            return xp.astype(right[..., 0], y_pred.dtype)
         labels = class_indices(xp, y_pred, y_true)
         hits: Array = xp.astype(xp.argmax(y_pred, axis=-1) == labels, y_pred.dtype)
         return hits
@@ -38,8 +45,8 @@ class CategoricalAccuracy(Metric):
 class TopKAccuracy(Metric):
     """Share of samples with the true class among the k highest outputs.
 
-    `y_true` and its errors are as for `CategoricalAccuracy`. Of equal outputs the true
-    class' counts as the highest.
+    `y_true` holds class indices (batch, …) or one-hot rows (batch, …, classes). Of equal outputs
+    the true class' counts as the highest.
 
     Parameters
     ----------
@@ -48,7 +55,9 @@ class TopKAccuracy(Metric):
     Raises
     ------
     ArgumentError
-        There are fewer than k outputs.
+        There are fewer than k outputs, or one only, or they tell no single class.
+    LabelError
+        The labels have the wrong length, shape or type.
 
     Notes
     -----
@@ -56,7 +65,7 @@ class TopKAccuracy(Metric):
     sorted. A sample with an output of NaN at the true class is wrong.
     """
 
-    sees = "predictions"
+    sees = "classes"
     direction = "max"
 
     def __init__(self, k: int = 5) -> None:
@@ -66,14 +75,14 @@ class TopKAccuracy(Metric):
     def forward(self, y_pred: Array, y_true: Array) -> Array:
         backend = _checks.check_pair(y_pred, y_true)
         xp, outputs = backend.xp, y_pred.shape[-1]
+        if outputs == 1:
+            raise ArgumentError(
+                "TopKAccuracy ranks the outputs of several classes, and the model has one output. "
+                "Give BinaryAccuracy."
+            )
         if self.k > outputs:
             raise ArgumentError(f"`k` must be at most {outputs}, the outputs; got {self.k}.")
-        _checks.check_labels(xp, y_true, outputs, y_pred.shape[:-1])
-        if y_true.ndim == y_pred.ndim:
-            is_true = y_true != 0
-        else:
-            classes = xp.arange(outputs, dtype=xp.int64, device=y_pred.device)
-            is_true = xp.astype(y_true, xp.int64, copy=False)[..., None] == classes
+        is_true = one_hot(xp, class_indices(xp, y_pred, y_true), outputs)
         of_true = xp.max(xp.where(is_true, y_pred, -float("inf")), axis=-1, keepdims=True)
         above = xp.sum(xp.astype(~(y_pred <= of_true), xp.int64), axis=-1)
         hits: Array = xp.astype(above < self.k, y_pred.dtype)
@@ -96,6 +105,8 @@ class BinaryAccuracy(ThresholdMetric):
 
     Notes
     -----
+    A target above 0.5 says yes: one of 0 and 1, or a share.
+
     Averaged over the outputs of each sample first, so it is at most 1 for several outputs too.
 
     Source: *Neural Networks from Scratch*, chapter 16.
@@ -106,8 +117,8 @@ class BinaryAccuracy(ThresholdMetric):
 
     def forward(self, y_pred: Array, y_true: Array) -> Array:
         xp = _checks.check_pair(y_pred, y_true).xp
-        truths = xp.astype(_checks.match_outputs(y_true, y_pred.shape), xp.bool, copy=False)
-        hits: Array = xp.mean(xp.astype((y_pred > self.threshold) == truths, y_pred.dtype), axis=-1)
+        right = (y_pred > self.threshold) == yes(xp, y_pred, y_true)
+        hits: Array = xp.mean(xp.astype(right, y_pred.dtype), axis=-1)
         return hits
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nnfs_xp import _checks
+from nnfs_xp._rows import one_hot
 from nnfs_xp._settings import repr_of
 from nnfs_xp._typing import Array, Namespace
 from nnfs_xp.backend import backend_of
@@ -26,12 +27,13 @@ class Metric:
     ----------
     name : str
         Its key in a history. Set another on the object to tell two of one class apart.
-    sees : {"probabilities", "predictions", "outputs"}
+    sees : {"probabilities", "predictions", "classes", "outputs"}
         What it takes as `y_pred`. ``"probabilities"``: those of `Trainer.predict_proba`; where the
         loss has none, scores of classes, or the values of `Trainer.predict`. ``"predictions"``:
-        what `Trainer.predict` says, 0 and 1 for yes-or-no outputs and values for a regression;
-        for classes scores, the highest of which is the one predicted. ``"outputs"``: what the
-        model puts out, logits for example.
+        what `Trainer.predict` says, 0 and 1 for each output, of classes a single 1, and values for
+        a regression. ``"classes"``: scores, the highest of which is the class predicted, or 0 and
+        1 of one output; refused where several outputs tell no single class. ``"outputs"``: what
+        the model puts out, logits for example.
     direction : {"min", "max"} or None
         Whether less or more of it is better: what callbacks go by. None where neither is.
     collects : bool
@@ -78,10 +80,12 @@ class Metric:
         """
         xp, places = backend_of(y_pred).xp, tuple(y_pred.shape[:-1])
         values = self.forward(y_pred, y_true)
-        if tuple(values.shape) != places:
+        shape = getattr(values, "shape", None)
+        if shape is None or tuple(shape) != places:
+            got = type(values).__name__ if shape is None else tuple(shape)
             raise ShapeError(
                 f"{type(self).__name__}.forward must give one number for each sample, shape "
-                f"{places}; got {tuple(values.shape)}."
+                f"{places}; got {got}."
             )
         weights = weights_of(y_pred, sample_weight)
         values = xp.astype(values, y_pred.dtype, copy=False)
@@ -154,6 +158,30 @@ def class_indices(xp: Namespace, y_pred: Array, y_true: Array) -> Array:
         y_true = xp.argmax(xp.astype(y_true, y_pred.dtype, copy=False), axis=-1)
     indices: Array = xp.astype(y_true, xp.int64, copy=False)
     return indices
+
+
+def true_outputs(xp: Namespace, y_pred: Array, y_true: Array) -> Array:
+    """Which outputs the labels call true, booleans of y_pred's shape.
+
+    Of class indices it is the one of that class; of rows those with the largest entry, which are
+    all ones of a row of 0 and 1, and none of a row of 0.
+    """
+    k = y_pred.shape[-1]
+    if k == 1:
+        return yes(xp, y_pred, y_true)
+    if y_true.ndim < y_pred.ndim:
+        return one_hot(xp, class_indices(xp, y_pred, y_true), k)
+    _checks.check_labels(xp, y_true, k, y_pred.shape[:-1])
+    rows = xp.astype(y_true, y_pred.dtype, copy=False)
+    true: Array = (rows == xp.max(rows, axis=-1, keepdims=True)) & (rows > 0)
+    return true
+
+
+def yes(xp: Namespace, y_pred: Array, y_true: Array) -> Array:
+    """Which outputs the targets say yes to, booleans of y_pred's shape."""
+    targets = _checks.match_outputs(y_true, y_pred.shape)
+    said: Array = xp.astype(targets, y_pred.dtype, copy=False) > 0.5
+    return said
 
 
 def weighted_sums(weights: Array, values: Array) -> Array:

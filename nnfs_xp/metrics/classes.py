@@ -5,25 +5,37 @@ from __future__ import annotations
 from typing import Any
 
 from nnfs_xp import _checks
-from nnfs_xp._rows import as_rows
+from nnfs_xp._rows import as_rows, one_hot
 from nnfs_xp._typing import Array, Namespace
 from nnfs_xp.backend import backend_of
 from nnfs_xp.errors import ArgumentError, LabelError
-from nnfs_xp.metrics.base import ThresholdMetric, class_indices, ratio, weighted_sums, weights_of
+from nnfs_xp.metrics.base import (
+    ThresholdMetric,
+    class_indices,
+    ratio,
+    weighted_sums,
+    weights_of,
+    yes,
+)
 
 
 class _ClassMetric(ThresholdMetric):
     """What the metrics on classes share: which class is true, and which is predicted.
 
     The predicted class is that of the highest output; of one output, class 1 above the
-    threshold and else class 0.
+    threshold and else class 0. So it is of two outputs where the threshold is not 0.5.
     """
+
+    @property
+    def sees(self) -> str:  # type: ignore[override] # it follows from the threshold
+        """``"classes"`` at the threshold 0.5, else ``"probabilities"``."""
+        return "classes" if self.threshold == 0.5 else "probabilities"
 
     def prepare(self, y_true: Array) -> None:
         xp = backend_of(y_true).xp
         if y_true.ndim == 2 and y_true.shape[1] > 1:
-            ones = xp.sum(xp.astype(y_true != 0, xp.int64), axis=-1)
-            if not bool(xp.all(ones == 1)):
+            ones = xp.sum(xp.astype(y_true == 1, xp.int64), axis=-1)
+            if bool(xp.any(ones > 1)) or not bool(xp.all(xp.any(y_true != 0, axis=-1))):
                 raise LabelError(
                     f"{self.name} needs one class a sample; `y_true` has rows with none or several."
                 )
@@ -32,19 +44,22 @@ class _ClassMetric(ThresholdMetric):
         """The true and the predicted classes as one-hot rows (places, classes)."""
         xp = _checks.check_pair(y_pred, y_true).xp
         k = y_pred.shape[-1]
+        if k > 2 and self.threshold != 0.5:
+            raise ArgumentError(
+                f"`threshold` of {self.name} is for one output, or for two classes; the model "
+                f"tells {k} apart, and the highest output says which. Leave it out."
+            )
         if k == 1:
-            yes = xp.astype(_checks.match_outputs(y_true, y_pred.shape), xp.bool, copy=False)
-            labels, k = xp.astype(yes, xp.int64), 2
-            predicted = xp.astype(y_pred > self.threshold, xp.int64)
+            labels = xp.astype(yes(xp, y_pred, y_true)[..., 0], xp.int64)
         else:
-            labels = class_indices(xp, y_pred, y_true)[..., None]
-            predicted = xp.argmax(y_pred, axis=-1, keepdims=True)
-        classes = xp.arange(k, dtype=xp.int64, device=y_pred.device)
-        return (
-            xp,
-            as_rows(xp, xp.astype(labels == classes, y_pred.dtype)),
-            as_rows(xp, xp.astype(predicted == classes, y_pred.dtype)),
-        )
+            labels = class_indices(xp, y_pred, y_true)
+        if k == 1 or self.threshold != 0.5:
+            predicted = xp.astype(y_pred[..., -1] > self.threshold, xp.int64)
+        else:
+            predicted = xp.argmax(y_pred, axis=-1)
+        rows = (one_hot(xp, classes, max(k, 2)) for classes in (labels, predicted))
+        truths, guesses = (as_rows(xp, xp.astype(each, y_pred.dtype)) for each in rows)
+        return xp, truths, guesses
 
 
 class ConfusionMatrix(_ClassMetric):
@@ -59,13 +74,14 @@ class ConfusionMatrix(_ClassMetric):
     n_classes : int
         2 for a model with one output.
     threshold : float
-        For one output: of probabilities, or of scores under a loss that has none. At 0.5 it is
-        what `Trainer.predict` says, whatever the loss.
+        For one output, or for class 1 of two: of probabilities, or of scores under a loss that
+        has none. At 0.5 it is what `Trainer.predict` says, whatever the loss.
 
     Raises
     ------
     ArgumentError
-        The model has not `n_classes` outputs.
+        The model has not `n_classes` outputs, or they tell no single class; or there is another
+        threshold for more than two classes.
     LabelError
         The labels have the wrong length, shape or type.
     """
@@ -143,13 +159,14 @@ class Precision(_ClassAverage):
         ``"binary"`` is the figure of class 1 of two. By default binary for a model with one
         output, else macro.
     threshold : float
-        For one output: of probabilities, or of scores under a loss that has none. At 0.5 it is
-        what `Trainer.predict` says, whatever the loss.
+        For one output, or for class 1 of two: of probabilities, or of scores under a loss that
+        has none. At 0.5 it is what `Trainer.predict` says, whatever the loss.
 
     Raises
     ------
     ArgumentError
-        ``"binary"`` for more than two classes.
+        ``"binary"``, or another threshold, for more than two classes; or several outputs that
+        tell no single class.
     LabelError
         The labels have the wrong length, shape or type.
 

@@ -10,14 +10,15 @@ from nnfs_xp._rows import as_rows
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import backend_of
 from nnfs_xp.errors import ArgumentError
-from nnfs_xp.metrics.base import Metric, class_indices, ratio, weights_of
+from nnfs_xp.metrics.base import Metric, ratio, true_outputs, weights_of
 
 
 class ROCAUC(Metric):
     """Area under the ROC curve, by scikit-learn, from the scores of all samples.
 
-    `y_true` holds class indices (batch, …) or one-hot rows (batch, …, classes); for a model with
-    one output, 0 and 1. It keeps all scores on the device until it is read.
+    `y_true` holds class indices (batch, …) or rows of 0 and 1 (batch, …, outputs), with several
+    ones where an output is a label by itself; for a model with one output, 0 and 1. It keeps all
+    scores and labels on the device until it is read.
 
     Raises
     ------
@@ -29,7 +30,7 @@ class ROCAUC(Metric):
     Notes
     -----
     The share of pairs, one sample of the class and one of the rest, in which the former has the
-    higher score; for several classes the mean over those that can be told from a rest. NaN where
+    higher score; for several outputs the mean over those that can be told from a rest. NaN where
     there is none, or a score is NaN or infinite.
 
     Source: Fawcett 2006, *An Introduction to ROC Analysis*, sections 7 and 9.
@@ -45,26 +46,23 @@ class ROCAUC(Metric):
 
     def accumulate(self, y_pred: Array, y_true: Array, sample_weight: Array | None = None) -> Array:
         xp = _checks.check_pair(y_pred, y_true).xp
-        if y_pred.shape[-1] == 1:
-            labels = _checks.match_outputs(y_true, y_pred.shape)
-        else:
-            labels = class_indices(xp, y_pred, y_true)[..., None]
+        truths = xp.astype(true_outputs(xp, y_pred, y_true), y_pred.dtype)
         weights = weights_of(y_pred, sample_weight)[..., None]
-        columns = [y_pred, xp.astype(labels, y_pred.dtype, copy=False), weights]
-        return as_rows(xp, xp.concat(columns, axis=-1))
+        return as_rows(xp, xp.concat([y_pred, truths, weights], axis=-1))
 
     def result(self, sums: Any) -> float:
         rows = sums[sums[:, -1] > 0]
-        scores, labels, weights = rows[:, :-2], rows[:, -2], rows[:, -1]
+        k = rows.shape[1] // 2
+        scores, truths, weights = rows[:, :k], rows[:, k:-1] > 0, rows[:, -1]
         xp = backend_of(rows).xp
         if not xp.all(xp.isfinite(scores)):
             return float("nan")
-        area, k = _roc_auc_score(), scores.shape[1]
-        areas = []
-        for column, label in enumerate([1] if k == 1 else range(k)):
-            truths = labels == label
-            if xp.any(truths) and not xp.all(truths):
-                areas.append(area(truths, scores[:, column], sample_weight=weights))
+        area = _roc_auc_score()
+        areas = [
+            area(truths[:, output], scores[:, output], sample_weight=weights)
+            for output in range(k)
+            if xp.any(truths[:, output]) and not xp.all(truths[:, output])
+        ]
         return ratio(sum(areas), len(areas), empty=float("nan"))
 
 

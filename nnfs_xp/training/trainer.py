@@ -132,10 +132,10 @@ class Trainer:
         learner, loss = self.learner, self.learner.fused_loss
         wanted = [each if isinstance(each, Metric) else loss.accuracy() for each in metrics]
         for metric in wanted:
-            if metric.sees not in ("probabilities", "predictions", "outputs"):
+            if metric.sees not in ("probabilities", "predictions", "classes", "outputs"):
                 raise ArgumentError(
-                    f"{type(metric).__name__}.sees must be 'probabilities', 'predictions' or "
-                    f"'outputs'; got {metric.sees!r}."
+                    f"{type(metric).__name__}.sees must be 'probabilities', 'predictions', "
+                    f"'classes' or 'outputs'; got {metric.sees!r}."
                 )
             if loss.has_probabilities:
                 metric.check_probabilities()
