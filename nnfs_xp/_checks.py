@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from inspect import signature
 from math import isfinite, nan, prod
@@ -13,11 +14,29 @@ from typing import Any
 
 from nnfs_xp._typing import Array, DType, Namespace
 from nnfs_xp.backend import Backend, backend_of
-from nnfs_xp.errors import ArgumentError, BackendError, DTypeError, LabelError, ShapeError
+from nnfs_xp.errors import (
+    ArgumentError,
+    BackendError,
+    DTypeError,
+    LabelError,
+    NnfsError,
+    ShapeError,
+)
 
 _REPR = Repr()
 _REPR.maxdict = _REPR.maxlist = _REPR.maxtuple = 16
 _REPR.maxstring = _REPR.maxlong = _REPR.maxother = 100
+
+
+@contextmanager
+def of_argument(name: str) -> Iterator[None]:
+    """Have errors say of which argument they speak, where their text names parts of it."""
+    try:
+        yield
+    except (NnfsError, ValueError, TypeError) as error:
+        if error.args and isinstance(error.args[0], str):
+            error.args = (f"{name}: {error.args[0]}", *error.args[1:])
+        raise
 
 
 def check_batch(

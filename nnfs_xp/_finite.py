@@ -59,7 +59,8 @@ def check_held(name: str, cast: Array, given: Any) -> None:
     xp = backend_of(given).xp
     raise DataError(
         f"`{name}` holds values up to {float(xp.max(xp.abs(given))):g} in size, more than {dtype} "
-        "can hold. Scale them down, or build the model with dtype='float64'."
+        "can hold. Scale them down, or build the model with dtype='float64'; an estimator takes "
+        "samples of float64."
     )
 
 

@@ -15,6 +15,8 @@ Directions = Mapping[str, str | None]
 """Of each figure of a history whether less or more is better: "min", "max", or None."""
 
 _SIGNS = {"min": -1.0, "max": 1.0, None: 0.0}
+_HOW = " Give validation_data; an estimator takes X_val and y_val, or early_stopping=True."
+
 _WITHOUT_A_TRAINER = {"loss": "min", "val_loss": "min"}
 
 
@@ -62,7 +64,7 @@ class Monitor:
         if self.name not in figures:
             validated = any(name.startswith("val_") for name in figures)
             lacks_data = self.name.startswith("val_") and not validated
-            self._refuse(figures, " Give validation_data." if lacks_data else "")
+            self._refuse(figures, _HOW if lacks_data else "")
         self._set_sign(figures[self.name] if self.mode == "auto" else self.mode)
 
     def _refuse(self, names: Iterable[str], hint: str = "") -> NoReturn:

@@ -58,6 +58,52 @@ def test_weights_and_labels_that_do_not_count():
     np.testing.assert_allclose(*found, rtol=1e-9, atol=1e-12)
 
 
+def test_batches_in_which_no_label_counts(backend):
+    """They add nothing to the step, and do not make it smaller."""
+    labels = np.full(40, -1)
+    labels[12] = 2
+    parts = [(X[n : n + 10], labels[n : n + 10]) for n in range(0, 40, 10)]
+    found = []
+    for source, accumulate in ((parts, 4), ([(X[:40], labels)], 1)):
+        loss = nn.SoftmaxCategoricalCrossentropy(ignore_index=-1)
+        trainer = new_trainer(backend, loss=loss, optimizer=nn.SGD(0.1))
+        before = flat(trainer).copy()
+        history = trainer.fit(source, accumulate=accumulate, progress=False)
+        assert np.abs(flat(trainer) - before).max() > 0.01
+        found.append((flat(trainer), history["loss"], trainer.evaluate(source)["loss"]))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+
+
+def test_a_step_in_which_no_label_counts():
+    loss = nn.SoftmaxCategoricalCrossentropy(ignore_index=-1)
+    trainer = new_trainer(loss=loss, optimizer=nn.SGD(0.1), metrics=())
+    parts = [(X[:10], np.full(10, -1)), (X[10:20], np.full(10, -1))]
+    history = trainer.fit(parts, accumulate=2, progress=False)
+    assert np.isfinite(flat(trainer)).all()
+    assert trainer.optimizer.iterations == 1
+    assert len(history["loss"]) == 1
+
+
+def test_indices_and_shares_by_turns(backend):
+    """The loss is the mean over all that count, whichever kind of target comes first."""
+    shares = np.eye(3)[Y[:60]]
+    labels = np.where(np.arange(60) % 3 == 0, -1, Y[:60])
+    batches = [(X[:20], shares[:20]), (X[20:50], labels[20:50]), (X[50:60], shares[50:60])]
+    for found in (batches, batches[1:], batches[:2]):
+        loss = nn.SoftmaxCategoricalCrossentropy(ignore_index=-1)
+        trainer = new_trainer(backend, loss=loss, optimizer=nn.SGD(1e-12))
+        losses, counts = [], []
+        for x, y in found:
+            losses.append(trainer.evaluate(x, y)["loss"] - trainer.model.regularization_loss())
+            counts.append(len(y) if y.ndim == 2 else np.sum(y != -1))
+        wanted = np.average([float(each) for each in losses], weights=counts)
+        wanted += float(trainer.model.regularization_loss())
+        assert trainer.evaluate(found)["loss"] == pytest.approx(wanted, rel=1e-9)
+        history = trainer.fit(found, accumulate=3, progress=False)
+        assert history["loss"] == pytest.approx([wanted], rel=1e-9)
+
+
 def test_batches_of_a_source():
     parts = [(X[n : n + 13], Y[n : n + 13]) for n in range(0, 130, 13)]
     wholes = [(X[n : n + 39], Y[n : n + 39]) for n in range(0, 130, 39)]

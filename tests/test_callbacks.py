@@ -388,7 +388,7 @@ class TestFiguresThatDoNotFit:
 
 def test_validation_data_are_asked_for_only_where_there_are_none():
     stopping = nn.EarlyStopping("val_los")
-    with pytest.raises(nn.errors.ArgumentError, match=r"learning_rate\. Give validation_data\.$"):
+    with pytest.raises(nn.errors.ArgumentError, match=r"learning_rate\. Give validation_data; an"):
         fit(build(), callbacks=[stopping])
     with pytest.raises(nn.errors.ArgumentError, match=r"val_accuracy, learning_rate\.$"):
         fit(build(), validation_data=VALIDATION, callbacks=[stopping])

@@ -100,6 +100,18 @@ def test_a_plateau_reduces_the_rate_as_torch_does():
     assert len(set(found)) == 4, "the rate fell three times"
 
 
+def test_a_plateau_waits_for_the_end_of_the_warm_up():
+    schedule = nn.Warmup(nn.ReduceOnPlateau(0.1, monitor="loss", patience=1), steps=20)
+    for epoch in range(10):
+        assert schedule.rate(2 * epoch + 1) == pytest.approx(0.1 * (2 * epoch + 2) / 20)
+        schedule.observe({"loss": 1.0})
+    found = []
+    for epoch in range(10, 14):
+        found.append(schedule.rate(2 * epoch + 1))
+        schedule.observe({"loss": 1.0})
+    assert found == pytest.approx([0.1, 0.1, 0.1, 0.01])
+
+
 def test_what_a_plateau_has_seen_can_be_taken_up_again():
     def run(cut):
         def build():

@@ -737,7 +737,20 @@ class Slow:
         return x, (x[:, 0] > 0).astype(np.int64)
 
 
+class Growing(Slow):
+    """One that has more batches in later epochs, and then fewer."""
+
+    def __len__(self):
+        return (4, 9, 2)[self.epoch]
+
+
 class TestProcesses:
+    def test_a_length_of_each_epoch(self):
+        one, other = new_trainer(), new_trainer()
+        wanted = one.fit(Growing(), epochs=3, progress=False)
+        assert other.fit(nn.data.InProcesses(Growing(), 2), epochs=3, progress=False) == wanted
+        assert one.optimizer.iterations == other.optimizer.iterations == 15
+
     def test_the_same_batches_in_the_same_order(self):
         one, other = new_trainer(), new_trainer()
         wanted = one.fit(Slow(), epochs=2, progress=False)
@@ -916,13 +929,6 @@ def test_targets_that_are_lists():
     assert one.fit(batches, validation_data=batches, progress=False) == wanted
 
 
-def test_a_list_of_samples_is_no_list_of_batches():
-    model = nn.Sequential(nn.Dense(5, 3), seed=0)
-    trainer = nn.Trainer(model, nn.SoftmaxCategoricalCrossentropy(), nn.Adam(), backend="numpy")
-    sequences = RNG.standard_normal((6, 7, 5)).astype("float32")
-    assert trainer.predict(list(sequences)).shape == trainer.predict(sequences).shape == (6, 7)
-
-
 def test_files_of_other_names_are_left(tmp_path):
     for name, array in (("X-0", X), ("y-0", Y), ("X_test", X), ("y_test", Y)):
         np.save(tmp_path / f"{name}.npy", array)
@@ -952,3 +958,158 @@ def test_a_signal_while_the_source_keeps_it_waiting(tmp_path, number):
     resumed = new_trainer()
     resumed.fit(BATCHES, checkpoint=tmp_path, resume=True, progress=False)
     assert resumed.optimizer.iterations == 6
+
+
+def test_a_list_that_takes_another_order_in_each_epoch():
+    class Ordered(list):
+        def set_epoch(self, epoch):
+            epochs.append(epoch)
+            self[:] = [BATCHES[(place + epoch) % len(BATCHES)] for place in range(len(BATCHES))]
+
+    epochs = []
+    one, other = new_trainer(), new_trainer()
+    found = one.fit(Ordered(BATCHES), epochs=3, progress=False)
+    assert epochs[-3:] == [0, 1, 2]
+
+    def walked():
+        first = other.epoch
+        yield from (BATCHES[(place + first) % len(BATCHES)] for place in range(len(BATCHES)))
+
+    assert other.fit(walked, epochs=3, progress=False) == found
+
+
+@pytest.mark.parametrize("place", [0, 1, 5])
+def test_a_masked_array_is_refused_wherever_it_comes(place):
+    batches = list(BATCHES)
+    x, y = batches[place]
+    batches[place] = np.ma.masked_array(x, mask=x > 2), y
+    match = f"batch {place + 1} of epoch 1: X: expected numbers; got a masked array"
+    with pytest.raises(nn.errors.DTypeError, match=match):
+        new_trainer().fit(lambda: iter(batches), progress=False)
+
+
+def test_another_number_of_parts_in_a_later_epoch():
+    walks = itertools.count()
+
+    def source():
+        weights = () if next(walks) < 1 else (np.ones(40, dtype="float32"),)
+        yield X[:40], Y[:40], *weights
+
+    with pytest.raises(DataError, match="batch 1 of epoch 2: it has 3 parts, and those before"):
+        new_trainer().fit(source, epochs=2, progress=False)
+
+
+def test_batches_in_which_no_label_counts(backend):
+    batches = [(x, np.full_like(y, -1) if n % 2 else y) for n, (x, y) in enumerate(BATCHES)]
+    loss = nn.SoftmaxCategoricalCrossentropy(ignore_index=-1)
+    model = nn.Sequential(nn.Dense(5, 3), seed=0)
+    trainer = nn.Trainer(model, loss, nn.SGD(1e-9), backend=backend)
+    wanted = trainer.evaluate(
+        np.concatenate([x for x, _ in batches[::2]]), np.hstack([y for _, y in batches[::2]])
+    )["loss"]
+    history = trainer.fit(lambda: iter(batches), validation_data=batches, progress=False)
+    assert history["loss"] == pytest.approx([wanted], rel=1e-5)
+    assert history["val_loss"] == pytest.approx([wanted], rel=1e-5)
+    assert len(list(nn.data.batches(batches, backend=backend))) == len(batches)
+
+
+def test_the_accuracy_of_a_regression_is_that_of_all_targets_of_a_list():
+    y = np.sort(X[:, :1] * 3 + 1, axis=0)
+    batches = [(X[n : n + 40], y[n : n + 40]) for n in range(0, 210, 40)]
+
+    def accuracy(*data):
+        model = nn.Sequential(nn.Dense(5, 1), seed=0)
+        accuracy = (nn.RegressionAccuracy(),)
+        trainer = nn.Trainer(model, nn.MeanSquaredError(), nn.SGD(1e-9), accuracy, "numpy")
+        trainer.fit(*data, progress=False)
+        return trainer.course.totals.metrics[0]._deduced
+
+    assert accuracy(batches) == pytest.approx(accuracy(X, y)) == pytest.approx(y.std() / 250)
+    assert accuracy(lambda: iter(batches)) != pytest.approx(y.std() / 250, rel=0.1)
+
+
+class TestListsOfArrays:
+    """Batches where they have the axes of a batch, whatever their lengths, and else samples."""
+
+    @pytest.mark.parametrize("cut", [105, 80])
+    @pytest.mark.parametrize("fitted", [True, False])
+    def test_batches(self, backend, cut, fitted):
+        trainer = new_trainer(backend)
+        if fitted:
+            trainer.fit(X, Y, progress=False)
+        parts = [X[:cut], X[cut:]]
+        np.testing.assert_array_equal(trainer.predict(parts), trainer.predict(X))
+        np.testing.assert_array_equal(trainer.predict(tuple(parts[:1])), trainer.predict(X[:cut]))
+        found = trainer.predict_proba(parts)
+        np.testing.assert_allclose(found, trainer.predict_proba(X), rtol=1e-5)
+
+    def test_samples(self, backend):
+        trainer = new_trainer(backend)
+        np.testing.assert_array_equal(trainer.predict(list(X)), trainer.predict(X))
+
+    def test_samples_of_several_places(self):
+        trainer = new_trainer()
+        sequences = RNG.standard_normal((6, 7, 5)).astype("float32")
+        trainer.fit(sequences, RNG.integers(0, 3, (6, 7)), progress=False)
+        wanted = trainer.predict(sequences)
+        np.testing.assert_array_equal(trainer.predict(list(sequences)), wanted)
+        parts = [sequences[:3], sequences[3:]]
+        np.testing.assert_array_equal(trainer.predict(parts), wanted)
+
+
+def test_what_no_batch_is_in_a_loop_of_ones_own(backend):
+    with pytest.raises(DataError, match="batch 2 of epoch 1: it has a part that is a number"):
+        list(nn.data.batches(lambda: iter([(X[:3], Y[:3]), (X[:3], 4)]), backend=backend))
+
+
+def test_lists_in_batches_are_named():
+    with pytest.raises(ArgumentError, match="batches that begin with a list, where arrays"):
+        new_trainer().fit([(X[:9].tolist(), Y[:9].tolist())])
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ((X * np.nan, Y), DataError, r"^validation_data: `X` holds NaN"),
+        ((X[:, :3], Y), ShapeError, r"^validation_data: `X` must have shape"),
+        ((X, Y + 7), LabelError, r"^validation_data: `y` must hold class indices"),
+        ((X, Y, np.ones(3)), ArgumentError, r"^validation_data: `sample_weight` must have"),
+        ([(X[:9], Y[:9]), (X[:9], Y[:9] + 7)], LabelError, r"^validation_data: batch 2 of epoch 1"),
+    ],
+)
+def test_errors_name_the_validation_data(given, error, message):
+    with pytest.raises(error, match=message):
+        new_trainer().fit(X, Y, validation_data=given, progress=False)
+
+
+def test_a_second_fit_while_one_goes_on():
+    class Again(nn.Callback):
+        def on_step_end(self, training):
+            training.fit(X, Y, progress=False)
+
+    trainer = new_trainer()
+    with pytest.raises(ArgumentError, match="this trainer is in a `fit` already"):
+        trainer.fit(X, Y, callbacks=[Again()], progress=False)
+    trainer.fit(X, Y, progress=False)  # and no longer
+
+
+def test_a_signal_while_validation_keeps_it_waiting(tmp_path):
+    held = threading.Event()
+    walks = itertools.count()
+
+    def slow():
+        yield from BATCHES[:2]
+        if next(walks):  # after the epoch
+            threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+            held.wait(20)
+
+    threading.Timer(4, held.set).start()
+    begin = time.monotonic()
+    trainer = new_trainer()
+    settings = {"checkpoint": tmp_path, "epochs": 4, "progress": False}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", nn.errors.TrainingWarning)
+        with pytest.raises(SystemExit):
+            trainer.fit(BATCHES, validation_data=slow, **settings)
+    assert time.monotonic() - begin < 12
+    assert list(tmp_path.iterdir())

@@ -197,3 +197,40 @@ def test_what_is_no_transform(transform):
         new_trainer().fit(X, Y, transform=transform, progress=False)
     with pytest.raises(ArgumentError, match="`transform` must be a function"):
         OnHost(transform)
+
+
+def test_inputs_that_the_model_cannot_take_are_named(backend):
+    def narrow(batch, _):
+        x, y = batch
+        return x[:, :4], y
+
+    model = nn.Sequential(nn.Dense(6, 2), seed=0)
+    loss = nn.SoftmaxCategoricalCrossentropy()
+    trainer = nn.Trainer(model, loss, nn.SGD(0.1), backend=backend)
+    with pytest.raises(DataError, match=r"`transform` returned what the model cannot take: .*6"):
+        trainer.fit(X, Y, transform=narrow, accumulate=4, progress=False)
+    assert trainer.learner.count == 0
+
+
+def test_a_transform_that_gives_labels_that_are_none():
+    def other(batch, _):
+        return batch[0], batch[1] + 7
+
+    model = nn.Sequential(nn.Dense(6, 2), seed=0)
+    trainer = nn.Trainer(model, nn.SoftmaxCategoricalCrossentropy(), nn.SGD(0.1), backend="numpy")
+    with pytest.raises(nn.errors.DivergenceError, match="a label that is no class makes the loss"):
+        trainer.fit(X, Y, transform=other, progress=False)
+    assert np.isfinite(nn.to_numpy(model.flat.values)).all()
+
+
+def test_two_walks_at_once_draw_the_same_on_the_host():
+    def noisy(batch, random):
+        return (batch[0] + random.uniform(batch[0].shape, -1, 1),)
+
+    found = []
+    for transform in (noisy, OnHost(noisy)):
+        walk = nn.data.batches(X, batch_size=50, backend="numpy", transform=transform)
+        found.append([part for pair in zip(walk, walk, strict=True) for (part,) in pair])
+    assert len(found[0]) == 6
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)

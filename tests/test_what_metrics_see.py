@@ -249,7 +249,7 @@ def test_a_metric_that_gives_no_array():
     model = nn.Sequential(nn.Dense(4, 3), seed=0)
     loss = nn.SoftmaxCategoricalCrossentropy()
     trainer = nn.Trainer(model, loss, nn.Adam(), (Plain(),), backend="numpy")
-    with pytest.raises(nn.errors.ShapeError, match="one number for each sample.*got float"):
+    with pytest.raises(nn.errors.ShapeError, match=r"one number for each sample.*got float"):
         trainer.fit(X, THREE, progress=False)
 
 

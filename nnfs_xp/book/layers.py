@@ -22,6 +22,7 @@ class _BookLayer(Layer):
     """
 
     inputs: Array
+    _output: Array | None = None
 
     @hands_on
     def forward(self, inputs: Any, training: bool = True) -> Array:
@@ -33,6 +34,8 @@ class _BookLayer(Layer):
     @property
     def output(self) -> Array:
         """What the last `forward` returned."""
+        if self._output is None:
+            raise AttributeError(f"{type(self).__name__}.output is there after a forward pass.")
         return self._output
 
     @output.setter

@@ -28,6 +28,7 @@ from nnfs_xp.book.optimizers import _BookOptimizer
 from nnfs_xp.book.own import OwnLayer, check_layer, check_optimizer, forward_of
 from nnfs_xp.errors import ArgumentError, CheckpointError, DataError, LabelError, NotReadyError
 from nnfs_xp.interop.model_file import read_model, read_weights, write_model
+from nnfs_xp.interop.paths import path_of
 from nnfs_xp.interop.tensor_file import MALFORMED
 from nnfs_xp.layers import Layer, Sequential
 
@@ -266,11 +267,11 @@ class Model:
 
     def save_parameters(self, path: str | Path) -> None:
         """Write the parameters to a file, as safetensors."""
-        write_model(Path(path), self._ready(), {})
+        write_model(path_of(path), self._ready(), {})
 
     def load_parameters(self, path: str | Path) -> None:
         """Read the parameters that `save_parameters` or `save` wrote for such a model."""
-        read_weights(Path(path), self._ready())
+        read_weights(path_of(path), self._ready())
 
     def save(self, path: str | Path) -> None:
         """Write the whole model to a file, as safetensors and JSON, without optimizer state.
@@ -289,13 +290,13 @@ class Model:
                     "save_parameters, and load_parameters in a model that is built anew."
                 )
         extra = {key: settings_of(part) for key, part in parts.items()}
-        write_model(Path(path), network, {"book": extra})
+        write_model(path_of(path), network, {"book": extra})
 
     @staticmethod
     def load(path: str | Path) -> Model:
         """The model that `save` wrote, ready to use, on NumPy."""
         state = np.random.get_state()  # noqa: NPY002 # layers draw weights when they are built
-        network, description = read_model(Path(path), _LAYERS)
+        network, description = read_model(path_of(path), _LAYERS)
         np.random.set_state(state)  # noqa: NPY002
         model = Model()
         if not isinstance(network, Sequential):

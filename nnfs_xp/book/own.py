@@ -46,6 +46,8 @@ def forward_of(layer: Any, inputs: Array, training: bool) -> Array:
 
 def check_layer(layer: Any) -> None:
     """Refuse what cannot stand in a model's row of layers."""
+    if isinstance(layer, type):
+        raise ArgumentError(f"`layer` is the class {layer.__name__}; give {layer.__name__}(…).")
     if isinstance(layer, Layer):
         return
     if not (hasattr(layer, "forward") and hasattr(layer, "backward")):
@@ -59,6 +61,9 @@ def check_layer(layer: Any) -> None:
 
 def check_optimizer(optimizer: Any) -> None:
     """Refuse what cannot make a model's steps."""
+    if isinstance(optimizer, type):
+        name = optimizer.__name__
+        raise ArgumentError(f"`optimizer` is the class {name}; give {name}(…).")
     if not all(hasattr(optimizer, name) for name in _OPTIMIZES):
         raise ArgumentError(
             "`optimizer` must be an object of a class of nnfs_xp.book, or of your own with "

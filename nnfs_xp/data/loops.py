@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from typing import Any
@@ -63,13 +64,13 @@ class Batches:
         reading = read_ahead(read, ahead, within=within) if ahead else read()
         with closing(reading) as reader:
             arriving = self._backend.streamed(reader)
-            while True:
+            for index in itertools.count():
                 with self._backend.active():  # and not while the caller works on the batch
                     batch = next(arriving, None)
                     if batch is None:
                         return
                     if self._transform is not None and not on_host:
-                        batch = self._transform(batch, self._count)
+                        batch = self._transform(batch, count + index)
                 self._count += 1
                 yield batch
 
@@ -78,7 +79,9 @@ class Batches:
         del number
         x, *targets = parts_of(item)
         parts = self._cast("X", x), *(self._cast("y", part) for part in targets)
-        if len({part.shape[0] if part.ndim else None for part in parts}) > 1:
+        if not all(part.ndim for part in parts):
+            raise DataError("it has a part that is a number, where an array of samples is needed.")
+        if len({part.shape[0] for part in parts}) > 1:
             shapes = ", ".join(str(tuple(part.shape)) for part in parts)
             raise DataError(f"its parts have different lengths: {shapes}.")
         return parts

@@ -76,6 +76,7 @@ class InProcesses(Sequence[Any]):
         )
         waiting: deque[Future[Any]] = deque()
         try:
+            _set_epoch(self._batches, epoch)  # which may change the length
             for number in range(first, len(self)):
                 waiting.append(pool.submit(_batch, number))
                 if len(waiting) > _AHEAD * self.workers:

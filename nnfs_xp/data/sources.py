@@ -87,7 +87,9 @@ class Source:
 
     @property
     def is_held(self) -> bool:
-        """Whether it is a list of batches that are all in memory."""
+        """Whether it is a list of batches that are all in memory, and always the same."""
+        if hasattr(self._data, "set_epoch") or hasattr(self._data, "walk"):
+            return False
         return isinstance(self._data, (list, tuple)) and not any(
             isinstance(part, np.memmap) for item in self._data for part in _listed(item)
         )
@@ -106,7 +108,7 @@ class Source:
         """
         walk = getattr(self._data, "walk", None)
         if self.seeks and callable(walk):
-            return iter(walk(epoch, first))
+            return self._walked(walk(epoch, first))
         set_epoch = getattr(self._data, "set_epoch", None)
         if callable(set_epoch):
             set_epoch(epoch)
@@ -122,6 +124,12 @@ class Source:
                     f"function does; got {type(batches).__name__}."
                 )
         return iter(batches)
+
+    def _walked(self, batches: Iterable[Any]) -> Iterator[Any]:
+        for number, item in enumerate(batches):
+            if not number:
+                self.length = _length_of(self._data)  # of that epoch
+            yield item
 
     def _by_number(self, first: int, length: int) -> Iterator[Any]:
         for number in range(first, length):

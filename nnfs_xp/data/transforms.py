@@ -141,6 +141,8 @@ class Applied:
     seed : int
     dtype : str
         Of inputs, weights and targets that are floats.
+    check_shape : callable (shape)
+        Refuses inputs of a shape that the model cannot take.
 
     Raises
     ------
@@ -148,7 +150,14 @@ class Applied:
         It is no function.
     """
 
-    def __init__(self, transform: Any, backend: Backend, seed: int, dtype: str) -> None:
+    def __init__(
+        self,
+        transform: Any,
+        backend: Backend,
+        seed: int,
+        dtype: str,
+        check_shape: Callable[[tuple[int, ...]], None] = lambda _: None,
+    ) -> None:
         if not callable(transform):
             raise ArgumentError(
                 "`transform` must be a function (batch, random) that returns a batch; got "
@@ -159,6 +168,7 @@ class Applied:
         self._backend = get_backend("numpy") if self.on_host else backend
         self._seed = seed
         self._dtype = dtype
+        self._check_shape = check_shape
 
     def __call__(self, batch: tuple[Any, ...], count: int) -> tuple[Any, ...]:
         """A copy of the batch transformed, the training having had so many batches before.
@@ -189,6 +199,10 @@ class Applied:
         if any(part.ndim == 0 or part.shape[0] != x.shape[0] for part in parts):
             shapes = ", ".join(str(tuple(part.shape)) for part in parts)
             raise DataError(f"`transform` returned parts of different lengths: {shapes}.")
+        try:
+            self._check_shape(tuple(x.shape))
+        except NnfsError as error:
+            raise DataError(f"`transform` returned what the model cannot take: {error}") from None
         return parts
 
     def _own(self, part: Any) -> Array:

@@ -224,7 +224,7 @@ class DenseRow:
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         given = inputs
-        if given.ndim != 2:
+        if getattr(given, "ndim", None) != 2:
             first = self.parts[0].dense
             inputs = as_rows(first.check_inputs(given, first.n_inputs), given)
         for dense, relu in self.parts:

@@ -260,12 +260,13 @@ class HasParameters(HasOptions):
         for name in ("_flat", "_values", "_gradients", "_sums", "_kept", "dinputs"):
             state.pop(name, None)
         if self._flat is not None:
-            xp = self._flat.backend.xp
-            state["_copies"] = {
-                name: xp.asarray(values, copy=True)
-                for name, values in self._values.items()
-                if name not in self._ties
-            }
+            backend = self._flat.backend
+            with backend.active():
+                state["_copies"] = {
+                    name: backend.xp.asarray(values, copy=True)
+                    for name, values in self._values.items()
+                    if name not in self._ties
+                }
             state["_copied_to"] = self._flat.backend, self._flat.dtype
         return state
 
@@ -275,9 +276,11 @@ class HasParameters(HasOptions):
         self._values, self._gradients, self._sums = {}, {}, {}
         self._flat, self._kept = None, None
         if place is not None:
-            FlatParameters(self, *place)
-            for name, value in copies.items():
-                setattr(self, name, value)
+            backend, dtype = place
+            with backend.active():
+                FlatParameters(self, backend, dtype)
+                for name, value in copies.items():
+                    setattr(self, name, value)
 
 
 def _outside(name: str, tie: Tie) -> str:

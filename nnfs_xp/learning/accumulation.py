@@ -41,7 +41,7 @@ class GradientSums:
 
     def give_mean(self, gradients: Array) -> None:
         """Write the mean over all losses to `gradients`, and begin anew."""
-        gradients[...] = self._total / self._count
+        gradients[...] = self._total / self._xp.maximum(self._count, 1.0)  # 0: of no loss
         self.clear()
 
     def clear(self) -> None:

@@ -62,11 +62,16 @@ class Epoch:
         Of an epoch, where that is known.
     seeks : bool
         Whether a walk may begin in the middle of an epoch.
+    transforms : bool
+        Whether batches are changed on their way.
+    is_watched : bool
+        Whether a user's code runs between two steps, which may change a setting.
     interrupted : callable
         Whether to wait no longer for a batch that is read.
     """
 
     seeks = True
+    transforms = False
     n_samples: int | None = None
 
     def __init__(
@@ -80,6 +85,10 @@ class Epoch:
         self.losses: Array = xp.zeros(
             n_batches or _ROOM, dtype=backend.dtype(dtype), device=backend.device
         )
+
+    @property
+    def is_watched(self) -> bool:
+        return self.transforms
 
     @property
     def n_steps(self) -> int | None:
@@ -175,6 +184,7 @@ class ArrayEpoch(Epoch):
         )
         self.batch_size = batch_size
         self._transform = transform
+        self.transforms = transform is not None
         self._works_on_host = on_host
         self._on_device = not on_host and all(backend.owns(array) for array in data)
         self._order_of = order
@@ -270,6 +280,7 @@ class SourceEpoch(Epoch):
         self.seeks = source.seeks
         self._is_kept = False
         self._transform = transform
+        self.transforms = transform is not None
         self._works_on_host = transform is not None and transform.on_host
         if source.is_held:  # all can be checked beforehand, and kept if that takes no more room
             prepared = numbered(source, 0, 0, prepare)
@@ -280,6 +291,20 @@ class SourceEpoch(Epoch):
         self._source = source
         self._prepare = _as_it_is if self._is_kept else prepare
         self._opened: tuple[Any, _Reader] | None = None
+
+    def all_targets(self, first: Any) -> Any:
+        """The targets of all batches, where these are held and alike; else those of the first."""
+        backend, prepare = self.backend, self._prepare
+        if not self._source.is_held:
+            return first
+        found = [backend.asarray(y) for _, y, *_ in numbered(self._source, 0, 0, prepare)]
+        if len({(y.shape[1:], y.dtype) for y in found}) > 1:
+            return first
+        return backend.xp.concat(found)
+
+    @property
+    def is_watched(self) -> bool:
+        return self.transforms or not self._source.is_held
 
     def peek(self, number: int, count: int) -> tuple[Any, ...]:
         """The first batch of an epoch, on the host; its walk begins with it."""

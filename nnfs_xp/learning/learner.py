@@ -183,7 +183,7 @@ class Learner:
         output, loss = self.gradients(x, *targets)
         if adds:
             gradients = self.model.flat.gradients
-            self.sums.add(gradients, self.fused_loss.count(output, targets[0]))
+            self.sums.add(gradients, self.fused_loss.n_counted(output, targets[0]))
             if updates:
                 self.sums.give_mean(gradients)
         if not updates:

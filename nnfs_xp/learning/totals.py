@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
+from math import prod
 from numbers import Real
 from typing import Any, Self
 
@@ -132,9 +133,13 @@ class Totals:
             sample_weight = xp.reshape(sample_weight, (-1,))
         return as_rows(xp, output), target_rows(self._backend, y, output.ndim), sample_weight
 
-    def _number_of(self, counted: Array, output: Array) -> Array:
-        """How many targets count, on the device."""
+    def _number_of(self, counted: Array | None, output: Array) -> Array:
+        """How many targets count, on the device: all where `counted` is None."""
         xp = self._backend.xp
+        if counted is None:
+            n = prod(output.shape[:-1])
+            whole: Array = xp.full((), float(n), dtype=output.dtype, device=self._backend.device)
+            return whole
         labels: Array = xp.sum(xp.astype(counted, output.dtype))
         return labels
 
@@ -172,7 +177,7 @@ class Totals:
     ) -> None:
         """Add what are sums; the arrays stay those of the first batch."""
         counted = None if self._counted is None else self._counted(y, output.shape[:-1])
-        labels = None if counted is None else self._number_of(counted, output)
+        labels = None if self._counted is None else self._number_of(counted, output)
         n = output.shape[0] if labels is None else labels
         if self._loss is None:
             self._loss = self._own(loss * n)

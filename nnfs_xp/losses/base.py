@@ -79,13 +79,18 @@ class Loss:
         return self._mean(losses, sample_weight, self.count(y_pred, y_true))
 
     def count(self, y_pred: Array, y_true: Array) -> Any:
-        """How many losses the mean is over: a number, or a 0-d array where not all count."""
+        """What the sum of the losses is divided by: `n_counted`, but 1 where that is 0."""
+        n = self.n_counted(y_pred, y_true)
+        return n if isinstance(n, int) else backend_of(y_pred).xp.maximum(n, 1.0)
+
+    def n_counted(self, y_pred: Array, y_true: Array) -> Any:
+        """How many losses there are: a number, or a 0-d array where not all count."""
         places = y_pred.shape[:-1]
         counted = self.counted(y_true, places)
         if counted is None:
             return prod(places)
         xp = backend_of(y_pred).xp
-        return xp.maximum(xp.sum(xp.astype(counted, y_pred.dtype)), 1.0)
+        return xp.sum(xp.astype(counted, y_pred.dtype))
 
     @staticmethod
     def _mean(losses: Array, sample_weight: Array | None, count: Any) -> Array:

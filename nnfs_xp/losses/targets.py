@@ -79,11 +79,6 @@ class CategoricalLoss(Loss):
                 f"`y_true` must hold class indices from 0 to {n_outputs - 1}, one for each of the "
                 f"model's outputs; got values from {low} to {high}."
             )
-        if counted is not None and not bool(xp.any(counted)):
-            raise LabelError(
-                f"every label of `y_true` is {self.ignore_index}, the `ignore_index`; nothing "
-                "would count."
-            )
         return labels
 
     def _check_shares(self, xp: Namespace, rows: Array) -> None:

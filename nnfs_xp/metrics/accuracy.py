@@ -35,10 +35,10 @@ class CategoricalAccuracy(Metric):
     def forward(self, y_pred: Array, y_true: Array) -> Array:
         xp = _checks.check_pair(y_pred, y_true).xp
         if y_pred.shape[-1] == 1:
-            right = (y_pred > 0.5) == yes(xp, y_pred, y_true)
-            return xp.astype(right[..., 0], y_pred.dtype)
-        labels = class_indices(xp, y_pred, y_true)
-        hits: Array = xp.astype(xp.argmax(y_pred, axis=-1) == labels, y_pred.dtype)
+            right = ((y_pred > 0.5) == yes(xp, y_pred, y_true))[..., 0]
+        else:
+            right = xp.argmax(y_pred, axis=-1) == class_indices(xp, y_pred, y_true)
+        hits: Array = xp.astype(right, y_pred.dtype)
         return hits
 
 

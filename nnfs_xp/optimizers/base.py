@@ -117,7 +117,16 @@ class Optimizer:
         return rate if self._scale == 1.0 else rate * self._scale
 
     def step(self, model: Layer) -> None:
-        """Update the model's parameters by its gradients, and count the step."""
+        """Update the model's parameters by its gradients, and count the step.
+
+        Raises
+        ------
+        ArgumentError
+            It is no model or layer.
+        """
+        if not isinstance(model, Layer):
+            kind = type(model).__name__
+            raise ArgumentError(f"`model` must be a Sequential or another layer; got {kind}.")
         self.update(model)
         self.iterations += 1
 

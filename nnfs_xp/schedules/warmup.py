@@ -17,7 +17,8 @@ class Warmup(Schedule):
     Parameters
     ----------
     after : Schedule or float
-        The schedule begins, at its step 0, when the warm-up ends.
+        The schedule begins, at its step 0, when the warm-up ends. One that goes by figures sees
+        those from then on.
     steps : int
         Of the warm-up.
     start : float
@@ -52,8 +53,10 @@ class Warmup(Schedule):
         self.start = _checks.check_range("start", start, 0)
         if self.start > (top := self._rate_after(0)):
             raise ArgumentError(f"`start` must be at most {top!r}, where it ends; got {start!r}.")
+        self._rises = False
 
     def rate(self, step: int) -> float:
+        self._rises = step < self.steps
         if step >= self.steps:
             return self._rate_after(step - self.steps)
         return self.start + (self._rate_after(0) - self.start) * (step + 1) / self.steps
@@ -62,7 +65,7 @@ class Warmup(Schedule):
         return self.after.rate(step) if isinstance(self.after, Schedule) else self.after
 
     def observe(self, figures: Mapping[str, float]) -> None:
-        if isinstance(self.after, Schedule):
+        if isinstance(self.after, Schedule) and not self._rises:
             self.after.observe(figures)
 
     def check_figures(self, figures: Directions) -> None:

@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from nnfs_xp._checks import quoted
+from nnfs_xp._checks import of_argument, quoted
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, backend_of, get_backend, is_array, to_numpy
 from nnfs_xp.data.batching import place
@@ -293,10 +293,11 @@ class BaseMLP(Records):
             return None
         if X is None or y is None:
             raise ArgumentError("`X_val` and `y_val` must be given together.")
-        X, y = self._check_samples(X, y, reset=False)
-        if is_regressor(self) and X.shape[0] < 2:
-            raise DataError("`X_val` must have at least 2 samples: R² needs them.")
-        targets = self._encode(y, first=False, is_part=True)
+        with of_argument("X_val, y_val"):
+            X, y = self._check_samples(X, y, reset=False)
+            if is_regressor(self) and X.shape[0] < 2:
+                raise DataError("at least 2 samples are needed: R² needs them.")
+            targets = self._encode(y, first=False, is_part=True)
         return X, targets, self._total_weights(targets, None)
 
     def _trainer_for(self, X: Any, random_state: Any, *, go_on: bool) -> Trainer:

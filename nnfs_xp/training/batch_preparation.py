@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nnfs_xp._checks import shown
+from nnfs_xp._checks import of_argument, shown
 from nnfs_xp._finite import check_finite
 from nnfs_xp.backend import get_backend, to_numpy
 from nnfs_xp.data.sources import parts_of
@@ -57,20 +57,22 @@ class BatchPreparer:
         self._n_parts = 0
 
     def __call__(self, item: Any, number: int) -> tuple[Any, ...]:
+        del number
         with self._learner.backend.active():
-            return self._prepared(item, number)
+            return self._prepared(item)
 
-    def _prepared(self, item: Any, number: int) -> tuple[Any, ...]:
+    def _prepared(self, item: Any) -> tuple[Any, ...]:
         learner = self._learner
         model, backend = learner.model, learner.backend
         x, y, *weights = parts_of(item, least=2)
-        if number and self._n_parts and len(weights) + 2 != self._n_parts:
+        if self._n_parts and len(weights) + 2 != self._n_parts:
             raise DataError(
                 f"it has {len(weights) + 2} parts, and those before it {self._n_parts}."
             )
         x = self.inputs(x)
         home = backend if backend.owns(y) else self._host
-        y = home.asarray(y)
+        with of_argument("y"):
+            y = home.asarray(y)
         check_lengths(x, y)
         if not self._n_parts:
             output = learner.chain.forward(backend.asarray(x[:1, ...]))
@@ -100,7 +102,7 @@ class BatchPreparer:
     def inputs(self, x: Any) -> Any:
         """The inputs of a batch, checked."""
         backend, model = self._learner.backend, self._learner.model
-        if isinstance(x, np.ndarray) and self._is_as_before(x):
+        if type(x) is np.ndarray and self._is_as_before(x):  # a masked array is another type
             check_finite("X", x, x)
             model.check_values(x)
             return x

@@ -44,13 +44,13 @@ def diagnose(trainer: HasLearner, X: Any, y: Any, sample_weight: Any = None) -> 
     """
     learner = learner_of(trainer)
     backend = learner.backend
-    x = backend.asarray(X, learner.model.dtype or "float32")
-    if not _finite(x):
-        return "the inputs"
-    targets = [backend.asarray(y)]
-    if sample_weight is not None:
-        targets.append(backend.asarray(sample_weight, x.dtype))
-    with np.errstate(all="ignore"):
+    with backend.active(), np.errstate(all="ignore"):
+        x = backend.asarray(X, learner.model.dtype or "float32")
+        if not _finite(x):
+            return "the inputs"
+        targets = [backend.asarray(y)]
+        if sample_weight is not None:
+            targets.append(backend.asarray(sample_weight, x.dtype))
         return _first_in_pass(copy.deepcopy(learner), x, targets)
 
 

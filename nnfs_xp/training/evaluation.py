@@ -48,25 +48,37 @@ def evaluate(
 
 
 def outputs(
-    recorder: Recorder, X: Any, batch_size: int, interpret: Callable[[Array], Array]
+    recorder: Recorder,
+    X: Any,
+    batch_size: int,
+    interpret: Callable[[Array], Array],
+    batch_axes: int | None = None,
 ) -> np.ndarray[Any, Any]:
-    """What the model's outputs for these samples stand for, as `interpret` says, on the host."""
+    """What the model's outputs for these samples stand for, as `interpret` says, on the host.
+
+    Arrays in a list are batches where they have `batch_axes` axes: by default one more than the
+    model's samples.
+    """
     learner = recorder.learner
     backend = learner.backend
     batch_size = _checks.check_count("batch_size", batch_size)
     with (
         backend.active(),
         MemoryExplained(recorder, batch_size),
-        closing(_inputs(learner, X, batch_size)) as inputs,
+        closing(_inputs(learner, X, batch_size, batch_axes)) as inputs,
     ):
         parts = [to_numpy(interpret(learner.chain.forward(x))) for x in inputs]
     return np.concatenate(parts)
 
 
-def _inputs(learner: Learner, X: Any, batch_size: int) -> Generator[Array, None, None]:
+def _inputs(
+    learner: Learner, X: Any, batch_size: int, batch_axes: int | None
+) -> Generator[Array, None, None]:
     """The samples in batches on the device."""
     backend, model = learner.backend, learner.model
-    if _gives_batches(X, model.input_shape):
+    if batch_axes is None and model.input_shape is not None:
+        batch_axes = len(model.input_shape) + 1
+    if _gives_batches(X, batch_axes):
         inputs = BatchPreparer(learner).inputs
         source = Source(X)
 
@@ -87,9 +99,10 @@ def _inputs(learner: Learner, X: Any, batch_size: int) -> Generator[Array, None,
         yield backend.asarray(prepare_inputs(piece, model, backend))
 
 
-def _gives_batches(X: Any, sample_shape: tuple[int | None, ...] | None) -> bool:
-    """Whether these are batches: a list of arrays is one where they differ in length."""
-    if isinstance(X, (list, tuple)) and sample_shape is not None and all(map(is_array, X)):
-        lengths = {each.shape[0] for each in X if len(each.shape) == len(sample_shape) + 1}
-        return len(lengths) > 1
+def _gives_batches(X: Any, batch_axes: int | None) -> bool:
+    """Whether these are batches: a list of arrays is one where each has the axes of a batch."""
+    if isinstance(X, (list, tuple)) and len(X) and batch_axes is not None:
+        axes = {len(getattr(each, "shape", ())) for each in X}
+        if 0 not in axes:
+            return axes == {batch_axes}
     return is_source(X)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from nnfs_xp._checks import of_argument
 from nnfs_xp._settings import plain
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import host_generator
@@ -19,9 +21,7 @@ from nnfs_xp.learning import Learner
 from nnfs_xp.learning.epoch import ArrayEpoch, Epoch, SourceEpoch
 from nnfs_xp.learning.totals import Totals
 from nnfs_xp.training.batch_preparation import BatchPreparer, too_small
-from nnfs_xp.training.preparation import (
-    prepare,
-)
+from nnfs_xp.training.preparation import check_shape, prepare
 
 EVALUATION_BATCH = 1024
 
@@ -36,6 +36,11 @@ def gives_batches(X: Any, y: Any, *weights: Any) -> bool:
     """
     if y is None:
         if not is_source(X):
+            if isinstance(X, (list, tuple)) and len(X) and isinstance(X[0], tuple) and X[0]:
+                raise ArgumentError(
+                    f"`X` is a list of batches that begin with a {type(X[0][0]).__name__}, where "
+                    "arrays are needed. Make arrays of their parts, or give `X` and `y`."
+                )
             kind = "None" if X is None else f"a {type(X).__name__}"
             raise ArgumentError(
                 f"`y` is missing, and `X` is {kind}. Give the targets; or, in place of both, what "
@@ -85,6 +90,8 @@ class Fed:
     epoch : Epoch
     first : tuple of arrays
         All samples, or the first batch: inputs, targets, and weights if there are any.
+    targets : array
+        All of them where they are there, or those of the first batch.
     description : dict
         What must be the same where a training goes on.
     y_axes : int
@@ -95,6 +102,7 @@ class Fed:
 
     epoch: Epoch
     first: tuple[Any, ...]
+    targets: Any
     description: dict[str, Any]
     y_axes: int
     batch_size: int | None = None
@@ -119,7 +127,8 @@ def feed_arrays(
     """A training on arrays: X, y and weights, or None for these."""
     applied = _applied(transform, learner)
     X, y, weights = data
-    y = learner.backend.asarray(y)
+    with of_argument("y"):
+        y = learner.backend.asarray(y)
     prepared = prepare(learner, totals, X, y, weights, class_weight)
     n_samples = prepared[0].shape[0]
 
@@ -141,7 +150,7 @@ def feed_arrays(
         "weighted": len(prepared) > 2,
         "transform": plain(transform),
     }
-    return Fed(epoch, prepared, description, y.ndim, batch_size)
+    return Fed(epoch, prepared, prepared[1], description, y.ndim, batch_size)
 
 
 def feed_source(
@@ -173,13 +182,15 @@ def feed_source(
         "weighted": len(first) > 2,
         "transform": plain(transform),
     }
-    return Fed(fed, first, description, preparer.y_axes)
+    return Fed(fed, first, fed.all_targets(first[1]), description, preparer.y_axes)
 
 
 def _applied(transform: Any, learner: Learner) -> Applied | None:
     if transform is None:
         return None
-    return Applied(transform, learner.backend, learner.seed, learner.model.dtype or "float32")
+    model = learner.model
+    check = partial(check_shape, model=model)
+    return Applied(transform, learner.backend, learner.seed, model.dtype or "float32", check)
 
 
 def _tried_out(
@@ -211,12 +222,15 @@ class Evaluated:
         All of them, or those of the first batch.
     n_samples : int or None
         None where it is not known.
+    epoch : Epoch or None
+        What reads the batches of a source.
     """
 
     batches: Callable[[int], Generator[tuple[Array, ...], None, None]]
     targets: Array
     n_samples: int | None
     close: Callable[[], None] = lambda: None
+    epoch: Epoch | None = None
 
 
 def evaluation_of(
@@ -244,4 +258,4 @@ def evaluation_of(
         for group in epoch.walk(number, 0, 0):
             yield epoch.arrays_of(group[0])
 
-    return Evaluated(walk, backend.asarray(first[1]), None, epoch.close)
+    return Evaluated(walk, backend.asarray(first[1]), None, epoch.close, epoch)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from nnfs_xp._checks import of_argument
 from nnfs_xp._finite import check_finite
 from nnfs_xp._typing import Array, DType
 from nnfs_xp.backend import Backend, backend_of, to_numpy
@@ -42,7 +43,8 @@ def prepare(
     """
     model, backend, loss = learner.model, learner.backend, learner.fused_loss
     X = prepare_inputs(X, model, backend)
-    y = backend.asarray(y)
+    with of_argument("y"):
+        y = backend.asarray(y)
     check_lengths(X, y)
     output = learner.chain.forward(backend.asarray(X[:1, ...]))
     n_outputs = output.shape[-1]
@@ -50,6 +52,9 @@ def prepare(
     with _naming_y():
         totals.try_out(output, y[:1, ...])
     counted = loss.counted(y, (y.shape[0], *output.shape[1:-1]))
+    if counted is not None and not bool(backend.xp.any(counted)):
+        label = getattr(loss, "ignore_index", "left out")
+        raise LabelError(f"every label of `y` is {label}, and does not count; nothing would.")
     weights = prepare_weights(
         y,
         n_outputs,
@@ -120,7 +125,8 @@ def prepare_inputs(X: Any, model: Layer, backend: Backend) -> Any:
         They are unfit for the model.
     """
     given = X
-    X = place(X, backend, model.dtype or "float32")
+    with of_argument("X"):
+        X = place(X, backend, model.dtype or "float32")
     check_shape(tuple(X.shape), model)
     if isinstance(X, SparseRows):
         stored = X.stored

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nnfs_xp._checks import of_argument
 from nnfs_xp.backend import to_numpy
 from nnfs_xp.errors import (
     ArgumentError,
@@ -89,7 +90,11 @@ class Run:
             Progress(last_epoch, self._data.n_steps, self._data.n_samples, shown=progress) as bar,
             StopSignals() if self.checkpoints else nullcontext(StopSignals()) as signals,
         ):
-            self._data.interrupted = lambda: signals.noted is not None
+            read = [self._data]
+            if self.validation is not None and self.validation.epoch is not None:
+                read.append(self.validation.epoch)
+            for epoch in read:
+                epoch.interrupted = lambda: signals.noted is not None
             try:
                 self._call("on_train_begin")
                 while course.epoch < last_epoch and not (course.stopping or course.cut):
@@ -192,7 +197,8 @@ class Run:
         with closing(self._steps()) as steps:
             for group in steps:
                 index = course.step
-                unwatched = index > self._snapshot.step + 1 and not self.callbacks
+                watched = self.callbacks or data.is_watched
+                unwatched = index > self._snapshot.step + 1 and not watched
                 self.recorder.step_in_epoch(data, index, group, course.totals, unwatched=unwatched)
                 course.step += 1
                 self._call("on_step_end")
@@ -232,9 +238,10 @@ class Run:
         self._check_finite()
         with self._averages():
             if self.validation is not None:
-                validated = evaluate(
-                    learner, course.totals.anew(), self.validation.batches(course.epoch)
-                )
+                with of_argument("validation_data"):
+                    validated = evaluate(
+                        learner, course.totals.anew(), self.validation.batches(course.epoch)
+                    )
                 figures_now |= {f"val_{name}": value for name, value in validated.items()}
                 if not math.isfinite(figures_now["val_loss"]):
                     self._diverge(f"the validation loss became {figures_now['val_loss']}", "")
@@ -344,8 +351,11 @@ class Run:
 
     def _diverge(self, what: str, where: str) -> None:
         self._snapshot.restore(self.learner, self.course)
+        hint = ""
+        if self._data.transforms:
+            hint = " Or see to the transform: a label that is no class makes the loss NaN too."
         raise DivergenceError(
             f"{what} in epoch {self.course.epoch + 1}{where}. The model has its weights from "
             "before that epoch. Lower the learning rate, clip gradients with clip_norm, or scale "
-            "the inputs."
+            f"the inputs.{hint}"
         )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 
@@ -121,6 +122,7 @@ class Trainer:
         self.recorder = Recorder(self.learner, wanted=_checks.check_bool("graph", graph))
         self.course = Course(self._totals(metrics))
         self._flat_axes = -1
+        self._batch_axes: int | None = None
 
     def _totals(self, metrics: Sequence[str | Metric]) -> Totals:
         """Totals of the metrics, checked."""
@@ -327,7 +329,11 @@ class Trainer:
             "transform": transform,
             "accumulate": accumulate,
         }
-        with self.backend.active(), MemoryExplained(self.recorder, batch_size) as memory:
+        with (
+            _alone(self),
+            self.backend.active(),
+            MemoryExplained(self.recorder, batch_size) as memory,
+        ):
             if has_batches:
                 fed = feed_source(learner, totals, X, epoch=self.epoch, **settings)
                 memory.batch = fed.first[0].shape[0]
@@ -342,10 +348,12 @@ class Trainer:
                 validation = None
                 if validation_data is not None:
                     parts = unpacked("validation_data", validation_data)
-                    validation = evaluation_of(learner, totals, *parts, number=self.epoch)
+                    with _checks.of_argument("validation_data"):
+                        validation = evaluation_of(learner, totals, *parts, number=self.epoch)
                     opened.callback(validation.close)
                 self._flat_axes = fed.y_axes
-                totals.prepare(self.backend.asarray(fed.first[1]))
+                self._batch_axes = len(fed.first[0].shape)
+                totals.prepare(self.backend.asarray(fed.targets))
                 others = list(callbacks), checkpoints
                 run = Run(self, self.recorder, self.course, fed, validation, *others)
                 return run.execute(epochs, resume=resume, progress=progress)
@@ -435,6 +443,8 @@ class Trainer:
         X : array of any backend, shape (n, ...), SciPy sparse matrix, or source of batches
             Taken in pieces, so that it may be larger than the device's memory, or, as a
             `numpy.memmap`, than the machine's. Of batches that are tuples, x is the first entry.
+            Arrays in a list are batches where they have as many axes as those of `fit` had, or,
+            before it, one more than the model's samples; else samples.
         batch_size : int
             Samples that go through the model together.
 
@@ -445,7 +455,8 @@ class Trainer:
             regression, shape (n, outputs), or (n,) if `fit` was given such targets. Where samples
             are no rows, (n, …) and (n, …, outputs).
         """
-        output = outputs(self.recorder, X, batch_size, self.learner.fused_loss.predictions)
+        interpret = self.learner.fused_loss.predictions
+        output = outputs(self.recorder, X, batch_size, interpret, self._batch_axes)
         flat = output.shape[-1:] == (1,) and self._flat_axes == output.ndim - 1
         return output[..., 0] if flat else output
 
@@ -457,7 +468,8 @@ class Trainer:
         NnfsError
             The loss is a regression's.
         """
-        return outputs(self.recorder, X, batch_size, self.learner.fused_loss.probabilities)
+        interpret = self.learner.fused_loss.probabilities
+        return outputs(self.recorder, X, batch_size, interpret, self._batch_axes)
 
     def memory(self) -> Memory | None:
         """The device's memory, that of recorded steps included; None on the CPU.
@@ -469,6 +481,24 @@ class Trainer:
             return None
         recorded = self.recorder.memory
         return memory._replace(used=memory.used + recorded, reserved=memory.reserved + recorded)
+
+
+_in_training: WeakSet[Trainer] = WeakSet()
+
+
+@contextmanager
+def _alone(trainer: Trainer) -> Iterator[None]:
+    """Refuse a second `fit` of a trainer while one goes on."""
+    if trainer in _in_training:
+        raise ArgumentError(
+            "this trainer is in a `fit` already. A callback may call train_step, evaluate or "
+            "predict; to train from several threads, make a trainer for each."
+        )
+    _in_training.add(trainer)
+    try:
+        yield
+    finally:
+        _in_training.discard(trainer)
 
 
 def _batch(x: Array, y: Array, sample_weight: Array | None) -> tuple[Array, ...]:

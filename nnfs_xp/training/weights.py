@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nnfs_xp._checks import quoted, shown
+from nnfs_xp._checks import of_argument, quoted, shown
 from nnfs_xp.backend import to_numpy
 from nnfs_xp.errors import ArgumentError, LabelError
 
@@ -154,7 +154,8 @@ def checked_weights(
     name: str, values: Any, shapes: set[tuple[int, ...]], unit: str
 ) -> np.ndarray[Any, Any]:
     """The weights as floats; an error where they have another shape, or cannot be weights."""
-    weights = to_numpy(values).astype(np.float64)
+    with of_argument(name):
+        weights = to_numpy(values).astype(np.float64)
     if weights.shape not in shapes:
         wanted = " or ".join(map(str, sorted(shapes, key=len)))
         raise ArgumentError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import threading
 
@@ -187,3 +188,43 @@ def test_batches_in_a_loop_of_ones_own():
     there = nn.data.batches(X, Y, batch_size=64, backend="numpy", transform=shaken, seed=2)
     for found, (wanted, _) in zip(here, there, strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize("where", ["transform", "source"])
+def test_a_setting_that_users_code_changes_between_steps(where):
+    found = []
+    for graph in (True, False):
+        dropout = nn.Dropout(0.2)
+        calls = [0]
+
+        def change(dropout=dropout, calls=calls):
+            calls[0] += 1
+            if calls[0] == 9:
+                dropout.rate = 0.9
+
+        def transform(batch, _, change=change):
+            change()
+            return batch
+
+        def source(change=change):
+            for batch in BATCHES:
+                change()
+                yield batch
+
+        layers = [nn.Dense(6, 16), dropout, nn.Dense(16, 3)]
+        data = (X, Y) if where == "transform" else (source,)
+        more = {"transform": transform, "batch_size": 40} if where == "transform" else {}
+        trainer, history = trained("cupy", *data, layers=layers, graph=graph, **more)
+        found.append(history["loss"])
+        assert trainer.recorder.recordings > 2 or not graph
+    if where == "transform":  # a thread reads ahead, by as much as it happens to
+        assert found[0] == found[1]
+
+
+def test_diagnosis_and_copies_on_a_device_that_is_not_active(name):
+    trainer, _ = trained(name, BATCHES)
+    assert nn.diagnose(trainer, X, Y) == "nothing: all values are finite"
+    other = copy.deepcopy(trainer)
+    one, two = (each.fit(BATCHES, progress=False)["loss"] for each in (trainer, other))
+    assert one == two
+    assert other.model.flat.values.device == trainer.model.flat.values.device
