@@ -959,6 +959,15 @@ def test_what_a_model_does_not_take_or_write(tmp_path):
     with pytest.raises(nn.errors.ArgumentError, match="derive from nnfs_xp"):
         model.add(LayerWithWeights())
     for other in ("relu", book.Activation_ReLU.forward):
+        with pytest.raises(nn.errors.ArgumentError, match=r"give Activation_ReLU\(…\)"):
+            nn.book.Model().add(nn.book.Activation_ReLU)
+        with pytest.raises(nn.errors.ArgumentError, match=r"give Optimizer_Adam\(…\)"):
+            nn.book.Model().set(optimizer=nn.book.Optimizer_Adam)
+        with pytest.raises(AttributeError, match="output is there after a forward pass"):
+            _ = nn.book.Layer_Dense(2, 3).output
+        for way in (nn.book.Model.load, nn.book.Model().load_parameters):
+            with pytest.raises(nn.errors.ArgumentError, match="`path` must be a string"):
+                way(None)
         with pytest.raises(nn.errors.ArgumentError, match="must have forward and backward"):
             model.add(other)
     with pytest.raises(nn.errors.ArgumentError, match="derives from its Accuracy"):

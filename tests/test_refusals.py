@@ -145,3 +145,34 @@ def test_a_seed_that_is_drawn(caplog):
         seed=trainer.seed,
     )
     assert trainer.fit(X, Y, progress=False) == again.fit(X, Y, progress=False)
+
+
+@pytest.mark.parametrize("inputs", [X.tolist(), None, "rows"])
+def test_layers_that_run_as_one_say_what_is_no_array(inputs):
+    model = nn.Sequential(nn.Dense(4, 8), nn.ReLU(), nn.Dense(8, 2), seed=0)
+    with pytest.raises(DTypeError, match="expected an array of"):
+        model.forward(inputs)
+
+
+@pytest.mark.parametrize("model", [None, [nn.Dense(4, 2)], X])
+def test_an_optimizer_steps_models(model):
+    optimizer = nn.Adam()
+    with pytest.raises(ArgumentError, match="`model` must be a Sequential or another layer; got"):
+        optimizer.step(model)
+    assert not optimizer.iterations
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"y": np.full(30, "no")}, "^y: expected numbers; got ndarray of dtype <U2"),
+        ({"X": np.full((30, 4), "no")}, "^X: expected numbers; got ndarray of dtype <U2"),
+        ({"sample_weight": ["a"] * 30}, "^sample_weight: expected numbers; got list"),
+        ({"class_weight": [None, 1]}, "^class_weight: expected numbers; got list"),
+    ],
+)
+def test_what_holds_no_numbers_is_named(data, message):
+    trainer = new_trainer()
+    with pytest.raises(DTypeError, match=message):
+        trainer.fit(**{"X": X, "y": Y, "progress": False, **data})
+    assert not trainer.optimizer.iterations

@@ -126,10 +126,13 @@ class Source:
         return iter(batches)
 
     def _walked(self, batches: Iterable[Any]) -> Iterator[Any]:
-        for number, item in enumerate(batches):
-            if not number:
-                self.length = _length_of(self._data)  # of that epoch
-            yield item
+        try:
+            for number, item in enumerate(batches):
+                if not number:
+                    self.length = _length_of(self._data)  # of that epoch
+                yield item
+        finally:
+            getattr(batches, "close", tuple)()
 
     def _by_number(self, first: int, length: int) -> Iterator[Any]:
         for number in range(first, length):

@@ -524,6 +524,10 @@ def test_an_own_validation_set():
         classifier.fit(X, names, X_val=X)
     with pytest.raises(ValueError, match="not among"):
         classifier.fit(X, names, X_val=X, y_val=np.full(150, "rose"))
+    with pytest.raises(ValueError, match=r"^X_val, y_val: .*NaN"):
+        classifier.fit(X, names, X_val=np.where(X > 1, np.nan, X), y_val=names)
+    with pytest.raises(ValueError, match="an estimator takes X_val and y_val"):
+        MLPClassifier(callbacks=[nn.EarlyStopping()]).fit(X, names)
 
 
 def test_losses_of_the_library():
