@@ -565,8 +565,10 @@ class TestReadingAhead:
         with pytest.raises(TimeoutError, match="still being read"), paused():
             pytest.fail("it began")
         reader.close()
+        (left,) = readers()
         with paused():  # what was given up is waited for no longer
             go_on.set()
+        left.join(20)
 
     def test_what_is_fetched_may_pause_the_others(self):
         def make():
@@ -1101,9 +1103,9 @@ def test_a_signal_while_validation_keeps_it_waiting(tmp_path):
         yield from BATCHES[:2]
         if next(walks):  # after the epoch
             threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+            threading.Timer(4, held.set).start()
             held.wait(20)
 
-    threading.Timer(4, held.set).start()
     begin = time.monotonic()
     trainer = new_trainer()
     settings = {"checkpoint": tmp_path, "epochs": 4, "progress": False}
@@ -1111,5 +1113,5 @@ def test_a_signal_while_validation_keeps_it_waiting(tmp_path):
         warnings.simplefilter("ignore", nn.errors.TrainingWarning)
         with pytest.raises(SystemExit):
             trainer.fit(BATCHES, validation_data=slow, **settings)
-    assert time.monotonic() - begin < 12
+    assert time.monotonic() - begin < 15
     assert list(tmp_path.iterdir())
