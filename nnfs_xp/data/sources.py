@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import cached_property
 from time import perf_counter
 from typing import Any
 
@@ -85,7 +86,7 @@ class Source:
         self.length = _length_of(data)
         self.seconds: float | None = None
 
-    @property
+    @cached_property
     def is_held(self) -> bool:
         """Whether it is a list of batches that are all in memory, and always the same."""
         if hasattr(self._data, "set_epoch") or hasattr(self._data, "walk"):
