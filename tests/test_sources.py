@@ -746,12 +746,27 @@ class Growing(Slow):
         return (4, 9, 2)[self.epoch]
 
 
+class Opening(Slow):
+    """One that opens what cannot go to another process, when the epoch is known."""
+
+    def set_epoch(self, epoch):
+        super().set_epoch(epoch)
+        self.opened = threading.Lock()
+
+
 class TestProcesses:
     def test_a_length_of_each_epoch(self):
         one, other = new_trainer(), new_trainer()
         wanted = one.fit(Growing(), epochs=3, progress=False)
         assert other.fit(nn.data.InProcesses(Growing(), 2), epochs=3, progress=False) == wanted
         assert one.optimizer.iterations == other.optimizer.iterations == 15
+
+    def test_what_an_epoch_opens_stays_in_its_process(self):
+        one, other = new_trainer(), new_trainer()
+        wanted = one.fit(Opening(), epochs=2, progress=False)
+        source = nn.data.InProcesses(Opening(), 2)
+        assert other.fit(source, epochs=2, progress=False) == wanted
+        assert not hasattr(source._batches, "opened")
 
     def test_the_same_batches_in_the_same_order(self):
         one, other = new_trainer(), new_trainer()

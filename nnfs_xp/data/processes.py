@@ -56,13 +56,16 @@ class InProcesses(Sequence[Any]):
                 "module, and open files when a batch is asked for."
             ) from error
         self._batches = batches
+        self._length: int | None = None
 
     def set_epoch(self, epoch: int) -> None:
         """Take the order of that epoch, where the sequence has one."""
+        self._length = None
         _set_epoch(self._batches, epoch)
 
     def __len__(self) -> int:
-        return len(self._batches)
+        """How many batches there are: once there was a walk, in that one."""
+        return len(self._batches) if self._length is None else self._length
 
     def __getitem__(self, number: Any) -> Any:
         return self._batches[number]
@@ -76,8 +79,9 @@ class InProcesses(Sequence[Any]):
         )
         waiting: deque[Future[Any]] = deque()
         try:
-            _set_epoch(self._batches, epoch)  # which may change the length
-            for number in range(first, len(self)):
+            # The processes have set the epoch, on which the length may depend.
+            n_batches = self._length = pool.submit(_n_batches).result()
+            for number in range(first, n_batches):
                 waiting.append(pool.submit(_batch, number))
                 if len(waiting) > _AHEAD * self.workers:
                     yield waiting.popleft().result()
@@ -109,6 +113,10 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
+
+
+def _n_batches() -> int:
+    return len(_source)
 
 
 def _batch(number: int) -> Any:
