@@ -19,6 +19,8 @@ WHAT = (
     "checkpoint",
     "sources",
     "display",
+    "book",
+    "growth",
     "gpu_check",
 )
 

@@ -30,7 +30,8 @@ PEERS = (
     "sklearn_mlp",
     "thinc_layers",
 )
-"""Modules of `benchmarks.peers`; behind an @ the kernels, for ``NNFS_XP_KERNELS``."""
+"""Modules of `benchmarks.peers`; behind an @ the kernels, for ``NNFS_XP_KERNELS``, or the number of
+threads, for ``NNFS_XP_BENCHMARK_THREADS``."""
 
 _REST = 0.15
 """Seconds before each turn: the threads of an OpenBLAS that has just been used keep their cores
@@ -46,14 +47,16 @@ class Peer:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        module, _, kernels = name.partition("@")
+        module, _, setting = name.partition("@")
+        variable = "NNFS_XP_BENCHMARK_THREADS" if setting.isdecimal() else "NNFS_XP_KERNELS"
+        environment = {variable: setting} if setting else {}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.worker", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env={**os.environ, **({"NNFS_XP_KERNELS": kernels} if kernels else {})},
+            env={**os.environ, **environment},
         )
         found = self._answer()
         if found != "ready":

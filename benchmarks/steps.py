@@ -1,13 +1,16 @@
 """Time of training steps and forward passes, here and in the peers that are installed.
 
 Usage: python -m benchmarks steps [--works a,b] [--batches 1,128] [--peers nnfs_xp,torch_eager]
-[--kinds step,infer] [--rounds 15] [--seconds 0.1] [--together] [--out build/benchmarks]
+[--kinds step,infer] [--rounds 15] [--seconds 0.1] [--together] [--busy 0]
+[--out build/benchmarks]
 
 Works: (a) 784-512-512-10, (b) 64-32-10, (c) eight layers of 1024, (d) 32-64-64-1, a regression;
 ReLU, Adam, float32. Each peer runs in its own process, or with --together all in one; in every
 round each takes a turn of so many seconds, a quarter as long for warming up before it. The losses
 of the first steps are compared. A ratio is that of our time to the peer's in one round; the median
-over the rounds is reported. Figures in ``--out`` from before stay, if they are not measured anew.
+over the rounds is reported. With --busy 1 another process keeps a core busy all the while, with 2
+two do; a peer ``nnfs_xp@1`` is the library on one thread, ``nnfs_xp@2`` on two. Figures in
+``--out`` from before stay, if they are not measured anew.
 """
 
 from __future__ import annotations
@@ -15,7 +18,10 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from contextlib import ExitStack
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +40,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--seconds", type=float, default=0.1)
     parser.add_argument("--together", action="store_true")
+    parser.add_argument("--busy", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks"))
     options = parser.parse_args()
     names = list(dict.fromkeys([OURS, *options.peers.split(",")]))
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / "steps.json"
     earlier = json.loads(path.read_text())["rows"] if path.exists() else []
-    rows = {(row["work"], row["batch"], row["kind"]): row for row in earlier}
+    rows = {key_of(row): row for row in earlier}
     title = describe_run()
-    print(f"{title}; {options.rounds} rounds\n")
+    beside = f", {options.busy} busy beside" if options.busy else ""
+    print(f"{title}; {options.rounds} rounds{beside}\n")
     with ExitStack() as stack:
+        stack.enter_context(busy(options.busy))
         peers = installed(names, stack, together=options.together)
         print(heading(kept := [peer.name for peer in peers]))
         for work in options.works.split(","):
@@ -58,13 +67,32 @@ def main() -> None:
                         "peers": found,
                         "rounds": options.rounds,
                         "together": options.together,
+                        "busy": options.busy,
                         "machine": title,
                     }
-                    rows[work, batch, kind] = row
+                    rows[key_of(row)] = row
                     print(line(row, kept), flush=True)
                     content = {"rows": [rows[key] for key in sorted(rows)]}
                     path.write_text(json.dumps(content, indent=1))
     draw([rows[key] for key in sorted(rows)], options.out / "steps.png")
+
+
+def key_of(row: dict[str, Any]) -> tuple[Any, ...]:
+    """What no two rows have in common."""
+    return row["work"], row["batch"], row["kind"], row.get("busy", 0)
+
+
+@contextmanager
+def busy(count: int) -> Iterator[None]:
+    """While it lasts, so many processes compute without a pause."""
+    command = [sys.executable, "-c", "while True: pass"]
+    others = [subprocess.Popen(command) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for each in others:
+            each.kill()
+            each.wait()
 
 
 def begin(peers: list[Peer | Neighbour], work: str, batch: int) -> None:
@@ -111,7 +139,8 @@ def line(row: dict[str, Any], names: list[str]) -> str:
     """A line of the table."""
     found = row["peers"]
     own = 1000 * found[OURS]["median"]
-    cells = [row["work"], str(row["batch"]), row["kind"], f"{own:.3g}"]
+    kind = row["kind"] + (f", {row['busy']} busy" if row.get("busy") else "")
+    cells = [row["work"], str(row["batch"]), kind, f"{own:.3g}"]
     cells += [f"{found[name]['ratio']:.2f}" for name in names if name != OURS]
     return f"| {' | '.join(cells)} |"
 
@@ -123,7 +152,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    steps = [row for row in rows if row["kind"] == "step"]
+    steps = [row for row in rows if row["kind"] == "step" and not row.get("busy")]
     works = list(dict.fromkeys(row["work"] for row in steps))
     if not works:
         return

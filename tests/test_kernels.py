@@ -18,8 +18,10 @@ import nnfs_xp as nn
 from nnfs_xp import kernels
 from nnfs_xp.errors import BackendError
 from nnfs_xp.kernels.numba import NumbaKernels, compilation
+from nnfs_xp.kernels.numba.products import SharedKernels
 from nnfs_xp.kernels.numpy import NumPyKernels
 from nnfs_xp.kernels.standard import Kernels, StandardKernels, stream_keys
+from nnfs_xp.kernels.standard.activations import ActivationKernels
 
 STANDARD, NUMPY, NUMBA = StandardKernels(), NumPyKernels(), NumbaKernels()
 SETS = {"numpy": NUMPY, "numba": NUMBA}
@@ -33,6 +35,13 @@ FLAT = [1, 15, 1000, 16384, 2**18 + 40]
 
 def normal(*shape, seed=0):
     return np.random.default_rng([seed, *shape]).standard_normal(shape)
+
+
+def shares(n, k):
+    """Rows of k shares, some of them 0."""
+    rows = np.maximum(normal(n, k, seed=5) + 0.5, 0)
+    rows[:, 0] += 0.1
+    return rows / rows.sum(axis=1, keepdims=True)
 
 
 # For each kernel: arguments behind xp, as a function of (rows, columns), arrays in float64.
@@ -59,6 +68,29 @@ LAYERS = {
     "matmul_into": lambda n, k: (normal(n, 3).T, normal(n, k, seed=1), normal(3, k)),
     "product": lambda n, k: (normal(n, 3), normal(3, k)),
     "softmax_cross_entropy": lambda n, k: (normal(n, k) * 3, np.arange(n) % k, 0.0),
+    "softmax_cross_entropy, smoothed": lambda n, k: (normal(n, k) * 3, np.arange(n) % k, 0.1),
+    "softmax_cross_entropy, shares": lambda n, k: (normal(n, k) * 3, shares(n, k), 0.0),
+    "softmax_cross_entropy, both": lambda n, k: (normal(n, k) * 3, shares(n, k), 0.1),
+    "sigmoid_cross_entropy": lambda n, k: (normal(n, k) * 3, (shares(n, k) > 0.1) * 1.0),
+    "squared_error": lambda n, k: (normal(n, k), normal(n, k, seed=1)),
+    "absolute_error": lambda n, k: (normal(n, k), normal(n, k, seed=1)),
+    "huber": lambda n, k: (normal(n, k), normal(n, k, seed=1), 0.7),
+    "leaky_relu": lambda n, k: (normal(n, k), 0.1),
+    "leaky_relu_backward": lambda n, k: (normal(n, k), normal(n, k, seed=1), 0.1),
+    "sigmoid": lambda n, k: (normal(n, k) * 9,),
+    "silu_backward": lambda n, k: (normal(n, k), normal(n, k, seed=1), shares(n, k)),
+    "elu": lambda n, k: (normal(n, k), 0.7, 1.0),
+    "elu, scaled": lambda n, k: (normal(n, k), 0.7, 1.1),
+    "elu_backward": lambda n, k: (normal(n, k), np.maximum(normal(n, k, seed=1), -0.7), 0.7, 1.1),
+    "gelu": lambda n, k: (normal(n, k), False),
+    "gelu, approximate": lambda n, k: (normal(n, k), True),
+    "gelu_backward": lambda n, k: (normal(n, k), normal(n, k, seed=1), shares(n, k), False),
+    "gelu_backward, approximate": lambda n, k: (
+        normal(n, k),
+        normal(n, k, seed=1),
+        shares(n, k),
+        True,
+    ),
     "batch_norm": lambda n, k: (normal(n, k) + 3, normal(1, k), normal(1, k, seed=1), 1e-3),
     "batch_norm_backward": lambda n, k: (
         normal(n, k),
@@ -99,8 +131,15 @@ UPDATES = {
     "shrink": lambda size: (normal(size), 0.1, 0.01),
     "add_l2": lambda size: (normal(size), normal(size, seed=1), 0.1),
     "sum_squares": lambda size: (normal(size),),
+    "norm": lambda size: (normal(size),),
+    "clip": lambda size: (normal(size), 0.5),
     "average": lambda size: (normal(size), normal(size, seed=1), 0.9),
 }
+
+
+def named(functions, case):
+    """The kernel that a row of the tables is of: what is behind its name tells rows apart."""
+    return getattr(functions, case.partition(",")[0])
 
 
 def cast(arguments, dtype, change=lambda a: a):
@@ -207,10 +246,24 @@ def test_a_better_kernel_makes_those_that_use_it_better():
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("name", LAYERS)
 def test_layers(kernel_set, name, shape, dtype):
-    function = getattr(kernel_set, name)
     arguments = LAYERS[name](*shape)
-    expected = outcome(getattr(STANDARD, name), cast(arguments, dtype))
-    agree(outcome(function, cast(arguments, dtype)), expected, dtype)
+    expected = outcome(named(STANDARD, name), cast(arguments, dtype))
+    agree(outcome(named(kernel_set, name), cast(arguments, dtype)), expected, dtype)
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in LAYERS if case.partition(",")[0] in vars(ActivationKernels)]
+)
+@pytest.mark.parametrize("shape", [(65, 130), (4, 3, 20), (7,)], ids=str)
+def test_activations_have_the_same_bits(kernel_set, case, shape, dtype):
+    flat = [
+        a.reshape(shape) if isinstance(a, np.ndarray) else a
+        for a in LAYERS[case](1, int(np.prod(shape)))
+    ]
+    expected = outcome(named(STANDARD, case), cast(flat, dtype))
+    found = outcome(named(kernel_set, case), cast(flat, dtype))
+    assert [a.tobytes() for a in found] == [a.tobytes() for a in expected]
+    assert found[0].shape == shape
 
 
 @pytest.mark.parametrize("size", FLAT)
@@ -225,7 +278,9 @@ def test_updates(kernel_set, case, size, dtype):
 def test_numba_compiles_what_training_needs(name, dtype):
     method = getattr(NumbaKernels, name.partition(",")[0])
     if not hasattr(method, "__wrapped__"):  # what NumPy or the standard does for Numba's set, too
-        assert method in (getattr(each, method.__name__) for each in (NumPyKernels, Kernels))
+        assert method in (
+            getattr(each, method.__name__) for each in (NumPyKernels, Kernels, SharedKernels)
+        )
         return
     NUMBA.prepare(dtype)
     arguments = LAYERS[name](8, 5) if name in LAYERS else UPDATES[name](40)
@@ -291,13 +346,56 @@ def test_a_label_that_is_no_class(kernel_set, label, dtype):
     np.testing.assert_array_equal(np.isnan(dinputs).all(axis=1), [False, True, False, False])
 
 
-@pytest.mark.parametrize("targets", ["rows", "int32", "smoothed"])
-def test_other_targets(kernel_set, targets, dtype):
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("targets", ["float", "int64", "int32", "uint8", "bool"])
+def test_other_targets(kernel_set, targets, label_smoothing, dtype):
     logits, labels = normal(7, 5).astype(dtype), np.arange(7) % 5
-    y = {"rows": np.eye(5, dtype=dtype)[labels], "int32": labels.astype(np.int32)}
-    arguments = logits, y.get(targets, labels), 0.1 if targets == "smoothed" else 0.0
-    expected = outcome(STANDARD.softmax_cross_entropy, cast(arguments, dtype))
-    agree(outcome(kernel_set.softmax_cross_entropy, cast(arguments, dtype)), expected, dtype)
+    rows = np.eye(5, dtype=dtype if targets == "float" else targets)[labels]
+    expected = outcome(STANDARD.softmax_cross_entropy, (logits, labels, label_smoothing))[:2]
+    for y in (rows, labels.astype(targets)) if "int" in targets else (rows,):
+        before = y.copy()
+        found = outcome(kernel_set.softmax_cross_entropy, (logits, y, label_smoothing))
+        agree(found[:2], expected, dtype)
+        np.testing.assert_array_equal(found[3], before)
+
+
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+def test_a_share_of_a_class_that_is_ruled_out(kernel_set, label_smoothing, dtype):
+    """Where the share is 0 it adds nothing; else the loss is infinite."""
+    logits = np.array([[0.0, -np.inf, 1.0], [-np.inf, 2.0, -np.inf]], dtype)
+    rows = np.array([[0.5, 0.0, 0.5], [0.0, 1.0, 0.0]], dtype)
+    for targets in (rows, np.array([2, 1])):
+        arguments = logits, targets, label_smoothing
+        losses, dinputs = kernel_set.softmax_cross_entropy(xp, *arguments)
+        agree([losses, dinputs], STANDARD.softmax_cross_entropy(xp, *arguments), dtype)
+        assert np.all(np.isinf(losses) if label_smoothing else np.isfinite(losses))
+
+
+@pytest.mark.parametrize("logit", [np.inf, -np.inf])
+def test_a_yes_or_no_that_is_certain(kernel_set, logit, dtype):
+    logits, t = np.full((2, 1), logit, dtype), np.array([[0.0], [1.0]], dtype)
+    losses, dinputs = kernel_set.sigmoid_cross_entropy(xp, logits, t)
+    right = 1 if logit > 0 else 0
+    np.testing.assert_array_equal(losses[right], 0)
+    np.testing.assert_array_equal(losses[1 - right], np.inf)
+    np.testing.assert_array_equal(dinputs, (np.full((2, 1), right) - t) / 2)
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-43, 1e-30, 1e-10, 1.0, 1e15, 1e30, 3e38])
+def test_a_norm_whose_squares_are_out_of_range(kernel_set, size):
+    """In float32, in which they are 0 below 1e-22 and infinite above 1e19."""
+    values = np.full(4, size / 2, np.float32)
+    exact = np.sqrt(np.sum(np.square(values.astype(np.float64))))
+    norm = kernel_set.norm(xp, values)
+    assert norm.dtype == np.float32
+    rtol = 4 * np.finfo("float32").eps if size > 1e-40 else 1
+    np.testing.assert_allclose(norm, exact, rtol=rtol)
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e200])
+def test_a_norm_whose_squares_are_out_of_range_in_float64(kernel_set, size):
+    norm = kernel_set.norm(xp, np.full(4, size))
+    np.testing.assert_allclose(norm, 2 * size, rtol=1e-15 if size > 1 else 1)
 
 
 def test_a_class_that_is_ruled_out(kernel_set, dtype):
@@ -400,6 +498,22 @@ SUMS = {  # for each kernel with sums over a long batch: arguments, and the sums
         lambda n: (normal(2, n), np.array([0, 1]), 0.0),
         lambda given: given[0],
     ),
+    "softmax_cross_entropy, smoothed": (
+        lambda n: (normal(2, n), np.array([0, 1]), 0.1),
+        lambda given: given[0],
+    ),
+    "softmax_cross_entropy, shares": (
+        lambda n: (normal(2, n), shares(2, n), 0.1),
+        lambda given: given[0],
+    ),
+    "sigmoid_cross_entropy": (
+        lambda n: (normal(2, n), (shares(2, n) > 0) * 1.0),
+        lambda given: given[0],
+    ),
+    "squared_error": (lambda n: (normal(2, n), normal(2, n, seed=1)), lambda given: given[0]),
+    "absolute_error": (lambda n: (normal(2, n), normal(2, n, seed=1)), lambda given: given[0]),
+    "huber": (lambda n: (normal(2, n), normal(2, n, seed=1), 0.7), lambda given: given[0]),
+    "norm": (lambda n: (normal(n),), lambda given: given[0]),
 }
 
 
@@ -407,10 +521,10 @@ SUMS = {  # for each kernel with sums over a long batch: arguments, and the sums
 def test_sums_are_as_exact_as_the_standards(kernel_set, name):
     arguments, sums = SUMS[name]
     given = arguments(30_000)
-    exact = sums(outcome(getattr(STANDARD, name), cast(given, "float64")))
+    exact = sums(outcome(named(STANDARD, name), cast(given, "float64")))
 
     def error(functions):
-        found = sums(outcome(getattr(functions, name), cast(given, "float32")))
+        found = sums(outcome(named(functions, name), cast(given, "float32")))
         return np.max(np.abs(found - exact) / np.abs(exact))
 
     eps = np.finfo("float32").eps
@@ -515,6 +629,13 @@ WRONG = {
     "relu_backward_biases": lambda: (normal(4, 3), normal(4, 3), normal(1, 2)),
     "embedding_gradient": lambda: (np.arange(4), normal(4, 3), normal(4, 2)),
     "softmax_cross_entropy": lambda: (normal(4, 3), np.array([0, 1]), 0.0),
+    "softmax_cross_entropy, shares": lambda: (normal(4, 3), normal(4, 2), 0.0),
+    "sigmoid_cross_entropy": lambda: (normal(4, 3), normal(4, 2)),
+    "leaky_relu_backward": lambda: (normal(4, 3), normal(4, 2), 0.1),
+    "silu_backward": lambda: (normal(4, 3), normal(4, 3), normal(4, 2)),
+    "elu_backward": lambda: (normal(4, 3), normal(4, 2), 1.0, 1.0),
+    "gelu_backward": lambda: (normal(4, 3), normal(4, 3), normal(4, 2), False),
+    "gelu_backward, approximate": lambda: (normal(4, 3), normal(4, 3), normal(4, 2), True),
     "batch_norm": lambda: (normal(4, 3), normal(1, 2), normal(1, 2), 1e-3),
     "batch_norm_backward": lambda: (normal(4, 3), normal(4, 2), *(normal(1, 3),) * 3),
     "layer_norm": lambda: (normal(4, 3), normal(1, 2), normal(1, 2), 1e-3),
@@ -535,16 +656,17 @@ WRONG = {
 @pytest.mark.parametrize("name", WRONG)
 def test_no_kernel_runs_beyond_its_arrays(name, dtype):
     compiled = {
-        case
+        case.partition(",")[0]
         for case in (*LAYERS, *UPDATES)
-        if hasattr(getattr(NumbaKernels, case.partition(",")[0]), "__wrapped__")
+        if hasattr(named(NumbaKernels, case), "__wrapped__")
     }
-    assert WRONG.keys() | {"dropout", "momentum, nesterov", "adam, later"} == compiled
+    of_one_array = {"dropout", "leaky_relu", "sigmoid", "elu", "gelu"}
+    assert {case.partition(",")[0] for case in WRONG} | of_one_array == compiled
     NUMBA.prepare(dtype)
     with pytest.raises(TypeError, match="shapes differ"):
-        getattr(NumbaKernels, name).__wrapped__(NUMBA, xp, *cast(WRONG[name](), dtype))
+        named(NumbaKernels, name).__wrapped__(NUMBA, xp, *cast(WRONG[name](), dtype))
     with pytest.raises((ValueError, IndexError)):
-        getattr(NUMBA, name)(xp, *cast(WRONG[name](), dtype))
+        named(NUMBA, name)(xp, *cast(WRONG[name](), dtype))
 
 
 def test_an_optimizer_notices_that_a_model_has_grown():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 import pytest
 from cases import LOSSES
@@ -68,6 +70,45 @@ class TestWeights:
             for call in (case.loss.calculate, case.loss.backward):
                 with pytest.raises(error, match=message):
                     call(y_pred, y_true, weights)
+
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    def test_both_passes_at_once(self, backend, case, dtype):
+        y_pred, y_true = (
+            make(backend, case.y_pred, dtype),
+            make_targets(backend, case.y_true, dtype),
+        )
+        tolerance = 16 * np.finfo(dtype).eps
+        for weights in ([], [make(backend, WEIGHTS, dtype)]):
+            mean, gradient = case.loss.calculate_and_backward(y_pred, y_true, *weights)
+            assert mean.dtype == gradient.dtype == y_pred.dtype
+            for found, expected in (
+                (mean, case.loss.calculate(y_pred, y_true, *weights)),
+                (gradient, case.loss.backward(y_pred, y_true, *weights)),
+            ):
+                expected = nn.to_numpy(expected)
+                atol = tolerance * np.abs(expected).max()
+                np.testing.assert_allclose(nn.to_numpy(found), expected, rtol=tolerance, atol=atol)
+
+    def test_a_class_derived_from_it_is_asked_for_both_passes(self, backend, case):
+        class Doubled(type(case.loss)):
+            def forward(self, y_pred, y_true):
+                return 2 * super().forward(y_pred, y_true)
+
+            def backward(self, y_pred, y_true, sample_weight=None):
+                return 2 * super().backward(y_pred, y_true, sample_weight)
+
+        doubled = copy(case.loss)
+        doubled.__class__ = Doubled
+        arguments = make(backend, case.y_pred), make_targets(backend, case.y_true, "float64")
+        once = case.loss.calculate_and_backward(*arguments)
+        twice = doubled.calculate_and_backward(*arguments)
+        for one, two in zip(once, twice, strict=True):
+            np.testing.assert_allclose(nn.to_numpy(two), 2 * nn.to_numpy(one), rtol=1e-12)
+
+    def test_weights_that_do_not_fit_both_passes(self, backend, case):
+        arguments = make(backend, case.y_pred), make_targets(backend, case.y_true, "float64")
+        with pytest.raises(ShapeError, match=r"shape \(5,\), one weight for each"):
+            case.loss.calculate_and_backward(*arguments, backend.asarray(np.ones(4)))
 
 
 def test_classes_weighted_as_in_pytorch(backend):

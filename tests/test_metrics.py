@@ -665,3 +665,26 @@ def test_sums_of_whole_numbers_are_added_up_anew(backend):
             totals.add(backend.asarray(np.array(1.0), "float32"), *arrays)
         assert totals.read() == {"loss": 1.0, "samples": 12.0}
         totals.clear()
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+@pytest.mark.parametrize(
+    "metric", [nn.CategoricalAccuracy(), nn.BinaryAccuracy(), nn.RegressionAccuracy(0.3)]
+)
+def test_no_weights_are_weights_of_one(backend, metric, outputs):
+    rng = np.random.default_rng(0)
+    y_pred, y_true = rng.random((40, outputs)), rng.integers(0, 2, (40, outputs)).astype(float)
+    arguments = backend.asarray(y_pred), backend.asarray(y_true)
+    plain = nn.to_numpy(metric.accumulate(*arguments))
+    ones = nn.to_numpy(metric.accumulate(*arguments, backend.asarray(np.ones(40))))
+    np.testing.assert_allclose(plain, ones, rtol=1e-14)
+    assert plain[1] == 40
+    right = {
+        "CategoricalAccuracy": y_pred.argmax(axis=1) == y_true.argmax(axis=1),
+        "BinaryAccuracy": ((y_pred > 0.5) == y_true).mean(axis=1),
+        "RegressionAccuracy": (abs(y_pred - y_true) < 0.3).mean(axis=1),
+    }[type(metric).__name__]
+    if outputs == 1 and isinstance(metric, nn.CategoricalAccuracy):
+        right = (y_pred > 0.5)[:, 0] == y_true[:, 0]
+    assert plain[0] == pytest.approx(right.sum())
+    assert 0 < plain[0] < 40

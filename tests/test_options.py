@@ -455,3 +455,25 @@ class TestTies:
     def test_what_cannot_be_tied(self, tie, error, message):
         with pytest.raises(error, match=message):
             tie()
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-10, 1.0, 1e15, 1e30])
+def test_gradients_whose_squares_are_out_of_range_are_clipped(backend, size):
+    """The largest norm allowed is half of theirs: float32 holds no square of 1e-30 and 1e30."""
+    layer = nn.Dense(3, 2, seed=0).to(backend)
+    gradients = np.array([[3, -4], [0, 0], [0, 0]], "float32") * np.float32(size / 5)
+    layer.dweights, layer.dbiases = gradients, np.zeros((1, 2), "float32")
+    layer.weights = np.zeros((3, 2), "float32")
+    nn.SGD(1.0, clip_norm=size / 2).step(layer)
+    np.testing.assert_allclose(nn.to_numpy(layer.weights), -gradients / 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
+def test_values_are_clipped_and_nan_stays(backend, bad):
+    layer = nn.Dense(3, 1, seed=0).to(backend)
+    layer.dweights, layer.dbiases = [[bad], [-2.0], [0.25]], [[0.5]]
+    layer.weights, layer.biases = np.zeros((3, 1), "float32"), np.zeros((1, 1), "float32")
+    nn.SGD(1.0, clip_value=0.5).step(layer)
+    expected = [[-np.clip(bad, -0.5, 0.5)], [0.5], [-0.25]]
+    np.testing.assert_array_equal(nn.to_numpy(layer.weights), np.float32(expected))
+    assert nn.to_numpy(layer.biases).tolist() == [[-0.5]]

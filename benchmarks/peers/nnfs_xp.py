@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import pairwise
 
 import nnfs_xp as nn
@@ -20,7 +21,8 @@ def build(work: Work, batch: int) -> Contestant:
     model = nn.Sequential(*layers[:-1])
     loss = nn.SoftmaxCategoricalCrossentropy() if work.classes else nn.MeanSquaredError()
     optimizer = nn.Adam(LEARNING_RATE, beta_1=BETA_1, beta_2=BETA_2, epsilon=EPSILON)
-    trainer = nn.Trainer(model, loss, optimizer, metrics=(), backend="numpy")
+    threads = int(os.environ.get("NNFS_XP_BENCHMARK_THREADS", "0")) or None
+    trainer = nn.Trainer(model, loss, optimizer, metrics=(), backend="numpy", threads=threads)
     return Contestant(trainer.train_step, model.forward, work.data(batch))
 
 

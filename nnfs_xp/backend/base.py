@@ -60,6 +60,7 @@ class Backend:
         self.device = device
         self.array_type = array_type
         self._floating: dict[DType, bool] = {}
+        self._dtypes: dict[str, DType] = {}
 
     def __repr__(self) -> str:
         return f"<Backend {self.name}>"
@@ -83,6 +84,10 @@ class Backend:
         `nnfs_xp.kernels.standard.StandardKernels`.
         """
         return _STANDARD
+
+    def prepare(self, dtype: str) -> None:
+        """Make the best kernels ready for work in a data type that takes longer than that."""
+        self.kernels.prepare(dtype)
 
     def check_precision(self, precision: str) -> None:
         """Refuse ``"tf32"``, ``"float16"`` or ``"bfloat16"`` where the device lacks it.
@@ -150,10 +155,13 @@ class Backend:
             name = np.dtype(name).name
         if not isinstance(name, str):
             return name
-        try:
-            self.xp.isdtype(found := getattr(self.xp, name), "numeric")
-        except (AttributeError, TypeError, ValueError):
-            raise DTypeError(f"{self.name} has no data type {name!r}.") from None
+        found = self._dtypes.get(name)
+        if found is None:
+            try:
+                self.xp.isdtype(found := getattr(self.xp, name), "numeric")
+            except (AttributeError, TypeError, ValueError):
+                raise DTypeError(f"{self.name} has no data type {name!r}.") from None
+            self._dtypes[name] = found
         return found
 
     def is_floating(self, dtype: DType) -> bool:

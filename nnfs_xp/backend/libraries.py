@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 from typing import Any
 
@@ -15,13 +14,33 @@ from nnfs_xp.errors import BackendError, DTypeError
 from nnfs_xp.kernels import for_numpy
 from nnfs_xp.kernels.standard import Kernels
 
+_NUMBERS = "".join(np.typecodes[kind] for kind in ("AllInteger", "Float")) + "?"
+
 
 class NumpyBackend(Backend):
     """NumPy, on the CPU."""
 
-    @functools.cached_property
+    def owns(self, array: object) -> bool:
+        return isinstance(array, (np.ndarray, np.generic))
+
+    def asarray(self, a: Any, dtype: str | DType | None = None) -> Array:
+        if type(a) is np.ndarray and a.dtype.char in _NUMBERS and a.dtype.isnative:
+            return a if dtype is None else a.astype(self.dtype(dtype), copy=False)
+        return super().asarray(a, dtype)
+
+    _kernels: Kernels | None = None
+    _is_prepared = False
+
+    @property
     def kernels(self) -> Kernels:
-        return for_numpy()
+        if self._kernels is None:
+            self._kernels = for_numpy(loads_numba=False)
+        return self._kernels
+
+    def prepare(self, dtype: str) -> None:
+        if not self._is_prepared:
+            self._kernels, self._is_prepared = for_numpy(), True
+        super().prepare(dtype)
 
     def to_numpy(self, array: Any) -> np.ndarray[Any, Any]:
         return np.asarray(array)

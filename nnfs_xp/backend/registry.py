@@ -51,7 +51,10 @@ def _loaded(name: str) -> Any:
 
 
 def _registered_for(array: object) -> Any:
-    return next((backend for backend in REGISTERED.values() if backend.owns(array)), None)
+    for backend in REGISTERED.values():
+        if backend.owns(array):
+            return backend
+    return None
 
 
 def _library_of(array: object) -> str | None:

@@ -18,11 +18,17 @@ _log = logging.getLogger("nnfs_xp")
 ENVIRONMENT = "NNFS_XP_KERNELS"
 
 
-def for_numpy() -> Kernels:
+def for_numpy(*, loads_numba: bool = True) -> Kernels:
     """The kernels for NumPy's arrays.
 
     They are compiled by Numba where it is installed, else written with NumPy. The environment
     variable ``NNFS_XP_KERNELS`` names another set: ``numba``, ``numpy`` or ``standard``.
+
+    Parameters
+    ----------
+    loads_numba : bool
+        False where Numba would take longer to load than it is worth; named in the variable, it is
+        loaded all the same.
 
     Raises
     ------
@@ -31,7 +37,7 @@ def for_numpy() -> Kernels:
     """
     wanted = _wanted()
     keep_memory()
-    if wanted in ("", "numba"):
+    if wanted == "numba" or (loads_numba and not wanted):
         try:
             from nnfs_xp.kernels.numba import NumbaKernels
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from nnfs_xp.kernels.standard import StandardKernels
 from nnfs_xp.kernels.standard.random import BITS, Keys
+from nnfs_xp.kernels.threads import Threads, threads_of_blas
 
 Array: TypeAlias = Any
 """A NumPy array."""
@@ -51,6 +52,12 @@ def _selected(mask: Array, values: Array) -> Array:
     bits = np.multiply(mask, integer(-1))  # all bits set, or none
     bits &= values.view(integer)
     return bits.view(values.dtype)
+
+
+def _mean_of_rows(terms: Array) -> Array:
+    means = np.add.reduce(terms, axis=-1)
+    means /= terms.shape[-1]
+    return means
 
 
 def _hash(shape: tuple[int, ...], keys: Keys) -> Array:
@@ -115,6 +122,10 @@ def _divided(
 class NumPyKernels(StandardKernels):
     """What NumPy does better than the standard's expressions."""
 
+    @property
+    def threads(self) -> Threads | None:
+        return threads_of_blas()
+
     def flat_zeros(self, xp: Any, size: int, dtype: Any, device: Any, place: int) -> Array:
         n_bytes = size * np.dtype(dtype).itemsize
         room = np.zeros(n_bytes + 2 * _PAGE, np.uint8)
@@ -166,6 +177,27 @@ class NumPyKernels(StandardKernels):
         dinputs[rows, y_true] -= 1
         dinputs /= n
         return losses, dinputs
+
+    def squared_error(self, xp: Any, y_pred: Array, y_true: Array) -> tuple[Array, Array]:
+        d = y_pred - y_true
+        losses = _mean_of_rows(d * d)
+        d *= 2 / d.size
+        return losses, d
+
+    def absolute_error(self, xp: Any, y_pred: Array, y_true: Array) -> tuple[Array, Array]:
+        d = y_pred - y_true
+        losses = _mean_of_rows(np.abs(d))
+        np.sign(d, out=d)
+        d /= d.size
+        return losses, d
+
+    def huber(self, xp: Any, y_pred: Array, y_true: Array, delta: float) -> tuple[Array, Array]:
+        d = y_pred - y_true
+        c = np.minimum(np.maximum(d, -delta), delta)
+        d -= c / 2
+        d *= c
+        c /= c.size
+        return _mean_of_rows(d), c
 
     def random_bits(self, xp: Any, shape: tuple[int, ...], keys: Keys, device: Any) -> Array:
         return _hash(shape, keys).astype(np.int64)
@@ -262,6 +294,17 @@ class NumPyKernels(StandardKernels):
 
     def sum_squares(self, xp: Any, values: Array) -> Array:
         return np.vdot(values, values)
+
+    def norm(self, xp: Any, values: Array) -> Array:
+        squares = np.vdot(values, values)
+        limits = np.finfo(values.dtype)
+        if values.size * limits.tiny / limits.eps < squares < np.inf:
+            return np.sqrt(squares)
+        return super().norm(xp, values)
+
+    def clip(self, xp: Any, values: Array, bound: float) -> None:
+        np.maximum(values, -bound, out=values)
+        np.minimum(values, bound, out=values)
 
     def average(self, xp: Any, averages: Array, values: Array, decay: float) -> None:
         for a, w, room in _blocks(averages, values):

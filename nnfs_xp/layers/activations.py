@@ -68,14 +68,15 @@ class LeakyReLU(Layer):
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         xp = self.check_inputs(inputs)
-        output: Array = xp.where(inputs > 0, inputs, self.negative_slope * inputs)
+        output = self.kernels_for(inputs).leaky_relu(xp, inputs, self.negative_slope)
         if training:
             self.keep(output, inputs)
         return output
 
     def backward(self, dvalues: Array) -> Array:
         xp, inputs = self.recall(dvalues)
-        self.dinputs = xp.where(inputs > 0, dvalues, self.negative_slope * dvalues)
+        kernels = self.kernels_for(dvalues)
+        self.dinputs = kernels.leaky_relu_backward(xp, dvalues, inputs, self.negative_slope)
         return self.dinputs
 
 
@@ -96,7 +97,7 @@ class Sigmoid(Layer):
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         xp = self.check_inputs(inputs)
-        output = standard.sigmoid(xp, inputs)
+        output = self.kernels_for(inputs).sigmoid(xp, inputs)
         if training:
             self.keep(output, output)
         return output

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from math import pi, prod, sqrt
+from math import prod
 
 from nnfs_xp import _checks
-from nnfs_xp._typing import Array, Namespace
+from nnfs_xp._typing import Array
 from nnfs_xp.errors import ArgumentError
 from nnfs_xp.initializers import he_normal, lecun_normal
-from nnfs_xp.kernels import standard
 from nnfs_xp.layers.base import Layer, Shape
 from nnfs_xp.layers.footprint import Footprint
 
@@ -45,33 +44,19 @@ class GELU(Layer):
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         xp = self.check_inputs(inputs)
-        share = self._share(xp, inputs)
-        output = inputs * share
+        output, share = self.kernels_for(inputs).gelu(xp, inputs, self.approximate == "tanh")
         if training:
             self.keep(output, inputs, share)
         return output
 
     def backward(self, dvalues: Array) -> Array:
         xp, x, share = self.recall(dvalues)
-        if self.approximate == "tanh":
-            density = sqrt(8 / pi) * share * (1 - share) * (1 + 3 * 0.044715 * x * x)
-        else:
-            density = 1 / sqrt(2 * pi) * xp.exp(-0.5 * x * x)
-        self.dinputs = dvalues * (share + x * density)
+        kernels, approximate = self.kernels_for(dvalues), self.approximate == "tanh"
+        self.dinputs = kernels.gelu_backward(xp, dvalues, x, share, approximate)
         return self.dinputs
 
     def kept_bytes(self, input_shape: Shape, n_bytes: int) -> int:
         return n_bytes * prod(input_shape)  # share
-
-    def _share(self, xp: Namespace, x: Array) -> Array:
-        if self.approximate == "tanh":
-            share = xp.tanh(sqrt(2 / pi) * x * (1 + 0.044715 * x * x))
-        else:
-            share = standard.erf(xp, x * sqrt(0.5))
-        share += 1
-        share *= 0.5
-        result: Array = share
-        return result
 
 
 class SiLU(Layer):
@@ -92,15 +77,15 @@ class SiLU(Layer):
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         xp = self.check_inputs(inputs)
-        s = standard.sigmoid(xp, inputs)
+        s = self.kernels_for(inputs).sigmoid(xp, inputs)
         output = inputs * s
         if training:
             self.keep(output, inputs, s)
         return output
 
     def backward(self, dvalues: Array) -> Array:
-        _, inputs, s = self.recall(dvalues)
-        self.dinputs = dvalues * s * (1 + inputs * (1 - s))
+        xp, inputs, s = self.recall(dvalues)
+        self.dinputs = self.kernels_for(dvalues).silu_backward(xp, dvalues, inputs, s)
         return self.dinputs
 
     def kept_bytes(self, input_shape: Shape, n_bytes: int) -> int:
@@ -134,15 +119,15 @@ class ELU(Layer):
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         xp = self.check_inputs(inputs)
-        below = self.alpha * xp.expm1(xp.minimum(inputs, 0.0))
-        output: Array = xp.where(inputs > 0, inputs, below)
+        output = self.kernels_for(inputs).elu(xp, inputs, self.alpha, 1.0)
         if training:
             self.keep(output, output)
         return output
 
     def backward(self, dvalues: Array) -> Array:
         xp, output = self.recall(dvalues)
-        self.dinputs = xp.where(output > 0, dvalues, dvalues * (output + self.alpha))
+        kernels = self.kernels_for(dvalues)
+        self.dinputs = kernels.elu_backward(xp, dvalues, output, self.alpha, 1.0)
         return self.dinputs
 
 
@@ -173,16 +158,15 @@ class SELU(Layer):
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         xp = self.check_inputs(inputs)
-        below = SELU_SCALE * SELU_ALPHA * xp.expm1(xp.minimum(inputs, 0.0))
-        output: Array = xp.where(inputs > 0, SELU_SCALE * inputs, below)
+        output = self.kernels_for(inputs).elu(xp, inputs, SELU_ALPHA, SELU_SCALE)
         if training:
             self.keep(output, output)
         return output
 
     def backward(self, dvalues: Array) -> Array:
         xp, output = self.recall(dvalues)
-        slope = xp.where(output > 0, SELU_SCALE, output + SELU_SCALE * SELU_ALPHA)
-        self.dinputs = dvalues * slope
+        kernels = self.kernels_for(dvalues)
+        self.dinputs = kernels.elu_backward(xp, dvalues, output, SELU_ALPHA, SELU_SCALE)
         return self.dinputs
 
 
@@ -214,5 +198,5 @@ class Softplus(Layer):
 
     def backward(self, dvalues: Array) -> Array:
         xp, inputs = self.recall(dvalues)
-        self.dinputs = dvalues * standard.sigmoid(xp, inputs)
+        self.dinputs = dvalues * self.kernels_for(dvalues).sigmoid(xp, inputs)
         return self.dinputs

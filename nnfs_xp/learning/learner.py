@@ -89,7 +89,7 @@ class Learner:
         self.count = 0
         self._sums: GradientSums | None = None
         model.to(self.backend)
-        self.backend.kernels.prepare(model.dtype or "float32")
+        self.backend.prepare(model.dtype or "float32")
         if fuse is not None:
             fuse = _checks.check_bool("fuse", fuse)
         if fuse is not None and isinstance(model, Composite):

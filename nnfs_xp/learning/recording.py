@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
+from math import prod
 from typing import Any, NamedTuple
 
 from nnfs_xp._typing import Array
 from nnfs_xp.learning.epoch import Batch, Epoch
 from nnfs_xp.learning.learner import Learner
+from nnfs_xp.learning.pace import Pace
 from nnfs_xp.learning.recorded_step import NotRecordableError, RecordedStep
 from nnfs_xp.learning.totals import Totals
 from nnfs_xp.optimizers import Optimizer
@@ -42,6 +44,10 @@ class Kind(NamedTuple):
     updates: bool = True
 
 
+def _n_rows(x: Array) -> int:
+    return x.shape[0] if x.ndim <= 2 else prod(x.shape[:-1])
+
+
 def _form(batch: tuple[Array, ...]) -> tuple[tuple[Any, Any], ...]:
     return tuple((array.shape, array.dtype) for array in batch)
 
@@ -59,18 +65,24 @@ class Recorder:
     learner : Learner
     wanted : bool
         False to record nothing.
+    threads : int, optional
+        On how many a CPU makes steps: see `Pace`.
 
     Attributes
     ----------
+    pace : Pace
+        On how many threads of a CPU steps are made.
     refused : str or None
         Why no step is recorded any more.
     recordings : int
         How many kinds of steps were recorded so far, those recorded again counted again.
     """
 
-    def __init__(self, learner: Learner, *, wanted: bool) -> None:
+    def __init__(self, learner: Learner, *, wanted: bool, threads: int | None = None) -> None:
         self.learner = learner
+        self.pace = Pace(learner, threads)
         self._wanted = wanted
+        self._threads = threads
         self._recorded: dict[Kind, RecordedStep] = {}
         self.refused: str | None = None
         self.recordings = 0
@@ -81,7 +93,7 @@ class Recorder:
         return self._wanted and self.refused is None and self.learner.backend.can_record
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"learner": self.learner, "wanted": self._wanted}
+        return {"learner": self.learner, "wanted": self._wanted, "threads": self._threads}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         Recorder.__init__(self, **state)
@@ -109,7 +121,11 @@ class Recorder:
             if loss is not None:
                 own: Array = self._recorded[kind].graph.copied(loss)
                 return own
-        return learner.step(*batch)[1]
+        return self.pace.run("step", _n_rows(batch[0]), learner.step, *batch)[1]
+
+    def forward(self, x: Array) -> Array:
+        """What the chain puts out for a batch, outside of training."""
+        return self.pace.run("forward", _n_rows(x), self.learner.chain.forward, x)
 
     def step_in_epoch(
         self,
@@ -166,7 +182,9 @@ class Recorder:
                 totals.collect(*result)
                 return
         arrays = epoch.arrays_of(batch)
-        output, loss = learner.step(*arrays, adds=adds, updates=updates)
+        output, loss = self.pace.run(
+            "step", _n_rows(arrays[0]), learner.step, *arrays, adds=adds, updates=updates
+        )
         totals.add(loss, output, *arrays[1:])
         epoch.put_loss(index, loss)
 

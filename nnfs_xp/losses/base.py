@@ -6,9 +6,9 @@ from math import prod
 from typing import Any
 
 from nnfs_xp import _checks
-from nnfs_xp._rows import one_hot
+from nnfs_xp._rows import as_before, one_hot
 from nnfs_xp._settings import repr_of
-from nnfs_xp._typing import Array, DType
+from nnfs_xp._typing import Array, DType, Namespace
 from nnfs_xp.backend import backend_of
 from nnfs_xp.errors import ArgumentError, NnfsError
 from nnfs_xp.layers.base import Layer
@@ -118,6 +118,30 @@ class Loss:
         """What `calculate` and `backward` give, for losses that have both in one pass."""
         weights = () if sample_weight is None else (sample_weight,)
         return self.calculate(y_pred, y_true, *weights), self.backward(y_pred, y_true, *weights)
+
+    @classmethod
+    def _of_rows(
+        cls,
+        xp: Namespace,
+        y_pred: Array,
+        losses: Array,
+        dinputs: Array,
+        sample_weight: Array | None,
+    ) -> tuple[Array, Array]:
+        """What `calculate_and_backward` gives, of a kernel's losses and gradient of all rows."""
+        if y_pred.ndim > 2:
+            losses, dinputs = xp.reshape(losses, y_pred.shape[:-1]), as_before(xp, dinputs, y_pred)
+        return cls._weighted(xp, losses, dinputs, sample_weight, prod(losses.shape))
+
+    @staticmethod
+    def _weighted(
+        xp: Namespace, losses: Array, dinputs: Array, sample_weight: Array | None, count: Any
+    ) -> tuple[Array, Array]:
+        """The mean of the losses, so many of which count, and the gradient, both weighted."""
+        if sample_weight is not None:
+            weights = _checks.check_weights(sample_weight, losses, losses.shape)
+            losses, dinputs = losses * weights, dinputs * weights[..., None]
+        return xp.sum(losses) / count, dinputs
 
     @staticmethod
     def weigh(dinputs: Array, sample_weight: Array | None) -> Array:

@@ -140,7 +140,7 @@ class SoftmaxCategoricalCrossentropy(_Categorical):
             count = self.count(y_pred, y_true)
             losses = where_counted(xp, losses, counted)
             dinputs = where_counted(xp, dinputs * (prod(losses.shape) / count), counted)
-        return self._mean(losses, sample_weight, count), self.weigh(dinputs, sample_weight)
+        return self._weighted(xp, losses, dinputs, sample_weight, count)
 
     def backward_from_probabilities(self, probabilities: Array, y_true: Array) -> Array:
         """The gradient that `backward` gives, from softmax(y_pred) instead of y_pred."""
@@ -246,6 +246,17 @@ class SigmoidBinaryCrossentropy(_Binary):
         xp, t = self._shares(y_pred, y_true)
         dinputs = (standard.sigmoid(xp, y_pred) - t) / prod(y_pred.shape)
         return self.weigh(dinputs, sample_weight)
+
+    def calculate_and_backward(
+        self, y_pred: Array, y_true: Array, sample_weight: Array | None = None
+    ) -> tuple[Array, Array]:
+        if type(self) is not SigmoidBinaryCrossentropy:  # it may override both
+            return super().calculate_and_backward(y_pred, y_true, sample_weight)
+        xp, t = self._shares(y_pred, y_true)
+        losses, dinputs = backend_of(y_pred).kernels.sigmoid_cross_entropy(
+            xp, as_rows(xp, y_pred), as_rows(xp, t)
+        )
+        return self._of_rows(xp, y_pred, losses, dinputs, sample_weight)
 
     def probabilities(self, y_pred: Array) -> Array:
         return standard.sigmoid(backend_of(y_pred).xp, y_pred)

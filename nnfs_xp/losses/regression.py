@@ -5,9 +5,17 @@ from __future__ import annotations
 from math import prod
 
 from nnfs_xp import _checks
-from nnfs_xp._typing import Array
+from nnfs_xp._rows import as_rows
+from nnfs_xp._typing import Array, Namespace
+from nnfs_xp.backend import backend_of
 from nnfs_xp.kernels import standard
 from nnfs_xp.losses.targets import RegressionLoss
+
+
+def _rows_of(y_pred: Array, y_true: Array) -> tuple[Namespace, standard.Kernels, Array, Array]:
+    """The namespace, the kernels, and predictions and targets, checked, as rows."""
+    xp, y_true = _checks.match_targets(y_pred, y_true)
+    return xp, backend_of(y_pred).kernels, as_rows(xp, y_pred), as_rows(xp, y_true)
 
 
 class MeanSquaredError(RegressionLoss):
@@ -42,6 +50,15 @@ class MeanSquaredError(RegressionLoss):
         dinputs = (y_pred - y_true) * (2 / prod(y_pred.shape))
         return self.weigh(dinputs, sample_weight)
 
+    def calculate_and_backward(
+        self, y_pred: Array, y_true: Array, sample_weight: Array | None = None
+    ) -> tuple[Array, Array]:
+        if type(self) is not MeanSquaredError:  # it may override both
+            return super().calculate_and_backward(y_pred, y_true, sample_weight)
+        xp, kernels, rows, targets = _rows_of(y_pred, y_true)
+        losses, dinputs = kernels.squared_error(xp, rows, targets)
+        return self._of_rows(xp, y_pred, losses, dinputs, sample_weight)
+
 
 class MeanAbsoluteError(RegressionLoss):
     """Mean of the absolute differences over the outputs.
@@ -67,6 +84,15 @@ class MeanAbsoluteError(RegressionLoss):
         xp, y_true = _checks.match_targets(y_pred, y_true)
         dinputs = standard.sign(xp, y_pred - y_true) / prod(y_pred.shape)
         return self.weigh(dinputs, sample_weight)
+
+    def calculate_and_backward(
+        self, y_pred: Array, y_true: Array, sample_weight: Array | None = None
+    ) -> tuple[Array, Array]:
+        if type(self) is not MeanAbsoluteError:  # it may override both
+            return super().calculate_and_backward(y_pred, y_true, sample_weight)
+        xp, kernels, rows, targets = _rows_of(y_pred, y_true)
+        losses, dinputs = kernels.absolute_error(xp, rows, targets)
+        return self._of_rows(xp, y_pred, losses, dinputs, sample_weight)
 
 
 class Huber(RegressionLoss):
@@ -105,3 +131,12 @@ class Huber(RegressionLoss):
         xp, y_true = _checks.match_targets(y_pred, y_true)
         c = xp.minimum(xp.maximum(y_pred - y_true, -self.delta), self.delta)
         return self.weigh(c / prod(y_pred.shape), sample_weight)
+
+    def calculate_and_backward(
+        self, y_pred: Array, y_true: Array, sample_weight: Array | None = None
+    ) -> tuple[Array, Array]:
+        if type(self) is not Huber:  # it may override both
+            return super().calculate_and_backward(y_pred, y_true, sample_weight)
+        xp, kernels, rows, targets = _rows_of(y_pred, y_true)
+        losses, dinputs = kernels.huber(xp, rows, targets, self.delta)
+        return self._of_rows(xp, y_pred, losses, dinputs, sample_weight)

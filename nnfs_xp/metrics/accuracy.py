@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nnfs_xp import _checks
 from nnfs_xp._rows import one_hot
-from nnfs_xp._typing import Array
+from nnfs_xp._typing import Array, DType, Namespace
 from nnfs_xp.backend import backend_of
 from nnfs_xp.errors import ArgumentError
 from nnfs_xp.metrics.base import Metric, ThresholdMetric, class_indices, widest, yes
@@ -118,8 +118,7 @@ class BinaryAccuracy(ThresholdMetric):
     def forward(self, y_pred: Array, y_true: Array) -> Array:
         xp = _checks.check_pair(y_pred, y_true).xp
         right = (y_pred > self.threshold) == yes(xp, y_pred, y_true)
-        hits: Array = xp.mean(xp.astype(right, y_pred.dtype), axis=-1)
-        return hits
+        return _share(xp, right, y_pred.dtype)
 
 
 class RegressionAccuracy(Metric):
@@ -159,11 +158,17 @@ class RegressionAccuracy(Metric):
     def forward(self, y_pred: Array, y_true: Array) -> Array:
         xp, y_true = _checks.match_targets(y_pred, y_true)
         precision = self._deduce(y_true) if self._deduced is None else self._deduced
-        hits: Array = xp.mean(xp.astype(xp.abs(y_pred - y_true) < precision, y_pred.dtype), axis=-1)
-        return hits
+        return _share(xp, xp.abs(y_pred - y_true) < precision, y_pred.dtype)
 
     @staticmethod
     def _deduce(y_true: Array) -> Array:
         xp = backend_of(y_true).xp
         deviation: Array = xp.std(widest(y_true)) / 250
         return deviation if y_true.dtype == deviation.dtype else xp.astype(deviation, xp.float32)
+
+
+def _share(xp: Namespace, right: Array, dtype: DType) -> Array:
+    """The share of each sample's outputs that are right."""
+    hits = xp.astype(right, dtype)
+    share: Array = hits[..., 0] if hits.shape[-1] == 1 else xp.mean(hits, axis=-1)
+    return share

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 from nnfs_xp import _checks
@@ -87,10 +88,15 @@ class Metric:
                 f"{type(self).__name__}.forward must give one number for each sample, shape "
                 f"{places}; got {got}."
             )
-        weights = weights_of(y_pred, sample_weight)
         values = xp.astype(values, y_pred.dtype, copy=False)
-        sums: Array = xp.stack([xp.sum(weights * values), xp.sum(weights)])
-        return sums
+        if sample_weight is None:
+            n = float(prod(places))
+            sums: Array = xp.full((2,), n, dtype=y_pred.dtype, device=y_pred.device)
+            sums[0] = xp.sum(values)
+            return sums
+        weights = weights_of(y_pred, sample_weight)
+        weighted: Array = xp.stack([xp.sum(weights * values), xp.sum(weights)])
+        return weighted
 
     def result(self, sums: Any) -> Any:
         """The figure, given the sums over all batches.

@@ -17,6 +17,9 @@ State = dict[str, Array]
 
 _AVERAGE = "average"
 
+_MANY = 2**15
+"""Parameters whose updates make it worth while to load compiled kernels."""
+
 
 class OtherOptions(TypedDict, total=False):
     """What every optimizer can do besides its own formula and weight decay: see `Optimizer`."""
@@ -171,14 +174,11 @@ class Optimizer:
         raise NotImplementedError
 
     def _clip(self, xp: Namespace, flat: FlatParameters) -> None:
-        g = flat.gradients
+        g, kernels = flat.gradients, flat.backend.kernels
         if self.clip_norm is not None:
-            largest = xp.maximum(xp.max(xp.abs(g)), 1e-30)
-            scaled = g / largest  # whose squares cannot overflow
-            norm = largest * xp.sqrt(xp.sum(scaled * scaled))
-            g *= self.clip_norm / xp.maximum(norm, self.clip_norm)
+            g *= self.clip_norm / xp.maximum(kernels.norm(xp, g), self.clip_norm)
         if self.clip_value is not None:
-            g[...] = xp.minimum(xp.maximum(g, -self.clip_value), self.clip_value)
+            kernels.clip(xp, g, self.clip_value)
 
     def state(self, layer: Layer) -> State:
         """The arrays that the optimizer keeps for a model, on the model's backend."""
@@ -190,6 +190,8 @@ class Optimizer:
             return known
         kept = self._states.get(layer)
         if kept is None:
+            if flat.size >= _MANY:
+                flat.backend.prepare(flat.dtype)
             kept = {name: flat.zeros(place) for place, name in enumerate(self.state_names, 2)}
             if self.average_decay is not None:
                 kept[_AVERAGE] = flat.backend.xp.asarray(flat.values, copy=True)

@@ -26,22 +26,23 @@ __all__ = ["EVALUATION_BATCH", "evaluate", "outputs"]
 
 
 def evaluate(
-    learner: Learner, totals: Totals, batches: Generator[tuple[Array, ...], None, None]
+    recorder: Recorder, totals: Totals, batches: Generator[tuple[Array, ...], None, None]
 ) -> dict[str, Any]:
     """The loss, penalties included, and the metrics, on batches that are checked and placed.
 
     Parameters
     ----------
-    learner : Learner
+    recorder : Recorder
     totals : Totals
         Of nothing so far.
     batches : generator of tuples of arrays
         Inputs, targets, and weights if there are any; of one at least.
     """
+    learner = recorder.learner
     penalty = learner.model.regularization_loss()
     with closing(batches):
         for x, *targets in batches:
-            output = learner.chain.forward(x)
+            output = recorder.forward(x)
             loss = learner.fused_loss.calculate(output, *targets)
             totals.add(loss if penalty is None else loss + penalty, output, *targets)
     return totals.read()
@@ -67,7 +68,7 @@ def outputs(
         MemoryExplained(recorder, batch_size),
         closing(_inputs(learner, X, batch_size, batch_axes)) as inputs,
     ):
-        parts = [to_numpy(interpret(learner.chain.forward(x))) for x in inputs]
+        parts = [to_numpy(interpret(recorder.forward(x))) for x in inputs]
     return np.concatenate(parts)
 
 

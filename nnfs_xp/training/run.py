@@ -240,7 +240,7 @@ class Run:
             if self.validation is not None:
                 with of_argument("validation_data"):
                     validated = evaluate(
-                        learner, course.totals.anew(), self.validation.batches(course.epoch)
+                        self.recorder, course.totals.anew(), self.validation.batches(course.epoch)
                     )
                 figures_now |= {f"val_{name}": value for name, value in validated.items()}
                 if not math.isfinite(figures_now["val_loss"]):

@@ -73,6 +73,12 @@ class Trainer:
         Whether layers that can run as one do: the same numbers, but for rounding, in fewer
         passes. False has each layer run alone, in the model's containers too, by the methods that
         its class shows. The model stays so. By default as the outermost container says.
+    threads : int, optional
+        How many threads of a CPU steps and predictions run on, at most those that NumPy's BLAS
+        has. By default the number is measured while they are made, and follows what else the
+        machine does, unless the environment (``OMP_NUM_THREADS`` and its like) or threadpoolctl
+        says how many. With Numba and NumPy's own OpenBLAS it changes no bit of any result. Else it
+        changes how sums are rounded; a `fit` with `checkpoint` then keeps to the BLAS' number.
 
     Attributes
     ----------
@@ -115,11 +121,15 @@ class Trainer:
         precision: str = "float32",
         graph: bool = True,
         fuse: bool | None = None,
+        threads: int | None = None,
     ) -> None:
         self.learner = new_learner(
             model, loss, optimizer, backend, seed=seed, precision=precision, fuse=fuse
         )
-        self.recorder = Recorder(self.learner, wanted=_checks.check_bool("graph", graph))
+        if threads is not None:
+            threads = _checks.check_count("threads", threads)
+        graph = _checks.check_bool("graph", graph)
+        self.recorder = Recorder(self.learner, wanted=graph, threads=threads)
         self.course = Course(self._totals(metrics))
         self._flat_axes = -1
         self._batch_axes: int | None = None
@@ -356,7 +366,8 @@ class Trainer:
                 totals.prepare(self.backend.asarray(fed.targets))
                 others = list(callbacks), checkpoints
                 run = Run(self, self.recorder, self.course, fed, validation, *others)
-                return run.execute(epochs, resume=resume, progress=progress)
+                with self.recorder.pace.held(repeatable=checkpoints is not None):
+                    return run.execute(epochs, resume=resume, progress=progress)
 
     def train_step(self, x: Array, y: Array, sample_weight: Array | None = None) -> Array:
         """Train on one batch.
@@ -431,7 +442,7 @@ class Trainer:
             data = evaluation_of(self.learner, totals, X, y, sample_weight, batch_size=batch_size)
             totals.prepare(data.targets, again=False)
             try:
-                return evaluate(self.learner, totals.anew(), data.batches(0))
+                return evaluate(self.recorder, totals.anew(), data.batches(0))
             finally:
                 data.close()
 

@@ -6,6 +6,7 @@ on all cores for a while, a second one costs networks of usual sizes more than i
 ``python -m benchmarks threads`` shows.
 """
 
+from nnfs_xp.kernels.numba.activations import ActivationKernels
 from nnfs_xp.kernels.numba.compilation import prepare
 from nnfs_xp.kernels.numba.embedding import EmbeddingKernels
 from nnfs_xp.kernels.numba.layers import DenseKernels
@@ -16,7 +17,13 @@ from nnfs_xp.kernels.numba.updates import UpdateKernels
 
 
 class NumbaKernels(
-    DenseKernels, EmbeddingKernels, LossKernels, NormKernels, RandomKernels, UpdateKernels
+    ActivationKernels,
+    DenseKernels,
+    EmbeddingKernels,
+    LossKernels,
+    NormKernels,
+    RandomKernels,
+    UpdateKernels,
 ):
     """What Numba's loops do better than NumPy."""
 

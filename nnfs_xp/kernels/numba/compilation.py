@@ -34,6 +34,19 @@ _lock = threading.RLock()
 _prepared: set[str] = set()
 
 
+def compile_once(function: Callable[..., Any], types_of: Sequence[Any], **options: Any) -> Any:
+    """Compile a function for arguments of these types, or load it from the disk."""
+    try:
+        found = njit(cache=True, **options)(function)
+        found.compile(types_of)
+    except Exception as error:  # the folder is read-only or full, or its files are damaged
+        _log.debug("%s is not kept on the disk: %s", function.__name__, error)
+        found = njit(**options)(function)
+        found.compile(types_of)
+    found.disable_compile()
+    return found
+
+
 class Kernel:
     """A function of arrays that returns nothing, compiled for each data type by `prepare`.
 
@@ -63,14 +76,7 @@ class Kernel:
     def compile(self, dtype: str) -> bool:
         """Compile it for a data type, or load it; return whether it was found on the disk."""
         types_of = tuple(_TYPES[each](_FLOATING[dtype]) for each in self._signature)
-        try:
-            found = njit(cache=True, **self._options)(self._function)
-            found.compile(types_of)
-        except Exception as error:  # the folder is read-only or full, or its files are damaged
-            _log.debug("%s is not kept on the disk: %s", self._function.__name__, error)
-            found = njit(**self._options)(self._function)
-            found.compile(types_of)
-        found.disable_compile()
+        found = compile_once(self._function, types_of, **self._options)
         self._ready[np.dtype(str(types_of[0].dtype))] = found
         return bool(found.stats.cache_hits)
 

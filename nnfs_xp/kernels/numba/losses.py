@@ -1,4 +1,4 @@
-"""Softmax and cross-entropy in one."""
+"""Losses and their gradients in one."""
 
 from __future__ import annotations
 
@@ -43,19 +43,97 @@ def _cross_entropy(shifted: Array, exponentials: Array, labels: Array, losses: A
             exponentials[i, :] = kind(np.nan)
 
 
+@compiled("F2", "labels", "F", "F")
+def _smooth(shares: Array, labels: Array, kept: float, spread: float) -> None:
+    """Write the shares of smoothed labels: NaN where a label is no class."""
+    kind = shares.dtype.type
+    n, k = shares.shape
+    for i in range(n):
+        known = 0 <= labels[i] < k
+        shares[i, :] = spread if known else kind(np.nan)
+        if known:
+            shares[i, labels[i]] += kept
+
+
+@compiled("F2", "F2", "F2", "F", "F", "F1", reorder=True)
+def _cross_entropy_of_shares(
+    shifted: Array, exponentials: Array, shares: Array, kept: float, spread: float, losses: Array
+) -> None:
+    """Write the losses, and turn the exponentials into the gradient."""
+    kind = shifted.dtype.type
+    n, k = shifted.shape
+    for i in range(n):
+        total = kind(0)
+        for j in range(k):
+            total += exponentials[i, j]
+        log_total = np.log(total)
+        scale = kind(1) / (total * kind(n))
+        loss = 0.0  # in float64: over many classes, float32 would round too often
+        for start in range(0, k, 64):
+            part = kind(0)
+            for j in range(start, min(start + 64, k)):
+                t = shares[i, j] * kept + spread
+                part += t * (log_total - shifted[i, j]) if t != kind(0) else kind(0)
+                exponentials[i, j] = exponentials[i, j] * scale - t / kind(n)
+            loss += part
+        losses[i] = loss
+
+
+@compiled("F2", "F2", "F2", "F2", "F1", reorder=True)
+def _sigmoid_cross_entropy(
+    logits: Array, t: Array, small: Array, logs: Array, losses: Array
+) -> None:
+    """Write the losses, and turn exp(-abs(logits)), whose log1p is `logs`, into the gradient."""
+    kind = logits.dtype.type
+    zero, one = kind(0), kind(1)
+    n, k = logits.shape
+    for i in range(n):
+        loss = 0.0
+        for start in range(0, k, 64):
+            part = zero
+            for j in range(start, min(start + 64, k)):
+                z, e = logits[i, j], small[i, j]
+                wrong = one - t[i, j] if z >= zero else t[i, j]
+                part += logs[i, j] + (wrong * abs(z) if wrong != zero else zero)
+                s = (one if z >= zero else e) / (e + one)
+                small[i, j] = (s - t[i, j]) / kind(n * k)
+            loss += part
+        losses[i] = loss / k
+
+
 class LossKernels(NumPyKernels):
-    """A loss and its gradient in one."""
+    """The loss of each sample, and the gradient of their mean, in one."""
 
     @or_numpy
     def softmax_cross_entropy(
         self, xp: Any, logits: Array, y_true: Array, label_smoothing: float
     ) -> tuple[Array, Array]:
-        if label_smoothing or y_true.ndim != 1 or y_true.dtype != np.int64:
-            return super().softmax_cross_entropy(xp, logits, y_true, label_smoothing)
-        shifted = np.empty(logits.shape, logits.dtype)
-        losses = np.empty(logits.shape[0], logits.dtype)
-        check_shapes(losses, y_true)
+        n, k = logits.shape
+        is_label = y_true.ndim == 1
+        if is_label and y_true.dtype.kind not in "iu":
+            raise TypeError("neither labels nor shares")
+        targets = y_true.astype(np.int64 if is_label else logits.dtype, copy=False)
+        shifted, losses = np.empty(logits.shape, logits.dtype), np.empty(n, logits.dtype)
+        check_shapes(losses if is_label else shifted, targets)
+        kept, spread = 1 - label_smoothing, label_smoothing / k
+        if is_label and label_smoothing:
+            shares = np.empty(logits.shape, logits.dtype)
+            _smooth(shares, targets, kept, spread)
+            targets, is_label, kept, spread = shares, False, 1.0, 0.0
         _shift(logits, shifted)
         exponentials = np.exp(shifted)
-        _cross_entropy(shifted, exponentials, y_true, losses)
+        if is_label:
+            _cross_entropy(shifted, exponentials, targets, losses)
+        else:
+            _cross_entropy_of_shares(shifted, exponentials, targets, kept, spread, losses)
         return losses, exponentials
+
+    @or_numpy
+    def sigmoid_cross_entropy(self, xp: Any, logits: Array, t: Array) -> tuple[Array, Array]:
+        check_shapes(logits, t)
+        small = np.abs(logits)
+        np.negative(small, out=small)
+        np.exp(small, out=small)
+        losses = np.empty(logits.shape[0], logits.dtype)
+        _sigmoid_cross_entropy(logits, t, small, np.log1p(small), losses)
+        return losses, small

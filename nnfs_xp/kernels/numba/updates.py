@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from nnfs_xp.kernels.numba.compilation import check_shapes, compiled, or_numpy
-from nnfs_xp.kernels.numpy import Array, NumPyKernels, corrected
+from nnfs_xp.kernels.numba.products import SharedKernels
+from nnfs_xp.kernels.numpy import Array, corrected
 
 # The numbers that a kernel takes are worked out in float64 before: 1 - 0.999 in float32 would be
 # off by a hundred eps.
@@ -115,7 +116,7 @@ def _add_scaled(total: Array, values: Array, factor: float) -> None:
         total[i] += factor * values[i]
 
 
-class UpdateKernels(NumPyKernels):
+class UpdateKernels(SharedKernels):
     """The optimizers' updates."""
 
     @or_numpy
@@ -167,7 +168,9 @@ class UpdateKernels(NumPyKernels):
     ) -> None:
         scaled, least = corrected(t, rate, beta_1, beta_2, epsilon)
         check_shapes(values, g, m, c)
-        _adam(values, g, m, c, scaled, beta_1, 1 - beta_1, beta_2, 1 - beta_2, least)
+        numbers = scaled, beta_1, 1 - beta_1, beta_2, 1 - beta_2, least
+        if not self._shares_adam((values, g, m, c), numbers):
+            _adam(values, g, m, c, *numbers)
 
     @or_numpy
     def amsgrad(

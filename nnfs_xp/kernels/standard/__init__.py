@@ -6,11 +6,15 @@ host. It writes to no argument but those that its docstring names.
 
 A set of kernels derives from `StandardKernels` and overrides what it does better:
 `nnfs_xp.kernels.numpy.NumPyKernels`, `nnfs_xp.kernels.numba.NumbaKernels` and
-`nnfs_xp.kernels.cupy.CuPyKernels` do. The functions here are those that no set does better.
+`nnfs_xp.kernels.cupy.CuPyKernels` do. The functions here are what kernels are made of, and what no
+set does better.
 """
 
-from typing import Protocol
+from __future__ import annotations
 
+from typing import TYPE_CHECKING, Protocol
+
+from nnfs_xp.kernels.standard.activations import ActivationKernels
 from nnfs_xp.kernels.standard.counts import DeviceCount, DeviceKeys
 from nnfs_xp.kernels.standard.embedding import EmbeddingKernels
 from nnfs_xp.kernels.standard.functions import erf, log_softmax, sigmoid, sign, softmax
@@ -20,6 +24,9 @@ from nnfs_xp.kernels.standard.norms import NormKernels
 from nnfs_xp.kernels.standard.random import BITS, Keys, RandomKernels, stream_keys
 from nnfs_xp.kernels.standard.steps import StepKernels
 from nnfs_xp.kernels.standard.updates import UpdateKernels
+
+if TYPE_CHECKING:
+    from nnfs_xp.kernels.threads import Threads
 
 __all__ = [
     "BITS",
@@ -39,6 +46,7 @@ __all__ = [
 
 
 class Kernels(
+    ActivationKernels,
     DenseKernels,
     EmbeddingKernels,
     LossKernels,
@@ -53,6 +61,11 @@ class Kernels(
     def prepare(self, dtype: str) -> None:
         """Make the kernels ready for a data type: those of the standard always are."""
         del dtype
+
+    @property
+    def threads(self) -> Threads | None:
+        """On how many threads the kernels work, where that can be told."""
+        return None
 
     def records_products(self) -> bool:
         """Whether matrix products can be recorded in a CUDA graph."""

@@ -1,8 +1,11 @@
-"""Softmax and cross-entropy in one."""
+"""Losses and their gradients in one."""
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Protocol
+
+from nnfs_xp.kernels.standard import functions
 
 if TYPE_CHECKING:
     from nnfs_xp._typing import Array, Namespace
@@ -27,7 +30,13 @@ def shares(xp: Namespace, y_true: Array, like: Array, label_smoothing: float = 0
 
 
 class LossKernels(Protocol):
-    """A loss and its gradient in one."""
+    """The loss of each sample, and the gradient of their mean, in one.
+
+    Where a loss is a mean over the outputs, predictions and targets have the shape
+    (batch, outputs), and the docstring gives the terms of one output: of the loss, before they are
+    divided by the number of outputs, and of the gradient, before they are divided by that of all
+    elements.
+    """
 
     def softmax_cross_entropy(
         self, xp: Namespace, logits: Array, y_true: Array, label_smoothing: float
@@ -62,3 +71,33 @@ class LossKernels(Protocol):
         dinputs -= t
         dinputs /= n
         return losses, dinputs
+
+    def sigmoid_cross_entropy(self, xp: Namespace, logits: Array, t: Array) -> tuple[Array, Array]:
+        """Give abs(z) w + log(1 + exp(-abs(z))), and sigmoid(z) - t, with z for the logits.
+
+        w is the share of t on the other side, 1 - t where z >= 0, else t; where it is 0 nothing
+        is added, even if the logit is infinite.
+        """
+        size = xp.abs(logits)
+        wrong = xp.where(logits >= 0, 1 - t, t)
+        terms = wrong * xp.where(wrong != 0, size, 0.0) + xp.log1p(xp.exp(-size))
+        dinputs = (functions.sigmoid(xp, logits) - t) / prod(logits.shape)
+        return xp.mean(terms, axis=-1), dinputs
+
+    def squared_error(self, xp: Namespace, y_pred: Array, y_true: Array) -> tuple[Array, Array]:
+        """Give (y_pred - y_true)**2, and 2 * (y_pred - y_true)."""
+        d = y_pred - y_true
+        return xp.mean(d * d, axis=-1), d * (2 / prod(y_pred.shape))
+
+    def absolute_error(self, xp: Namespace, y_pred: Array, y_true: Array) -> tuple[Array, Array]:
+        """Give abs(y_pred - y_true), and the sign of that difference."""
+        d = y_pred - y_true
+        return xp.mean(xp.abs(d), axis=-1), functions.sign(xp, d) / prod(y_pred.shape)
+
+    def huber(
+        self, xp: Namespace, y_pred: Array, y_true: Array, delta: float
+    ) -> tuple[Array, Array]:
+        """Give c * (d - c / 2), and c: the difference d = y_pred - y_true clipped to ± delta."""
+        d = y_pred - y_true
+        c = xp.minimum(xp.maximum(d, -delta), delta)
+        return xp.mean(c * (d - c / 2), axis=-1), c / prod(y_pred.shape)

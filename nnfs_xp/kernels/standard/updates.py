@@ -160,6 +160,17 @@ class UpdateKernels(Protocol):
         total: Array = xp.sum(values * values)
         return total
 
+    def norm(self, xp: Namespace, values: Array) -> Array:
+        """Compute sqrt(sum(values**2)), a 0-d array, where the squares may be out of range."""
+        largest = xp.maximum(xp.max(xp.abs(values)), 1e-30)
+        scaled = values / largest
+        norm: Array = largest * xp.sqrt(xp.sum(scaled * scaled))
+        return norm
+
+    def clip(self, xp: Namespace, values: Array, bound: float) -> None:
+        """Bring what is beyond ± bound to it."""
+        values[...] = xp.minimum(xp.maximum(values, -bound), bound)
+
     def average(self, xp: Namespace, averages: Array, values: Array, decay: float) -> None:
         """Set averages = decay * averages + (1 - decay) * values."""
         averages *= decay

@@ -1,0 +1,182 @@
+"""What is shared out among the threads of a pool: products of matrices, and Adam's update."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from functools import cache
+from math import ceil
+from typing import Any
+
+import numpy as np
+
+from nnfs_xp.kernels.numba.pool import (
+    ADAM,
+    PARTS,
+    PRODUCT,
+    TRANSPOSED,
+    WHOLE,
+    Pool,
+    compile_for,
+)
+from nnfs_xp.kernels.numpy import Array, NumPyKernels
+from nnfs_xp.kernels.threads import Blas, Threads, threads_of_blas
+
+_log = logging.getLogger("nnfs_xp")
+
+_LEAST = 2**20
+"""Multiplications in a product that is worth sharing out: some 10 µs of work."""
+
+_LEAST_UPDATE = 2**15
+"""Parameters whose update is worth it."""
+
+_ROWS, _COLUMNS = 24, 32
+"""A part has a multiple of so many. Rows computed by themselves are then, with most BLAS, those of
+the whole product to the bit; columns differ from it by rounding."""
+
+_FEW = 48
+"""Rows of a part: where there are fewer, the columns are shared out."""
+
+
+class PoolThreads(Threads):
+    """The threads of a pool of our own, on each of which the BLAS works alone.
+
+    Parameters
+    ----------
+    blas : Blas
+    make : callable (n_threads) -> Pool
+
+    Attributes
+    ----------
+    at_work : bool
+        Whether kernels share out what they do.
+    """
+
+    keeps_bits = True
+
+    def __init__(self, blas: Blas, make: Callable[[int], Any]) -> None:
+        super().__init__(blas)
+        self.most = min(self.most, PARTS)
+        self._make = make
+        self._made: Any = None
+        self._process = 0
+        self.at_work = False
+
+    def use(self) -> None:
+        self.blas.number = 1
+        self.at_work = True
+
+    def release(self) -> None:
+        self.at_work = False
+
+    def share(self, kind: int, job: Sequence[int], numbers: Sequence[float]) -> None:
+        """Do a job: see `nnfs_xp.kernels.numba.pool`."""
+        if self._process != os.getpid():  # threads do not live on in a process that is forked
+            self._made, self._process = self._make(self.most), os.getpid()
+        whole, values = np.zeros(16, np.int64), np.zeros(8)
+        whole[: len(job)] = job
+        values[: len(numbers)] = numbers
+        self._made.share(kind, whole, values, self.most, self.number)
+
+
+@cache
+def threads_of_pool() -> Threads | None:
+    """The threads of a pool where there can be one, else those of the BLAS."""
+    threads = threads_of_blas()
+    if threads is None or threads.most == 1:
+        return threads
+    try:
+        compiled = compile_for(threads.blas)
+    except Exception as error:  # Numba's and llvmlite's insides may change
+        _log.warning("no pool of threads: %s: %s", type(error).__name__, error)
+        return threads
+    if compiled is None:
+        return threads
+    return PoolThreads(threads.blas, lambda size: Pool(compiled, size))
+
+
+def _step(size: int, unit: int, n_parts: int) -> int:
+    """How much of something goes into each part but the last."""
+    return unit * ceil(size / unit / n_parts)
+
+
+class SharedKernels(NumPyKernels):
+    """What is shared out while `threads` are at work."""
+
+    _pool: PoolThreads | None = None
+
+    @property
+    def threads(self) -> Threads | None:
+        found = threads_of_pool()
+        self._pool = found if isinstance(found, PoolThreads) else None
+        return found
+
+    def product(self, xp: Any, a: Array, b: Array) -> Array:
+        pool = self._pool
+        if pool is None or not pool.at_work or not _are_shared(a, b):
+            return super().product(xp, a, b)
+        out = np.empty((a.shape[0], b.shape[1]), a.dtype)
+        _share_product(pool, a, b, out)
+        return out
+
+    def matmul_into(self, xp: Any, a: Array, b: Array, out: Array) -> None:
+        pool = self._pool
+        if pool is None or not pool.at_work or not _are_shared(a, b) or not _holds(out, a, b):
+            super().matmul_into(xp, a, b, out)
+        else:
+            _share_product(pool, a, b, out)
+
+    def _shares_adam(self, arrays: tuple[Array, ...], numbers: tuple[float, ...]) -> bool:
+        """Update by Adam, if that is shared out; return whether it was."""
+        pool, values = self._pool, arrays[0]
+        if pool is None or not pool.at_work or not _is_shared_update(*arrays):
+            return False
+        places = (each.ctypes.data for each in arrays)
+        step = _step(values.size, 16, pool.most)
+        pool.share(ADAM, [values.itemsize, values.size, step, *places], numbers)
+        return True
+
+
+def _are_shared(a: Array, b: Array) -> bool:
+    """Whether their product is worth sharing out, and can be."""
+    if a.ndim != 2 or b.ndim != 2 or a.dtype != b.dtype or a.dtype.char not in "fd":
+        return False
+    (n, k), (others, m) = a.shape, b.shape
+    if n * k * m < _LEAST or k != others or min(n, k, m) == 1:  # NumPy is good at vectors
+        return False
+    return all(each.flags.c_contiguous or each.flags.f_contiguous for each in (a, b))
+
+
+def _holds(out: Array, a: Array, b: Array) -> bool:
+    """Whether it is a place for their product."""
+    shape = a.shape[0], b.shape[1]
+    return bool(out.shape == shape and out.dtype == a.dtype and out.flags.c_contiguous)
+
+
+def _share_product(threads: PoolThreads, a: Array, b: Array, out: Array) -> None:
+    (n, k), m, n_parts = a.shape, b.shape[1], threads.most
+    by_rows = n >= _FEW * n_parts
+    step = _step(n, _ROWS, n_parts) if by_rows else _step(m, _COLUMNS, n_parts)
+    (a_flag, *left), (b_flag, *right), (_, *result) = map(_placed, (a, b, out))
+    job = [out.itemsize, by_rows, step, a_flag, b_flag, n, m, k, *left, *right, *result]
+    threads.share(PRODUCT, job, ())
+
+
+def _placed(matrix: Array) -> tuple[int, int, int]:
+    """How CBLAS is told of a matrix: as it lies or transposed, where, and how long its rows are."""
+    if matrix.flags.c_contiguous:
+        return WHOLE, matrix.ctypes.data, matrix.shape[1]
+    return TRANSPOSED, matrix.ctypes.data, matrix.shape[0]
+
+
+def _is_shared_update(values: Array, *others: Array) -> bool:
+    return (
+        values.size >= _LEAST_UPDATE
+        and values.dtype.char in "fd"
+        and values.flags.c_contiguous
+        and all(
+            each.dtype == values.dtype and each.shape == values.shape and each.flags.c_contiguous
+            for each in others
+        )
+    )

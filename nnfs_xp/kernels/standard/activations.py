@@ -1,0 +1,91 @@
+"""Activations that cost more than one pass: forward, and the gradient of their inputs.
+
+The layers in `nnfs_xp.layers` say what the names mean, and where the formulas are from.
+"""
+
+from __future__ import annotations
+
+from math import pi, sqrt
+from typing import TYPE_CHECKING, Protocol
+
+from nnfs_xp.kernels.standard import functions
+
+if TYPE_CHECKING:
+    from nnfs_xp._typing import Array, Namespace
+
+
+class ActivationKernels(Protocol):
+    """Element by element, over arrays of one shape."""
+
+    def leaky_relu(self, xp: Namespace, inputs: Array, slope: float) -> Array:
+        """Inputs where they are above 0, else slope * inputs."""
+        output: Array = xp.where(inputs > 0, inputs, slope * inputs)
+        return output
+
+    def leaky_relu_backward(
+        self, xp: Namespace, dvalues: Array, inputs: Array, slope: float
+    ) -> Array:
+        """Dvalues where inputs > 0, else slope * dvalues."""
+        dinputs: Array = xp.where(inputs > 0, dvalues, slope * dvalues)
+        return dinputs
+
+    def sigmoid(self, xp: Namespace, inputs: Array) -> Array:
+        """1 / (1 + exp(-inputs)), exact at both tails."""
+        return functions.sigmoid(xp, inputs)
+
+    def silu_backward(self, xp: Namespace, dvalues: Array, inputs: Array, s: Array) -> Array:
+        """Compute dvalues * s * (1 + inputs * (1 - s)), with s = sigmoid(inputs)."""
+        return dvalues * s * (1 + inputs * (1 - s))
+
+    def elu(self, xp: Namespace, inputs: Array, alpha: float, scale: float) -> Array:
+        """Scale times: inputs where they are above 0, else alpha * (exp(inputs) - 1)."""
+        below = scale * alpha * xp.expm1(xp.minimum(inputs, 0.0))
+        above = inputs if scale == 1 else scale * inputs
+        output: Array = xp.where(inputs > 0, above, below)
+        return output
+
+    def elu_backward(
+        self, xp: Namespace, dvalues: Array, output: Array, alpha: float, scale: float
+    ) -> Array:
+        """Dvalues times: scale where output > 0, else output + scale * alpha."""
+        slope = xp.where(output > 0, scale, output + scale * alpha)
+        dinputs: Array = dvalues * slope
+        return dinputs
+
+    def gelu(self, xp: Namespace, x: Array, approximate: bool) -> tuple[Array, Array]:
+        """Each x times the share of a normal population below it.
+
+        Parameters
+        ----------
+        x : array
+        approximate : bool
+            Whether the share is (1 + tanh(u)) / 2, where u = sqrt(2 / pi) * (x + 0.044715 * x**3),
+            instead of the exact (1 + erf(x / sqrt(2))) / 2.
+
+        Returns
+        -------
+        output, share : array
+            `share` is for `gelu_backward`.
+        """
+        if approximate:
+            share = xp.tanh(sqrt(2 / pi) * x * (1 + 0.044715 * x * x))
+        else:
+            share = functions.erf(xp, x * sqrt(0.5))
+        share += 1
+        share *= 0.5
+        return x * share, share
+
+    def gelu_backward(
+        self, xp: Namespace, dvalues: Array, x: Array, share: Array, approximate: bool
+    ) -> Array:
+        """Compute dvalues * (share + x * density), the density being the share's derivative.
+
+        That is exp(-x**2 / 2) / sqrt(2 * pi), or approximately 2 * share * (1 - share) * du/dx,
+        with the u of `gelu`.
+        """
+        if approximate:
+            density = sqrt(8 / pi) * share * (1 - share) * (1 + 3 * 0.044715 * x * x)
+        else:
+            density = 1 / sqrt(2 * pi) * xp.exp(-0.5 * x * x)
+        dinputs: Array = dvalues * (share + x * density)
+        return dinputs
