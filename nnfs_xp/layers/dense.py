@@ -223,12 +223,12 @@ class DenseRow:
         return Held(held, keeps_inputs=True)
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
-        given = inputs
-        if getattr(given, "ndim", None) != 2:
-            first = self.parts[0].dense
-            inputs = as_rows(first.check_inputs(given, first.n_inputs), given)
+        given, first = inputs, self.parts[0].dense
+        xp = first.check_inputs(given, first.n_inputs)
+        inputs, kernels = as_rows(xp, given), first.kernels_for(given)
         for dense, relu in self.parts:
-            xp, kernels = dense.check_inputs(inputs, dense.n_inputs), dense.kernels_for(inputs)
+            if dense._flat is not first._flat or inputs.shape[1] != dense.n_inputs:
+                dense.check_inputs(inputs, dense.n_inputs)  # what it made itself is right else
             if relu is None:
                 output = kernels.dense(xp, inputs, dense.weights, dense.biases)
             else:
@@ -257,25 +257,28 @@ class DenseRow:
         dz, inputs, following = dvalues, dvalues, None  # of and for the dense layer behind
         if self._before or dvalues.ndim != 2:
             dz = inputs = self._rows(dvalues)
+        last = self.parts[-1]
+        xp = (last.relu or last.dense).recall(dz)[0]  # which checks what came from outside
+        kernels = last.dense.kernels_for(dz)
         for dense, relu in reversed(self.parts):
-            kernels = dense.kernels_for(dz)
             if relu is None:
-                xp, inputs = dense.recall(dz)
+                (inputs,) = _kept(dense, dz)
                 kernels.dense_gradients(xp, inputs, dz, dense.dweights, dense.dbiases)
             else:
                 if following is None:
-                    dz = self._through(relu, dense, dz)
+                    (output,) = _kept(relu, dz)
+                    dz = kernels.relu_backward_biases(xp, dz, output, dense.dbiases)
                 elif self.keeps_dinputs:
-                    xp, weights = following.xp, following.weights
-                    dinputs = kernels.dense_backward(xp, dz, weights)
+                    dinputs = kernels.dense_backward(xp, dz, following.weights)
                     following.dinputs = as_before(xp, dinputs, dvalues)
-                    dz = self._through(relu, dense, dinputs)
+                    (output,) = _kept(relu, dinputs)
+                    dz = kernels.relu_backward_biases(xp, dinputs, output, dense.dbiases)
                 else:
-                    xp, output = relu.recall(inputs)  # of the shape of their gradient
+                    (output,) = _kept(relu, inputs)  # of the shape of their gradient
                     weights, dbiases = following.weights, dense.dbiases
                     dz = kernels.dense_backward_relu(xp, dz, weights, output, dbiases)
-                relu.dinputs = dz if dvalues.ndim == 2 else as_before(dense.xp, dz, dvalues)
-                xp, inputs = dense.recall(dz)
+                relu.dinputs = dz if dvalues.ndim == 2 else as_before(xp, dz, dvalues)
+                (inputs,) = _kept(dense, dz)  # the ReLU may have run behind another layer since
                 kernels.matmul_into(xp, inputs.T, dz, dense.dweights)
             if dense._flat is None or not dense._flat.penalties_wait:
                 dense.add_penalties()
@@ -294,11 +297,10 @@ class DenseRow:
             )
         return as_rows(last.xp, dvalues)
 
-    @staticmethod
-    def _through(relu: ReLU, dense: Dense, dvalues: Array) -> Array:
-        """The dz of a part, given the gradient of its ReLU's output; sets dbiases."""
-        xp, output = relu.recall(dvalues)
-        dense.recall(dvalues)  # the ReLU may have run behind another layer since
-        kernels = dense.kernels_for(dvalues)
-        dz: Array = kernels.relu_backward_biases(xp, dvalues, output, dense.dbiases)
-        return dz
+
+def _kept(layer: Layer, dvalues: Array) -> tuple[Any, ...]:
+    """What the layer's last training forward kept, given the gradient of its output."""
+    if layer._kept is None or layer._kept[0] != dvalues.shape:
+        layer.recall(dvalues)  # which says what is wrong
+    values: tuple[Any, ...] = layer._kept[2]
+    return values
