@@ -78,6 +78,7 @@ LAYERS = {
     "leaky_relu": lambda n, k: (normal(n, k), 0.1),
     "leaky_relu_backward": lambda n, k: (normal(n, k), normal(n, k, seed=1), 0.1),
     "sigmoid": lambda n, k: (normal(n, k) * 9,),
+    "softmax": lambda n, k: (normal(n, k) * 9,),
     "silu_backward": lambda n, k: (normal(n, k), normal(n, k, seed=1), shares(n, k)),
     "elu": lambda n, k: (normal(n, k), 0.7, 1.0),
     "elu, scaled": lambda n, k: (normal(n, k), 0.7, 1.1),
@@ -264,6 +265,14 @@ def test_activations_have_the_same_bits(kernel_set, case, shape, dtype):
     found = outcome(named(kernel_set, case), cast(flat, dtype))
     assert [a.tobytes() for a in found] == [a.tobytes() for a in expected]
     assert found[0].shape == shape
+
+
+@pytest.mark.parametrize("n_columns", range(1, 7))
+def test_softmax_of_many_rows_has_the_same_bits(kernel_set, n_columns, dtype):
+    logits = normal(300, n_columns).astype(dtype) * 9
+    logits[5, 0], logits[9, -1] = np.nan, -np.inf
+    expected = STANDARD.softmax(xp, logits)
+    assert kernel_set.softmax(xp, logits).tobytes() == expected.tobytes()
 
 
 @pytest.mark.parametrize("size", FLAT)

@@ -258,7 +258,7 @@ def pooled():
     compiled = None if blas is None else pool.compile_for(blas)
     if compiled is None:
         pytest.skip("no semaphores, or a BLAS that is not NumPy's own")
-    threads = PoolThreads(blas, lambda size: pool.Pool(compiled, size))
+    threads = PoolThreads(blas, compiled)
     threads.most = 3
     kernels = NumbaKernels()
     kernels._pool = threads

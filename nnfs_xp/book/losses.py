@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import prod
 from typing import Any
 
 from nnfs_xp._checks import check_pair, check_weights
@@ -66,10 +67,10 @@ class Loss(_LibraryLoss):
         if sample_weight is not None:
             places = sample_losses.shape
             sample_losses = sample_losses * check_weights(sample_weight, sample_losses, places)
-        xp = backend_of(sample_losses).xp
-        self.accumulated_sum += float(xp.sum(sample_losses))
+        total = backend_of(sample_losses).xp.sum(sample_losses)
+        self.accumulated_sum += float(total)
         self.accumulated_count += sample_losses.shape[0]
-        data_loss = xp.mean(sample_losses)
+        data_loss = total / prod(sample_losses.shape)
         return (data_loss, self.regularization_loss()) if include_regularization else data_loss
 
     def calculate_accumulated(self, *, include_regularization: bool = False) -> Any:

@@ -60,6 +60,20 @@ def _mean_of_rows(terms: Array) -> Array:
     return means
 
 
+def _reduced(ufunc: np.ufunc, rows: Array) -> Array:
+    """``ufunc.reduce`` over the last axis, which stays.
+
+    NumPy begins anew with each row, so many rows of few columns go column by column.
+    """
+    n_columns = rows.shape[-1]
+    if not 1 < n_columns <= 4 or rows.size < 256:
+        return ufunc.reduce(rows, axis=-1, keepdims=True)
+    result = ufunc(rows[..., :1], rows[..., 1:2])
+    for column in range(2, n_columns):
+        ufunc(result, rows[..., column : column + 1], out=result)
+    return result
+
+
 def _hash(shape: tuple[int, ...], keys: Keys) -> Array:
     """`standard.random_bits` in uint32, where products overflow as they are meant to."""
     bits = np.arange(np.prod(shape), dtype=np.uint32)
@@ -169,9 +183,9 @@ class NumPyKernels(StandardKernels):
         if y_true.view(np.uint64).max() >= k:  # negative ones are large there
             return super().softmax_cross_entropy(xp, logits, y_true, label_smoothing)
         rows = np.arange(n)
-        shifted = logits - np.maximum.reduce(logits, axis=1, keepdims=True)
+        shifted = logits - _reduced(np.maximum, logits)
         dinputs = np.exp(shifted)
-        sums = np.add.reduce(dinputs, axis=1, keepdims=True)
+        sums = _reduced(np.add, dinputs)
         losses = np.log(sums[:, 0]) - shifted[rows, y_true]
         dinputs /= sums
         dinputs[rows, y_true] -= 1
@@ -198,6 +212,12 @@ class NumPyKernels(StandardKernels):
         d *= c
         c /= c.size
         return _mean_of_rows(d), c
+
+    def softmax(self, xp: Any, logits: Array) -> Array:
+        output = logits - _reduced(np.maximum, logits)
+        np.exp(output, out=output)
+        output /= _reduced(np.add, output)
+        return output
 
     def random_bits(self, xp: Any, shape: tuple[int, ...], keys: Keys, device: Any) -> Array:
         return _hash(shape, keys).astype(np.int64)

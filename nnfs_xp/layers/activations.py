@@ -6,7 +6,6 @@ from nnfs_xp import _checks
 from nnfs_xp._rows import as_before, as_rows
 from nnfs_xp._typing import Array
 from nnfs_xp.initializers import glorot_uniform, he_normal
-from nnfs_xp.kernels import standard
 from nnfs_xp.layers.base import Layer
 from nnfs_xp.layers.footprint import Footprint
 
@@ -158,7 +157,7 @@ class Softmax(Layer):
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         xp = self.check_inputs(inputs)
-        output = standard.softmax(xp, inputs)
+        output = self.kernels_for(inputs).softmax(xp, inputs)
         if training:
             self.keep(output, output)
         return output

@@ -265,20 +265,19 @@ class DenseRow:
                 (inputs,) = _kept(dense, dz)
                 kernels.dense_gradients(xp, inputs, dz, dense.dweights, dense.dbiases)
             else:
-                if following is None:
-                    (output,) = _kept(relu, dz)
-                    dz = kernels.relu_backward_biases(xp, dz, output, dense.dbiases)
-                elif self.keeps_dinputs:
-                    dinputs = kernels.dense_backward(xp, dz, following.weights)
-                    following.dinputs = as_before(xp, dinputs, dvalues)
-                    (output,) = _kept(relu, dinputs)
+                if following is None or self.keeps_dinputs:
+                    dinputs = dz
+                    if following is not None:
+                        dinputs = kernels.dense_backward(xp, dz, following.weights)
+                        following.dinputs = as_before(xp, dinputs, dvalues)
+                    (output,), _ = _kept(relu, dinputs), _kept(dense, dinputs)
                     dz = kernels.relu_backward_biases(xp, dinputs, output, dense.dbiases)
                 else:
                     (output,) = _kept(relu, inputs)  # of the shape of their gradient
                     weights, dbiases = following.weights, dense.dbiases
                     dz = kernels.dense_backward_relu(xp, dz, weights, output, dbiases)
                 relu.dinputs = dz if dvalues.ndim == 2 else as_before(xp, dz, dvalues)
-                (inputs,) = _kept(dense, dz)  # the ReLU may have run behind another layer since
+                (inputs,) = _kept(dense, dz)
                 kernels.matmul_into(xp, inputs.T, dz, dense.dweights)
             if dense._flat is None or not dense._flat.penalties_wait:
                 dense.add_penalties()
@@ -299,7 +298,10 @@ class DenseRow:
 
 
 def _kept(layer: Layer, dvalues: Array) -> tuple[Any, ...]:
-    """What the layer's last training forward kept, given the gradient of its output."""
+    """What the layer's last training forward kept, given the gradient of its output.
+
+    A ReLU may have run behind another layer since.
+    """
     if layer._kept is None or layer._kept[0] != dvalues.shape:
         layer.recall(dvalues)  # which says what is wrong
     values: tuple[Any, ...] = layer._kept[2]

@@ -19,7 +19,7 @@ _LEAST = 2**20
 _LEAST_UPDATE = 2**16
 """Parameters to be updated: likewise."""
 
-_SOON, _LATE = 0.25, 4.0
+_SOON, _LATE = 0.25, 8.0
 """Seconds from one trial to the next: the first wait, and the longest."""
 
 _LONG = 0.02
@@ -31,8 +31,9 @@ _GAIN = 0.93
 _SUSPECT = 1.4
 """Steps that take so many times what they took call for a trial at once."""
 
-_HOPELESS = 2.5
-"""A number of threads on which steps take so many times as long is not tried any further."""
+_HOPELESS, _ENOUGH = 1.5, 0.005
+"""A number of threads on which steps take so many times as long, for so many seconds, is not tried
+any further."""
 
 
 class Choice:
@@ -106,7 +107,8 @@ class Choice:
         taken = self._taken[self.number]
         taken.append(seconds)
         tried = self.number != self.best
-        hopeless = tried and len(taken) > 1 and self._is_hopeless(taken)
+        slow = sum(taken) > max(_HOPELESS * len(taken) * self._usual, _ENOUGH)
+        hopeless = tried and len(taken) > 1 and slow
         if len(taken) < 3 and sum(taken) < 5 * _LONG and not hopeless:
             return
         if sum(taken) < _LONG and not hopeless:
@@ -116,9 +118,6 @@ class Choice:
             if not hopeless:
                 return
         self._end_trial(end)
-
-    def _is_hopeless(self, taken: list[float]) -> bool:
-        return bool(self._usual) and sum(taken) > _HOPELESS * len(taken) * self._usual
 
     def _end_trial(self, now: float) -> None:
         taken, before, self._taken, self._before = self._taken, self._before, {}, {}
@@ -135,7 +134,7 @@ class Choice:
             present, wait, self._wait = _mean(theirs), _SOON, _SOON
         else:
             self._turn += 1
-            wait = max(self._wait, 50 * lost)
+            wait = max(self._wait, 100 * lost)
             self._wait = min(2 * self._wait, _LATE)
         self._reference = self._usual = present
         self._last, self._next = now, now + wait

@@ -34,15 +34,17 @@ _lock = threading.RLock()
 _prepared: set[str] = set()
 
 
-def compile_once(function: Callable[..., Any], types_of: Sequence[Any], **options: Any) -> Any:
+def compile_once(function: Callable[..., Any], *signatures: Sequence[Any], **options: Any) -> Any:
     """Compile a function for arguments of these types, or load it from the disk."""
     try:
         found = njit(cache=True, **options)(function)
-        found.compile(types_of)
+        for types_of in signatures:
+            found.compile(types_of)
     except Exception as error:  # the folder is read-only or full, or its files are damaged
         _log.debug("%s is not kept on the disk: %s", function.__name__, error)
         found = njit(**options)(function)
-        found.compile(types_of)
+        for types_of in signatures:
+            found.compile(types_of)
     found.disable_compile()
     return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from math import ceil
 from typing import Any
@@ -17,6 +17,7 @@ from nnfs_xp.kernels.numba.pool import (
     PRODUCT,
     TRANSPOSED,
     WHOLE,
+    Compiled,
     Pool,
     compile_for,
 )
@@ -31,12 +32,10 @@ _LEAST = 2**20
 _LEAST_UPDATE = 2**15
 """Parameters whose update is worth it."""
 
-_ROWS, _COLUMNS = 24, 32
-"""A part has a multiple of so many. Rows computed by themselves are then, with most BLAS, those of
-the whole product to the bit; columns differ from it by rounding."""
+_ROWS, _COLUMNS, _NUMBERS = 12, 16, 16
+"""A part has a multiple of so many rows, columns or numbers, which processors take together."""
 
-_FEW = 48
-"""Rows of a part: where there are fewer, the columns are shared out."""
+_NO_NUMBERS = np.zeros(8)
 
 
 class PoolThreads(Threads):
@@ -45,7 +44,7 @@ class PoolThreads(Threads):
     Parameters
     ----------
     blas : Blas
-    make : callable (n_threads) -> Pool
+    compiled : Compiled
 
     Attributes
     ----------
@@ -55,11 +54,12 @@ class PoolThreads(Threads):
 
     keeps_bits = True
 
-    def __init__(self, blas: Blas, make: Callable[[int], Any]) -> None:
+    def __init__(self, blas: Blas, compiled: Compiled) -> None:
         super().__init__(blas)
         self.most = min(self.most, PARTS)
-        self._make = make
-        self._made: Any = None
+        self.address = compiled.address
+        self._compiled = compiled
+        self._pool: Pool | None = None
         self._process = 0
         self.at_work = False
 
@@ -70,14 +70,11 @@ class PoolThreads(Threads):
     def release(self) -> None:
         self.at_work = False
 
-    def share(self, kind: int, job: Sequence[int], numbers: Sequence[float]) -> None:
+    def share(self, kind: int, job: Sequence[int], numbers: Array) -> None:
         """Do a job: see `nnfs_xp.kernels.numba.pool`."""
-        if self._process != os.getpid():  # threads do not live on in a process that is forked
-            self._made, self._process = self._make(self.most), os.getpid()
-        whole, values = np.zeros(16, np.int64), np.zeros(8)
-        whole[: len(job)] = job
-        values[: len(numbers)] = numbers
-        self._made.share(kind, whole, values, self.most, self.number)
+        if self._pool is None or self._process != os.getpid():  # forks have no threads but one
+            self._pool, self._process = Pool(self._compiled, self.most), os.getpid()
+        self._pool.share(kind, np.array(job, np.int64), numbers, self.most, self.number)
 
 
 @cache
@@ -93,7 +90,7 @@ def threads_of_pool() -> Threads | None:
         return threads
     if compiled is None:
         return threads
-    return PoolThreads(threads.blas, lambda size: Pool(compiled, size))
+    return PoolThreads(threads.blas, compiled)
 
 
 def _step(size: int, unit: int, n_parts: int) -> int:
@@ -132,9 +129,9 @@ class SharedKernels(NumPyKernels):
         pool, values = self._pool, arrays[0]
         if pool is None or not pool.at_work or not _is_shared_update(*arrays):
             return False
-        places = (each.ctypes.data for each in arrays)
-        step = _step(values.size, 16, pool.most)
-        pool.share(ADAM, [values.itemsize, values.size, step, *places], numbers)
+        places = map(pool.address, arrays)
+        step = _step(values.size, _NUMBERS, pool.most)
+        pool.share(ADAM, [values.itemsize, values.size, step, *places], np.array(numbers))
         return True
 
 
@@ -156,18 +153,20 @@ def _holds(out: Array, a: Array, b: Array) -> bool:
 
 def _share_product(threads: PoolThreads, a: Array, b: Array, out: Array) -> None:
     (n, k), m, n_parts = a.shape, b.shape[1], threads.most
-    by_rows = n >= _FEW * n_parts
+    by_rows = n >= m
     step = _step(n, _ROWS, n_parts) if by_rows else _step(m, _COLUMNS, n_parts)
-    (a_flag, *left), (b_flag, *right), (_, *result) = map(_placed, (a, b, out))
-    job = [out.itemsize, by_rows, step, a_flag, b_flag, n, m, k, *left, *right, *result]
-    threads.share(PRODUCT, job, ())
+    (a_flag, a_row), (b_flag, b_row) = _placed(a), _placed(b)
+    places = threads.address(a), a_row, threads.address(b), b_row, threads.address(out), m
+    threads.share(
+        PRODUCT, (out.itemsize, by_rows, step, a_flag, b_flag, n, m, k, *places), _NO_NUMBERS
+    )
 
 
-def _placed(matrix: Array) -> tuple[int, int, int]:
-    """How CBLAS is told of a matrix: as it lies or transposed, where, and how long its rows are."""
+def _placed(matrix: Array) -> tuple[int, int]:
+    """How CBLAS is told of a matrix: as it lies or transposed, and how long its rows are there."""
     if matrix.flags.c_contiguous:
-        return WHOLE, matrix.ctypes.data, matrix.shape[1]
-    return TRANSPOSED, matrix.ctypes.data, matrix.shape[0]
+        return WHOLE, matrix.shape[1]
+    return TRANSPOSED, matrix.shape[0]
 
 
 def _is_shared_update(values: Array, *others: Array) -> bool:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class ActivationKernels(Protocol):
-    """Element by element, over arrays of one shape."""
+    """Element by element, over arrays of one shape; `softmax` over their last axis."""
 
     def leaky_relu(self, xp: Namespace, inputs: Array, slope: float) -> Array:
         """Inputs where they are above 0, else slope * inputs."""
@@ -32,6 +32,10 @@ class ActivationKernels(Protocol):
     def sigmoid(self, xp: Namespace, inputs: Array) -> Array:
         """1 / (1 + exp(-inputs)), exact at both tails."""
         return functions.sigmoid(xp, inputs)
+
+    def softmax(self, xp: Namespace, logits: Array) -> Array:
+        """Softmax over the last axis, of any logits."""
+        return functions.softmax(xp, logits)
 
     def silu_backward(self, xp: Namespace, dvalues: Array, inputs: Array, s: Array) -> Array:
         """Compute dvalues * s * (1 + inputs * (1 - s)), with s = sigmoid(inputs)."""
