@@ -21,12 +21,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 import nnfs_xp as nn
-from nnfs_xp.backend import Memory
+from nnfs_xp.backend import Memory, to_numpy
 from nnfs_xp.data import mnist
 from nnfs_xp.data.batching import place
 from nnfs_xp.data.idx import read_idx
 from nnfs_xp.data.tables import read_numbers
-from nnfs_xp.errors import ArgumentError, DataError
+from nnfs_xp.errors import ArgumentError, DataError, DTypeError, ShapeError
 
 UNSIGNED_BYTE = 8
 SMALL = np.arange(6, dtype=np.uint8)
@@ -402,3 +402,77 @@ def test_a_data_set_goes_to_the_device_if_it_takes_at_most_half_of_what_is_free(
     assert isinstance(kept, np.ndarray)
     assert kept.dtype == (dtype or "float64")
     assert place(placed, SmallDevice(0)) is placed, "what is there already stays"
+
+
+def bytes_of(n=400, k=12):
+    return np.random.default_rng(0).integers(256, size=(n, k)).astype(np.uint8)
+
+
+def test_scaled_samples_are_those_divided():
+    raw = bytes_of()
+    scaled = nn.data.Scaled(raw, 255)
+    expected = np.divide(raw, 255, dtype=np.float32)
+    assert (scaled.shape, scaled.ndim, len(scaled)) == ((400, 12), 2, 400)
+    order = np.random.default_rng(1).permutation(400)[:50]
+    for rows in (slice(3, 9), order, (slice(0, 1), ...), order.tolist()):
+        assert scaled[rows].dtype == np.float32
+        assert np.array_equal(scaled[rows], expected[rows])
+    assert np.array_equal(np.asarray(scaled), expected)
+    assert np.asarray(scaled, dtype=np.float64).dtype == np.float64
+    assert repr(scaled) == "Scaled(uint8 of shape (400, 12), 255)"
+
+
+def test_scaled_samples_must_be_whole_numbers():
+    with pytest.raises(DTypeError, match="must hold whole numbers; got float32"):
+        nn.data.Scaled(np.ones((3, 2), np.float32))
+    with pytest.raises(ShapeError, match="single number"):
+        nn.data.Scaled(np.uint8(3))
+    for wrong in (0, -1, float("nan"), "2"):
+        with pytest.raises(ArgumentError, match="`divisor` must be above 0"):
+            nn.data.Scaled(bytes_of(), wrong)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_training_on_scaled_samples_is_that_on_floats(backend, dtype):
+    raw, labels = bytes_of(), np.random.default_rng(2).integers(3, size=400)
+    floats = np.divide(raw, 255, dtype=dtype)
+    found = []
+    for X in (floats, nn.data.Scaled(raw, 255)):
+        model = nn.Sequential(
+            nn.Dense(12, 8, dtype=dtype), nn.ReLU(), nn.Dense(8, 3, dtype=dtype), seed=0
+        )
+        loss = nn.SoftmaxCategoricalCrossentropy()
+        trainer = nn.Trainer(model, loss, nn.Adam(0.01), backend=backend)
+        history = trainer.fit(
+            X, labels, epochs=2, batch_size=32, validation_data=(X, labels), progress=False
+        )
+        weights = {name: to_numpy(w) for name, w in model.parameters().items()}
+        found.append((history, weights, trainer.predict_proba(X), trainer.evaluate(X, labels)))
+    (history, weights, chances, figures), (others, *rest) = found
+    assert {name: list(values) for name, values in others.items()} == dict(history.items())
+    for name, values in weights.items():
+        assert np.array_equal(values, rest[0][name])
+    assert np.array_equal(chances, rest[1])
+    assert figures == rest[2]
+
+
+def test_many_bytes_stay_bytes_until_a_batch_is_taken(monkeypatch):
+    monkeypatch.setattr("nnfs_xp.training.preparation._MANY", 100)
+    raw, labels = bytes_of(), np.random.default_rng(2).integers(3, size=400)
+
+    def train(X):
+        model = nn.Sequential(nn.Dense(12, 3, seed=0))
+        loss = nn.SoftmaxCategoricalCrossentropy()
+        trainer = nn.Trainer(model, loss, nn.SGD(0.01), backend="numpy")
+        trainer.fit(X, labels, batch_size=32, progress=False)
+        return model.flat.values
+
+    expected = train(raw.astype(np.float32))
+    asked = []
+    take = nn.data.Scaled.__getitem__
+    monkeypatch.setattr(
+        nn.data.Scaled, "__getitem__", lambda self, rows: asked.append(rows) or take(self, rows)
+    )
+    assert np.array_equal(train(raw), expected)
+    assert len(asked) > 400 // 32
+    assert all(not isinstance(rows, slice) or rows.stop is not None for rows in asked)

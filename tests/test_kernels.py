@@ -267,7 +267,7 @@ def test_activations_have_the_same_bits(kernel_set, case, shape, dtype):
     assert found[0].shape == shape
 
 
-@pytest.mark.parametrize("n_columns", range(1, 7))
+@pytest.mark.parametrize("n_columns", range(2, 7))
 def test_softmax_of_many_rows_has_the_same_bits(kernel_set, n_columns, dtype):
     logits = normal(300, n_columns).astype(dtype) * 9
     logits[5, 0], logits[9, -1] = np.nan, -np.inf

@@ -30,7 +30,7 @@ class Training:
     """MNIST through `Trainer.fit`, its progress displayed."""
 
     def __init__(self, seed: int, average_decay: float | None = None) -> None:
-        self.X, self.y, *self.test = nn.data.load_mnist()
+        self.X, self.y, *self.test = nn.data.load_mnist(compact=True)
         layers: list[nn.Layer] = []
         for n, m in pairwise(mnist.SIZES):
             layers += [nn.Dense(n, m), nn.ReLU()]

@@ -7,6 +7,7 @@ from nnfs_xp.data.mnist import FASHION_CLASSES, load_fashion_mnist, load_mnist
 from nnfs_xp.data.npy_files import npy_batches
 from nnfs_xp.data.parquet import parquet_batches
 from nnfs_xp.data.processes import InProcesses
+from nnfs_xp.data.scaled import Scaled
 from nnfs_xp.data.splits import Split, hold_out
 from nnfs_xp.data.transforms import OnHost, Random
 
@@ -16,6 +17,7 @@ __all__ = [
     "InProcesses",
     "OnHost",
     "Random",
+    "Scaled",
     "Split",
     "batches",
     "hold_out",

@@ -10,6 +10,7 @@ import numpy as np
 from nnfs_xp._finite import cast
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, get_backend, to_numpy
+from nnfs_xp.data.scaled import Scaled
 from nnfs_xp.data.sparse import SparseRows, is_sparse
 
 _SHARE = 0.5
@@ -19,13 +20,17 @@ _SHARE = 0.5
 def place(a: Any, backend: Backend, dtype: str | None = None) -> Any:
     """The array on the device if it fits there, else as a NumPy array; cast either way.
 
-    A sparse matrix becomes `SparseRows`.
+    A sparse matrix becomes `SparseRows`. `Scaled` samples stay so in the host's memory alone.
     """
     if isinstance(a, SparseRows):
         return a
     if is_sparse(a):
         return SparseRows(a, dtype)
     memory = backend.memory()
+    if isinstance(a, Scaled):
+        a = a.of_dtype(dtype)
+        if memory is None and backend.owns(a[:0]):
+            return a
     if memory is None or backend.owns(a):
         return cast(backend, a, dtype)
     host = to_numpy(a)
@@ -61,7 +66,7 @@ def batches_of(
 
     Parameters
     ----------
-    arrays : tuple of array or SparseRows, each of n samples
+    arrays : tuple of array or Rows, each of n samples
         From `place`.
     backend : Backend
     batch_size : int

@@ -10,10 +10,13 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from nnfs_xp._checks import check_bool
 from nnfs_xp.data.idx import read_idx
+from nnfs_xp.data.scaled import Scaled
 from nnfs_xp.data.splits import Split
 from nnfs_xp.errors import DataError
 
@@ -65,11 +68,17 @@ _SHA256 = {
 """Checksums of the files, by what their names begin with."""
 
 
-def load_mnist() -> Split:
+def load_mnist(*, compact: bool = False) -> Split:
     """The MNIST handwritten digits.
 
     The four .gz files are searched for in ``$NNFS_XP_DATA/mnist`` and in the user's cache, else
     downloaded there, with checksums, which takes the extra ``data``.
+
+    Parameters
+    ----------
+    compact : bool
+        Whether the pixels stay bytes until a batch of them is taken, as `Scaled`: a quarter of
+        the memory, and the same values.
 
     Returns
     -------
@@ -82,19 +91,20 @@ def load_mnist() -> Split:
     DataError
         The files are not found and cannot be downloaded, or one is damaged.
     """
-    return _load("mnist")
+    return _load("mnist", compact)
 
 
-def load_fashion_mnist() -> Split:
+def load_fashion_mnist(*, compact: bool = False) -> Split:
     """Fashion-MNIST: images of clothes in ten classes, named in `FASHION_CLASSES`.
 
     As `load_mnist`, with the files in ``$NNFS_XP_DATA/fashion-mnist`` or in the user's cache.
     """
-    return _load("fashion-mnist")
+    return _load("fashion-mnist", compact)
 
 
-def _load(name: str) -> Split:
-    parts = []
+def _load(name: str, compact: bool) -> Split:
+    check_bool("compact", compact)
+    parts: list[Any] = []
     for kind in ("train", "t10k"):
         images = read_idx(_find(name, f"{kind}-images-idx3"))
         path = _find(name, f"{kind}-labels-idx1")
@@ -107,8 +117,8 @@ def _load(name: str) -> Split:
             )
         if labels.size and labels.max() > 9:
             raise DataError(f"{path} holds the label {labels.max()}; labels go from 0 to 9.")
-        pixels = np.divide(images.reshape(-1, 784), 255, dtype=np.float32)  # in one pass
-        parts += [pixels, labels.astype(np.int64)]
+        pixels = Scaled(images.reshape(-1, 784), 255)
+        parts += [pixels if compact else pixels[:], labels.astype(np.int64)]
     return Split(*parts)
 
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from nnfs_xp.data.rows import Rows
 from nnfs_xp.errors import DTypeError
 
 
-class SparseRows:
+class SparseRows(Rows):
     """A SciPy sparse matrix that gives the rows asked for as dense arrays.
 
     Parameters
@@ -24,7 +25,7 @@ class SparseRows:
             raise DTypeError(f"expected real numbers; got a sparse matrix of {matrix.dtype}.")
         self._rows = matrix.tocsr()
         self.dtype = np.dtype(dtype or matrix.dtype)
-        self.shape: tuple[int, ...] = tuple(matrix.shape)
+        self.shape = tuple(matrix.shape)
         self.ndim = len(self.shape)
 
     def __getitem__(self, rows: Any) -> np.ndarray[Any, Any]:

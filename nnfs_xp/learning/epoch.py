@@ -14,8 +14,8 @@ from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, to_numpy
 from nnfs_xp.data.batching import batches_of, own_copies
 from nnfs_xp.data.reading import read_ahead
+from nnfs_xp.data.rows import Rows
 from nnfs_xp.data.sources import Source, numbered
-from nnfs_xp.data.sparse import SparseRows
 from nnfs_xp.data.transforms import Applied
 
 _ROOM = 1024
@@ -244,7 +244,7 @@ class ArrayEpoch(Epoch):
 
 
 def _on_host(array: Any) -> Any:
-    return array if isinstance(array, (np.ndarray, SparseRows)) else to_numpy(array)
+    return array if isinstance(array, (np.ndarray, Rows)) else to_numpy(array)
 
 
 _Reader: TypeAlias = Generator[tuple[Any, ...], None, None]

@@ -10,8 +10,8 @@ import numpy as np
 from nnfs_xp._checks import of_argument, shown
 from nnfs_xp._finite import check_finite
 from nnfs_xp.backend import get_backend, to_numpy
+from nnfs_xp.data.rows import Rows
 from nnfs_xp.data.sources import parts_of
-from nnfs_xp.data.sparse import SparseRows
 from nnfs_xp.errors import ArgumentError, DataError
 from nnfs_xp.layers import Layer
 from nnfs_xp.learning import Learner
@@ -107,7 +107,7 @@ class BatchPreparer:
             model.check_values(x)
             return x
         prepared = prepare_inputs(x, model, backend if backend.owns(x) else self._host)
-        return prepared[:] if isinstance(prepared, SparseRows) else prepared
+        return prepared[:] if isinstance(prepared, Rows) else prepared
 
     def _is_as_before(self, x: np.ndarray[Any, Any]) -> bool:
         """Whether it is of the data type, and of the shape of the first batch's samples."""

@@ -13,6 +13,7 @@ from nnfs_xp._typing import Array
 from nnfs_xp.backend import is_array, to_numpy
 from nnfs_xp.data.batching import own_copies
 from nnfs_xp.data.reading import read_ahead
+from nnfs_xp.data.scaled import Scaled
 from nnfs_xp.data.sources import Source, is_source, numbered, parts_of
 from nnfs_xp.data.sparse import SparseRows, is_sparse
 from nnfs_xp.learning import Learner, Recorder
@@ -92,6 +93,8 @@ def _inputs(
         return
     if is_sparse(X):
         X = SparseRows(X)
+    elif isinstance(X, Scaled):
+        X = X.of_dtype(model.dtype)
     elif not is_array(X):
         X = to_numpy(X)
     check_shape(tuple(X.shape), model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from nnfs_xp._finite import check_finite
 from nnfs_xp._typing import Array, DType
 from nnfs_xp.backend import Backend, backend_of, to_numpy
 from nnfs_xp.data.batching import batches_of, place
+from nnfs_xp.data.rows import Rows
+from nnfs_xp.data.scaled import Scaled
 from nnfs_xp.data.sparse import SparseRows, is_sparse
 from nnfs_xp.errors import DataError, LabelError, ShapeError
 from nnfs_xp.layers import Layer
@@ -23,7 +26,10 @@ from nnfs_xp.losses import Loss
 from nnfs_xp.training.weights import prepare_weights
 
 _PIECE = 2**20
-"""Elements of the sparse samples that are looked at together."""
+"""Elements of samples that are no arrays that are looked at together."""
+
+_MANY = 2**22
+"""Whole numbers that are kept as they are until a batch is taken: as floats they take 16 MB."""
 
 
 def prepare(
@@ -42,6 +48,8 @@ def prepare(
         They are unfit for the model, the loss or the metrics.
     """
     model, backend, loss = learner.model, learner.backend, learner.fused_loss
+    if _stays_narrow(X):
+        X = Scaled(X, dtype=model.dtype or "float32")
     X = prepare_inputs(X, model, backend)
     with of_argument("y"):
         y = backend.asarray(y)
@@ -67,6 +75,12 @@ def prepare(
     if weights is None:
         return X, y
     return X, y, backend.asarray(weights, model.dtype or "float32")
+
+
+def _stays_narrow(X: Any) -> bool:
+    """Whether these are many whole numbers that take less room than floats."""
+    kept = type(X) is np.ndarray and X.dtype.kind in "bui" and X.dtype.itemsize < 4
+    return kept and X.size >= _MANY
 
 
 def prepare_targets(loss: Loss, y: Array, shape: tuple[int, ...], dtype: DType) -> Array:
@@ -117,7 +131,7 @@ def _naming_y() -> Iterator[None]:
 
 
 def prepare_inputs(X: Any, model: Layer, backend: Backend) -> Any:
-    """The inputs on the device, or as a NumPy array if they do not fit there, or `SparseRows`.
+    """The inputs on the device, or as a NumPy array if they do not fit there, or as `Rows`.
 
     Raises
     ------
@@ -128,12 +142,12 @@ def prepare_inputs(X: Any, model: Layer, backend: Backend) -> Any:
     with of_argument("X"):
         X = place(X, backend, model.dtype or "float32")
     check_shape(tuple(X.shape), model)
-    if isinstance(X, SparseRows):
-        stored = X.stored
+    if isinstance(X, Rows):
+        stored = X.stored if isinstance(X, SparseRows) else X[:0]  # whole numbers are finite
         if stored.size:
             check_finite("X", stored, given.data if is_sparse(given) else stored)
         if _reads_values(model):
-            for (x,) in batches_of((X,), backend, max(1, _PIECE // X.shape[1])):
+            for (x,) in batches_of((X,), backend, max(1, _PIECE // prod(X.shape[1:]))):
                 model.check_values(x)
         return X
     check_finite("X", X, given)

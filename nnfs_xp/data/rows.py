@@ -1,0 +1,35 @@
+"""Samples that become an array of floats when they are taken."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+class Rows:
+    """Base of what holds samples in a form of its own, and gives those asked for as an array.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (n, ...), of all samples.
+    ndim : int
+    dtype : numpy.dtype
+        Of the arrays that it gives.
+    """
+
+    shape: tuple[int, ...]
+    ndim: int
+    dtype: np.dtype[Any]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> np.ndarray[Any, Any]:
+        raise NotImplementedError
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        if copy is False:
+            raise ValueError("samples are made an array by copying them")
+        return np.asarray(self[:], dtype)
