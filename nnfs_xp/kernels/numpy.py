@@ -174,6 +174,13 @@ class NumPyKernels(StandardKernels):
         dweights[...] = 0
         np.add.at(dweights, codes, dvalues)
 
+    def picked(self, xp: Any, rows: Array, labels: Array) -> Array:
+        if labels.dtype != np.int64 or rows.ndim != 2:
+            return super().picked(xp, rows, labels)
+        if labels.view(np.uint64).max() >= rows.shape[1]:  # negative ones are large there
+            return super().picked(xp, rows, labels)
+        return rows[np.arange(labels.size), labels]
+
     def softmax_cross_entropy(
         self, xp: Any, logits: Array, y_true: Array, label_smoothing: float
     ) -> tuple[Array, Array]:

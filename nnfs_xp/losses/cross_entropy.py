@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
-from typing import Any
+from typing import Any, TypeAlias
 
 from nnfs_xp import _checks
 from nnfs_xp._rows import as_before, as_rows
@@ -16,6 +17,10 @@ from nnfs_xp.losses.targets import BinaryLoss, CategoricalLoss, dot_rows, where_
 
 EPSILON = 1e-7
 """Probabilities are kept this far from 0 and 1, so that no logarithm is infinite."""
+
+
+_Logarithms: TypeAlias = Callable[[Namespace, Array], Array]
+"""What makes the logarithms of probabilities of a model's output."""
 
 
 def _clip(xp: Namespace, y_pred: Array) -> Array:
@@ -33,6 +38,16 @@ class _Categorical(CategoricalLoss):
     def _shares(self, y_pred: Array, y_true: Array) -> tuple[Namespace, Array, Array | None]:
         backend = _checks.check_pair(y_pred, y_true)
         return backend.xp, *self.shares_of(backend, y_pred, y_true, self.label_smoothing)
+
+    def _expected(self, y_pred: Array, y_true: Array, logarithms: _Logarithms) -> Array:
+        """The sum of t times the logarithms over the classes, for each sample."""
+        if self.label_smoothing or y_true.ndim == y_pred.ndim:
+            xp, t, counted = self._shares(y_pred, y_true)
+            return where_counted(xp, dot_rows(xp, t, logarithms(xp, y_pred)), counted)
+        backend = _checks.check_pair(y_pred, y_true)
+        labels, counted = self.labels_of(backend, y_pred, y_true)
+        found = backend.kernels.picked(backend.xp, logarithms(backend.xp, y_pred), labels)
+        return where_counted(backend.xp, found, counted)
 
 
 class CategoricalCrossentropy(_Categorical):
@@ -75,8 +90,7 @@ class CategoricalCrossentropy(_Categorical):
     """
 
     def forward(self, y_pred: Array, y_true: Array) -> Array:
-        xp, t, counted = self._shares(y_pred, y_true)
-        return where_counted(xp, -dot_rows(xp, t, xp.log(_clip(xp, y_pred))), counted)
+        return -self._expected(y_pred, y_true, lambda xp, y: xp.log(_clip(xp, y)))
 
     def backward(self, y_pred: Array, y_true: Array, sample_weight: Array | None = None) -> Array:
         xp, t, counted = self._shares(y_pred, y_true)
@@ -109,8 +123,7 @@ class SoftmaxCategoricalCrossentropy(_Categorical):
     """
 
     def forward(self, y_pred: Array, y_true: Array) -> Array:
-        xp, t, counted = self._shares(y_pred, y_true)
-        return where_counted(xp, -dot_rows(xp, t, standard.log_softmax(xp, y_pred)), counted)
+        return -self._expected(y_pred, y_true, standard.log_softmax)
 
     def backward(self, y_pred: Array, y_true: Array, sample_weight: Array | None = None) -> Array:
         xp = _checks.check_pair(y_pred, y_true).xp

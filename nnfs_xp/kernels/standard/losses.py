@@ -38,6 +38,15 @@ class LossKernels(Protocol):
     elements.
     """
 
+    def picked(self, xp: Namespace, rows: Array, labels: Array) -> Array:
+        """The value of each row, on the last axis, at its label; NaN where that is no class."""
+        labels = xp.astype(labels, xp.int64, copy=False)
+        known = (labels >= 0) & (labels < rows.shape[-1])
+        places = xp.where(known, labels, xp.zeros_like(labels))[..., None]
+        values = xp.take_along_axis(rows, places, axis=-1)[..., 0]
+        found: Array = xp.where(known, values, float("nan"))
+        return found
+
     def softmax_cross_entropy(
         self, xp: Namespace, logits: Array, y_true: Array, label_smoothing: float
     ) -> tuple[Array, Array]:
