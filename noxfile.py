@@ -153,8 +153,8 @@ def tests_ecosystem(session: nox.Session) -> None:
 def tests_cuda_on_cpu(session: nox.Session) -> None:
     """Test what runs on a GPU without one: CUDA sources, cuBLASLt and graphs, by a stand-in."""
     programs, environment = prepare_tests(session), STAND_IN
-    no_matter = ("kernels", "benchmarks", "gpu_check", "fuzz", "plots", "plugin", "kills", "cli")
-    without = [f"--ignore=tests/test_{name}.py" for name in no_matter]  # of the backend
+    no_matter = "kernels", "threads", "benchmarks", "growth", "gpu_check", "fuzz", "plots", "plugin"
+    without = [f"--ignore={path}" for path in tests(*no_matter, "kills", "cli")]  # of the backend
     examples = ("those_that_draw_show_what_they_say", "a_layer_of_ones_own", "the_dropout_paper")
     without += [f"--deselect=tests/test_examples.py::test_{name}" for name in examples]
     paths = session.posargs or ["tests", *without]
@@ -211,7 +211,9 @@ def cuda_major() -> int | None:
 
 
 PYTHONS = ["3.11", "3.12", "3.13"]
-PORTABLE = [f"--ignore={path}" for path in tests("kills", "benchmarks", "gpu_check", "fuzz")]
+PORTABLE = [
+    f"--ignore={path}" for path in tests("kills", "benchmarks", "growth", "gpu_check", "fuzz")
+]
 """Without the tests that kill, measure and forge: what they find is no matter of versions."""
 
 

@@ -1,6 +1,6 @@
 """Time of an epoch of the book's chapter 10, through `nnfs_xp.book` and in the book's own manner.
 
-Usage: python -m benchmarks book [ROUNDS]
+Usage: python -m benchmarks book [ROUNDS] [EPOCHS]
 
 The network is 2-64-3 on 300 points of the spiral, with Adam, in float32; the loop calls each layer
 by itself, and works out loss and accuracy, as the book's does. ``nn`` is the same loop with the
@@ -106,6 +106,7 @@ def first_epoch(way: str) -> float:
 def main() -> None:
     """Measure in turn and print."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
+    n_epochs = int(sys.argv[2]) if len(sys.argv) > 2 else 200
     print(f"{describe_run()}; {rounds} rounds\n")
     epochs = {name: way() for name, way in WAYS.items()}
     times: dict[str, list[float]] = {name: [] for name in WAYS}
@@ -113,9 +114,9 @@ def main() -> None:
     for number in range(rounds + 1):
         for name, epoch in epochs.items():
             begin = time.perf_counter()
-            for _ in range(200):
+            for _ in range(n_epochs):
                 epoch()
-            times[name].append((time.perf_counter() - begin) / 200)
+            times[name].append((time.perf_counter() - begin) / n_epochs)
             if number < 5:
                 starts[name].append(first_epoch(name))
     print("| way | ms an epoch | of the book's | s to the first epoch |\n|---|---|---|---|")

@@ -46,6 +46,17 @@ def test_steps(tmp_path):
     assert (tmp_path / "steps.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_steps_beside_busy_processes(tmp_path):
+    peers = ["--peers", "nnfs_xp@1,book", "--out", tmp_path, "--busy", "2"]
+    done = run("steps", "--works", "b", "--batches", "3", "--kinds", "step", *FEW, *peers)
+    assert done.returncode == 0, done.stderr
+    assert "2 rounds, 2 busy beside" in done.stdout
+    assert "| b | 3 | step, 2 busy |" in done.stdout
+    (row,) = json.loads((tmp_path / "steps.json").read_text())["rows"]
+    assert row["busy"] == 2
+    assert list(row["peers"]) == ["nnfs_xp", "nnfs_xp@1", "book"]
+
+
 def test_steps_in_one_process(tmp_path):
     peers = ["--peers", "plain,of_nobody,nnfs_xp@numpy", "--out", tmp_path, "--together"]
     done = run("steps", "--works", "b", "--batches", "3", "--kinds", "step", *FEW, *peers)
@@ -68,6 +79,14 @@ def test_a_peer_that_computes_something_else_is_told(monkeypatch):
     begin([Peer("nnfs_xp", [1.0, 0.5]), Peer("other", [1.0, 0.504])], "a", 1)
     with pytest.raises(SystemExit, match="other computes something else"):
         begin([Peer("nnfs_xp", [1.0, 0.5]), Peer("other", [1.0, 0.51])], "a", 1)
+
+
+def test_the_loop_of_the_book():
+    done = run("book", "1", "3", OMP_NUM_THREADS="1")
+    assert done.returncode == 0, done.stderr
+    for way in ("book's manner", "nnfs_xp.book", "nn by hand"):
+        (line,) = [line for line in done.stdout.splitlines() if line.startswith(f"| {way} |")]
+        assert all(float(cell) > 0 for cell in line.split("|")[2:5])
 
 
 def test_without_a_name_they_are_listed():

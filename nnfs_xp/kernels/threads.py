@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 SETTINGS = (
@@ -53,7 +54,8 @@ def numpys_blas() -> Blas | None:
     from threadpoolctl import ThreadpoolController
 
     found = ThreadpoolController().select(user_api="blas").lib_controllers
-    own = [each for each in found if "numpy" in str(each.filepath)] or found
+    own = [each for each in found if {"numpy", "numpy.libs"} & {*Path(each.filepath).parts}]
+    own = own or found  # SciPy may bring one of its own; Conda has one for all
     return Blas(own[0]) if own else None
 
 
@@ -73,6 +75,8 @@ class Threads:
         How many there can be: the cores, shared with the other processes of an MPI job.
     number : int
         How many there are at the moment.
+    are_told : bool
+        Whether the environment says how many there are.
     keeps_bits : bool
         Whether results are the same, bit for bit, whatever the number is.
     """
@@ -83,7 +87,7 @@ class Threads:
         self.blas = blas
         processes = [int(n) for each in _NEIGHBOURS if (n := os.environ.get(each, "")).isdecimal()]
         self.most = max(1, blas.most // max(processes, default=1))
-        self._is_told = any(os.environ.get(name) for name in SETTINGS)
+        self.are_told = any(os.environ.get(name) for name in SETTINGS)
         self.number = 1
         self._before = blas.most
         self._workers = 0
@@ -92,9 +96,14 @@ class Threads:
     @property
     def are_free(self) -> bool:
         """Whether their number is ours to choose: no user has."""
-        if self._is_told or self.most == 1:
+        if self.are_told or self.most == 1:
             return False
         return self._workers > 0 or self.blas.number == self.blas.most
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether one worker is at work."""
+        return self._workers == 1
 
     def enter(self, number: int) -> None:
         """Begin to work, on so many threads if nobody else is at work."""

@@ -9,15 +9,19 @@ from threading import get_ident
 from time import perf_counter
 from typing import Any, TypeVar
 
+from nnfs_xp.kernels.threads import Threads
 from nnfs_xp.learning.learner import Learner
 
 Result = TypeVar("Result")
 
-_LEAST = 2**20
+_LEAST = 2**22
 """Multiplications: with smaller products a second thread hardly pays."""
 
 _LEAST_UPDATE = 2**16
 """Parameters to be updated: likewise."""
+
+_MANY = 512
+"""Rows of a batch: with a model so small that more are needed, nothing is made ready."""
 
 _SOON, _LATE = 0.25, 8.0
 """Seconds from one trial to the next: the first wait, and the longest."""
@@ -92,7 +96,8 @@ class Choice:
             self._begin_trial(end)
 
     def _begin_trial(self, now: float) -> None:
-        others = [number for number in self.numbers if number != self.best]
+        place = self.numbers.index(self.best)
+        others = self.numbers[max(place - 1, 0) : place] + self.numbers[place + 1 : place + 2]
         other = others[self._turn % len(others)]
         self._taken = {other: [], self.best: []}
         self._turn_to(other, now)
@@ -109,15 +114,12 @@ class Choice:
         tried = self.number != self.best
         slow = sum(taken) > max(_HOPELESS * len(taken) * self._usual, _ENOUGH)
         hopeless = tried and len(taken) > 1 and slow
-        if len(taken) < 3 and sum(taken) < 5 * _LONG and not hopeless:
-            return
-        if sum(taken) < _LONG and not hopeless:
-            return
-        if tried:
+        enough = sum(taken) >= (_LONG if len(taken) >= 3 else 5 * _LONG)
+        if hopeless or (enough and not tried):
+            self.number = self.best
+            self._end_trial(end)
+        elif enough:
             self._turn_to(self.best, end)
-            if not hopeless:
-                return
-        self._end_trial(end)
 
     def _end_trial(self, now: float) -> None:
         taken, before, self._taken, self._before = self._taken, self._before, {}, {}
@@ -159,6 +161,8 @@ class Pace:
 
     def __init__(self, learner: Learner, wanted: int | None = None) -> None:
         self._learner = learner
+        if wanted is not None or self._widest >= _LEAST / _MANY:
+            _ = self._threads  # made ready here, so that no step waits for it
         self._wanted = wanted
         self._choices: dict[tuple[str, int], Choice | None] = {}
         self._holder = 0  # the thread that is at work all the time
@@ -174,7 +178,7 @@ class Pace:
             Whether another run must give the same bits. Then a number of threads that would change
             them is left as it is.
         """
-        threads = self._learner.backend.kernels.threads
+        threads = self._threads
         if threads is None or self._holder:
             yield
             return
@@ -211,7 +215,7 @@ class Pace:
         choice = self._choices[key]
         if choice is None or self._leaves_alone:
             return work(*arguments, **options)
-        threads = self._learner.backend.kernels.threads
+        threads = self._threads
         assert threads is not None
         is_held = self._holder == get_ident()
         if is_held:
@@ -224,26 +228,33 @@ class Pace:
         number, begin = choice.number, perf_counter()
         try:
             result = work(*arguments, **options)
-            if threads.number == number == choice.number:  # nobody else was at work
+            if threads.is_alone and threads.number == number:
                 choice.note(begin, perf_counter())
         finally:
             if not is_held:
                 threads.leave()
         return result
 
+    @property
+    def _threads(self) -> Threads | None:
+        return self._learner.backend.kernels.threads
+
+    @property
+    def _widest(self) -> int:
+        """The elements of the largest matrix that inputs are multiplied by."""
+        parameters = self._learner.model.parameters().values()
+        return max((prod(p.shape) for p in parameters if p.ndim == 2), default=0)
+
     def _choice(self, kind: str, n_rows: int) -> Choice | None:
         """What chooses the number for such work; None where it makes no difference."""
-        learner = self._learner
-        threads, flat = learner.backend.kernels.threads, learner.model._flat
-        if threads is None or flat is None:
-            return None
-        widest = max(
-            (prod(p.shape) for p in learner.model.parameters().values() if p.ndim == 2), default=0
-        )
-        if n_rows * widest < _LEAST and (kind != "step" or flat.size < _LEAST_UPDATE):
+        threads, flat = self._threads, self._learner.model._flat
+        if threads is None:
             return None
         if self._wanted is not None:
             return Choice((min(self._wanted, threads.most),))
+        updates = kind == "step" and flat is not None and flat.size >= _LEAST_UPDATE
+        if n_rows * self._widest < _LEAST and not updates:
+            return None
         numbers = [2**n for n in range(threads.most.bit_length()) if 2**n < threads.most]
         settle = 0.002 if threads.keeps_bits else 0.03  # OpenBLAS' threads wait a while for work
         return Choice((*numbers, threads.most), settle)

@@ -39,7 +39,7 @@ _LINE = 128
 _GO, _DONE, _LOCK, _TICKETS = 0, _LINE, 2 * _LINE, 3 * _LINE
 """Where the semaphores lie: no two in one line of a cache, of bytes."""
 
-_LOOKS = 3000
+_LOOKS = 10000
 """How often to look before going to sleep, some 50 µs: a step's next product comes sooner."""
 
 
@@ -236,6 +236,10 @@ def compile_for(blas: Blas) -> Compiled | None:
     return Compiled(initialize, serve, share, compile_once(_address, *arrays))
 
 
+_pools: list[Pool] = []
+"""All that there ever were: their threads never end, so what these read must stay."""
+
+
 class Pool:
     """Threads that share out jobs with the thread that has one.
 
@@ -247,6 +251,7 @@ class Pool:
     """
 
     def __init__(self, compiled: Compiled, size: int) -> None:
+        _pools.append(self)
         self._share = compiled.share
         self._room = np.zeros((4 + PARTS) * _LINE, np.uint8)
         start = self._room.ctypes.data

@@ -26,8 +26,8 @@ from nnfs_xp.kernels.threads import Blas, Threads, threads_of_blas
 
 _log = logging.getLogger("nnfs_xp")
 
-_LEAST = 2**20
-"""Multiplications in a product that is worth sharing out: some 10 µs of work."""
+_LEAST = 2**22
+"""Multiplications in a product that is worth sharing out: some 50 µs of work."""
 
 _LEAST_UPDATE = 2**15
 """Parameters whose update is worth it."""
@@ -70,18 +70,18 @@ class PoolThreads(Threads):
     def release(self) -> None:
         self.at_work = False
 
-    def share(self, kind: int, job: Sequence[int], numbers: Array) -> None:
-        """Do a job: see `nnfs_xp.kernels.numba.pool`."""
+    def share(self, kind: int, job: Sequence[int], n_parts: int, numbers: Array) -> None:
+        """Do a job of so many parts: see `nnfs_xp.kernels.numba.pool`."""
         if self._pool is None or self._process != os.getpid():  # forks have no threads but one
             self._pool, self._process = Pool(self._compiled, self.most), os.getpid()
-        self._pool.share(kind, np.array(job, np.int64), numbers, self.most, self.number)
+        self._pool.share(kind, np.array(job, np.int64), numbers, n_parts, self.number)
 
 
 @cache
 def threads_of_pool() -> Threads | None:
     """The threads of a pool where there can be one, else those of the BLAS."""
     threads = threads_of_blas()
-    if threads is None or threads.most == 1:
+    if threads is None or threads.most == 1 or threads.are_told:
         return threads
     try:
         compiled = compile_for(threads.blas)
@@ -130,8 +130,9 @@ class SharedKernels(NumPyKernels):
         if pool is None or not pool.at_work or not _is_shared_update(*arrays):
             return False
         places = map(pool.address, arrays)
-        step = _step(values.size, _NUMBERS, pool.most)
-        pool.share(ADAM, [values.itemsize, values.size, step, *places], np.array(numbers))
+        n_parts = min(pool.most, 1 + values.size // _LEAST_UPDATE)
+        job = values.itemsize, values.size, _step(values.size, _NUMBERS, n_parts), *places
+        pool.share(ADAM, job, n_parts, np.array(numbers))
         return True
 
 
@@ -152,14 +153,14 @@ def _holds(out: Array, a: Array, b: Array) -> bool:
 
 
 def _share_product(threads: PoolThreads, a: Array, b: Array, out: Array) -> None:
-    (n, k), m, n_parts = a.shape, b.shape[1], threads.most
+    (n, k), m = a.shape, b.shape[1]
+    n_parts = min(threads.most, 1 + n * k * m // _LEAST)
     by_rows = n >= m
     step = _step(n, _ROWS, n_parts) if by_rows else _step(m, _COLUMNS, n_parts)
     (a_flag, a_row), (b_flag, b_row) = _placed(a), _placed(b)
     places = threads.address(a), a_row, threads.address(b), b_row, threads.address(out), m
-    threads.share(
-        PRODUCT, (out.itemsize, by_rows, step, a_flag, b_flag, n, m, k, *places), _NO_NUMBERS
-    )
+    job = out.itemsize, by_rows, step, a_flag, b_flag, n, m, k, *places
+    threads.share(PRODUCT, job, n_parts, _NO_NUMBERS)
 
 
 def _placed(matrix: Array) -> tuple[int, int]:
