@@ -40,7 +40,7 @@ _GO, _DONE, _LOCK, _TICKETS = 0, _LINE, 2 * _LINE, 3 * _LINE
 """Where the semaphores lie: no two in one line of a cache, of bytes."""
 
 _LOOKS = 10000
-"""How often to look before going to sleep, some 50 µs: a step's next product comes sooner."""
+"""How often to look before going to sleep, some 0.1 ms: a step's next product comes sooner."""
 
 
 def _external(name: str, *arguments: Any) -> Any:
