@@ -60,7 +60,7 @@ class Backend:
         self.device = device
         self.array_type = array_type
         self._floating: dict[DType, bool] = {}
-        self._dtypes: dict[Any, DType] = {}
+        self._dtypes: dict[str, DType] = {}
 
     def __repr__(self) -> str:
         return f"<Backend {self.name}>"
@@ -151,20 +151,17 @@ class Backend:
         DTypeError
             The library has no such data type.
         """
-        found = self._dtypes.get(name)
-        if found is None:
-            found = self._dtypes[name] = self._find_dtype(name)
-        return found
-
-    def _find_dtype(self, name: str | DType) -> DType:
         if isinstance(name, (type, np.dtype)):  # NumPy's np.float32 and np.dtype("float32")
             name = np.dtype(name).name
         if not isinstance(name, str):
             return name
-        try:
-            self.xp.isdtype(found := getattr(self.xp, name), "numeric")
-        except (AttributeError, TypeError, ValueError):
-            raise DTypeError(f"{self.name} has no data type {name!r}.") from None
+        found = self._dtypes.get(name)
+        if found is None:
+            try:
+                self.xp.isdtype(found := getattr(self.xp, name), "numeric")
+            except (AttributeError, TypeError, ValueError):
+                raise DTypeError(f"{self.name} has no data type {name!r}.") from None
+            self._dtypes[name] = found
         return found
 
     def is_floating(self, dtype: DType) -> bool:

@@ -25,7 +25,10 @@ class NumpyBackend(Backend):
 
     def asarray(self, a: Any, dtype: str | DType | None = None) -> Array:
         if type(a) is np.ndarray and a.dtype.char in _NUMBERS and a.dtype.isnative:
-            return a if dtype is None else a.astype(self.dtype(dtype), copy=False)
+            if dtype is None:
+                return a
+            wanted = dtype if isinstance(dtype, np.dtype) else self.dtype(dtype)
+            return a.astype(wanted, copy=False)
         return super().asarray(a, dtype)
 
     _kernels: Kernels | None = None
