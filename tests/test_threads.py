@@ -197,6 +197,40 @@ def test_the_blas_has_its_threads_again_after_fit_and_after_an_error():
     assert get_backend("numpy").kernels.threads._workers == 0
 
 
+def test_any_thread_may_be_the_last_to_leave():
+    blas = numpys_blas()
+    if blas is None or blas.most == 1:
+        found = run(f"""
+import sys
+sys.path.insert(0, {os.path.dirname(__file__)!r})
+import test_threads
+from nnfs_xp.kernels.threads import numpys_blas
+if numpys_blas().most > 1:
+    test_threads.test_any_thread_may_be_the_last_to_leave()
+print("done")
+""")
+        assert found == ["done"]
+        return
+    trainer = wide_trainer()
+    X, y = images()
+    trainer.predict(X)  # here first
+    ended = []
+
+    def predict():
+        while not ended:
+            trainer.predict(X)
+
+    workers = [threading.Thread(target=predict) for _ in range(2)]
+    for each in workers:
+        each.start()
+    trainer.fit(X, y, epochs=3, batch_size=64, progress=False)
+    ended.append(True)
+    for each in workers:
+        each.join(60)
+    assert blas.number == blas.most
+    assert trainer.backend.kernels.threads._workers == 0
+
+
 def test_threadpoolctl_wins():
     class Looks(nn.Callback):
         seen = ()

@@ -34,6 +34,10 @@ class Blas:
     def __init__(self, controller: Any) -> None:
         self._controller = controller
         self.library: Any = controller.dynlib
+        # threadpoolctl lets only the thread that was the first to set OpenBLAS' number set it.
+        names = [f"{p}openblas_set_num_threads{s}" for p in ("scipy_", "") for s in ("64_", "")]
+        found = (getattr(self.library, name, None) for name in names)
+        self._set: Any = next(filter(None, found), controller.set_num_threads)
         self.most: int = controller.get_num_threads()
 
     @property
@@ -44,7 +48,7 @@ class Blas:
 
     @number.setter
     def number(self, number: int) -> None:
-        self._controller.set_num_threads(number)
+        self._set(number)
 
 
 @cache
