@@ -89,7 +89,8 @@ def test_memory_is_what_the_work_takes(counts_building):
     figures, action = growth_work.measure_memory(curve, size)
     expected = size * (3 if counts_building else 2)  # the half, too, is a copy
     assert figures["allocated"] == pytest.approx(expected, rel=0.01)
-    assert figures["resident"] is None or figures["resident"] == pytest.approx(expected, rel=0.1)
+    if figures["resident"] is not None:  # less where the system takes pages back meanwhile
+        assert 0.4 * expected < figures["resident"] < 1.1 * expected
     assert len(action()) == size * 3 // 2
 
 
