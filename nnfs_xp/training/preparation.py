@@ -16,7 +16,7 @@ from nnfs_xp.backend import Backend, backend_of, to_numpy
 from nnfs_xp.data.batching import batches_of, place
 from nnfs_xp.data.rows import Rows
 from nnfs_xp.data.scaled import Scaled
-from nnfs_xp.data.sparse import SparseRows, is_sparse
+from nnfs_xp.data.sparse import is_sparse
 from nnfs_xp.errors import DataError, LabelError, ShapeError
 from nnfs_xp.layers import Layer
 from nnfs_xp.layers.base import shapes_agree
@@ -143,7 +143,7 @@ def prepare_inputs(X: Any, model: Layer, backend: Backend) -> Any:
         X = place(X, backend, model.dtype or "float32")
     check_shape(tuple(X.shape), model)
     if isinstance(X, Rows):
-        stored = X.stored if isinstance(X, SparseRows) else X[:0]  # whole numbers are finite
+        stored = X.stored
         if stored.size:
             check_finite("X", stored, given.data if is_sparse(given) else stored)
         if _reads_values(model):
