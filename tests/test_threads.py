@@ -294,9 +294,7 @@ def pooled():
         pytest.skip("no semaphores, or a BLAS that is not NumPy's own")
     threads = PoolThreads(blas, compiled)
     threads.most = 3
-    kernels = NumbaKernels()
-    kernels._pool = threads
-    return kernels, threads
+    return NumbaKernels(), threads
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -335,6 +333,9 @@ def test_products_that_cannot_be_shared_are_made_as_ever(pooled):
         assert np.allclose(whole[:, ::2], a @ b)
         mixed = kernels.product(np, a.astype(np.float32), b)
         assert mixed.dtype == np.float64
+        own = a.copy()
+        kernels.matmul_into(np, own, b, own)
+        assert np.allclose(own, a @ b)
         with pytest.raises(ValueError, match="matmul"):
             kernels.product(np, a, b[:399])
     finally:
@@ -411,6 +412,23 @@ def test_a_forked_process_has_a_pool_of_its_own(pooled):
     child.join(60)
     assert child.exitcode == 0
     assert np.array_equal(found, expected)
+
+
+LEAVE = """
+import sys, threading, time
+sys.path.insert(0, {tests!r})
+from test_threads import images, wide_trainer
+trainer = wide_trainer()
+fit = lambda: trainer.fit(*images(6000), epochs=10**6, batch_size=128, progress=False)
+threading.Thread(target=fit, daemon=True).start()
+while not trainer.learner.count:
+    time.sleep(0.01)
+print("leaves")
+"""
+
+
+def test_a_program_may_end_while_the_pool_is_at_work():
+    assert run(LEAVE.format(tests=os.path.dirname(__file__))) == ["leaves"]
 
 
 def test_many_threads_predict_at_once():

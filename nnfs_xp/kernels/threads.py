@@ -17,6 +17,10 @@ SETTINGS = (
 )
 """Environment variables by which users, and what starts workers for them, say how many."""
 
+LEAST_PRODUCT, LEAST_UPDATE = 2**22, 2**16
+"""Multiplications in a product, and parameters that are updated, that are worth a second thread:
+some 50 µs of work."""
+
 _NEIGHBOURS = "OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS"
 """Environment variables in which MPI says how many of its processes share the machine."""
 
@@ -54,7 +58,6 @@ class Blas:
 @cache
 def numpys_blas() -> Blas | None:
     """NumPy's BLAS; None where it has none whose threads can be told, as on macOS."""
-    import numpy  # noqa: F401 # which loads it
     from threadpoolctl import ThreadpoolController
 
     found = ThreadpoolController().select(user_api="blas").lib_controllers

@@ -9,16 +9,10 @@ from threading import get_ident
 from time import perf_counter
 from typing import Any, TypeVar
 
-from nnfs_xp.kernels.threads import Threads
+from nnfs_xp.kernels.threads import LEAST_PRODUCT, LEAST_UPDATE, Threads
 from nnfs_xp.learning.learner import Learner
 
 Result = TypeVar("Result")
-
-_LEAST = 2**22
-"""Multiplications: with smaller products a second thread hardly pays."""
-
-_LEAST_UPDATE = 2**16
-"""Parameters to be updated: likewise."""
 
 _MANY = 512
 """Rows of a batch: with a model so small that more are needed, nothing is made ready."""
@@ -50,7 +44,7 @@ class Choice:
 
     Parameters
     ----------
-    numbers : sequence of int
+    numbers : tuple of int
         Those to choose from, in order; begins with the last one.
     settle : float
         Seconds until steps on another number show what they take.
@@ -161,7 +155,7 @@ class Pace:
 
     def __init__(self, learner: Learner, wanted: int | None = None) -> None:
         self._learner = learner
-        if wanted is not None or self._widest >= _LEAST / _MANY:
+        if wanted is not None or self._widest >= LEAST_PRODUCT / _MANY:
             _ = self._threads  # made ready here, so that no step waits for it
         self._wanted = wanted
         self._choices: dict[tuple[str, int], Choice | None] = {}
@@ -252,8 +246,8 @@ class Pace:
             return None
         if self._wanted is not None:
             return Choice((min(self._wanted, threads.most),))
-        updates = kind == "step" and flat is not None and flat.size >= _LEAST_UPDATE
-        if n_rows * self._widest < _LEAST and not updates:
+        updates = kind == "step" and flat is not None and flat.size >= LEAST_UPDATE
+        if n_rows * self._widest < LEAST_PRODUCT and not updates:
             return None
         numbers = [2**n for n in range(threads.most.bit_length()) if 2**n < threads.most]
         settle = 0.002 if threads.keeps_bits else 0.03  # OpenBLAS' threads wait a while for work

@@ -1,9 +1,8 @@
 """Kernels compiled by Numba, each in one pass.
 
 Arguments that they are not compiled for, such as arrays that are not contiguous, are handed to
-`nnfs_xp.kernels.numpy`. They run on one thread: beside a BLAS whose threads go on waiting for work
-on all cores for a while, a second one costs networks of usual sizes more than it gives, as
-``python -m benchmarks threads`` shows.
+`nnfs_xp.kernels.numpy`. They run on one thread, but for large products of matrices and Adam's
+update, which a pool shares out: see `nnfs_xp.kernels.numba.products`.
 """
 
 from nnfs_xp.kernels.numba.activations import ActivationKernels

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from functools import cache
 from math import ceil
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -22,15 +22,15 @@ from nnfs_xp.kernels.numba.pool import (
     compile_for,
 )
 from nnfs_xp.kernels.numpy import Array, NumPyKernels
-from nnfs_xp.kernels.threads import Blas, Threads, threads_of_blas
+from nnfs_xp.kernels.threads import (
+    LEAST_PRODUCT,
+    LEAST_UPDATE,
+    Blas,
+    Threads,
+    threads_of_blas,
+)
 
 _log = logging.getLogger("nnfs_xp")
-
-_LEAST = 2**22
-"""Multiplications in a product that is worth sharing out: some 50 µs of work."""
-
-_LEAST_UPDATE = 2**15
-"""Parameters whose update is worth it."""
 
 _ROWS, _COLUMNS, _NUMBERS = 12, 16, 16
 """A part has a multiple of so many rows, columns or numbers, which processors take together."""
@@ -48,11 +48,12 @@ class PoolThreads(Threads):
 
     Attributes
     ----------
-    at_work : bool
-        Whether kernels share out what they do.
+    at_work : PoolThreads or None
+        Of the class: what the kernels share out to at the moment.
     """
 
     keeps_bits = True
+    at_work: ClassVar[PoolThreads | None] = None
 
     def __init__(self, blas: Blas, compiled: Compiled) -> None:
         super().__init__(blas)
@@ -61,14 +62,13 @@ class PoolThreads(Threads):
         self._compiled = compiled
         self._pool: Pool | None = None
         self._process = 0
-        self.at_work = False
 
     def use(self) -> None:
         self.blas.number = 1
-        self.at_work = True
+        PoolThreads.at_work = self
 
     def release(self) -> None:
-        self.at_work = False
+        PoolThreads.at_work = None
 
     def share(self, kind: int, job: Sequence[int], n_parts: int, numbers: Array) -> None:
         """Do a job of so many parts: see `nnfs_xp.kernels.numba.pool`."""
@@ -99,38 +99,34 @@ def _step(size: int, unit: int, n_parts: int) -> int:
 
 
 class SharedKernels(NumPyKernels):
-    """What is shared out while `threads` are at work."""
-
-    _pool: PoolThreads | None = None
+    """What is shared out while the pool is at work."""
 
     @property
     def threads(self) -> Threads | None:
-        found = threads_of_pool()
-        self._pool = found if isinstance(found, PoolThreads) else None
-        return found
+        return threads_of_pool()
 
     def product(self, xp: Any, a: Array, b: Array) -> Array:
-        pool = self._pool
-        if pool is None or not pool.at_work or not _are_shared(a, b):
+        pool = PoolThreads.at_work
+        if pool is None or not _are_shared(a, b):
             return super().product(xp, a, b)
         out = np.empty((a.shape[0], b.shape[1]), a.dtype)
         _share_product(pool, a, b, out)
         return out
 
     def matmul_into(self, xp: Any, a: Array, b: Array, out: Array) -> None:
-        pool = self._pool
-        if pool is None or not pool.at_work or not _are_shared(a, b) or not _holds(out, a, b):
+        pool = PoolThreads.at_work
+        if pool is None or not _are_shared(a, b) or not _holds(out, a, b):
             super().matmul_into(xp, a, b, out)
         else:
             _share_product(pool, a, b, out)
 
     def _shares_adam(self, arrays: tuple[Array, ...], numbers: tuple[float, ...]) -> bool:
         """Update by Adam, if that is shared out; return whether it was."""
-        pool, values = self._pool, arrays[0]
-        if pool is None or not pool.at_work or not _is_shared_update(*arrays):
+        pool, values = PoolThreads.at_work, arrays[0]
+        if pool is None or not _is_shared_update(*arrays):
             return False
         places = map(pool.address, arrays)
-        n_parts = min(pool.most, 1 + values.size // _LEAST_UPDATE)
+        n_parts = min(pool.most, 1 + values.size // LEAST_UPDATE)
         job = values.itemsize, values.size, _step(values.size, _NUMBERS, n_parts), *places
         pool.share(ADAM, job, n_parts, np.array(numbers))
         return True
@@ -141,20 +137,22 @@ def _are_shared(a: Array, b: Array) -> bool:
     if a.ndim != 2 or b.ndim != 2 or a.dtype != b.dtype or a.dtype.char not in "fd":
         return False
     (n, k), (others, m) = a.shape, b.shape
-    if n * k * m < _LEAST or k != others or min(n, k, m) == 1:  # NumPy is good at vectors
+    if n * k * m < LEAST_PRODUCT or k != others or min(n, k, m) == 1:  # NumPy is good at vectors
         return False
     return all(each.flags.c_contiguous or each.flags.f_contiguous for each in (a, b))
 
 
 def _holds(out: Array, a: Array, b: Array) -> bool:
     """Whether it is a place for their product."""
-    shape = a.shape[0], b.shape[1]
-    return bool(out.shape == shape and out.dtype == a.dtype and out.flags.c_contiguous)
+    if out.shape != (a.shape[0], b.shape[1]) or out.dtype != a.dtype:
+        return False
+    overlaps = np.may_share_memory(out, a) or np.may_share_memory(out, b)
+    return bool(out.flags.c_contiguous) and not overlaps
 
 
 def _share_product(threads: PoolThreads, a: Array, b: Array, out: Array) -> None:
     (n, k), m = a.shape, b.shape[1]
-    n_parts = min(threads.most, 1 + n * k * m // _LEAST)
+    n_parts = min(threads.most, 1 + n * k * m // LEAST_PRODUCT)
     by_rows = n >= m
     step = _step(n, _ROWS, n_parts) if by_rows else _step(m, _COLUMNS, n_parts)
     (a_flag, a_row), (b_flag, b_row) = _placed(a), _placed(b)
@@ -172,7 +170,7 @@ def _placed(matrix: Array) -> tuple[int, int]:
 
 def _is_shared_update(values: Array, *others: Array) -> bool:
     return (
-        values.size >= _LEAST_UPDATE
+        values.size >= LEAST_UPDATE
         and values.dtype.char in "fd"
         and values.flags.c_contiguous
         and all(
