@@ -86,7 +86,7 @@ class Backend:
         return _STANDARD
 
     def prepare(self, dtype: str) -> None:
-        """Make the best kernels ready for work in a data type that takes longer than that."""
+        """Make ready the fastest kernels for a data type: where the work is worth loading them."""
         self.kernels.prepare(dtype)
 
     def check_precision(self, precision: str) -> None:

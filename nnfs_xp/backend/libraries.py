@@ -20,6 +20,9 @@ _NUMBERS = "".join(np.typecodes[kind] for kind in ("AllInteger", "Float")) + "?"
 class NumpyBackend(Backend):
     """NumPy, on the CPU."""
 
+    _kernels: Kernels | None = None
+    _is_prepared = False
+
     def owns(self, array: object) -> bool:
         return isinstance(array, (np.ndarray, np.generic))
 
@@ -30,9 +33,6 @@ class NumpyBackend(Backend):
             wanted = dtype if isinstance(dtype, np.dtype) else self.dtype(dtype)
             return a.astype(wanted, copy=False)
         return super().asarray(a, dtype)
-
-    _kernels: Kernels | None = None
-    _is_prepared = False
 
     @property
     def kernels(self) -> Kernels:
