@@ -153,8 +153,9 @@ def tests_ecosystem(session: nox.Session) -> None:
 def tests_cuda_on_cpu(session: nox.Session) -> None:
     """Test what runs on a GPU without one: CUDA sources, cuBLASLt and graphs, by a stand-in."""
     programs, environment = prepare_tests(session), STAND_IN
-    no_matter = "kernels", "threads", "benchmarks", "growth", "gpu_check", "fuzz", "plots", "plugin"
-    without = [f"--ignore={path}" for path in tests(*no_matter, "kills", "cli")]  # of the backend
+    no_matter = "kernels", "replay", "threads", "benchmarks", "growth", "gpu_check", "fuzz"
+    others = "plots", "plugin", "kills", "cli"
+    without = [f"--ignore={path}" for path in tests(*no_matter, *others)]  # of the backend
     examples = ("those_that_draw_show_what_they_say", "a_layer_of_ones_own", "the_dropout_paper")
     without += [f"--deselect=tests/test_examples.py::test_{name}" for name in examples]
     paths = session.posargs or ["tests", *without]
@@ -267,7 +268,11 @@ def wheel(session: nox.Session) -> None:
     session.chdir(there)
     paths = ("tests", "README.md", "docs")
     # The commands draw pictures, too.
-    without = (*(f"--ignore={path}" for path in tests("kernels", "plots")), *PORTABLE, *DRAWN)
+    without = (
+        *(f"--ignore={path}" for path in tests("kernels", "replay", "plots")),
+        *PORTABLE,
+        *DRAWN,
+    )
     run_tests(session, "numpy", *without, *paths, *session.posargs)
 
 

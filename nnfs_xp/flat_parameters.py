@@ -264,6 +264,11 @@ class FlatParameters:
         nothing = Part(self.backend, self.values, self.gradients, 0, 1.0, slice(0, 0))
         return tuple(parts) or (nothing,)
 
+    def trained_gradients(self) -> list[Array]:
+        """Where a backward pass, and `sum_ties` behind it, leave what an optimizer reads."""
+        slots = [(layer, name) for layer, name in self._slots if layer.trains(name)]
+        return [layer._sums.get(name, layer._gradients[name]) for layer, name in slots]
+
     def sum_ties(self, *, with_penalties: bool = False) -> None:
         """Add up what goes back through each of the layers that use one parameter.
 

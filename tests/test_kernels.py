@@ -17,7 +17,7 @@ import pytest
 import nnfs_xp as nn
 from nnfs_xp import kernels
 from nnfs_xp.errors import BackendError
-from nnfs_xp.kernels.numba import NumbaKernels, compilation
+from nnfs_xp.kernels.numba import NumbaKernels, compilation, layers
 from nnfs_xp.kernels.numba.products import SharedKernels
 from nnfs_xp.kernels.numpy import NumPyKernels
 from nnfs_xp.kernels.standard import Kernels, StandardKernels, stream_keys
@@ -78,6 +78,11 @@ LAYERS = {
     "leaky_relu": lambda n, k: (normal(n, k), 0.1),
     "leaky_relu_backward": lambda n, k: (normal(n, k), normal(n, k, seed=1), 0.1),
     "sigmoid": lambda n, k: (normal(n, k) * 9,),
+    "less_one_hot": lambda n, k: (normal(n, k), np.arange(n) % k),
+    "less_one_hot, no class": lambda n, k: (normal(n, k), np.arange(n) - 1),
+    "less_one_hot, int32": lambda n, k: (normal(n, k), (np.arange(n) % k).astype(np.int32)),
+    "weighted": lambda n, k: (normal(n), normal(n, k), normal(n, seed=1)),
+    "mean_loss": lambda n, k: (normal(n, k), n * k),
     "picked": lambda n, k: (normal(n, k), np.arange(n) % k),
     "picked, no class": lambda n, k: (normal(n, k), np.arange(n) - 1),
     "picked, int32": lambda n, k: (normal(n, k), (np.arange(n) % k).astype(np.int32)),
@@ -224,8 +229,8 @@ def check_overrides(cls):
 
 def test_every_kernel_has_a_row():
     names = {name.partition(",")[0] for name in (*LAYERS, *UPDATES)}
-    others = {"flat_zeros", "narrow_into", "prepare", "put", "random_bits", "records_products"}
-    assert names | others | {"widen"} == kernels_of(Kernels)
+    others = {"flat_zeros", "narrow_into", "prepare", "program", "put", "random_bits"}
+    assert names | others | {"records_products", "widen"} == kernels_of(Kernels)
 
 
 @pytest.mark.parametrize("cls", [NumPyKernels, NumbaKernels])
@@ -290,9 +295,8 @@ def test_updates(kernel_set, case, size, dtype):
 def test_numba_compiles_what_training_needs(name, dtype):
     method = getattr(NumbaKernels, name.partition(",")[0])
     if not hasattr(method, "__wrapped__"):  # what NumPy or the standard does for Numba's set, too
-        assert method in (
-            getattr(each, method.__name__) for each in (NumPyKernels, Kernels, SharedKernels)
-        )
+        others = [getattr(each, method.__name__) for each in (NumPyKernels, Kernels, SharedKernels)]
+        assert method in others or "noted" in method.__code__.co_names
         return
     NUMBA.prepare(dtype)
     arguments = LAYERS[name](8, 5) if name in LAYERS else UPDATES[name](40)
@@ -637,12 +641,15 @@ def test_a_relu_that_served_another_since_is_no_harm():
 
 WRONG = {
     "bias_relu": lambda: (normal(4, 3), normal(1, 2)),
+    "dense": lambda: (normal(4, 3), normal(3, 2), normal(1, 3)),
+    "dense_gradients": lambda: (normal(4, 3), normal(4, 2), normal(3, 2), normal(1, 3)),
     "relu_backward": lambda: (normal(4, 3), normal(4, 2)),
     "relu_backward_biases": lambda: (normal(4, 3), normal(4, 3), normal(1, 2)),
     "embedding_gradient": lambda: (np.arange(4), normal(4, 3), normal(4, 2)),
     "softmax_cross_entropy": lambda: (normal(4, 3), np.array([0, 1]), 0.0),
     "softmax_cross_entropy, shares": lambda: (normal(4, 3), normal(4, 2), 0.0),
     "sigmoid_cross_entropy": lambda: (normal(4, 3), normal(4, 2)),
+    "squared_error": lambda: (normal(4, 3), normal(4, 2)),
     "leaky_relu_backward": lambda: (normal(4, 3), normal(4, 2), 0.1),
     "silu_backward": lambda: (normal(4, 3), normal(4, 3), normal(4, 2)),
     "elu_backward": lambda: (normal(4, 3), normal(4, 2), 1.0, 1.0),
@@ -672,13 +679,37 @@ def test_no_kernel_runs_beyond_its_arrays(name, dtype):
         for case in (*LAYERS, *UPDATES)
         if hasattr(named(NumbaKernels, case), "__wrapped__")
     }
-    of_one_array = {"dropout", "leaky_relu", "sigmoid", "elu", "gelu"}
+    of_one_array = {"dropout", "mean_loss", "leaky_relu", "sigmoid", "elu", "gelu"}
     assert {case.partition(",")[0] for case in WRONG} | of_one_array == compiled
     NUMBA.prepare(dtype)
     with pytest.raises(TypeError, match="shapes differ"):
         named(NumbaKernels, name).__wrapped__(NUMBA, xp, *cast(WRONG[name](), dtype))
     with pytest.raises((ValueError, IndexError)):
         named(NUMBA, name)(xp, *cast(WRONG[name](), dtype))
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 8, 9, 128, 129, 1000, 8193, 70001])
+@pytest.mark.parametrize("k", [1, 2, 3, 10])
+def test_sums_have_the_bits_of_numpy(n, k, dtype):
+    NUMBA.prepare(dtype)
+    for rows in (normal(n, k), np.full((n, k), -0.0), np.full((n, k), np.nan)):
+        (rows,) = cast((rows,), dtype)
+        found, expected = np.empty((1, k), dtype), np.add.reduce(rows, axis=0, keepdims=True)
+        layers.sum_rows(rows, found)
+        assert found.tobytes() == expected.tobytes()
+        mean = NUMBA.mean_loss(np, rows[:, 0].copy(), n)
+        assert type(mean) is rows.dtype.type
+        assert mean.tobytes() == (np.sum(rows[:, 0].copy()) / n).tobytes()
+        if n < 200:
+            losses, _ = NUMBA.squared_error(np, rows.T.copy(), np.zeros((k, n), dtype))
+            expected = np.add.reduce(rows.T.copy() * rows.T.copy(), axis=-1) / n
+            assert losses.tobytes() == expected.astype(dtype).tobytes()
+
+
+def test_kernels_of_labels_take_none():
+    rows, labels = np.empty((0, 3), "float32"), np.empty(0, np.int64)
+    assert NUMPY.less_one_hot(np, rows, labels).shape == (0, 3)
+    assert NUMPY.picked(np, rows, labels).shape == (0,)
 
 
 def test_an_optimizer_notices_that_a_model_has_grown():
@@ -874,6 +905,7 @@ def test_a_numba_that_does_not_import_is_done_without(monkeypatch, caplog):
 
 RACE = """
 import threading
+import time
 import numpy as np
 import nnfs_xp as nn
 from nnfs_xp.kernels.numba import NumbaKernels
@@ -891,6 +923,7 @@ while not done.is_set():
     numba.relu_backward(np, logits[:, ::2], logits[:, ::2])
     numba.relu_backward(np, logits[None], logits[None])
     count += 1
+    time.sleep(0.001)  # compiling takes the interpreter's lock thousands of times
 print(count > 10)
 """
 

@@ -39,7 +39,8 @@ def keep_memory() -> None:
     np.empty(2**25 - 2**16, np.uint8)
 
 
-def _product_of(a: Array, b: Array) -> Any:
+def product_of(a: Array, b: Array) -> Any:
+    """The function of NumPy that makes a @ b fastest."""
     # NumPy hands no product of a column and a row to the BLAS, and its own loop is slow.
     return np.multiply if a.shape[1] == 1 == b.shape[0] else np.matmul
 
@@ -52,6 +53,14 @@ def _selected(mask: Array, values: Array) -> Array:
     bits = np.multiply(mask, integer(-1))  # all bits set, or none
     bits &= values.view(integer)
     return bits.view(values.dtype)
+
+
+def _classes(labels: Array, rows: Array) -> Array | None:
+    """Integers, one for each row, as int64; None where any is no class, or they are none."""
+    if labels.dtype.kind not in "iu" or labels.ndim != 1 or rows.ndim != 2 or not labels.size:
+        return None
+    labels = labels.astype(np.int64, copy=False)
+    return labels if labels.view(np.uint64).max() < rows.shape[1] else None  # large if negative
 
 
 def _mean_of_rows(terms: Array) -> Array:
@@ -153,10 +162,10 @@ class NumPyKernels(StandardKernels):
         np.add.reduce(dvalues, axis=0, keepdims=True, out=dbiases)
 
     def product(self, xp: Any, a: Array, b: Array) -> Array:
-        return _product_of(a, b)(a, b)
+        return product_of(a, b)(a, b)
 
     def matmul_into(self, xp: Any, a: Array, b: Array, out: Array) -> None:
-        _product_of(a, b)(a, b, out=out)
+        product_of(a, b)(a, b, out=out)
 
     def bias_relu(self, xp: Any, products: Array, biases: Array) -> Array:
         products += biases
@@ -174,28 +183,34 @@ class NumPyKernels(StandardKernels):
         dweights[...] = 0
         np.add.at(dweights, codes, dvalues)
 
+    def less_one_hot(self, xp: Any, rows: Array, labels: Array) -> Array:
+        classes = _classes(labels, rows)
+        if classes is None:
+            return super().less_one_hot(xp, rows, labels)
+        less = rows.copy()
+        less[np.arange(classes.size), classes] -= 1
+        return less
+
     def picked(self, xp: Any, rows: Array, labels: Array) -> Array:
-        if labels.dtype != np.int64 or rows.ndim != 2:
+        classes = _classes(labels, rows)
+        if classes is None:
             return super().picked(xp, rows, labels)
-        if labels.view(np.uint64).max() >= rows.shape[1]:  # negative ones are large there
-            return super().picked(xp, rows, labels)
-        return rows[np.arange(labels.size), labels]
+        return rows[np.arange(classes.size), classes]
 
     def softmax_cross_entropy(
         self, xp: Any, logits: Array, y_true: Array, label_smoothing: float
     ) -> tuple[Array, Array]:
-        n, k = logits.shape
-        if label_smoothing or y_true.dtype != np.int64 or y_true.ndim != 1:
-            return super().softmax_cross_entropy(xp, logits, y_true, label_smoothing)
-        if y_true.view(np.uint64).max() >= k:  # negative ones are large there
+        n = logits.shape[0]
+        classes = None if label_smoothing else _classes(y_true, logits)
+        if classes is None:
             return super().softmax_cross_entropy(xp, logits, y_true, label_smoothing)
         rows = np.arange(n)
         shifted = logits - _reduced(np.maximum, logits)
         dinputs = np.exp(shifted)
         sums = _reduced(np.add, dinputs)
-        losses = np.log(sums[:, 0]) - shifted[rows, y_true]
+        losses = np.log(sums[:, 0]) - shifted[rows, classes]
         dinputs /= sums
-        dinputs[rows, y_true] -= 1
+        dinputs[rows, classes] -= 1
         dinputs /= n
         return losses, dinputs
 

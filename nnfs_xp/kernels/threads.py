@@ -21,6 +21,9 @@ LEAST_PRODUCT, LEAST_UPDATE = 2**22, 2**16
 """Multiplications in a product, and parameters that are updated, that are worth a second thread:
 some 50 µs of work."""
 
+MOST_ALONE = 2**18
+"""Multiplications in a product that OpenBLAS makes on one thread, however many there are."""
+
 _NEIGHBOURS = "OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS"
 """Environment variables in which MPI says how many of its processes share the machine."""
 

@@ -16,6 +16,7 @@ from nnfs_xp.layers.chain import Chain
 from nnfs_xp.layers.composite import Composite
 from nnfs_xp.learning.accumulation import GradientSums
 from nnfs_xp.learning.precision import check_precision
+from nnfs_xp.learning.replay import Replay
 from nnfs_xp.losses import Loss
 from nnfs_xp.optimizers import Optimizer
 
@@ -53,6 +54,8 @@ class Learner:
         The loss of what the chain gives: `loss`, or one that computes the model's last layer too.
     closing : Layer or None
         The model's last layer, where `fused_loss` takes it in and `links` leaves it out.
+    replay : Replay
+        What works gradients out by the calls of a step before, on a CPU.
 
     Raises
     ------
@@ -103,7 +106,13 @@ class Learner:
         self.links = layers if fused_loss is None else layers[:-1]
         self._drawing = _drawing(model)
         self._arrange()
+        self.replay = Replay(self)
         self.reseed(0)
+
+    @property
+    def draws(self) -> bool:
+        """Whether any layer draws random numbers."""
+        return bool(self._drawing)
 
     @property
     def optimizer(self) -> Optimizer:
@@ -195,10 +204,14 @@ class Learner:
 
     def gradients(self, x: Array, *targets: Array) -> tuple[Array, Array]:
         """Set the parameters' gradients, penalties left out; return the output and the loss."""
-        output = self.chain.forward(x, True)
-        loss, dvalues = self.fused_loss.calculate_and_backward(output, *targets)
-        self._backward(self.chain, dvalues)
-        return output, loss
+        done = self.replay.gradients(self, x, *targets)
+        if done is not None:
+            return done
+        with self.replay.noting(self, x, *targets) as note:
+            output = self.chain.forward(x, True)
+            loss, dvalues = self.fused_loss.calculate_and_backward(output, *targets)
+            self._backward(self.chain, dvalues)
+            return note(output, loss)
 
     def _backward(self, chain: Chain, dvalues: Array) -> None:
         flat = self.model.flat

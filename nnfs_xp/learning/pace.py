@@ -9,13 +9,10 @@ from threading import get_ident
 from time import perf_counter
 from typing import Any, TypeVar
 
-from nnfs_xp.kernels.threads import LEAST_PRODUCT, LEAST_UPDATE, Threads
+from nnfs_xp.kernels.threads import LEAST_PRODUCT, LEAST_UPDATE, MOST_ALONE, Threads
 from nnfs_xp.learning.learner import Learner
 
 Result = TypeVar("Result")
-
-_MANY = 512
-"""Rows of a batch: with a model so small that more are needed, nothing is made ready."""
 
 _SOON, _LATE = 0.25, 8.0
 """Seconds from one trial to the next: the first wait, and the longest."""
@@ -155,8 +152,7 @@ class Pace:
 
     def __init__(self, learner: Learner, wanted: int | None = None) -> None:
         self._learner = learner
-        if wanted is not None or self._widest >= LEAST_PRODUCT / _MANY:
-            _ = self._threads  # made ready here, so that no step waits for it
+        _ = self._threads  # made ready here, so that no step waits for it
         self._wanted = wanted
         self._choices: dict[tuple[str, int], Choice | None] = {}
         self._holder = 0  # the thread that is at work all the time
@@ -246,9 +242,12 @@ class Pace:
             return None
         if self._wanted is not None:
             return Choice((min(self._wanted, threads.most),))
-        updates = kind == "step" and flat is not None and flat.size >= LEAST_UPDATE
-        if n_rows * self._widest < LEAST_PRODUCT and not updates:
-            return None
+        of_all = kind in ("step", "update")
+        updates = of_all and flat is not None and flat.size >= LEAST_UPDATE
+        size = n_rows * self._widest
+        if size < LEAST_PRODUCT and not updates:
+            # Products that no pool shares: the BLAS' threads take longer than one, and round anew.
+            return Choice((1,)) if size > MOST_ALONE and threads.keeps_bits else None
         numbers = [2**n for n in range(threads.most.bit_length()) if 2**n < threads.most]
         settle = 0.002 if threads.keeps_bits else 0.03  # OpenBLAS' threads wait a while for work
         return Choice((*numbers, threads.most), settle)

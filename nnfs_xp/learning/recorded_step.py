@@ -5,17 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from operator import is_, itemgetter
 from typing import Any
 
-from nnfs_xp._settings import settings_of
 from nnfs_xp._typing import Array
 from nnfs_xp.data.reading import paused
 from nnfs_xp.kernels.standard import DeviceCount
-from nnfs_xp.layers import Layer
 from nnfs_xp.learning.learner import Learner
+from nnfs_xp.learning.standing import Settings, same
 from nnfs_xp.metrics import Metric
-from nnfs_xp.optimizers import Optimizer
 from nnfs_xp.schedules import Schedule
 
 _log = logging.getLogger("nnfs_xp")
@@ -93,7 +90,7 @@ class RecordedStep:
         learner.optimizer.state(learner.model)  # there from now on
         self._with_buffers = [layer for layer in layers if layer._buffers]
         self._made_of = self._objects_of(learner)
-        self._settings = [_Settings(part) for part in parts]
+        self._settings = [Settings(part) for part in parts]
         self._rehearsed = False
         dtype = xp.float64 if learner.model.dtype == "float64" else xp.float32
         self._rate: Array = xp.zeros((), dtype=dtype, device=device)
@@ -102,8 +99,8 @@ class RecordedStep:
     def holds(self, learner: Learner, uses: tuple[Any, ...]) -> bool:
         """Whether the recording does what is to be done: same objects, same settings."""
         return (
-            _same(uses, self._uses)
-            and _same(self._objects_of(learner), self._made_of)
+            same(uses, self._uses)
+            and same(self._objects_of(learner), self._made_of)
             and all(settings.stand() for settings in self._settings)
         )
 
@@ -180,40 +177,3 @@ class _DeviceRate(Schedule):
         del step
         rate: Any = self._rate  # a 0-d array stands for the float
         return rate  # type: ignore[no-any-return] # see above
-
-
-_HOSTS = {"learning_rate", "decay"}
-"""Settings of an optimizer that the host works with before each launch."""
-
-
-class _Settings:
-    """The settings of a part of a step, as they were."""
-
-    def __init__(self, part: Any) -> None:
-        named: Any = settings_of(part)["config"]
-        if isinstance(part, Layer):
-            named = {**part.config(), **part.default_options()}
-        hosts = _HOSTS if isinstance(part, Optimizer) else ()
-        names = [name for name in named if name in vars(part) and name not in hosts]
-        self._attributes = vars(part)
-        # Of two names at least, itemgetter gives a tuple.
-        self._get: Callable[[dict[str, Any]], tuple[Any, ...]] = (
-            itemgetter(*names, names[0]) if names else lambda _: ()
-        )
-        self._values = self._get(self._attributes)
-
-    def stand(self) -> bool:
-        """Whether each is the same object, or as much."""
-        now, before = self._get(self._attributes), self._values
-        return all(map(is_, now, before)) or all(
-            one is other or (isinstance(one, _PLAIN) and one == other)
-            for one, other in zip(now, before, strict=True)
-        )
-
-
-_PLAIN = (bool, int, float, str)
-
-
-def _same(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
-    """Whether both have the same objects."""
-    return len(one) == len(other) and all(map(is_, one, other))

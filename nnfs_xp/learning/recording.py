@@ -81,6 +81,8 @@ class Recorder:
     def __init__(self, learner: Learner, *, wanted: bool, threads: int | None = None) -> None:
         self.learner = learner
         self.pace = Pace(learner, threads)
+        if not wanted:
+            learner.replay.end()
         self._wanted = wanted
         self._threads = threads
         self._recorded: dict[Kind, RecordedStep] = {}
@@ -100,6 +102,7 @@ class Recorder:
 
     def forget(self, source: str | None = None) -> None:
         """Give back what was recorded, or that from one source: see `Kind`."""
+        self.learner.replay.forget()
         for kind in [kind for kind in self._recorded if source in (None, kind.source)]:
             self._drop(kind)
 
@@ -122,6 +125,14 @@ class Recorder:
                 own: Array = self._recorded[kind].graph.copied(loss)
                 return own
         return self.pace.run("step", _n_rows(batch[0]), learner.step, *batch)[1]
+
+    def gradients(self, *batch: Array) -> Array:
+        """Set the gradients of a batch, penalties left out; return the loss."""
+        return self.pace.run("gradients", _n_rows(batch[0]), self.learner.gradients, *batch)[1]
+
+    def update(self) -> None:
+        """Update the parameters by the gradients."""
+        self.pace.run("update", 1, self.learner.update)
 
     def forward(self, x: Array) -> Array:
         """What the chain puts out for a batch, outside of training."""

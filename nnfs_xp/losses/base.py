@@ -138,10 +138,11 @@ class Loss:
         xp: Namespace, losses: Array, dinputs: Array, sample_weight: Array | None, count: Any
     ) -> tuple[Array, Array]:
         """The mean of the losses, so many of which count, and the gradient, both weighted."""
+        kernels = backend_of(losses).kernels
         if sample_weight is not None:
             weights = _checks.check_weights(sample_weight, losses, losses.shape)
-            losses, dinputs = losses * weights, dinputs * weights[..., None]
-        return xp.sum(losses) / count, dinputs
+            losses, dinputs = kernels.weighted(xp, losses, dinputs, weights)
+        return kernels.mean_loss(xp, losses, count), dinputs
 
     @staticmethod
     def weigh(dinputs: Array, sample_weight: Array | None) -> Array:

@@ -39,15 +39,24 @@ class _Categorical(CategoricalLoss):
         backend = _checks.check_pair(y_pred, y_true)
         return backend.xp, *self.shares_of(backend, y_pred, y_true, self.label_smoothing)
 
-    def _expected(self, y_pred: Array, y_true: Array, logarithms: _Logarithms) -> Array:
-        """The sum of t times the logarithms over the classes, for each sample."""
+    def _expected(
+        self, y_pred: Array, y_true: Array, logarithms: _Logarithms, *, of_each: bool = False
+    ) -> Array:
+        """The sum of t times the logarithms over the classes, for each sample.
+
+        `of_each` says that each logarithm is of one output alone.
+        """
         if self.label_smoothing or y_true.ndim == y_pred.ndim:
             xp, t, counted = self._shares(y_pred, y_true)
             return where_counted(xp, dot_rows(xp, t, logarithms(xp, y_pred)), counted)
         backend = _checks.check_pair(y_pred, y_true)
         labels, counted = self.labels_of(backend, y_pred, y_true)
-        found = backend.kernels.picked(backend.xp, logarithms(backend.xp, y_pred), labels)
-        return where_counted(backend.xp, found, counted)
+        xp, picked = backend.xp, backend.kernels.picked
+        if of_each:
+            found = logarithms(xp, picked(xp, y_pred, labels))
+        else:
+            found = picked(xp, logarithms(xp, y_pred), labels)
+        return where_counted(xp, found, counted)
 
 
 class CategoricalCrossentropy(_Categorical):
@@ -90,7 +99,7 @@ class CategoricalCrossentropy(_Categorical):
     """
 
     def forward(self, y_pred: Array, y_true: Array) -> Array:
-        return -self._expected(y_pred, y_true, lambda xp, y: xp.log(_clip(xp, y)))
+        return -self._expected(y_pred, y_true, lambda xp, y: xp.log(_clip(xp, y)), of_each=True)
 
     def backward(self, y_pred: Array, y_true: Array, sample_weight: Array | None = None) -> Array:
         xp, t, counted = self._shares(y_pred, y_true)
@@ -157,8 +166,14 @@ class SoftmaxCategoricalCrossentropy(_Categorical):
 
     def backward_from_probabilities(self, probabilities: Array, y_true: Array) -> Array:
         """The gradient that `backward` gives, from softmax(y_pred) instead of y_pred."""
-        xp, t, counted = self._shares(probabilities, y_true)
-        dinputs = probabilities - t
+        if self.label_smoothing or y_true.ndim == probabilities.ndim:
+            xp, t, counted = self._shares(probabilities, y_true)
+            dinputs = probabilities - t
+        else:
+            backend = _checks.check_pair(probabilities, y_true)
+            labels, counted = self.labels_of(backend, probabilities, y_true)
+            xp = backend.xp
+            dinputs = backend.kernels.less_one_hot(xp, probabilities, labels)
         dinputs /= self.count(probabilities, y_true)
         return where_counted(xp, dinputs, counted)
 

@@ -67,8 +67,9 @@ class Trainer:
         type in a step, on a rounded copy of the weights, with the gradients scaled for float16.
         Evaluation and prediction are in float32.
     graph : bool
-        Whether a CUDA device may run a step as a graph, recorded after the first of its kind: the
-        same results, in one launch. Other devices run it as it is.
+        Whether a CUDA device may run a step as a graph, recorded after the first of its kind, and
+        a CPU with Numba work gradients out by the calls of an earlier step: the same results with
+        less of Python. False has the layers work out each step.
     fuse : bool, optional
         Whether layers that can run as one do: the same numbers, but for rounding, in fewer
         passes. False has each layer run alone, in the model's containers too, by the methods that
@@ -411,7 +412,7 @@ class Trainer:
             learner.use_averages(False)
             learner.ready()
             learner.reseed(learner.count)
-            _, loss = learner.gradients(*batch)
+            loss = self.recorder.gradients(*batch)
             learner.count += 1
             return learner.add_penalties(loss)
 
@@ -421,7 +422,7 @@ class Trainer:
         with learner.backend.active(), MemoryExplained(self.recorder, 1):
             learner.use_averages(False)
             learner.ready()
-            learner.update()
+            self.recorder.update()
             learner.optimizer.iterations += 1
 
     def evaluate(

@@ -12,7 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from nnfs_xp.kernels.numba.compilation import Kernel, check_shapes, or_numpy
+from nnfs_xp.kernels.numba.compilation import (
+    Kernel,
+    check_shapes,
+    constants,
+    noted,
+    or_numpy,
+)
 from nnfs_xp.kernels.numpy import Array, NumPyKernels
 from nnfs_xp.kernels.standard.functions import _ERF_COEFFICIENTS
 
@@ -20,12 +26,12 @@ _PART = 256
 """Elements that go through a polynomial together: they stay in the innermost cache."""
 
 
-def _exact(*signature: str) -> Callable[[Callable[..., None]], Kernel]:
+def _exact(*signature: str, writes: int = 0) -> Callable[[Callable[..., None]], Kernel]:
     """Make the function a kernel in which each operation rounds, as it does in the standard's."""
-    return lambda function: Kernel(function, signature, set())
+    return lambda function: Kernel(function, signature, set(), writes)
 
 
-@_exact("F1", "F1", "F", "F1")
+@_exact("F1", "F1", "F", "F1", writes=1)
 def _leaky_relu(values: Array, inputs: Array, slope: float, out: Array) -> None:
     zero = values.dtype.type(0)
     for i in range(values.size):
@@ -40,7 +46,7 @@ def _sigmoid(inputs: Array, small: Array) -> None:
         small[i] = (one if inputs[i] >= zero else small[i]) / (small[i] + one)
 
 
-@_exact("F1", "F1", "F1", "F1")
+@_exact("F1", "F1", "F1", "F1", writes=1)
 def _silu_backward(dvalues: Array, inputs: Array, s: Array, dinputs: Array) -> None:
     one = dvalues.dtype.type(1)
     for i in range(dvalues.size):
@@ -55,7 +61,7 @@ def _elu(inputs: Array, below: Array, alpha: float, scale: float) -> None:
         below[i] = scale * inputs[i] if inputs[i] > zero else alpha * below[i]
 
 
-@_exact("F1", "F1", "F", "F", "F1")
+@_exact("F1", "F1", "F", "F", "F1", writes=1)
 def _elu_backward(
     dvalues: Array, output: Array, alpha: float, scale: float, dinputs: Array
 ) -> None:
@@ -64,7 +70,7 @@ def _elu_backward(
         dinputs[i] = dvalues[i] * (scale if output[i] > zero else output[i] + alpha)
 
 
-@_exact("F1", "F", "F", "F1", "F1", "F1")
+@_exact("F1", "F", "F", "F1", "F1", "F1", writes=1)
 def _erf_exponent(
     x: Array, factor: float, largest: float, numerator: Array, denominator: Array, out: Array
 ) -> None:
@@ -88,7 +94,7 @@ def _erf_exponent(
             out[start + i] = (p[i] + numerator[0]) / (q[i] + denominator[0]) * -t[i]
 
 
-@_exact("F1", "F1", "F1")
+@_exact("F1", "F1", "F1", writes=1)
 def _gelu(x: Array, share: Array, output: Array) -> None:
     """Turn exp(exponent of erf) - 1 into the share, and write the output."""
     zero, one, half = x.dtype.type(0), x.dtype.type(1), x.dtype.type(0.5)
@@ -104,7 +110,7 @@ def _gelu_backward(dvalues: Array, x: Array, share: Array, factor: float, densit
         density[i] = dvalues[i] * (share[i] + x[i] * (factor * density[i]))
 
 
-@_exact("F1", "F1", "F1", "F", "F", "F1")
+@_exact("F1", "F1", "F1", "F", "F", "F1", writes=1)
 def _gelu_tanh_backward(
     dvalues: Array, x: Array, share: Array, factor: float, cubic: float, dinputs: Array
 ) -> None:
@@ -117,8 +123,10 @@ def _gelu_tanh_backward(
 @cache
 def _erf_coefficients(dtype: Any) -> tuple[float, Array, Array]:
     precision = "float64" if dtype == np.float64 else "float32"
-    largest, numerator, denominator = _ERF_COEFFICIENTS[precision]
-    return largest, np.array(numerator, dtype), np.array(denominator, dtype)
+    largest, *coefficients = _ERF_COEFFICIENTS[precision]
+    numerator, denominator = (np.array(each, dtype) for each in coefficients)
+    constants.update({id(array): array for array in (numerator, denominator)})
+    return largest, numerator, denominator
 
 
 def _flat(*arrays: Array) -> list[Array]:
@@ -146,9 +154,10 @@ class ActivationKernels(NumPyKernels):
     @or_numpy
     def sigmoid(self, xp: Any, inputs: Array) -> Array:
         (x,) = _flat(inputs)
-        small = np.abs(x)
-        np.negative(small, out=small)
-        np.exp(small, out=small)
+        small = np.empty(x.shape, x.dtype)
+        noted(np.abs, x, out=small)
+        noted(np.negative, small, out=small)
+        noted(np.exp, small, out=small)
         _sigmoid(x, small)
         return small.reshape(inputs.shape)
 
@@ -161,8 +170,9 @@ class ActivationKernels(NumPyKernels):
     @or_numpy
     def elu(self, xp: Any, inputs: Array, alpha: float, scale: float) -> Array:
         (x,) = _flat(inputs)
-        below = np.minimum(x, 0.0)
-        np.expm1(below, out=below)
+        below = np.empty(x.shape, x.dtype)
+        noted(np.minimum, x, x.dtype.type(0), out=below)
+        noted(np.expm1, below, out=below)
         _elu(x, below, scale * alpha, scale)
         return below.reshape(inputs.shape)
 
@@ -182,7 +192,7 @@ class ActivationKernels(NumPyKernels):
         output, share = np.empty(x.shape, x.dtype), np.empty(x.shape, x.dtype)
         flat, of_output, of_share = _flat(x, output, share)
         _erf_exponent(flat, sqrt(0.5), *_erf_coefficients(x.dtype), of_share)
-        np.expm1(of_share, out=of_share)
+        noted(np.expm1, of_share, out=of_share)
         _gelu(flat, of_share, of_output)
         return output, share
 
@@ -195,8 +205,9 @@ class ActivationKernels(NumPyKernels):
             dinputs = np.empty(d.shape, d.dtype)
             _gelu_tanh_backward(d, flat, of_share, sqrt(8 / pi), 3 * 0.044715, dinputs)
             return dinputs.reshape(dvalues.shape)
-        density = flat * -0.5
-        density *= flat
-        np.exp(density, out=density)
+        density = np.empty(flat.shape, flat.dtype)
+        noted(np.multiply, flat, flat.dtype.type(-0.5), out=density)
+        noted(np.multiply, density, flat, out=density)
+        noted(np.exp, density, out=density)
         _gelu_backward(d, flat, of_share, 1 / sqrt(2 * pi), density)
         return density.reshape(dvalues.shape)

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from functools import wraps
 from typing import Any, TypeVar, cast
 
@@ -33,6 +34,12 @@ _FLOATING = {"float32": types.float32, "float64": types.float64}
 _lock = threading.RLock()
 _prepared: set[str] = set()
 
+recording: ContextVar[Any] = ContextVar("recording", default=None)
+"""The `nnfs_xp.kernels.numba.program.Program` that notes what is called, if any does."""
+
+constants: dict[int, Any] = {}
+"""Arrays that kernels are handed and nobody changes, by their identity."""
+
 
 def compile_once(function: Callable[..., Any], *signatures: Sequence[Any], **options: Any) -> Any:
     """Compile a function for arguments of these types, or load it from the disk."""
@@ -52,14 +59,23 @@ def compile_once(function: Callable[..., Any], *signatures: Sequence[Any], **opt
 class Kernel:
     """A function of arrays that returns nothing, compiled for each data type by `prepare`.
 
+    The last `writes` of its arrays are written whole, whatever they hold.
+
     Called with other arguments than it was compiled for, arrays that are not contiguous for
     example, it raises TypeError and has written nothing: see `or_numpy`. It checks no index: its
     callers check the shapes.
     """
 
-    def __init__(self, function: Callable[..., None], signature: Sequence[str], fastmath: set[str]):
+    def __init__(
+        self,
+        function: Callable[..., None],
+        signature: Sequence[str],
+        fastmath: set[str],
+        writes: int = 0,
+    ) -> None:
         self._function = function
         self._signature = signature
+        self.writes = writes
         self._options: dict[str, Any] = {
             "nogil": True,
             "error_model": "numpy",
@@ -69,11 +85,17 @@ class Kernel:
         kernels.append(self)
 
     def __call__(self, first: Any, *rest: Any) -> None:
+        self.compiled_for(first.dtype)(first, *rest)
+        program = recording.get()
+        if program is not None:
+            program.note(self, first, *rest)
+
+    def compiled_for(self, dtype: Any) -> Any:
+        """What was compiled for arrays of a data type."""
         try:
-            compiled_one = self._ready[first.dtype]
+            return self._ready[dtype]
         except KeyError:
-            raise TypeError(f"not compiled for {first.dtype}") from None
-        compiled_one(first, *rest)
+            raise TypeError(f"not compiled for {dtype}") from None
 
     def compile(self, dtype: str) -> bool:
         """Compile it for a data type, or load it; return whether it was found on the disk."""
@@ -82,23 +104,40 @@ class Kernel:
         self._ready[np.dtype(str(types_of[0].dtype))] = found
         return bool(found.stats.cache_hits)
 
+    @property
+    def inner(self) -> Any:
+        """The function as other compiled code calls it."""
+        return njit(**self._options)(self._function)
+
 
 kernels: list[Kernel] = []
 
 
-def compiled(*signature: str, reorder: bool = False) -> Callable[[Callable[..., None]], Kernel]:
+def compiled(
+    *signature: str, writes: int = 0, reorder: bool = False
+) -> Callable[[Callable[..., None]], Kernel]:
     """Make the function a `Kernel`.
 
     Parameters
     ----------
     *signature : str
         The types of the arguments, names in `_TYPES`; the first is an array.
+    writes : int
+        How many of the last arrays are written whole, whatever they hold.
     reorder : bool
         Whether sums may be taken in another order than written, several terms at a time, which
         makes them faster and more exact.
     """
     fastmath = {"contract", "reassoc"} if reorder else {"contract"}
-    return lambda function: Kernel(function, signature, fastmath)
+    return lambda function: Kernel(function, signature, fastmath, writes)
+
+
+def noted(function: Callable[..., Any], *arguments: Any, out: Any) -> None:
+    """Call a function of NumPy, and have `recording` note it."""
+    function(*arguments, out=out)
+    program = recording.get()
+    if program is not None:
+        program.note(function, *arguments, out=out)
 
 
 def prepare(dtype: str) -> None:

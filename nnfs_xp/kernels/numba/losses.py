@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from nnfs_xp.kernels.numba.compilation import check_shapes, compiled, or_numpy
+from nnfs_xp.kernels.numba.compilation import check_shapes, compiled, noted, or_numpy, recording
+from nnfs_xp.kernels.numba.sums import pairwise_sum
 from nnfs_xp.kernels.numpy import Array, NumPyKernels
 
 
-@compiled("F2", "F2")
-def _shift(logits: Array, shifted: Array) -> None:
+@compiled("F2", "F2", writes=1)
+def shift(logits: Array, shifted: Array) -> None:
+    """Write the logits less the largest of their row."""
     n, k = logits.shape
     for i in range(n):
         largest = logits[i, 0]
@@ -22,8 +24,8 @@ def _shift(logits: Array, shifted: Array) -> None:
             shifted[i, j] = logits[i, j] - largest
 
 
-@compiled("F2", "F2", "labels", "F1", reorder=True)
-def _cross_entropy(shifted: Array, exponentials: Array, labels: Array, losses: Array) -> None:
+@compiled("F2", "F2", "labels", "F1", writes=1, reorder=True)
+def cross_entropy(shifted: Array, exponentials: Array, labels: Array, losses: Array) -> None:
     """Write the losses, and turn the exponentials into the gradient."""
     kind = shifted.dtype.type
     n, k = shifted.shape
@@ -43,11 +45,11 @@ def _cross_entropy(shifted: Array, exponentials: Array, labels: Array, losses: A
             exponentials[i, :] = kind(np.nan)
 
 
-@compiled("F2", "labels", "F", "F")
-def _smooth(shares: Array, labels: Array, kept: float, spread: float) -> None:
-    """Write the shares of smoothed labels: NaN where a label is no class."""
-    kind = shares.dtype.type
-    n, k = shares.shape
+@compiled("F2", "labels", "F", "F", "F2", writes=1)
+def _smooth(logits: Array, labels: Array, kept: float, spread: float, shares: Array) -> None:
+    """Write the shares of smoothed labels, like the logits: NaN where a label is no class."""
+    kind = logits.dtype.type
+    n, k = logits.shape
     for i in range(n):
         known = 0 <= labels[i] < k
         shares[i, :] = spread if known else kind(np.nan)
@@ -55,7 +57,7 @@ def _smooth(shares: Array, labels: Array, kept: float, spread: float) -> None:
             shares[i, labels[i]] += kept
 
 
-@compiled("F2", "F2", "F2", "F", "F", "F1", reorder=True)
+@compiled("F2", "F2", "F2", "F", "F", "F1", writes=1, reorder=True)
 def _cross_entropy_of_shares(
     shifted: Array, exponentials: Array, shares: Array, kept: float, spread: float, losses: Array
 ) -> None:
@@ -79,7 +81,7 @@ def _cross_entropy_of_shares(
         losses[i] = loss
 
 
-@compiled("F2", "F2", "F2", "F2", "F1", reorder=True)
+@compiled("F2", "F2", "F2", "F2", "F1", writes=1, reorder=True)
 def _sigmoid_cross_entropy(
     logits: Array, t: Array, small: Array, logs: Array, losses: Array
 ) -> None:
@@ -101,8 +103,52 @@ def _sigmoid_cross_entropy(
         losses[i] = loss / k
 
 
+@compiled("F2", "F2", "F1", "F2", writes=2)
+def squared_error(y_pred: Array, y_true: Array, losses: Array, dinputs: Array) -> None:
+    """Write the losses and the gradient, with NumPy's bits."""
+    kind = y_pred.dtype.type
+    n, k = y_pred.shape
+    squares = np.empty(k, y_pred.dtype)
+    factor = kind(2 / (n * k))
+    for i in range(n):
+        for j in range(k):
+            d = y_pred[i, j] - y_true[i, j]
+            squares[j] = d * d
+            dinputs[i, j] = d * factor
+        losses[i] = pairwise_sum(squares, 0, k) / kind(k)
+
+
+@compiled("F1", "F", "F1", writes=1)
+def mean_loss(losses: Array, count: float, mean: Array) -> None:
+    """Write the sum of the losses over their count."""
+    mean[0] = pairwise_sum(losses, 0, losses.size) / losses.dtype.type(count)
+
+
 class LossKernels(NumPyKernels):
     """The loss of each sample, and the gradient of their mean, in one."""
+
+    @or_numpy
+    def mean_loss(self, xp: Any, losses: Array, count: Any) -> Array:
+        mean = np.empty(1, losses.dtype)
+        mean_loss(losses.reshape(-1), count, mean)
+        # A number, as NumPy gives; but what is noted is an array, which later calls write to.
+        return mean[0] if recording.get() is None else mean.reshape(())
+
+    def weighted(
+        self, xp: Any, losses: Array, dinputs: Array, weights: Array
+    ) -> tuple[Array, Array]:
+        found = np.empty(losses.shape, losses.dtype), np.empty(dinputs.shape, dinputs.dtype)
+        noted(np.multiply, losses, weights, out=found[0])
+        noted(np.multiply, dinputs, weights[..., None], out=found[1])
+        return found
+
+    @or_numpy
+    def squared_error(self, xp: Any, y_pred: Array, y_true: Array) -> tuple[Array, Array]:
+        check_shapes(y_pred, y_true)
+        losses = np.empty(y_pred.shape[0], y_pred.dtype)
+        dinputs = np.empty(y_pred.shape, y_pred.dtype)
+        squared_error(y_pred, y_true, losses, dinputs)
+        return losses, dinputs
 
     @or_numpy
     def softmax_cross_entropy(
@@ -118,12 +164,13 @@ class LossKernels(NumPyKernels):
         kept, spread = 1 - label_smoothing, label_smoothing / k
         if is_label and label_smoothing:
             shares = np.empty(logits.shape, logits.dtype)
-            _smooth(shares, targets, kept, spread)
+            _smooth(logits, targets, kept, spread, shares)
             targets, is_label, kept, spread = shares, False, 1.0, 0.0
-        _shift(logits, shifted)
-        exponentials = np.exp(shifted)
+        shift(logits, shifted)
+        exponentials = np.empty(logits.shape, logits.dtype)
+        noted(np.exp, shifted, out=exponentials)
         if is_label:
-            _cross_entropy(shifted, exponentials, targets, losses)
+            cross_entropy(shifted, exponentials, targets, losses)
         else:
             _cross_entropy_of_shares(shifted, exponentials, targets, kept, spread, losses)
         return losses, exponentials
@@ -131,9 +178,11 @@ class LossKernels(NumPyKernels):
     @or_numpy
     def sigmoid_cross_entropy(self, xp: Any, logits: Array, t: Array) -> tuple[Array, Array]:
         check_shapes(logits, t)
-        small = np.abs(logits)
-        np.negative(small, out=small)
-        np.exp(small, out=small)
+        small, logs = np.empty(logits.shape, logits.dtype), np.empty(logits.shape, logits.dtype)
         losses = np.empty(logits.shape[0], logits.dtype)
-        _sigmoid_cross_entropy(logits, t, small, np.log1p(small), losses)
+        noted(np.abs, logits, out=small)
+        noted(np.negative, small, out=small)
+        noted(np.exp, small, out=small)
+        noted(np.log1p, small, out=logs)
+        _sigmoid_cross_entropy(logits, t, small, logs, losses)
         return losses, small

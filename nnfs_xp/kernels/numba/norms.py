@@ -20,7 +20,7 @@ def _add_rows(total: Array, part: Array, last: bool) -> None:
             part[j] = 0
 
 
-@compiled("F2", "F2", "F2", "F", "F2", "F2", "F2", "F2", "F2")
+@compiled("F2", "F2", "F2", "F", "F2", "F2", "F2", "F2", "F2", writes=5)
 def _batch_norm(
     inputs: Array,
     gamma: Array,
@@ -59,7 +59,7 @@ def _batch_norm(
             output[i, j] = gamma[0, j] * z + beta[0, j]
 
 
-@compiled("F2", "F2", "F2", "F2", "F2", "F2")
+@compiled("F2", "F2", "F2", "F2", "F2", "F2", writes=3)
 def _batch_norm_backward(
     dvalues: Array, normalized: Array, scale: Array, dgamma: Array, dbeta: Array, dinputs: Array
 ) -> None:
@@ -85,7 +85,7 @@ def _batch_norm_backward(
             dinputs[i, j] = rest * scale[0, j]
 
 
-@compiled("F2", "F2", "F2", "F", "F2", "F2", "F2", reorder=True)
+@compiled("F2", "F2", "F2", "F", "F2", "F2", "F2", writes=3, reorder=True)
 def _layer_norm(
     inputs: Array,
     gamma: Array,
@@ -115,7 +115,7 @@ def _layer_norm(
             output[i, j] = gamma[0, j] * z + beta[0, j]
 
 
-@compiled("F2", "F2", "F2", "F2", "F2", "F2", "F2", reorder=True)
+@compiled("F2", "F2", "F2", "F2", "F2", "F2", "F2", writes=3, reorder=True)
 def _layer_norm_backward(
     dvalues: Array,
     normalized: Array,

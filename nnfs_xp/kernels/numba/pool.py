@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from functools import cache
 from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
@@ -34,7 +35,9 @@ PRODUCT, ADAM = 0, 1
 WHOLE, TRANSPOSED = 111, 112
 """What CBLAS calls a matrix as it lies in memory, and its transpose."""
 
-_BY_ROWS = 101  # CBLAS' word for how all matrices lie
+BY_ROWS, BY_COLUMNS = 101, 102
+"""What CBLAS calls how matrices lie."""
+
 _LINE = 128
 _GO, _DONE, _LOCK, _TICKETS = 0, _LINE, 2 * _LINE, 3 * _LINE
 """Where the semaphores lie: no two in one line of a cache, of bytes."""
@@ -47,16 +50,24 @@ def _external(name: str, *arguments: Any) -> Any:
     return types.ExternalFunction(f"nnfs_xp_{name}", types.int32(*arguments))
 
 
+_FLAG, _SIZE, _PLACE = types.int32, types.int64, types.intp
+
+
 def _gemm(name: str, real: Any) -> Any:
-    flag, size, address = types.int32, types.int64, types.intp
-    rest = real, address, size, address, size, real, address, size
-    return _external(name, flag, flag, flag, size, size, size, *rest)
+    rest = real, _PLACE, _SIZE, _PLACE, _SIZE, real, _PLACE, _SIZE
+    return _external(name, _FLAG, _FLAG, _FLAG, _SIZE, _SIZE, _SIZE, *rest)
+
+
+def _gemv(name: str, real: Any) -> Any:
+    rest = real, _PLACE, _SIZE, _PLACE, _SIZE, real, _PLACE, _SIZE
+    return _external(name, _FLAG, _FLAG, _SIZE, _SIZE, *rest)
 
 
 _post = _external("sem_post", types.intp)
 _sleep = _external("sem_wait", types.intp)
 _take = _external("sem_trywait", types.intp)
 _sgemm, _dgemm = _gemm("sgemm", types.float32), _gemm("dgemm", types.float64)
+_sgemv, _dgemv = _gemv("sgemv", types.float32), _gemv("dgemv", types.float64)
 
 
 def _to_pointer(context: Any, address: Any) -> Any:
@@ -69,7 +80,7 @@ def _to_pointer(context: Any, address: Any) -> Any:
     return types.voidptr(address), generate
 
 
-_pointer: Any = intrinsic(_to_pointer)
+pointer: Any = intrinsic(_to_pointer)
 
 
 @njit()
@@ -78,12 +89,11 @@ def _cut(part: int, step: int, size: int) -> tuple[int, int]:
 
 
 @njit()
-def _product(job: Any, part: int) -> None:
+def multiply(job: Any, start: int, stop: int) -> None:
     """Some rows, or columns, of a product of matrices, written by CBLAS."""
-    n_bytes, by_rows, step = job[0], job[1], job[2]
+    n_bytes, by_rows = job[0], job[1]
     a_flag, b_flag, n, m, k = job[3], job[4], job[5], job[6], job[7]
     a, a_row, b, b_row, c, c_row = job[8], job[9], job[10], job[11], job[12], job[13]
-    start, stop = _cut(part, step, n if by_rows else m)
     if start == stop:
         return
     if by_rows:
@@ -96,18 +106,37 @@ def _product(job: Any, part: int) -> None:
         c += start * n_bytes
     if n_bytes == 4:
         one, zero = np.float32(1), np.float32(0)
-        _sgemm(_BY_ROWS, a_flag, b_flag, n, m, k, one, a, a_row, b, b_row, zero, c, c_row)
+        _sgemm(BY_ROWS, a_flag, b_flag, n, m, k, one, a, a_row, b, b_row, zero, c, c_row)
     else:
-        _dgemm(_BY_ROWS, a_flag, b_flag, n, m, k, 1.0, a, a_row, b, b_row, 0.0, c, c_row)
+        _dgemm(BY_ROWS, a_flag, b_flag, n, m, k, 1.0, a, a_row, b, b_row, 0.0, c, c_row)
+
+
+@njit()
+def multiply_by_vector(job: Any) -> None:
+    """A product of a matrix and a vector, written by CBLAS as NumPy has it written."""
+    n_bytes, order, n, m = job[0], job[1], job[2], job[3]
+    a, a_row, x, x_step, y, y_step = job[4], job[5], job[6], job[7], job[8], job[9]
+    if n_bytes == 4:
+        one, zero = np.float32(1), np.float32(0)
+        _sgemv(order, TRANSPOSED, n, m, one, a, a_row, x, x_step, zero, y, y_step)
+    else:
+        _dgemv(order, TRANSPOSED, n, m, 1.0, a, a_row, x, x_step, 0.0, y, y_step)
+
+
+@njit()
+def _product(job: Any, part: int) -> None:
+    """Its part of a product: the job's third number is how many rows, or columns, each has."""
+    start, stop = _cut(part, job[2], job[5] if job[1] else job[6])
+    multiply(job, start, stop)
 
 
 @njit(error_model="numpy", fastmath={"contract"})
 def _adam_of(kind: Any, job: Any, numbers: Any, start: int, size: int) -> None:
     place = start * job[0]
-    values = carray(_pointer(job[3] + place), size, kind)
-    g = carray(_pointer(job[4] + place), size, kind)
-    m = carray(_pointer(job[5] + place), size, kind)
-    c = carray(_pointer(job[6] + place), size, kind)
+    values = carray(pointer(job[3] + place), size, kind)
+    g = carray(pointer(job[4] + place), size, kind)
+    m = carray(pointer(job[5] + place), size, kind)
+    c = carray(pointer(job[6] + place), size, kind)
     rate, past_1, present_1 = kind(numbers[0]), kind(numbers[1]), kind(numbers[2])
     past_2, present_2, epsilon = kind(numbers[3]), kind(numbers[4]), kind(numbers[5])
     for i in range(size):
@@ -155,7 +184,7 @@ def _serve(semaphores: int, kinds: Any, job: Any, numbers: Any) -> None:
                 _post(semaphores + _DONE)
 
 
-def _share(
+def share(
     semaphores: int,
     kinds: Any,
     job: Any,
@@ -202,9 +231,9 @@ class Compiled(NamedTuple):
     initialize : function of the C library
         ``sem_init``.
     serve, share : function
-        `_serve` and `_share`, compiled.
+        `_serve` and `share`, compiled.
     address : function (array) -> int
-        Where an array lies: ten times as fast as NumPy tells it.
+        Where an array lies.
     """
 
     initialize: Any
@@ -213,12 +242,16 @@ class Compiled(NamedTuple):
     address: Any
 
 
-def compile_for(blas: Blas) -> Compiled | None:
-    """Compile the pool, or load it from the disk; None where the system or the BLAS lacks any."""
+@cache
+def link(blas: Blas) -> Any:
+    """Tell compiled code where the functions of the system and of the BLAS are.
+
+    Returns the C library's ``sem_init``; None where the system or the BLAS lacks any of them.
+    """
     try:
         system: Any = ctypes.CDLL(None)
         functions = {f"sem_{name}": system[f"sem_{name}"] for name in ("post", "wait", "trywait")}
-        for name in ("sgemm", "dgemm"):
+        for name in ("sgemm", "dgemm", "sgemv", "dgemv"):
             prefix = "scipy_" if hasattr(blas.library, f"scipy_cblas_{name}64_") else ""
             functions[name] = blas.library[f"{prefix}cblas_{name}64_"]
         initialize = system.sem_init
@@ -227,13 +260,30 @@ def compile_for(blas: Blas) -> Compiled | None:
     initialize.argtypes = ctypes.c_void_p, ctypes.c_int, ctypes.c_uint
     for name, function in functions.items():  # first of all: LLVM ends a program that lacks one
         llvm.add_symbol(f"nnfs_xp_{name}", ctypes.cast(function, ctypes.c_void_p).value)
+    return initialize
+
+
+def compile_for(blas: Blas) -> Compiled | None:
+    """Compile the pool, or load it from the disk; None where it cannot be linked."""
+    initialize = link(blas)
+    if initialize is None:
+        return None
     shared = types.int64, types.int64[::1], types.int64[::1], types.float64[::1]
     own = types.int64, types.int64[::1], types.float64[::1], types.int64, types.int64
-    serve = compile_once(_serve, shared, nogil=True)
-    share = compile_once(_share, (*shared, *own), nogil=True)
-    kinds = [(types.float32, 1), (types.float32, 2), (types.float64, 1), (types.float64, 2)]
-    arrays = [(types.Array(real, n_axes, "A"),) for real, n_axes in kinds]
-    return Compiled(initialize, serve, share, compile_once(_address, *arrays))
+    return Compiled(
+        initialize,
+        compile_once(_serve, shared, nogil=True),
+        compile_once(share, (*shared, *own), nogil=True),
+        compile_address(),
+    )
+
+
+@cache
+def compile_address() -> Any:
+    """Compile what says where an array lies: it is ten times as fast as NumPy."""
+    kinds = [types.float32, types.float64, types.int64]
+    arrays = [(types.Array(kind, n_axes, "A"),) for kind in kinds for n_axes in (1, 2)]
+    return compile_once(_address, *arrays)
 
 
 _pools: list[Pool] = []

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable
 from functools import cache
 from math import ceil
 from typing import Any, ClassVar
 
 import numpy as np
 
+from nnfs_xp.kernels.numba.compilation import recording
 from nnfs_xp.kernels.numba.pool import (
     ADAM,
     PARTS,
@@ -70,11 +71,11 @@ class PoolThreads(Threads):
     def release(self) -> None:
         PoolThreads.at_work = None
 
-    def share(self, kind: int, job: Sequence[int], n_parts: int, numbers: Array) -> None:
+    def share(self, kind: int, job: Array, n_parts: int, numbers: Array = _NO_NUMBERS) -> None:
         """Do a job of so many parts: see `nnfs_xp.kernels.numba.pool`."""
         if self._pool is None or self._process != os.getpid():  # forks have no threads but one
             self._pool, self._process = Pool(self._compiled, self.most), os.getpid()
-        self._pool.share(kind, np.array(job, np.int64), numbers, n_parts, self.number)
+        self._pool.share(kind, job, numbers, n_parts, self.number)
 
 
 @cache
@@ -107,18 +108,21 @@ class SharedKernels(NumPyKernels):
 
     def product(self, xp: Any, a: Array, b: Array) -> Array:
         pool = PoolThreads.at_work
-        if pool is None or not _are_shared(a, b):
-            return super().product(xp, a, b)
-        out = np.empty((a.shape[0], b.shape[1]), a.dtype)
-        _share_product(pool, a, b, out)
+        if pool is None or not are_shared(a, b):
+            out = super().product(xp, a, b)
+        else:
+            out = np.empty((a.shape[0], b.shape[1]), a.dtype)
+            _share_product(pool, a, b, out)
+        _note_product(a, b, out)
         return out
 
     def matmul_into(self, xp: Any, a: Array, b: Array, out: Array) -> None:
         pool = PoolThreads.at_work
-        if pool is None or not _are_shared(a, b) or not _holds(out, a, b):
+        if pool is None or not are_shared(a, b) or not _holds(out, a, b):
             super().matmul_into(xp, a, b, out)
         else:
             _share_product(pool, a, b, out)
+        _note_product(a, b, out)
 
     def _shares_adam(self, arrays: tuple[Array, ...], numbers: tuple[float, ...]) -> bool:
         """Update by Adam, if that is shared out; return whether it was."""
@@ -128,11 +132,11 @@ class SharedKernels(NumPyKernels):
         places = map(pool.address, arrays)
         n_parts = min(pool.most, 1 + values.size // LEAST_UPDATE)
         job = values.itemsize, values.size, _step(values.size, _NUMBERS, n_parts), *places
-        pool.share(ADAM, job, n_parts, np.array(numbers))
+        pool.share(ADAM, np.array(job), n_parts, np.array(numbers))
         return True
 
 
-def _are_shared(a: Array, b: Array) -> bool:
+def are_shared(a: Array, b: Array) -> bool:
     """Whether their product is worth sharing out, and can be."""
     if a.ndim != 2 or b.ndim != 2 or a.dtype != b.dtype or a.dtype.char not in "fd":
         return False
@@ -151,14 +155,33 @@ def _holds(out: Array, a: Array, b: Array) -> bool:
 
 
 def _share_product(threads: PoolThreads, a: Array, b: Array, out: Array) -> None:
+    n_parts = parts_of_product(a, b, threads.most)
+    job = job_of_product(a, b, out, n_parts, threads.address)
+    threads.share(PRODUCT, np.array(job), n_parts)
+
+
+def parts_of_product(a: Array, b: Array, most: int) -> int:
+    """Into how many parts a product is cut."""
+    size: int = a.size * b.shape[1]
+    return min(most, 1 + size // LEAST_PRODUCT)
+
+
+def job_of_product(
+    a: Array, b: Array, out: Array, n_parts: int, address: Callable[[Array], int]
+) -> tuple[int, ...]:
+    """What `nnfs_xp.kernels.numba.pool.multiply` is told of a product of matrices."""
     (n, k), m = a.shape, b.shape[1]
-    n_parts = min(threads.most, 1 + n * k * m // LEAST_PRODUCT)
     by_rows = n >= m
     step = _step(n, _ROWS, n_parts) if by_rows else _step(m, _COLUMNS, n_parts)
     (a_flag, a_row), (b_flag, b_row) = _placed(a), _placed(b)
-    places = threads.address(a), a_row, threads.address(b), b_row, threads.address(out), m
-    job = out.itemsize, by_rows, step, a_flag, b_flag, n, m, k, *places
-    threads.share(PRODUCT, job, n_parts, _NO_NUMBERS)
+    places = address(a), a_row, address(b), b_row, address(out), m
+    return out.itemsize, by_rows, step, a_flag, b_flag, n, m, k, *places
+
+
+def _note_product(a: Array, b: Array, out: Array) -> None:
+    program = recording.get()
+    if program is not None:
+        program.note_product(a, b, out)
 
 
 def _placed(matrix: Array) -> tuple[int, int]:

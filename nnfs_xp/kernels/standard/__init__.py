@@ -12,7 +12,7 @@ set does better.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from nnfs_xp.kernels.standard.activations import ActivationKernels
 from nnfs_xp.kernels.standard.counts import DeviceCount, DeviceKeys
@@ -66,6 +66,10 @@ class Kernels(
     def threads(self) -> Threads | None:
         """On how many threads the kernels work, where that can be told."""
         return None
+
+    def program(self, given: tuple[Any, ...], read: tuple[Any, ...], dtype: str) -> Any:
+        """A new `nnfs_xp.kernels.numba.program.Program`; None where kernels cannot be noted."""
+        del given, read, dtype
 
     def records_products(self) -> bool:
         """Whether matrix products can be recorded in a CUDA graph."""

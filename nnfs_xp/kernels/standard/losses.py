@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from nnfs_xp.kernels.standard import functions
 
@@ -37,6 +37,23 @@ class LossKernels(Protocol):
     divided by the number of outputs, and of the gradient, before they are divided by that of all
     elements.
     """
+
+    def mean_loss(self, xp: Namespace, losses: Array, count: Any) -> Array:
+        """The sum of the losses divided by how many count, a 0-d array."""
+        mean: Array = xp.sum(losses) / count
+        return mean
+
+    def weighted(
+        self, xp: Namespace, losses: Array, dinputs: Array, weights: Array
+    ) -> tuple[Array, Array]:
+        """The losses, and the rows of the gradient, times their weights, in the losses' shape."""
+        del xp
+        return losses * weights, dinputs * weights[..., None]
+
+    def less_one_hot(self, xp: Namespace, rows: Array, labels: Array) -> Array:
+        """Rows with 1 subtracted at their labels; NaN where a label is no class."""
+        less: Array = rows - shares(xp, labels, rows)
+        return less
 
     def picked(self, xp: Namespace, rows: Array, labels: Array) -> Array:
         """The value of each row, on the last axis, at its label; NaN where that is no class."""
