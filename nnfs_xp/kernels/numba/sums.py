@@ -1,4 +1,7 @@
-"""Sums in the order in which NumPy adds, so that they have its bits."""
+"""Sums in the order in which NumPy adds, so that they have its bits.
+
+Older releases of NumPy add more than 8,192 numbers in parts: there the last bits may differ.
+"""
 
 from __future__ import annotations
 
