@@ -11,8 +11,9 @@ from nnfs_xp.kernels.numba.embedding import EmbeddingKernels
 from nnfs_xp.kernels.numba.layers import DenseKernels
 from nnfs_xp.kernels.numba.losses import LossKernels
 from nnfs_xp.kernels.numba.norms import NormKernels
-from nnfs_xp.kernels.numba.program import Program, can_run
+from nnfs_xp.kernels.numba.program import Program
 from nnfs_xp.kernels.numba.random import RandomKernels
+from nnfs_xp.kernels.numba.rows import compiled_run
 from nnfs_xp.kernels.numba.updates import UpdateKernels
 from nnfs_xp.kernels.numpy import Array
 
@@ -34,7 +35,7 @@ class NumbaKernels(
     def program(
         self, given: tuple[Array, ...], read: tuple[Array, ...], dtype: str
     ) -> Program | None:
-        return Program(given, read, dtype) if can_run(dtype) else None
+        return Program(given, read, dtype) if compiled_run(dtype) else None
 
 
 prepare("float32")  # here, so that no first step waits for it

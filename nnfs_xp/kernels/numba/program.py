@@ -2,9 +2,9 @@
 
 A training step makes the same calls each time, on arrays of the same shapes. So they can be noted
 while a step is made, with the arrays that they were made on, and made again on these arrays: as a
-CUDA graph does on a GPU. Products of matrices and the kernels in `_KERNELS` become rows of
-numbers, their operation and where their arrays lie, which one compiled function works through. Any
-other call stays one of Python's.
+CUDA graph does on a GPU. Products of matrices and some kernels become rows of numbers, which one
+compiled function works through: see `nnfs_xp.kernels.numba.rows`. Any other call stays one of
+Python's.
 
 What is not noted, an expression of NumPy between two kernels for example, is not made again. A
 program is told what it may read: what is given, and the parameters. Where a call reads any other
@@ -14,19 +14,16 @@ not seen by that, so whoever notes a program compares what it gives with the cal
 
 from __future__ import annotations
 
-import logging
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import carray, njit, types  # type: ignore[attr-defined] # it has carray
 
-from nnfs_xp.kernels.numba import layers, losses, pool
-from nnfs_xp.kernels.numba.compilation import Kernel, compile_once, constants, recording
-from nnfs_xp.kernels.numba.pool import BY_COLUMNS, BY_ROWS
+from nnfs_xp.kernels.numba import pool
+from nnfs_xp.kernels.numba.compilation import Kernel, constants, recording
 from nnfs_xp.kernels.numba.products import (
     PoolThreads,
     are_shared,
@@ -34,115 +31,18 @@ from nnfs_xp.kernels.numba.products import (
     parts_of_product,
     threads_of_pool,
 )
+from nnfs_xp.kernels.numba.rows import (
+    KERNELS,
+    OUTER,
+    PRODUCT,
+    VECTOR,
+    WIDTH,
+    compiled_run,
+    place_of,
+    told_of,
+    vector_job,
+)
 from nnfs_xp.kernels.numpy import Array, product_of
-from nnfs_xp.kernels.threads import numpys_blas
-
-_log = logging.getLogger("nnfs_xp")
-
-_PRODUCT, _VECTOR, _OUTER = range(3)
-"""Operations of NumPy: products of two matrices, of a matrix and a vector, of two vectors."""
-
-_ADD_BIAS, _BIAS_RELU, _RELU_BACKWARD, _RELU_BACKWARD_BIASES, _SUM_ROWS = range(3, 8)
-_SHIFT, _CROSS_ENTROPY, _SQUARED_ERROR, _MEAN_LOSS = range(8, 12)
-_KERNELS = {
-    layers.add_bias: _ADD_BIAS,
-    layers.bias_relu: _BIAS_RELU,
-    layers.relu_backward: _RELU_BACKWARD,
-    layers.relu_backward_biases: _RELU_BACKWARD_BIASES,
-    layers.sum_rows: _SUM_ROWS,
-    losses.shift: _SHIFT,
-    losses.cross_entropy: _CROSS_ENTROPY,
-    losses.squared_error: _SQUARED_ERROR,
-    losses.mean_loss: _MEAN_LOSS,
-}
-"""The kernels that become rows, and the operation of each."""
-
-_WIDTH = 16
-"""Numbers in a row: the operation, and what it is told."""
-
-_add_bias, _bias_relu = layers.add_bias.inner, layers.bias_relu.inner
-_relu_backward, _sum_rows = layers.relu_backward.inner, layers.sum_rows.inner
-_relu_backward_biases = layers.relu_backward_biases.inner
-_shift, _cross_entropy = losses.shift.inner, losses.cross_entropy.inner
-_squared_error, _mean_loss = losses.squared_error.inner, losses.mean_loss.inner
-
-
-@njit()
-def _flat(job: Any, at: int, like: Any) -> Any:
-    return carray(pool.pointer(job[at]), job[at + 1], like.dtype)
-
-
-@njit()
-def _labels(job: Any, at: int) -> Any:
-    return carray(pool.pointer(job[at]), job[at + 1], np.int64)
-
-
-@njit()
-def _matrix(job: Any, at: int, like: Any) -> Any:
-    return carray(pool.pointer(job[at]), (job[at + 1], job[at + 2]), like.dtype)
-
-
-@njit(error_model="numpy")
-def _outer(a: Any, b: Any, out: Any) -> None:
-    for i in range(a.size):
-        for j in range(b.size):
-            out[i, j] = a[i] * b[j]
-
-
-def _run(rows: Any, start: int, stop: int, like: Any) -> None:
-    """Work through these rows; floats are of the data type of `like`."""
-    for i in range(start, stop):
-        operation, job = rows[i, 0], rows[i, 1:]
-        if operation == _PRODUCT:
-            pool.multiply(job, 0, job[5] if job[1] else job[6])
-        elif operation == _VECTOR:
-            pool.multiply_by_vector(job)
-        elif operation == _OUTER:
-            _outer(_flat(job, 0, like), _flat(job, 2, like), _matrix(job, 4, like))
-        elif operation == _ADD_BIAS:
-            _add_bias(_matrix(job, 0, like), _matrix(job, 3, like))
-        elif operation == _BIAS_RELU:
-            _bias_relu(_matrix(job, 0, like), _matrix(job, 3, like))
-        elif operation == _RELU_BACKWARD:
-            _relu_backward(_matrix(job, 0, like), _matrix(job, 3, like), _matrix(job, 6, like))
-        elif operation == _RELU_BACKWARD_BIASES:
-            dvalues, output = _matrix(job, 0, like), _matrix(job, 3, like)
-            dinputs, dbiases = _matrix(job, 6, like), _matrix(job, 9, like)
-            _relu_backward_biases(dvalues, output, dinputs, dbiases)
-        elif operation == _SUM_ROWS:
-            _sum_rows(_matrix(job, 0, like), _matrix(job, 3, like))
-        elif operation == _SHIFT:
-            _shift(_matrix(job, 0, like), _matrix(job, 3, like))
-        elif operation == _CROSS_ENTROPY:
-            shifted, exponentials = _matrix(job, 0, like), _matrix(job, 3, like)
-            _cross_entropy(shifted, exponentials, _labels(job, 6), _flat(job, 8, like))
-        elif operation == _SQUARED_ERROR:
-            y_pred, y_true = _matrix(job, 0, like), _matrix(job, 3, like)
-            _squared_error(y_pred, y_true, _flat(job, 6, like), _matrix(job, 8, like))
-        elif operation == _MEAN_LOSS:
-            _mean_loss(_flat(job, 0, like), like.dtype.type(job[2]), _flat(job, 3, like))
-
-
-@cache
-def _compiled(dtype: str) -> Any:
-    """`_run` for a data type; None where it cannot be compiled, or the BLAS not be linked."""
-    blas = numpys_blas()
-    real: Any = {"float32": types.float32, "float64": types.float64}.get(dtype)
-    if real is None or blas is None:
-        return None
-    told = types.int64[:, ::1], types.int64, types.int64, types.Array(real, 1, "C")
-    try:
-        if pool.link(blas) is None:
-            return None
-        return compile_once(_run, told, nogil=True)
-    except Exception as error:  # Numba's and llvmlite's insides may change
-        _log.warning("no calls are noted: %s: %s", type(error).__name__, error)
-        return None
-
-
-def can_run(dtype: str) -> bool:
-    """Whether there are programs for a data type; the first time, it is compiled or loaded."""
-    return _compiled(dtype) is not None
 
 
 class _Part(NamedTuple):
@@ -186,7 +86,7 @@ class Program:
         self._addresses = [_address_of(array) for array in given]
         self._sizes = [array.nbytes for array in given]
         self._like = np.zeros(1, dtype)
-        self._run = _compiled(dtype)
+        self._run = compiled_run(dtype)
         self._noted: list[list[int]] = []
         self._places: list[tuple[int, int, int]] = []  # in the rows, given, and bytes behind it
         self._calls: list[Any] = []  # functions, or tuples: how to call which rows
@@ -215,7 +115,7 @@ class Program:
             else:
                 self._begins.append(start)
                 self._ends.append(stop)
-        told = self._run, self._rows.reshape(-1, _WIDTH), self._like
+        told = self._run, self._rows.reshape(-1, WIDTH), self._like
         for place, call in enumerate(self._calls):
             if isinstance(call, tuple):
                 self._calls[place] = partial(call[0], *call[1:], *told)
@@ -240,7 +140,7 @@ class Program:
 
     def note(self, function: Any, *arguments: Any, **out: Array) -> None:
         """Note a call of a kernel, or of a function of NumPy with the array that it writes to."""
-        if function in _KERNELS and self._note_kernel(function, arguments):
+        if function in KERNELS and self._note_kernel(function, arguments):
             return
         writes = function.writes if isinstance(function, Kernel) else 0
         if isinstance(function, Kernel):
@@ -266,12 +166,12 @@ class Program:
         if is_plain and are_shared(a, b):
             self._note_shared(a, b, out)
         elif min(n, m, k) > 1:
-            self._note(_PRODUCT, job_of_product(a, b, out, 1, _where), a, b, out)
+            self._note(PRODUCT, job_of_product(a, b, out, 1, place_of), a, b, out)
         elif is_plain and k == 1:
-            self._note(_OUTER, _told(a.reshape(-1), b.reshape(-1), out), a, b, out)
+            self._note(OUTER, told_of(a.reshape(-1), b.reshape(-1), out), a, b, out)
         elif is_plain and (n == 1) != (m == 1):
-            job = _vector_job(b.T, a.T, out) if n == 1 else _vector_job(a, b, out)
-            self._note(_VECTOR, job, a, b, out)
+            job = vector_job(b.T, a.T, out) if n == 1 else vector_job(a, b, out)
+            self._note(VECTOR, job, a, b, out)
         else:
             self.note(product_of(a, b), a, b, out=out)
 
@@ -280,7 +180,7 @@ class Program:
         threads = threads_of_pool()
         n_parts = parts_of_product(a, b, threads.most) if isinstance(threads, PoolThreads) else 1
         self._end_rows()
-        self._note(_PRODUCT, job_of_product(a, b, out, n_parts, _where), a, b, out)
+        self._note(PRODUCT, job_of_product(a, b, out, n_parts, place_of), a, b, out)
         self._open = -1
         self._calls.append((_share, len(self._noted) - 1, n_parts))
 
@@ -290,21 +190,21 @@ class Program:
         others = [each for each in arguments if not isinstance(each, (np.ndarray, int))]
         if others or any(each.dtype not in (self._like.dtype, np.int64) for each in arrays):
             return False
-        self._note(_KERNELS[kernel], _told(*arguments), *arrays, writes=kernel.writes)
+        self._note(KERNELS[kernel], told_of(*arguments), *arrays, writes=kernel.writes)
         return True
 
     def _note(self, operation: int, told: Sequence[int], *arrays: Array, writes: int = 1) -> None:
         """Note a row; the last so many of its arrays are written whole."""
         row = [operation, *told]
-        start = _WIDTH * len(self._noted)
-        given = {_where(array): found for array in arrays if (found := self._place(array))}
+        start = WIDTH * len(self._noted)
+        given = {place_of(array): found for array in arrays if (found := self._place(array))}
         for column, number in enumerate(row):
             if number in given:
                 self._places.append((start + column, *given[number]))
         self._take(arrays, writes)
         if self._open < 0:
             self._open = len(self._noted)
-        self._noted.append(row + [0] * (_WIDTH - len(row)))
+        self._noted.append(row + [0] * (WIDTH - len(row)))
 
     def _end_rows(self) -> None:
         """Have the rows since the last call worked through in one."""
@@ -315,7 +215,7 @@ class Program:
     def _place(self, array: Array) -> tuple[int, int] | None:
         """In which given array an array lies, and how many bytes behind its start."""
         for number, given in enumerate(self._given):
-            behind = _where(array) - _where(given)
+            behind = place_of(array) - place_of(given)
             if 0 <= behind < given.nbytes:
                 return number, behind
         return None
@@ -339,8 +239,8 @@ class Program:
                 self.fails = True
         self._known += [_span(array) for array in arrays[n_read:]]
         for array in arrays:
-            if self._place(array) is None and _where(array) not in self._arrays:
-                self._arrays[_where(array)] = array
+            if self._place(array) is None and place_of(array) not in self._arrays:
+                self._arrays[place_of(array)] = array
                 self.n_bytes += array.nbytes
 
     def knows(self, array: Array) -> bool:
@@ -366,39 +266,14 @@ def _share(row: int, n_parts: int, run: Any, rows: Array, like: Array) -> None:
         threads.share(pool.PRODUCT, rows[row, 1:], n_parts)
 
 
-def _told(*arguments: Any) -> list[int]:
-    """What a row says of arguments: a number, or where an array lies and its shape."""
-    told: list[int] = []
-    for each in arguments:
-        told += [_where(each), *each.shape] if isinstance(each, np.ndarray) else [each]
-    return told
-
-
 def _address_of(like: Array) -> Callable[[Array], int]:
     """What says fastest where arrays like this one lie."""
     address: Callable[[Array], int] = pool.compile_address()
     fits = like.ndim in (1, 2) and like.dtype in (np.float32, np.float64, np.int64)
-    return address if fits else _where
+    return address if fits else place_of
 
 
 def _span(array: Array) -> tuple[int, int]:
     """Where an array of one piece begins and ends."""
-    start = _where(array)
+    start = place_of(array)
     return start, start + array.nbytes
-
-
-def _where(array: Array) -> int:
-    """Where an array lies."""
-    place: int = array.ctypes.data
-    return place
-
-
-def _vector_job(matrix: Array, vector: Array, out: Array) -> list[int]:
-    """What `multiply_by_vector` is told, the matrix by whichever axis its elements follow."""
-    (m, n), n_bytes = matrix.shape, matrix.itemsize
-    rows, columns = matrix.strides
-    by_columns = columns == n_bytes and rows >= n * n_bytes
-    order, step = (BY_COLUMNS, rows) if by_columns else (BY_ROWS, columns)
-    job = [n_bytes, order, n, m, _where(matrix), step // n_bytes, _where(vector)]
-    out_step = out.strides[0 if out.shape[1] == 1 else 1]
-    return [*job, vector.strides[0] // n_bytes, _where(out), out_step // n_bytes]
