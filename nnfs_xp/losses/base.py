@@ -97,8 +97,8 @@ class Loss:
         """The weighted mean of the losses, so many of which count."""
         if sample_weight is not None:
             losses = losses * _checks.check_weights(sample_weight, losses, losses.shape)
-        mean: Array = backend_of(losses).xp.sum(losses) / count
-        return mean
+        backend = backend_of(losses)
+        return backend.kernels.mean_loss(backend.xp, losses, count)
 
     def counted(self, y_true: Array, places: tuple[int, ...]) -> Array | None:
         """Which targets count, booleans of shape (batch, …); None where all do.
