@@ -18,8 +18,12 @@ from nnfs_xp.errors import DataError
 _T = TypeVar("_T")
 _log = logging.getLogger("nnfs_xp")
 
-_PATIENCE = 5.0
-"""Seconds that a thread in the middle of fetching something is waited for."""
+_PATIENCE = 10.0
+"""Seconds that a thread in the middle of fetching something is waited for.
+
+PyTorch's `DataLoader` looks every 5 s whether its workers live. After an error it waits 5 s for
+each to end, in whichever thread collects the garbage.
+"""
 
 _LOOKS = 0.2
 """Seconds between two looks at whether the reader is still to wait."""
