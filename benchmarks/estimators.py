@@ -1,10 +1,13 @@
 """`nnfs_xp.sklearn` against scikit-learn's own MLPs: scores over seeds, and times in pairs.
 
-Usage: python -m benchmarks estimators [california|digits|mnist] [--seeds 5] [--max-iter 200]
+Usage: python -m benchmarks estimators [california|digits|mnist|sparse|sparse32] [--seeds 5]
+       [--max-iter 200]
 
 Both with the same settings, their defaults but for --max-iter, on the same split, one after the
 other for each seed, the first one changing. California housing is looked for in ``NNFS_XP_DATA``,
 else fetched by scikit-learn; MNIST in ``NNFS_XP_DATA``. MNIST is in float32, the others in float64.
+The sparse samples, 4,000 of 10,000 features with one value in 200 stored, are drawn; sparse32 has
+them in float32.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 from sklearn.datasets import fetch_california_housing, load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
@@ -34,6 +38,8 @@ PAIRS = {
     "california": (MLPRegressor, TheirRegressor),
     "digits": (MLPClassifier, TheirClassifier),
     "mnist": (MLPClassifier, TheirClassifier),
+    "sparse": (MLPClassifier, TheirClassifier),
+    "sparse32": (MLPClassifier, TheirClassifier),
 }
 
 
@@ -81,7 +87,7 @@ def _summarize(rows: list[Any]) -> None:
 
 def _warm_up(data: str) -> None:
     """Have what is compiled ready, and the libraries' threads started."""
-    dtype = np.float32 if data == "mnist" else np.float64
+    dtype = np.float32 if data in ("mnist", "sparse32") else np.float64
     X = np.random.default_rng(0).normal(size=(400, 8)).astype(dtype)
     for kind in PAIRS[data]:
         kind(max_iter=3).fit(X, (X[:, 0] > 0).astype(dtype))
@@ -96,7 +102,18 @@ def _split(data: str, seed: int) -> tuple[Any, ...]:
     if data == "digits":
         X, y = load_digits(return_X_y=True)
         return tuple(train_test_split(X / 16, y, random_state=seed))
+    if data.startswith("sparse"):
+        X, y = _sparse(seed, np.float32 if data == "sparse32" else np.float64)
+        return tuple(train_test_split(X, y, random_state=seed))
     return tuple(train_test_split(*_california(), random_state=seed))
+
+
+def _sparse(seed: int, dtype: Any) -> tuple[Any, np.ndarray[Any, Any]]:
+    """Samples as those of texts are, by the words in them, and one of two classes for each."""
+    rng = np.random.default_rng(seed)
+    X = scipy.sparse.random_array((4_000, 10_000), density=1 / 200, format="csr", rng=rng)
+    X = X.astype(dtype)
+    return X, (X @ rng.normal(size=10_000) > 0).astype(np.int64)
 
 
 def _california() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:

@@ -14,10 +14,13 @@ from nnfs_xp.backend.discovery import (
 )
 from nnfs_xp.backend.generator import host_generator
 from nnfs_xp.backend.registry import is_array, to_numpy
+from nnfs_xp.backend.sparse import SparseArray, as_dense
 
 __all__ = [
     "Backend",
     "Memory",
+    "SparseArray",
+    "as_dense",
     "available_backends",
     "backend_of",
     "get_backend",

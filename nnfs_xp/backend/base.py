@@ -52,7 +52,14 @@ class Backend:
     device : device of that library
     array_type : type
         The library's array class.
+
+    Attributes
+    ----------
+    takes_sparse : bool
+        Whether a `SparseArray` is an array of this backend.
     """
+
+    takes_sparse = False
 
     def __init__(self, name: str, xp: Namespace, device: Device, array_type: type) -> None:
         self.name = name

@@ -10,6 +10,7 @@ import numpy as np
 from nnfs_xp._typing import Array, DType
 from nnfs_xp.backend.base import Backend, Memory
 from nnfs_xp.backend.importing import first_line, import_library
+from nnfs_xp.backend.sparse import SparseArray, as_dense
 from nnfs_xp.errors import BackendError, DTypeError
 from nnfs_xp.kernels import for_numpy
 from nnfs_xp.kernels.standard import Kernels
@@ -20,11 +21,12 @@ _NUMBERS = "".join(np.typecodes[kind] for kind in ("AllInteger", "Float")) + "?"
 class NumpyBackend(Backend):
     """NumPy, on the CPU."""
 
+    takes_sparse = True
     _kernels: Kernels | None = None
     _is_prepared = False
 
     def owns(self, array: object) -> bool:
-        return isinstance(array, (np.ndarray, np.generic))
+        return isinstance(array, (np.ndarray, np.generic, SparseArray))
 
     def asarray(self, a: Any, dtype: str | DType | None = None) -> Array:
         if type(a) is np.ndarray and a.dtype.char in _NUMBERS and a.dtype.isnative:
@@ -32,7 +34,7 @@ class NumpyBackend(Backend):
                 return a
             wanted = dtype if isinstance(dtype, np.dtype) else self.dtype(dtype)
             return a.astype(wanted, copy=False)
-        return super().asarray(a, dtype)
+        return super().asarray(as_dense(a), dtype)
 
     @property
     def kernels(self) -> Kernels:

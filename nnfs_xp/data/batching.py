@@ -25,7 +25,7 @@ def place(a: Any, backend: Backend, dtype: str | None = None) -> Any:
     if isinstance(a, SparseRows):
         return a
     if is_sparse(a):
-        return SparseRows(a, dtype)
+        return SparseRows(a, dtype, stays_sparse=backend.takes_sparse)
     memory = backend.memory()
     if isinstance(a, Scaled):
         a = a.of_dtype(dtype)

@@ -26,13 +26,13 @@ class Rows:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, rows: Any) -> np.ndarray[Any, Any]:
+    def __getitem__(self, rows: Any) -> Any:
         raise NotImplementedError
 
     @property
     def stored(self) -> np.ndarray[Any, Any]:
         """The values that may not be finite, as they are given; by default there are none."""
-        return self[:0]
+        return np.asarray(self[:0])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         if copy is False:

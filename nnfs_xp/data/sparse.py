@@ -1,4 +1,4 @@
-"""Sparse samples, made dense a batch at a time."""
+"""Sparse samples, a batch at a time."""
 
 from __future__ import annotations
 
@@ -6,32 +6,45 @@ from typing import Any
 
 import numpy as np
 
+from nnfs_xp.backend import SparseArray
 from nnfs_xp.data.rows import Rows
 from nnfs_xp.errors import DTypeError
 
+_SHARE = 1 / 50
+"""Of all values, those that are stored: where more are, products of dense arrays are as fast."""
+
 
 class SparseRows(Rows):
-    """A SciPy sparse matrix that gives the rows asked for as dense arrays.
+    """A SciPy sparse matrix that gives the rows asked for.
 
     Parameters
     ----------
     matrix : SciPy sparse matrix or array, shape (n, features)
     dtype : str, optional
-        The data type of the dense arrays; by default that of the matrix.
+        The data type of what it gives; by default that of the matrix.
+    stays_sparse : bool
+        Whether that may be a `SparseArray`, where few values are stored. Else it is a dense array.
     """
 
-    def __init__(self, matrix: Any, dtype: str | None = None) -> None:
+    def __init__(
+        self, matrix: Any, dtype: str | None = None, *, stays_sparse: bool = False
+    ) -> None:
         if matrix.dtype.kind not in "biuf":
             raise DTypeError(f"expected real numbers; got a sparse matrix of {matrix.dtype}.")
         self._rows = matrix.tocsr()
         self.dtype = np.dtype(dtype or matrix.dtype)
         self.shape = tuple(matrix.shape)
         self.ndim = len(self.shape)
+        is_sparse = self._rows.nnz <= _SHARE * self.shape[0] * self.shape[-1]
+        self._stays_sparse = stays_sparse and is_sparse and self.ndim == 2
 
-    def __getitem__(self, rows: Any) -> np.ndarray[Any, Any]:
+    def __getitem__(self, rows: Any) -> Any:
         if isinstance(rows, tuple):  # as in X[:10, ...]
             rows = rows[0]
-        dense: np.ndarray[Any, Any] = self._rows[rows].toarray()
+        taken = self._rows[rows]
+        if self._stays_sparse:
+            return SparseArray(taken.astype(self.dtype, copy=False))
+        dense: np.ndarray[Any, Any] = taken.toarray()
         return dense.astype(self.dtype, copy=False)
 
     @property

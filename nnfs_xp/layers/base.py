@@ -233,6 +233,11 @@ class Layer(HasParameters):
         keeps_inputs = mine.keeps_inputs or (output and not mine.makes_output)
         return Held(held | {id(self): n_bytes}, keeps_inputs)
 
+    @property
+    def takes_sparse(self) -> bool:
+        """Whether it takes a `nnfs_xp.backend.SparseArray`: see `Chain`."""
+        return False
+
     def links(self) -> tuple[Layer, ...]:
         """The layers that a chain runs for this one: itself, or those it runs in order."""
         return (self,)

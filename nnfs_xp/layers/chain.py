@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from nnfs_xp._typing import Array
+from nnfs_xp.backend import as_dense
 from nnfs_xp.layers.stages import Stage, fused
 
 
@@ -51,12 +52,18 @@ class Chain:
     ) -> None:
         self.layers = tuple(layers)
         self.stages = fused(layers, keeps_dinputs=keeps_dinputs) if fuse else self.layers
+        self._takes_sparse = bool(self.stages) and self.stages[0].takes_sparse
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         """The output of the last stage."""
+        inputs = self._taken(inputs)
         for stage in self.stages:
             inputs = stage.forward(inputs, training)
         return inputs
+
+    def _taken(self, inputs: Array) -> Array:
+        """The inputs, dense unless the first layer takes sparse ones."""
+        return inputs if self._takes_sparse else as_dense(inputs)
 
     def backward(self, dvalues: Array) -> Array:
         """The gradient of the inputs, given that of the output. Sets all parameters' gradients."""
@@ -92,6 +99,7 @@ class Chain:
         """
         training = gradient is not None
         passes = []
+        inputs = self._taken(inputs)
         for layer in self.layers:
             output = layer.forward(inputs, training)
             passes.append(Pass(layer, inputs, output))

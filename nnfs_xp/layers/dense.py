@@ -140,6 +140,10 @@ class Dense(Layer):
         return None
 
     @property
+    def takes_sparse(self) -> bool:
+        return type(self) is Dense  # which multiplies its inputs, and asks nothing else of them
+
+    @property
     def input_shape(self) -> tuple[int, ...]:
         return (self.n_inputs,)
 
@@ -183,6 +187,7 @@ class DenseRow:
     """
 
     works_in_half = True
+    takes_sparse = True
 
     def __init__(self, parts: tuple[DenseReLU, ...], keeps_dinputs: bool) -> None:
         self.parts = parts

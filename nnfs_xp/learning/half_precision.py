@@ -123,6 +123,7 @@ class InFloat32:
     """A stage that works in float32 between stages that work in a narrow type."""
 
     works_in_half = False
+    takes_sparse = False
 
     def __init__(self, stage: Stage, narrow: DType, backend: Backend) -> None:
         self._stage = stage

@@ -17,9 +17,16 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from nnfs_xp._checks import of_argument, quoted
 from nnfs_xp._typing import Array
-from nnfs_xp.backend import Backend, backend_of, get_backend, is_array, to_numpy
+from nnfs_xp.backend import (
+    Backend,
+    SparseArray,
+    backend_of,
+    get_backend,
+    is_array,
+    to_numpy,
+)
 from nnfs_xp.data.batching import place
-from nnfs_xp.data.sparse import SparseRows, is_sparse
+from nnfs_xp.data.sparse import is_sparse
 from nnfs_xp.errors import ArgumentError, BackendError, DataError, DivergenceError
 from nnfs_xp.layers import Layer
 from nnfs_xp.losses import Loss
@@ -447,18 +454,21 @@ class BaseMLP(Records):
                 "again."
             )
         bring = backend_of(X).asarray if dispatches and is_array(X) else to_numpy
-        rows = SparseRows(X, self.network_.dtype) if is_sparse(X) else X
-        return self._forward(rows), bring
+        return self._forward(X), bring
 
     def _forward(self, X: Any) -> Array:
         network = self.network_
         backend = network.backend or get_backend("numpy")
         with backend.active():
+            if is_sparse(X):
+                X = place(X, backend, network.dtype)
             parts = []
             n = max(1, min(_MOST_ROWS, _MOST_ELEMENTS // X.shape[1]))
             for start in range(0, X.shape[0], n):
                 rows = X[start : min(start + n, X.shape[0]), ...]
-                parts.append(network.forward(backend.asarray(rows, network.dtype)))
+                if not isinstance(rows, SparseArray):
+                    rows = backend.asarray(rows, network.dtype)
+                parts.append(network.forward(rows))
             output: Array = parts[0] if len(parts) == 1 else backend.xp.concat(parts, axis=0)
         return output
 

@@ -203,7 +203,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc] # scikit-le
         ----------
         X : array-like or sparse matrix, shape (n, features)
             Float32 stays that, and trains faster; all else becomes float64. A sparse matrix
-            becomes dense a batch at a time, except for ``solver="lbfgs"``.
+            is taken a batch at a time, as by `nnfs_xp.Trainer.fit`, except for
+            ``solver="lbfgs"``, which makes it dense as a whole.
         y : array-like, shape (n,) or (n, labels)
             Classes of any kind, or 0 and 1 for each of several labels.
         sample_weight : array-like, shape (n,), optional

@@ -129,7 +129,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc] # scikit-lear
         ----------
         X : array-like or sparse matrix, shape (n, features)
             Float32 stays that, and trains faster; all else becomes float64. A sparse matrix
-            becomes dense a batch at a time, except for ``solver="lbfgs"``.
+            is taken a batch at a time, as by `nnfs_xp.Trainer.fit`, except for
+            ``solver="lbfgs"``, which makes it dense as a whole.
         y : array-like, shape (n,) or (n, outputs)
         sample_weight : array-like, shape (n,), optional
         X_val, y_val : optional

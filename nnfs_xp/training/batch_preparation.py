@@ -107,7 +107,7 @@ class BatchPreparer:
             model.check_values(x)
             return x
         prepared = prepare_inputs(x, model, backend if backend.owns(x) else self._host)
-        return prepared[:] if isinstance(prepared, Rows) else prepared
+        return to_numpy(prepared) if isinstance(prepared, Rows) else prepared
 
     def _is_as_before(self, x: np.ndarray[Any, Any]) -> bool:
         """Whether it is of the data type, and of the shape of the first batch's samples."""

@@ -11,11 +11,11 @@ import numpy as np
 from nnfs_xp import _checks
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import is_array, to_numpy
-from nnfs_xp.data.batching import own_copies
+from nnfs_xp.data.batching import batches_of, own_copies
 from nnfs_xp.data.reading import read_ahead
 from nnfs_xp.data.scaled import Scaled
 from nnfs_xp.data.sources import Source, is_source, numbered, parts_of
-from nnfs_xp.data.sparse import SparseRows, is_sparse
+from nnfs_xp.data.sparse import is_sparse
 from nnfs_xp.learning import Learner, Recorder
 from nnfs_xp.learning.memory import MemoryExplained
 from nnfs_xp.learning.totals import Totals
@@ -92,8 +92,10 @@ def _inputs(
         yield from (batch[0] for batch in backend.streamed(reader))
         return
     if is_sparse(X):
-        X = SparseRows(X)
-    elif isinstance(X, Scaled):
+        rows = prepare_inputs(X, model, backend)
+        yield from (x for (x,) in batches_of((rows,), backend, batch_size))
+        return
+    if isinstance(X, Scaled):
         X = X.of_dtype(model.dtype)
     elif not is_array(X):
         X = to_numpy(X)

@@ -12,7 +12,7 @@ import numpy as np
 from nnfs_xp._checks import of_argument
 from nnfs_xp._finite import check_finite
 from nnfs_xp._typing import Array, DType
-from nnfs_xp.backend import Backend, backend_of, to_numpy
+from nnfs_xp.backend import Backend, as_dense, backend_of, to_numpy
 from nnfs_xp.data.batching import batches_of, place
 from nnfs_xp.data.rows import Rows
 from nnfs_xp.data.scaled import Scaled
@@ -148,7 +148,7 @@ def prepare_inputs(X: Any, model: Layer, backend: Backend) -> Any:
             check_finite("X", stored, given.data if is_sparse(given) else stored)
         if _reads_values(model):
             for (x,) in batches_of((X,), backend, max(1, _PIECE // prod(X.shape[1:]))):
-                model.check_values(x)
+                model.check_values(as_dense(x))
         return X
     check_finite("X", X, given)
     model.check_values(X)

@@ -143,7 +143,10 @@ def are_shared(a: Array, b: Array) -> bool:
     (n, k), (others, m) = a.shape, b.shape
     if n * k * m < LEAST_PRODUCT or k != others or min(n, k, m) == 1:  # NumPy is good at vectors
         return False
-    return all(each.flags.c_contiguous or each.flags.f_contiguous for each in (a, b))
+    return all(
+        isinstance(each, np.ndarray) and (each.flags.c_contiguous or each.flags.f_contiguous)
+        for each in (a, b)
+    )
 
 
 def _holds(out: Array, a: Array, b: Array) -> bool:
