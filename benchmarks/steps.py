@@ -1,15 +1,16 @@
 """Time of training steps and forward passes, here and in the peers that are installed.
 
 Usage: python -m benchmarks steps [--works a,b] [--batches 1,128] [--peers nnfs_xp,torch_eager]
-[--kinds step,infer] [--rounds 15] [--seconds 0.1] [--together] [--busy 0]
+[--kinds step,infer,predict] [--rounds 15] [--seconds 0.1] [--together] [--busy 0]
 [--out build/benchmarks]
 
 Works: (a) 784-512-512-10, (b) 64-32-10, (c) eight layers of 1024, (d) 32-64-64-1, a regression;
-ReLU, Adam, float32. Each peer runs in its own process, or with --together all in one; in every
-round each takes a turn of so many seconds, a quarter as long for warming up before it. The losses
-of the first steps are compared. A ratio is that of our time to the peer's in one round; the median
-over the rounds is reported. With --busy 1 another process keeps a core busy all the while, with 2
-two do; a peer ``nnfs_xp@1`` is the library on one thread, ``nnfs_xp@2`` on two. Figures in
+ReLU, Adam, float32. A step trains, infer is a forward pass, and predict is `Trainer.predict` beside
+the peers' forward passes. Each peer runs in its own process, or with --together all in one; in
+every round each takes a turn of so many seconds, a quarter as long for warming up before it. The
+losses of the first steps are compared. A ratio is that of our time to the peer's in one round; the
+median over the rounds is reported. With --busy 1 another process keeps a core busy all the while,
+with 2 two do; a peer ``nnfs_xp@1`` is the library on one thread, ``nnfs_xp@2`` on two. Figures in
 ``--out`` from before stay, if they are not measured anew.
 """
 

@@ -82,9 +82,12 @@ class Contestant:
         The batches, as step takes them.
     wait : callable
         Takes what step or infer gave; returns when it is computed.
+    predict : callable, optional
+        Takes inputs, gives labels or values as a user is told them. By default `infer`.
     """
 
     step: Callable[[Any, Any], Any]
     infer: Callable[[Any], Any]
     data: list[tuple[Any, Any]]
     wait: Callable[[Any], Any] = id
+    predict: Callable[[Any], Any] | None = None

@@ -1,7 +1,7 @@
 """One peer in a process of its own: it does what it is told on standard input, and times it.
 
-A line asks: ``build a 128``, then ``losses 5``, ``step 40`` or ``infer 40``; ``train 0``, then
-``epoch`` or ``accuracy``; ``memory``. A line of JSON answers.
+A line asks: ``build a 128``, then ``losses 5``, ``step 40``, ``infer 40`` or ``predict 40``;
+``train 0``, then ``epoch`` or ``accuracy``; ``memory``. A line of JSON answers.
 """
 
 from __future__ import annotations
@@ -43,6 +43,11 @@ class Worker:
         """The seconds that so many forward passes take."""
         infer = self.contestant.infer
         return self._time(int(count), lambda x, _: infer(x))
+
+    def predict(self, count: str) -> float:
+        """The seconds that so many predictions take; forward passes where a peer has no other."""
+        predict = self.contestant.predict or self.contestant.infer
+        return self._time(int(count), lambda x, _: predict(x))
 
     def train(self, seed: str) -> None:
         """Make ready for epochs on MNIST."""

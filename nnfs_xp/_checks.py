@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from functools import cache
 from inspect import signature
 from math import isfinite, nan, prod
@@ -28,15 +27,20 @@ _REPR.maxdict = _REPR.maxlist = _REPR.maxtuple = 16
 _REPR.maxstring = _REPR.maxlong = _REPR.maxother = 100
 
 
-@contextmanager
-def of_argument(name: str) -> Iterator[None]:
+class of_argument:  # noqa: N801 # a context manager, faster than a generator
     """Have errors say of which argument they speak, where their text names parts of it."""
-    try:
-        yield
-    except (NnfsError, ValueError, TypeError) as error:
-        if error.args and isinstance(error.args[0], str):
-            error.args = (f"{name}: {error.args[0]}", *error.args[1:])
-        raise
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, frames: Any) -> None:
+        if not isinstance(error, (NnfsError, ValueError, TypeError)) or not error.args:
+            return
+        if isinstance(error.args[0], str):
+            error.args = (f"{self._name}: {error.args[0]}", *error.args[1:])
 
 
 def check_batch(

@@ -11,12 +11,17 @@ from nnfs_xp._typing import Array, DType
 from nnfs_xp.backend import Backend, backend_of, is_array
 from nnfs_xp.errors import DataError
 
+_FEW = 4096
+"""Values of which a mask is the fastest."""
+
 
 def cast(backend: Backend, a: Any, dtype: DType) -> Array:
     """An array of the backend and data type, without a warning where that makes it infinite.
 
     For `check_finite` or `check_held` to look at.
     """
+    if isinstance(a, np.ndarray) and a.dtype == dtype:
+        return backend.asarray(a, dtype)  # nothing is cast
     with np.errstate(over="ignore"):
         return backend.asarray(a, dtype)
 
@@ -67,8 +72,10 @@ def check_held(name: str, cast: Array, given: Any) -> None:
 def _is_finite(array: Array) -> bool:
     """Whether all values are: they are where their sum is, and else by the extremes.
 
-    NaN and infinity reach both; a mask of all values would take memory.
+    NaN and infinity reach both; a mask of all values would take memory, if there are many.
     """
+    if isinstance(array, np.ndarray) and array.size <= _FEW:
+        return bool(np.isfinite(array).all())
     xp = backend_of(array).xp
     with np.errstate(over="ignore", invalid="ignore"):
         total = float(xp.sum(array))

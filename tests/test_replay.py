@@ -706,3 +706,173 @@ print(found[0] == found[1] or not model.flat.backend.kernels.threads.keeps_bits)
 
 def test_a_loop_of_ones_own_has_the_bits_of_train_step():
     assert run(OWN_LOOP.format(tests=str(Path(__file__).parent))) == ["True"]
+
+
+def puts_out_by_calls(trained):
+    replay = trained.learner.output_replay
+    return any(noted and noted.agrees for noted in replay._noted.values())
+
+
+def outputs_of(trained, *, count=6, n=1, seed=3, dtype="float32"):
+    """Outputs for some batches, each kept while the next ones are put out."""
+    return [trained.recorder.forward(x) for x, _ in batches(count, dtype=dtype, n=n, seed=seed)]
+
+
+def as_bits(outputs):
+    return [each.tobytes() for each in outputs]
+
+
+PUT_OUT = {
+    **{name: case[:2] for name, case in NOTED.items()},
+    "Dropout": (hidden(plain(nn.ReLU), plain(nn.Dropout, 0.5)), CROSS_ENTROPY),
+    "GaussianNoise": (hidden(plain(nn.ReLU), plain(nn.GaussianNoise, 0.5)), CROSS_ENTROPY),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n", [1, 2, 64])
+@pytest.mark.parametrize("case", PUT_OUT)
+def test_outputs_by_noted_calls_have_the_bits_of_the_layers(case, n, dtype):
+    trained = trainer(*PUT_OUT[case], dtype=dtype)
+    by_layers = trainer(*PUT_OUT[case], dtype=dtype, graph=False)
+    found, wanted = (outputs_of(each, n=n, dtype=dtype) for each in (trained, by_layers))
+    assert as_bits(found) == as_bits(wanted)
+    assert puts_out_by_calls(trained)
+    assert not puts_out_by_calls(by_layers)
+
+
+@pytest.mark.parametrize("case", ["BatchNorm", "Tanh", "a layer of one's own"])
+def test_outputs_that_are_not_noted_are_left_to_the_layers(case):
+    class Own(nn.ReLU):
+        pass
+
+    middle = {"BatchNorm": lambda _: nn.BatchNorm(4), "Tanh": plain(nn.Tanh)}.get(case, plain(Own))
+    found = [outputs_of(trainer(hidden(middle), graph=graph)) for graph in (True, False)]
+    assert as_bits(found[0]) == as_bits(found[1])
+
+
+def test_outputs_of_many_samples_are_left_to_the_layers():
+    trained = trainer()
+    outputs_of(trained, n=65)
+    assert not trained.learner.output_replay._noted
+
+
+def train_a_little(trained):
+    train(trained, batches(3, seed=2))
+
+
+def average(trained):
+    trained.optimizer.average_decay = 0.5
+    trained.fit(*next(batches(1, n=40)), progress=False)
+
+
+def scale_in_place(trained):
+    trained.model.layers[0].weights *= 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        train_a_little,
+        average,
+        scale_in_place,
+        change_a_setting,
+        freeze,
+        give_weights,
+        give_other_buffers,
+        call_a_layer,
+        evaluate,
+    ],
+)
+def test_what_changes_between_outputs_is_seen(change):
+    found = []
+    for graph in (True, False):
+        trained = trainer(hidden(plain(nn.LeakyReLU)), graph=graph)
+        outputs = outputs_of(trained)
+        assert puts_out_by_calls(trained) == graph
+        change(trained)
+        found.append(as_bits(outputs + outputs_of(trained, seed=4)))
+    assert found[0] == found[1]
+
+
+def test_samples_that_are_outputs_of_before_or_parts_of_the_model():
+    found = []
+    for graph in (True, False):
+        trained = trainer(
+            lambda dtype: (nn.Dense(4, 4, dtype=dtype), nn.ReLU(), nn.Dense(4, 4, dtype=dtype)),
+            graph=graph,
+        )
+        x = np.ones((4, 4), "float32")
+        outputs = []
+        for _ in range(8):  # from the third on by calls
+            x = trained.recorder.forward(x)
+            outputs.append(x.copy())
+        weights = trained.model.layers[0].weights
+        outputs += [trained.recorder.forward(weights), trained.recorder.forward(weights.T)]
+        found.append(as_bits(outputs))
+    assert found[0] == found[1]
+
+
+def test_predictions_and_steps_by_turns():
+    found = []
+    for graph in (True, False):
+        trained = trainer(graph=graph)
+        said = []
+        for x, y in batches(12):
+            said += [
+                trained.predict_proba(x[:1]),
+                trained.train_step(x, y),
+                trained.predict(x[1:2]),
+            ]
+        found.append(bits_of(trained, said))
+    assert found[0] == found[1]
+    assert is_noted(trained) is False
+
+
+def test_many_threads_put_out_at_once():
+    trained = trainer()
+    pairs = list(batches(200, n=1))
+    wanted = [trainer(graph=False).predict_proba(x).tobytes() for x, _ in pairs]
+    outputs_of(trained)
+    assert puts_out_by_calls(trained)
+    found = [[] for _ in range(4)]
+    start = threading.Barrier(4)
+
+    def work(mine):
+        start.wait()
+        for _ in range(5):
+            mine[:] = [trained.predict_proba(x).tobytes() for x, _ in pairs]
+
+    threads = [threading.Thread(target=work, args=(mine,)) for mine in found]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(mine == wanted for mine in found)
+
+
+def test_while_another_thread_makes_the_calls_the_layers_are_asked():
+    trained = trainer()
+    wanted = as_bits(outputs_of(trained))
+    (noted,) = trained.learner.output_replay._noted.values()
+    with noted._at_work:
+        assert as_bits(outputs_of(trained)) == wanted
+    assert as_bits(outputs_of(trained)) == wanted
+    assert puts_out_by_calls(trained)
+
+
+def test_fit_gives_back_what_outputs_were_put_out_in():
+    trained = trainer()
+    outputs_of(trained)
+    trained.fit(*next(batches(1, n=40)), progress=False)
+    assert not trained.learner.output_replay._noted
+
+
+def test_a_prediction_is_an_array_of_its_own():
+    trained = trainer(lambda _: (nn.Dense(FEATURES, CLASSES),), nn.MeanSquaredError)
+    x, _ = next(batches(1, n=1))
+    said = [trained.predict(x) for _ in range(5)]
+    kept = said[-1].copy()
+    said[-2][...] = 7.0
+    np.testing.assert_array_equal(trained.predict(x), kept)
+    np.testing.assert_array_equal(said[-1], kept)

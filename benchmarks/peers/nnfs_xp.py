@@ -23,7 +23,7 @@ def build(work: Work, batch: int) -> Contestant:
     optimizer = nn.Adam(LEARNING_RATE, beta_1=BETA_1, beta_2=BETA_2, epsilon=EPSILON)
     threads = int(os.environ.get("NNFS_XP_BENCHMARK_THREADS", "0")) or None
     trainer = nn.Trainer(model, loss, optimizer, metrics=(), backend="numpy", threads=threads)
-    return Contestant(trainer.train_step, model.forward, work.data(batch))
+    return Contestant(trainer.train_step, model.forward, work.data(batch), predict=trainer.predict)
 
 
 class Training:

@@ -110,6 +110,10 @@ def to_numpy(a: Any) -> np.ndarray[Any, Any]:
         `a` holds no numbers: strings, objects, rows of different lengths. Of a frame, the message
         names the columns.
     """
+    is_plain = type(a) is np.ndarray and a.dtype.kind in "biuf" and a.dtype.isnative
+    if is_plain and not REGISTERED:  # as most are
+        plain: np.ndarray[Any, Any] = a
+        return plain
     if _library_of(a) is not None or _registered_for(a) is not None:
         array: np.ndarray[Any, Any] = backend_of(a).to_numpy(a)
     else:

@@ -57,4 +57,6 @@ class SparseRows(Rows):
 
 def is_sparse(a: object) -> bool:
     """Whether it is a sparse matrix of SciPy, which need not be installed."""
+    if type(a) is np.ndarray:  # asked for each batch, so answered at once
+        return False
     return any(kind.__module__.startswith("scipy.sparse") for kind in type(a).__mro__)

@@ -28,6 +28,8 @@ Shape: TypeAlias = tuple[Any, ...]
 
 def shapes_agree(one: Shape, other: Shape) -> bool:
     """Whether two shapes can be one and the same."""
+    if one == other:
+        return True
     pairs = zip(one, other, strict=False)
     return len(one) == len(other) and all(a is None or b is None or a == b for a, b in pairs)
 

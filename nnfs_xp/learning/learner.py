@@ -54,8 +54,9 @@ class Learner:
         The loss of what the chain gives: `loss`, or one that computes the model's last layer too.
     closing : Layer or None
         The model's last layer, where `fused_loss` takes it in and `links` leaves it out.
-    replay : Replay
-        What works gradients out by the calls of a step before, on a CPU.
+    replay, output_replay : Replay
+        What works gradients out, and outputs outside of training, by calls of a batch before, on a
+        CPU.
 
     Raises
     ------
@@ -106,7 +107,8 @@ class Learner:
         self.links = layers if fused_loss is None else layers[:-1]
         self._drawing = _drawing(model)
         self._arrange()
-        self.replay = Replay(self)
+        self.replay = Replay(self, trains=True)
+        self.output_replay = Replay(self, trains=False)
         self.reseed(0)
 
     @property
@@ -204,14 +206,29 @@ class Learner:
 
     def gradients(self, x: Array, *targets: Array) -> tuple[Array, Array]:
         """Set the parameters' gradients, penalties left out; return the output and the loss."""
-        done = self.replay.gradients(self, x, *targets)
+        done = self.replay.results(self, x, *targets)
         if done is not None:
-            return done
+            output, loss = done
+            return output, loss
         with self.replay.noting(self, x, *targets) as note:
             output = self.chain.forward(x, True)
             loss, dvalues = self.fused_loss.calculate_and_backward(output, *targets)
             self._backward(self.chain, dvalues)
-            return note(output, loss)
+            output, loss = note(output, loss)
+        return output, loss
+
+    def output(self, x: Array) -> Array:
+        """What the chain puts out for a batch, outside of training. Several threads may ask."""
+        done = self.output_replay.results(self, x)
+        if done is None:
+            with self.output_replay.noting(self, x) as note:
+                done = note(self.chain.forward(x))
+        return done[0]
+
+    @property
+    def replays(self) -> tuple[Replay, ...]:
+        """What works by noted calls."""
+        return self.replay, self.output_replay
 
     def _backward(self, chain: Chain, dvalues: Array) -> None:
         flat = self.model.flat

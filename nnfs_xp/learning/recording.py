@@ -82,7 +82,8 @@ class Recorder:
         self.learner = learner
         self.pace = Pace(learner, threads)
         if not wanted:
-            learner.replay.end()
+            for replay in learner.replays:
+                replay.end()
         self._wanted = wanted
         self._threads = threads
         self._recorded: dict[Kind, RecordedStep] = {}
@@ -102,7 +103,8 @@ class Recorder:
 
     def forget(self, source: str | None = None) -> None:
         """Give back what was recorded, or that from one source: see `Kind`."""
-        self.learner.replay.forget()
+        for replay in self.learner.replays:
+            replay.forget()
         for kind in [kind for kind in self._recorded if source in (None, kind.source)]:
             self._drop(kind)
 
@@ -136,7 +138,7 @@ class Recorder:
 
     def forward(self, x: Array) -> Array:
         """What the chain puts out for a batch, outside of training."""
-        return self.pace.run("forward", _n_rows(x), self.learner.chain.forward, x)
+        return self.pace.run("forward", _n_rows(x), self.learner.output, x)
 
     def step_in_epoch(
         self,

@@ -1,4 +1,4 @@
-"""Gradients on a CPU: worked out layer by layer at first, then by calls that were noted."""
+"""What layers work out on a CPU: one by one at first, then by calls that were noted."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import combinations
+from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
@@ -29,8 +30,12 @@ _MOST_BYTES = 2**25
 """What one may work in, with its parameters: where there is more to do, calls are a small part."""
 
 
+_FEW_ROWS = 64
+"""So many samples at most are put through the layers by noted calls, outside of training."""
+
+
 class Working(Protocol):
-    """What works gradients out: see `Learner`."""
+    """What works gradients and outputs out: see `Learner`."""
 
     model: Layer
     backend: Backend
@@ -43,41 +48,43 @@ class Working(Protocol):
 
 
 class Replay:
-    """Works a learner's gradients out by calls of kernels that were noted.
+    """Works a learner's gradients, or outputs, out by calls of kernels that were noted.
 
     It is the learner's, and told of it with each batch, so that neither keeps the other alive.
 
-    The calls are noted while the gradients of the first batch of a kind are worked out layer by
-    layer. Where each reads what is known, and all gradients are written, they are made again for
-    the second batch, and beside it the gradients are worked out as before. Where both have the
-    same bits, the next batches are left to the calls; else nothing is noted any more. Nothing is
-    noted of layers that draw random numbers or keep buffers, and of classes that are not the
-    package's.
+    The calls are noted while the first batch of a kind is worked out layer by layer. Where each
+    reads what is known, and all results are written, they are made again for the second batch, and
+    beside it the layers work it out as before. Where both have the same bits, the next batches are
+    left to the calls; else nothing is noted any more. Nothing is noted of layers that draw random
+    numbers in training or keep buffers, and of classes that are not the package's.
 
     Parameters
     ----------
     learner : Working
+    trains : bool
+        Whether gradients are worked out, with outputs and losses; else outputs outside of training.
     """
 
-    def __init__(self, learner: Working) -> None:
+    def __init__(self, learner: Working, *, trains: bool) -> None:
+        self._trains = trains
         self._noted: dict[Any, _Noted | None] = {}
         self._misses = 0  # batches of further kinds, since one was left to noted calls
-        self._works = _can_be_noted(learner)
+        self._works = _can_be_noted(learner) and not (trains and learner.draws)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_noted": {}, "_misses": 0, "_works": self._works}
+        return {**vars(self), "_noted": {}, "_misses": 0}
 
     def forget(self) -> None:
         """Give back what the calls work in."""
         self._noted.clear()
 
     def end(self) -> None:
-        """Leave all gradients to the layers from now on."""
+        """Leave all to the layers from now on."""
         self._works = False
         self.forget()
 
-    def gradients(self, learner: Working, *batch: Array) -> tuple[Array, Array] | None:
-        """Set the gradients, and return output and loss; None where that is left to the layers."""
+    def results(self, learner: Working, *batch: Array) -> tuple[Array, ...] | None:
+        """Work a batch out; return copies of the results. None where it is left to the layers."""
         if not self._works:
             return None
         noted = self._noted.get(_kind(batch))
@@ -87,15 +94,14 @@ class Replay:
         return noted.run(batch)
 
     @contextmanager
-    def noting(
-        self, learner: Working, *batch: Array
-    ) -> Iterator[Callable[[Array, Array], tuple[Array, Array]]]:
+    def noting(self, learner: Working, *batch: Array) -> Iterator[Callable[..., tuple[Array, ...]]]:
         """While the layers work the batch out, note their calls, if that may be of use.
 
-        Gives a function that takes their output and loss, and returns what to hand on.
+        Gives a function that takes their results, and returns what to hand on.
         """
         kind = _kind(batch)
-        if not (self._may_note(kind) and _suit_kernels(batch) and _lie_apart(learner, batch)):
+        suits = (self._trains or batch[0].shape[0] <= _FEW_ROWS) and _suit_kernels(batch)
+        if not (suits and self._may_note(kind) and _lie_apart(learner, batch)):
             yield _as_they_are
             return
         before, expected = self._noted.get(kind), None
@@ -103,13 +109,13 @@ class Replay:
             expected = before.found_for(batch)
         flat = learner.model.flat
         program = learner.backend.kernels.program(batch, (flat.all_values,), flat.dtype)
-        noted = _Noted(learner, program)
+        noted = _Noted(learner, program, flat.trained_gradients() if self._trains else [])
         with program.noting():
             yield noted.note
         if expected is not None:
             noted.agrees = all(map(_have_same_bits, expected, noted.found))
             if not noted.agrees:
-                _log.debug("gradients are left to the layers: what is done in place is not noted")
+                _log.debug("all is left to the layers: what is done in place is not noted")
                 self.end()
                 return
         self._noted[kind] = noted if noted.is_whole else None
@@ -129,7 +135,14 @@ class Replay:
 
 
 class _Noted:
-    """The calls that worked out the gradients of a batch.
+    """The calls that worked out a batch.
+
+    Parameters
+    ----------
+    learner : Working
+    program : Program
+    gradients : list of arrays
+        What the calls are to write, beside their results.
 
     Attributes
     ----------
@@ -137,17 +150,18 @@ class _Noted:
         Whether these calls were seen to give what the layers give.
     """
 
-    def __init__(self, learner: Working, program: Any) -> None:
+    def __init__(self, learner: Working, program: Any, gradients: list[Array]) -> None:
         self._program = program
-        self._flat = learner.model.flat
+        self._gradients = gradients
+        self._at_work = Lock()  # the calls all work in the same arrays
         self._made_of = _objects_of(learner)
         self._settings = [Settings(part) for part in (*learner.layers(), learner.fused_loss)]
         self._results: tuple[Any, ...] = ()
         self.agrees = False
 
-    def note(self, output: Array, loss: Array) -> tuple[Array, Array]:
+    def note(self, *results: Array) -> tuple[Array, ...]:
         """Note in which arrays the results are; return copies."""
-        self._results = output, loss
+        self._results = results
         return self._copies()
 
     def holds(self, learner: Working) -> bool:
@@ -159,34 +173,37 @@ class _Noted:
                 return False
         return True
 
-    def run(self, batch: tuple[Array, ...]) -> tuple[Array, Array] | None:
+    def run(self, batch: tuple[Array, ...]) -> tuple[Array, ...] | None:
         """Make the calls on this batch; return copies of the results, which the next ones write.
 
-        None where the batch is an array that the calls work in.
+        None where the batch is an array that the calls work in, or another thread makes them.
         """
-        return self._copies() if self._program.run(batch) else None
+        if not self._at_work.acquire(blocking=False):
+            return None
+        try:
+            return self._copies() if self._program.run(batch) else None
+        finally:
+            self._at_work.release()
 
-    def _copies(self) -> tuple[Array, Array]:
-        output, loss = self._results
-        return output.copy(), loss[()]  # a number
+    def _copies(self) -> tuple[Array, ...]:
+        return tuple([each.copy() if each.ndim else each[()] for each in self._results])
 
     @property
     def is_whole(self) -> bool:
-        """Whether calls alone wrote the results and all gradients, and did not need much room."""
+        """Whether calls alone wrote all that they are to, and did not need much room."""
         program = self._program
         if program.fails or program.n_bytes > _MOST_BYTES:
             return False
-        found = [*self._results, *self._flat.trained_gradients()]
-        return all(isinstance(each, np.ndarray) and program.knows(each) for each in found)
+        return all(isinstance(each, np.ndarray) and program.knows(each) for each in self.found)
 
     @property
     def found(self) -> list[Array]:
-        """What the calls wrote: the output, the loss and the gradients."""
-        return [*self._results, self._flat.all_gradients]
+        """What the calls wrote: the results and the gradients."""
+        return [*self._results, *self._gradients]
 
     def found_for(self, batch: tuple[Array, ...]) -> list[Array] | None:
         """Make the calls on this batch; return copies of all that they wrote; or see `run`."""
-        if not self._program.run(batch):
+        if self.run(batch) is None:
             return None
         return [np.array(array) for array in self.found]
 
@@ -210,8 +227,8 @@ def _lie_apart(learner: Working, batch: tuple[Array, ...]) -> bool:
     return not any(np.may_share_memory(one, other) for one, other in pairs)
 
 
-def _as_they_are(output: Array, loss: Array) -> tuple[Array, Array]:
-    return output, loss
+def _as_they_are(*results: Array) -> tuple[Array, ...]:
+    return results
 
 
 def _objects_of(learner: Working) -> tuple[Any, ...]:
@@ -222,7 +239,7 @@ def _objects_of(learner: Working) -> tuple[Any, ...]:
 
 def _can_be_noted(learner: Working) -> bool:
     kernels, dtype = learner.backend.kernels, learner.model.dtype
-    if dtype is None or learner.draws or kernels.program((), (), dtype) is None:
+    if dtype is None or kernels.program((), (), dtype) is None:
         return False
     parts: list[Any] = [*(layer for _, layer in learner.model.walk()), learner.fused_loss]
     own = __name__.partition(".")[0]
