@@ -708,9 +708,15 @@ def test_a_loop_of_ones_own_has_the_bits_of_train_step():
     assert run(OWN_LOOP.format(tests=str(Path(__file__).parent))) == ["True"]
 
 
-def puts_out_by_calls(trained):
-    replay = trained.learner.output_replay
-    return any(noted and noted.agrees for noted in replay._noted.values())
+def puts_out_by_calls(trained, n=1):
+    """Whether a batch of so many samples is put out without asking the layers."""
+    asked, chain = [], trained.learner.chain
+    chain.forward = lambda x: asked.append(1) or type(chain).forward(chain, x)
+    try:
+        outputs_of(trained, count=1, n=n, dtype=trained.model.dtype)
+    finally:
+        del chain.forward
+    return not asked
 
 
 def outputs_of(trained, *, count=6, n=1, seed=3, dtype="float32"):
@@ -737,23 +743,38 @@ def test_outputs_by_noted_calls_have_the_bits_of_the_layers(case, n, dtype):
     by_layers = trainer(*PUT_OUT[case], dtype=dtype, graph=False)
     found, wanted = (outputs_of(each, n=n, dtype=dtype) for each in (trained, by_layers))
     assert as_bits(found) == as_bits(wanted)
-    assert puts_out_by_calls(trained)
-    assert not puts_out_by_calls(by_layers)
+    assert puts_out_by_calls(trained, n)
+    assert not puts_out_by_calls(by_layers, n)
 
 
-@pytest.mark.parametrize("case", ["BatchNorm", "Tanh", "a layer of one's own"])
+class Own(nn.ReLU):
+    """A layer of a user's own."""
+
+
+NOT_PUT_OUT = {
+    "BatchNorm": hidden(lambda _: nn.BatchNorm(4)),
+    "Tanh": hidden(plain(nn.Tanh)),
+    "a layer of one's own": hidden(plain(Own)),
+    "Tanh at the end": lambda dtype: (*RELU(dtype), nn.Tanh()),
+}
+
+
+@pytest.mark.parametrize("case", NOT_PUT_OUT)
 def test_outputs_that_are_not_noted_are_left_to_the_layers(case):
-    class Own(nn.ReLU):
-        pass
-
-    middle = {"BatchNorm": lambda _: nn.BatchNorm(4), "Tanh": plain(nn.Tanh)}.get(case, plain(Own))
-    found = [outputs_of(trainer(hidden(middle), graph=graph)) for graph in (True, False)]
-    assert as_bits(found[0]) == as_bits(found[1])
+    found = []
+    for graph in (True, False):
+        trained = trainer(NOT_PUT_OUT[case], graph=graph)
+        outputs = [*outputs_of(trained, count=1), *outputs_of(trained, count=1)]  # the same batch
+        outputs += outputs_of(trained)
+        assert not puts_out_by_calls(trained)
+        found.append(as_bits(outputs))
+    assert found[0] == found[1]
 
 
 def test_outputs_of_many_samples_are_left_to_the_layers():
     trained = trainer()
     outputs_of(trained, n=65)
+    assert not puts_out_by_calls(trained, 65)
     assert not trained.learner.output_replay._noted
 
 
@@ -791,8 +812,101 @@ def test_what_changes_between_outputs_is_seen(change):
         outputs = outputs_of(trained)
         assert puts_out_by_calls(trained) == graph
         change(trained)
-        found.append(as_bits(outputs + outputs_of(trained, seed=4)))
+        outputs += outputs_of(trained, seed=4)
+        held = trained.model.parameters()
+        for values in held.values():
+            values *= 2
+        found.append(as_bits(outputs + outputs_of(trained, seed=5)))
     assert found[0] == found[1]
+
+
+def freeze_one(trained):
+    trained.model.layers[0].trainable = False
+
+
+def leave_out_of_decay(trained):
+    trained.model.layers[0].weight_decay = False
+
+
+def put_into_another_model(trained):
+    nn.Sequential(trained.model.layers[0], nn.Tanh()).flat  # noqa: B018 # it moves the weights
+
+
+def take_out_of_the_model(trained):
+    trained.model.layers[0].flat  # noqa: B018 # it moves the weights
+
+
+@pytest.mark.parametrize(
+    "move", [freeze_one, leave_out_of_decay, put_into_another_model, take_out_of_the_model]
+)
+def test_predictions_leave_weights_where_they_are(move):
+    found = []
+    for graph in (True, False):
+        trained = trainer(graph=graph)
+        outputs = outputs_of(trained)
+        move(trained)
+        held = trained.model.parameters()
+        flats = [layer._flat for layer in trained.learner.layers()]
+        outputs += outputs_of(trained, seed=4)
+        assert flats == [layer._flat for layer in trained.learner.layers()]
+        for values in held.values():
+            values *= 2
+        found.append(as_bits(outputs + outputs_of(trained, seed=5)))
+    assert found[0] == found[1]
+
+
+def test_threads_that_predict_after_a_layer_was_frozen():
+    for _ in range(30):
+        trained = trainer()
+        wanted = as_bits(outputs_of(trained))
+        weights = trained.model.layers[0].weights.copy()
+        trained.model.layers[0].trainable = False
+        found = [None] * 4
+
+        def work(number, trained=trained, found=found):
+            found[number] = as_bits(outputs_of(trained))
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert found == [wanted] * 4
+        np.testing.assert_array_equal(trained.model.layers[0].weights, weights)
+
+
+def test_a_model_that_has_moved_is_refused_as_by_the_layers():
+    trained = trainer()
+    x, _ = next(batches(1))
+    trained.predict(x)
+    trained.model.to("array_api_strict")
+    with pytest.raises(nn.errors.BackendError, match="must be on array_api_strict"):
+        trained.predict(x)
+
+
+def test_a_layer_that_is_tied_to_one_outside_the_model_puts_out_as_ever():
+    found = []
+    for graph in (True, False):
+        trained = trainer(graph=graph)
+        outputs = outputs_of(trained)
+        trained.model.layers[2].tie("weights", nn.Dense(4, CLASSES, seed=5))
+        found.append(as_bits(outputs + outputs_of(trained)))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("method", ["forward", "backward"])
+def test_a_method_that_is_put_into_a_layer_is_called(method):
+    trained = trainer(hidden(plain(nn.GELU)))
+    layer, calls = trained.model.layers[1], []
+    train(trained, batches(4))
+    outputs_of(trained)
+    assert is_noted(trained)
+    assert puts_out_by_calls(trained)
+    own = getattr(layer, method)
+    setattr(layer, method, lambda *arguments: calls.append(1) or own(*arguments))
+    train(trained, batches(2))
+    outputs_of(trained, count=2)
+    assert len(calls) == (4 if method == "forward" else 2)
 
 
 def test_samples_that_are_outputs_of_before_or_parts_of_the_model():
@@ -857,7 +971,39 @@ def test_while_another_thread_makes_the_calls_the_layers_are_asked():
     (noted,) = trained.learner.output_replay._noted.values()
     with noted._at_work:
         assert as_bits(outputs_of(trained)) == wanted
-    assert as_bits(outputs_of(trained)) == wanted
+        assert not puts_out_by_calls(trained)
+    outputs_of(trained)
+    assert puts_out_by_calls(trained)
+
+
+def test_results_are_copied_before_another_thread_may_make_the_calls():
+    trained, held = trainer(), []
+    outputs_of(trained)
+    (noted,) = trained.learner.output_replay._noted.values()
+    copies = noted._copies
+    noted._copies = lambda: held.append(noted._at_work.locked()) or copies()
+    outputs_of(trained)
+    assert held
+    assert all(held)
+
+
+def test_a_step_of_another_thread_does_not_end_the_noting():
+    trained = trainer()
+    ((x, _),) = batches(1, n=1)
+    trained.recorder.forward(x)
+    chain = trained.learner.chain
+
+    def after_a_step(x):
+        trained.model.layers[-1].biases += 1
+        return type(chain).forward(chain, x)
+
+    chain.forward = after_a_step
+    trained.recorder.forward(x)  # the noted calls were made before that step
+    del chain.forward
+    outputs_of(trained, count=2)
+    assert not puts_out_by_calls(trained)  # they seemed to be wrong
+    trained.recorder.forget()  # as at the end of `fit`
+    outputs_of(trained)
     assert puts_out_by_calls(trained)
 
 

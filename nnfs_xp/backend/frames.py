@@ -27,7 +27,8 @@ def is_frame(a: object) -> bool:
 
 def is_column(a: object) -> bool:
     """Whether it is one column: a Series, or what a Series keeps its values in."""
-    return hasattr(type(a), "dtype") and not isinstance(a, np.ndarray | np.generic)
+    is_other = isinstance(a, np.ndarray | np.generic) or hasattr(a, "toarray")  # a sparse matrix
+    return hasattr(type(a), "dtype") and not is_other
 
 
 def frame_to_numpy(frame: Any) -> np.ndarray[Any, Any]:
@@ -147,6 +148,8 @@ def complaint_about_values(a: Any, array: np.ndarray[Any, Any]) -> str:
         return f"a text, {shortened(repr(a))}. Read the file first, if it is the name of one."
     if hasattr(a, "collect"):
         return f"{kind}, whose values are still to be worked out. Hand over its collect()."
+    if hasattr(a, "toarray"):
+        return f"{kind}, a sparse matrix. Take its toarray()."
     if array.ndim == 0:
         return f"{kind}. Make an array of it."
     described = str(array.dtype)

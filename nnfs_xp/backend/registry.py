@@ -18,6 +18,7 @@ from nnfs_xp.backend.frames import (
     is_column,
     is_frame,
 )
+from nnfs_xp.backend.sparse import SparseArray
 from nnfs_xp.errors import BackendError, DTypeError
 
 LOADERS: dict[str, Callable[[str], Any]] = {}
@@ -73,7 +74,7 @@ def backend_of(array: object) -> Any:
     registered = _registered_for(array)
     if registered is not None:
         return registered
-    if isinstance(array, (np.ndarray, np.generic)):
+    if isinstance(array, (np.ndarray, np.generic, SparseArray)):
         return named("numpy")
     library = _library_of(array)
     if library is None:

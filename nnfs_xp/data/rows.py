@@ -34,6 +34,11 @@ class Rows:
         """The values that may not be finite, as they are given; by default there are none."""
         return np.asarray(self[:0])
 
+    @property
+    def uncast(self) -> np.ndarray[Any, Any]:
+        """The same values, before they are cast to the data type."""
+        return self.stored
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         if copy is False:
             raise ValueError("samples are made an array by copying them")

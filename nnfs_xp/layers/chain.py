@@ -52,7 +52,6 @@ class Chain:
     ) -> None:
         self.layers = tuple(layers)
         self.stages = fused(layers, keeps_dinputs=keeps_dinputs) if fuse else self.layers
-        self._takes_sparse = bool(self.stages) and self.stages[0].takes_sparse
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         """The output of the last stage."""
@@ -63,7 +62,8 @@ class Chain:
 
     def _taken(self, inputs: Array) -> Array:
         """The inputs, dense unless the first layer takes sparse ones."""
-        return inputs if self._takes_sparse else as_dense(inputs)
+        takes_sparse = self.stages and getattr(self.stages[0], "takes_sparse", False)
+        return inputs if takes_sparse else as_dense(inputs)
 
     def backward(self, dvalues: Array) -> Array:
         """The gradient of the inputs, given that of the output. Sets all parameters' gradients."""

@@ -15,16 +15,13 @@ class Stage(Protocol):
     ----------
     works_in_half : bool
         See `Layer`.
-    takes_sparse : bool
+    takes_sparse : bool, optional
         Whether it takes a `nnfs_xp.backend.SparseArray`, and not only a dense one.
     trained : bool
         Whether any parameter within is trained.
     """
 
     works_in_half: bool
-
-    @property
-    def takes_sparse(self) -> bool: ...
 
     @property
     def trained(self) -> bool: ...

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from nnfs_xp._typing import Array, DType
-from nnfs_xp.backend import Backend
+from nnfs_xp.backend import Backend, as_dense
 from nnfs_xp.flat_parameters import FlatParameters
 from nnfs_xp.layers import Layer
 from nnfs_xp.layers.chain import Chain
@@ -79,6 +79,7 @@ class HalfPrecisionLearner(Learner):
     def gradients(self, x: Array, *targets: Array) -> tuple[Array, Array]:
         xp, flat, rounded = self.backend.xp, self.model.flat, self._rounded
         rounded.follow(flat.all_values)
+        x = as_dense(x)
         if self._rounds_inputs and self.backend.is_floating(x.dtype):
             x = xp.astype(x, self._dtype)
         output = xp.astype(self._half.forward(x, True), xp.float32)
@@ -123,7 +124,6 @@ class InFloat32:
     """A stage that works in float32 between stages that work in a narrow type."""
 
     works_in_half = False
-    takes_sparse = False
 
     def __init__(self, stage: Stage, narrow: DType, backend: Backend) -> None:
         self._stage = stage

@@ -13,6 +13,7 @@ import numpy as np
 
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend
+from nnfs_xp.flat_parameters import FlatParameters
 from nnfs_xp.layers import Layer
 from nnfs_xp.layers.chain import Chain
 from nnfs_xp.learning.standing import Settings, same
@@ -28,7 +29,6 @@ _PATIENCE = 100
 
 _MOST_BYTES = 2**25
 """What one may work in, with its parameters: where there is more to do, calls are a small part."""
-
 
 _FEW_ROWS = 64
 """So many samples at most are put through the layers by noted calls, outside of training."""
@@ -100,14 +100,17 @@ class Replay:
         Gives a function that takes their results, and returns what to hand on.
         """
         kind = _kind(batch)
+        flat = _buffers_of(learner)
         suits = (self._trains or batch[0].shape[0] <= _FEW_ROWS) and _suit_kernels(batch)
-        if not (suits and self._may_note(kind) and _lie_apart(learner, batch)):
+        if flat is None or not (suits and self._may_note(kind) and _lie_apart(flat, batch)):
             yield _as_they_are
             return
         before, expected = self._noted.get(kind), None
-        if before is not None and not before.agrees and before.holds(learner):
+        if before is not None and before.holds(learner):
+            if before.agrees:  # but cannot be used now: see `_Noted.run`
+                yield _as_they_are
+                return
             expected = before.found_for(batch)
-        flat = learner.model.flat
         program = learner.backend.kernels.program(batch, (flat.all_values,), flat.dtype)
         noted = _Noted(learner, program, flat.trained_gradients() if self._trains else [])
         with program.noting():
@@ -115,16 +118,15 @@ class Replay:
         if expected is not None:
             noted.agrees = all(map(_have_same_bits, expected, noted.found))
             if not noted.agrees:
-                _log.debug("all is left to the layers: what is done in place is not noted")
-                self.end()
-                return
-        self._noted[kind] = noted if noted.is_whole else None
+                _log.debug("left to the layers: what is done in place is not noted")
+        works = noted.is_whole and (noted.agrees or expected is None)
+        self._noted[kind] = noted if works else None
 
     def _may_note(self, kind: Any) -> bool:
         if not self._works:
             return False
         if kind in self._noted:
-            return self._noted[kind] is not None  # else it was of no use
+            return self._noted.get(kind) is not None  # else it was of no use
         if len(self._noted) >= _MOST:
             self._misses += 1
             if self._misses <= _PATIENCE:
@@ -220,9 +222,8 @@ def _suit_kernels(batch: tuple[Array, ...]) -> bool:
     return True
 
 
-def _lie_apart(learner: Working, batch: tuple[Array, ...]) -> bool:
+def _lie_apart(flat: FlatParameters, batch: tuple[Array, ...]) -> bool:
     """Whether none shares memory with another, or with the parameters and their gradients."""
-    flat = learner.model.flat
     pairs = combinations([*batch, flat.all_values, flat.all_gradients], 2)
     return not any(np.may_share_memory(one, other) for one, other in pairs)
 
@@ -231,9 +232,22 @@ def _as_they_are(*results: Array) -> tuple[Array, ...]:
     return results
 
 
+def _buffers_of(learner: Working) -> FlatParameters | None:
+    """Where the model's parameters live; None where they are to move, or are elsewhere in part.
+
+    They are not moved here: while one thread does so, another may be putting outputs out.
+    """
+    flat, model = learner.model._flat, learner.model
+    if flat is None or flat.stale or flat.owner is not model:
+        return None
+    return flat if flat.backend is learner.backend else None
+
+
 def _objects_of(learner: Working) -> tuple[Any, ...]:
-    """What works gradients out, and the arrays that it reads and writes."""
-    flat = learner.model.flat
+    """What works a batch out, and the arrays that it reads and writes; nothing if these move."""
+    flat = _buffers_of(learner)
+    if flat is None:
+        return ()
     return learner.chain, learner.fused_loss, flat.all_values, flat.all_gradients
 
 

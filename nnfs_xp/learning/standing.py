@@ -31,7 +31,9 @@ class Settings:
         self._values = self._get(self._attributes)
 
     def stand(self) -> bool:
-        """Whether each is the same object, or as much."""
+        """Whether each is the same object, or as much, and no method was put into the part."""
+        if "forward" in self._attributes or "backward" in self._attributes:
+            return False
         now, before = self._get(self._attributes), self._values
         return all(map(is_, now, before)) or all(
             one is other or (isinstance(one, _PLAIN) and one == other)

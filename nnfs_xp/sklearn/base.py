@@ -466,7 +466,7 @@ class BaseMLP(Records):
             n = max(1, min(_MOST_ROWS, _MOST_ELEMENTS // X.shape[1]))
             for start in range(0, X.shape[0], n):
                 rows = X[start : min(start + n, X.shape[0]), ...]
-                if not isinstance(rows, SparseArray):
+                if not (isinstance(rows, SparseArray) and network.links()[0].takes_sparse):
                     rows = backend.asarray(rows, network.dtype)
                 parts.append(network.forward(rows))
             output: Array = parts[0] if len(parts) == 1 else backend.xp.concat(parts, axis=0)

@@ -16,7 +16,6 @@ from nnfs_xp.backend import Backend, as_dense, backend_of, to_numpy
 from nnfs_xp.data.batching import batches_of, place
 from nnfs_xp.data.rows import Rows
 from nnfs_xp.data.scaled import Scaled
-from nnfs_xp.data.sparse import is_sparse
 from nnfs_xp.errors import DataError, LabelError, ShapeError
 from nnfs_xp.layers import Layer
 from nnfs_xp.layers.base import shapes_agree
@@ -145,7 +144,7 @@ def prepare_inputs(X: Any, model: Layer, backend: Backend) -> Any:
     if isinstance(X, Rows):
         stored = X.stored
         if stored.size:
-            check_finite("X", stored, given.data if is_sparse(given) else stored)
+            check_finite("X", stored, X.uncast)
         if _reads_values(model):
             for (x,) in batches_of((X,), backend, max(1, _PIECE // prod(X.shape[1:]))):
                 model.check_values(as_dense(x))

@@ -263,12 +263,12 @@ class Trainer:
         ----------
         X : array of any backend, shape (n, ...), SciPy sparse matrix, or source of batches
             Cast to the model's data type, and moved to its device at once if it fits there. A
-            sparse matrix stays sparse on NumPy where at most one value in 50 is stored and the
-            first layer is a `Dense`; else it becomes dense a batch at a time. A source is anything
-            that gives batches (x, y) or (x, y, sample_weight) and can be walked anew in each
-            epoch: a list, a generator function, a PyTorch `DataLoader`, a sequence, what
-            `nnfs_xp.data` has for files. A thread reads ahead; `batch_size`, `shuffle` and the
-            order are the source's.
+            sparse matrix stays sparse on NumPy where at most one value in 50 is stored, a batch
+            has 32,768 values or more, and the first layer is a `Dense`; else it becomes dense a
+            batch at a time. A source is anything that gives batches (x, y) or
+            (x, y, sample_weight) and can be walked anew in each epoch: a list, a generator
+            function, a PyTorch `DataLoader`, a sequence, what `nnfs_xp.data` has for files. A
+            thread reads ahead; `batch_size`, `shuffle` and the order are the source's.
         y : array of any backend
             Targets as the loss takes them: class indices (n, …) or rows of shares (n, …, k) for
             the categorical ones; (n, …, outputs), or (n, …) for one output, for the others. None

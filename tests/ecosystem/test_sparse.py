@@ -9,14 +9,16 @@ import scipy.sparse
 import nnfs_xp as nn
 from nnfs_xp.backend import SparseArray, as_dense, get_backend
 from nnfs_xp.data.sparse import SparseRows
+from nnfs_xp.sklearn import MLPClassifier
 
 RNG = np.random.default_rng(5)
-X = scipy.sparse.random_array((150, 120), density=0.015, format="csr", rng=RNG)
+F = 1200
+X = scipy.sparse.random_array((150, F), density=0.015, format="csr", rng=RNG)
 Y = np.arange(150) % 3
 
 
 def new_trainer(*layers, backend="numpy", dtype="float32", **options):
-    layers = layers or (nn.Dense(120, 8, dtype=dtype), nn.ReLU(), nn.Dense(8, 3, dtype=dtype))
+    layers = layers or (nn.Dense(F, 8, dtype=dtype), nn.ReLU(), nn.Dense(8, 3, dtype=dtype))
     model = nn.Sequential(*layers, seed=0)
     return nn.Trainer(
         model,
@@ -58,16 +60,16 @@ class TestSparseArray:
 
     @pytest.mark.parametrize("n", [1, 7])
     def test_products(self, n, made_dense):
-        w, dz = RNG.normal(size=(120, n)), RNG.normal(size=(150, n))
+        w, dz = RNG.normal(size=(F, n)), RNG.normal(size=(150, n))
         for product in (np.matmul(self.SPARSE, w), self.SPARSE @ w):
             np.testing.assert_allclose(product, self.DENSE @ w, rtol=1e-12, atol=1e-14)
-        out = np.full((120, n), np.nan)
+        out = np.full((F, n), np.nan)
         assert np.matmul(self.SPARSE.T, dz, out=out) is out
         np.testing.assert_allclose(out, self.DENSE.T @ dz, rtol=1e-12, atol=1e-14)
         assert not made_dense
 
     def test_all_else_is_done_to_a_dense_copy(self):
-        ones = np.ones(120)
+        ones = np.ones(F)
         np.testing.assert_array_equal(self.SPARSE * 2 + ones, self.DENSE * 2 + ones)
         np.testing.assert_array_equal(np.maximum(self.SPARSE, 0.5), np.maximum(self.DENSE, 0.5))
         np.testing.assert_array_equal(np.min(self.SPARSE, axis=1), self.DENSE.min(axis=1))
@@ -83,17 +85,20 @@ class TestSparseArray:
 
 
 class TestRows:
-    def test_few_values_stay_sparse_where_that_is_wanted(self):
-        assert isinstance(SparseRows(X, stays_sparse=True)[3:9], SparseArray)
-        assert isinstance(SparseRows(X)[3:9], np.ndarray)
-        many = scipy.sparse.random_array((50, 20), density=0.1, format="csr", rng=RNG)
-        assert isinstance(SparseRows(many, stays_sparse=True)[:2], np.ndarray)
+    def test_few_values_of_many_stay_sparse_where_that_is_wanted(self):
+        assert isinstance(SparseRows(X, stays_sparse=True)[3:59], SparseArray)
+        assert isinstance(SparseRows(X, stays_sparse=True)[3:9], np.ndarray)  # not so many
+        assert isinstance(SparseRows(X)[3:59], np.ndarray)
+        full = scipy.sparse.random_array((50, F), density=0.1, format="csr", rng=RNG)
+        assert isinstance(SparseRows(full, stays_sparse=True)[:], np.ndarray)
 
     def test_rows_in_any_order_and_of_another_data_type(self):
         counts = (X * 100).astype(int)
         rows = SparseRows(counts, "float32", stays_sparse=True)
-        assert rows[[4, 2]].dtype == np.float32
-        np.testing.assert_array_equal(rows[[4, 2]], counts.toarray()[[4, 2]].astype("float32"))
+        order = RNG.permutation(150)[:40]
+        for some in (order, order[:2]):
+            assert rows[some].dtype == np.float32
+            np.testing.assert_array_equal(rows[some], counts.toarray()[some].astype("float32"))
         np.testing.assert_array_equal(rows, counts.toarray())
 
 
@@ -144,19 +149,19 @@ class Doubling(nn.Dense):
 
 
 LAYERS = {
-    "one layer": lambda: (nn.Dense(120, 3),),
-    "another activation": lambda: (nn.Dense(120, 8), nn.Tanh(), nn.Dense(8, 3)),
+    "one layer": lambda: (nn.Dense(F, 3),),
+    "another activation": lambda: (nn.Dense(F, 8), nn.Tanh(), nn.Dense(8, 3)),
     "penalties": lambda: (
-        nn.Dense(120, 8, weight_regularizer_l2=0.01, max_norm=1.0),
+        nn.Dense(F, 8, weight_regularizer_l2=0.01, max_norm=1.0),
         nn.ReLU(),
         nn.Dense(8, 3),
     ),
-    "frozen": lambda: (nn.Dense(120, 8, trainable=False), nn.ReLU(), nn.Dense(8, 3)),
-    "dropout first": lambda: (nn.Dropout(0.3), nn.Dense(120, 3)),
-    "norm first": lambda: (nn.BatchNorm(120), nn.Dense(120, 3)),
-    "within another": lambda: (nn.Sequential(nn.Dense(120, 8), nn.ReLU()), nn.Dense(8, 3)),
-    "residual first": lambda: (nn.Residual(nn.Dense(120, 120), nn.ReLU()), nn.Dense(120, 3)),
-    "a user's own": lambda: (Doubling(120, 8), nn.ReLU(), nn.Dense(8, 3)),
+    "frozen": lambda: (nn.Dense(F, 8, trainable=False), nn.ReLU(), nn.Dense(8, 3)),
+    "dropout first": lambda: (nn.Dropout(0.3), nn.Dense(F, 3)),
+    "norm first": lambda: (nn.BatchNorm(F), nn.Dense(F, 3)),
+    "within another": lambda: (nn.Sequential(nn.Dense(F, 8), nn.ReLU()), nn.Dense(8, 3)),
+    "residual first": lambda: (nn.Residual(nn.Dense(F, F), nn.ReLU()), nn.Dense(F, 3)),
+    "a user's own": lambda: (Doubling(F, 8), nn.ReLU(), nn.Dense(8, 3)),
 }
 
 
@@ -164,6 +169,64 @@ LAYERS = {
 @pytest.mark.parametrize("fuse", [True, False])
 def test_whatever_the_first_layer_is(make, fuse):
     assert_trains_as_dense(lambda: new_trainer(*make(), fuse=fuse), 1e-4)
+
+
+KINDS = [
+    "csr_array",
+    "csc_matrix",
+    "coo_array",
+    "lil_matrix",
+    "dok_array",
+    "bsr_matrix",
+    "dia_array",
+]
+
+
+@pytest.mark.filterwarnings("ignore:Constructing a DIA matrix")
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_sparse_matrix(kind):
+    make = getattr(scipy.sparse, kind)
+    found, wanted = new_trainer(), new_trainer()
+    settings = {"epochs": 2, "batch_size": 32, "progress": False}
+    assert found.fit(make(X), Y, **settings) == wanted.fit(X, Y, **settings)
+    np.testing.assert_array_equal(found.predict_proba(make(X)), wanted.predict_proba(X))
+    assert found.evaluate(make(X), Y) == wanted.evaluate(X, Y)
+    large = X.copy()
+    large.data[3] = 1e300
+    with pytest.raises(nn.errors.DataError, match="more than float32"):
+        found.predict(make(large))
+
+
+def test_half_precision():
+    assert_trains_as_dense(lambda: new_trainer(precision="float16"), 2e-2)
+
+
+class Clipped(nn.Sequential):
+    """A network of a user's own, which does something else to its inputs first."""
+
+    def forward(self, inputs, training=False):
+        return super().forward(inputs.clip(0, 1), training)
+
+
+NETWORKS = {
+    "one layer": lambda n, k: nn.Dense(n, k),
+    "a dense layer of a user's own": lambda n, k: Doubling(n, k),
+    "a container of a user's own": lambda n, k: Clipped(nn.Dense(n, k)),
+    "layers side by side": lambda n, k: nn.Sequential(
+        nn.Concatenate(nn.Linear(), nn.Dense(n, 3)), nn.Dense(n + 3, k)
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:the training has not converged")
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+def test_estimators_of_networks_of_any_kind(network):
+    sparse, dense = (
+        MLPClassifier(network=network, random_state=0, max_iter=2, early_stopping=True).fit(x, Y)
+        for x in (X, X.toarray())
+    )
+    found, wanted = sparse.predict_proba(X), dense.predict_proba(X.toarray())
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
 
 
 def test_batches_of_training_are_never_dense(made_dense):
@@ -186,7 +249,7 @@ def test_a_training_that_is_resumed_has_the_same_bits(tmp_path):
 
 def test_codes_that_an_embedding_refuses():
     trainer = new_trainer(nn.Embedding(2, 4), nn.Dense(4, 3))
-    codes = scipy.sparse.csr_array(([5.0], ([3], [7])), shape=(150, 120))
+    codes = scipy.sparse.csr_array(([5.0], ([3], [7])), shape=(150, F))
     with pytest.raises(nn.errors.DataError, match="whole numbers from 0 to 1"):
         trainer.fit(codes, Y, progress=False)
 
@@ -199,7 +262,7 @@ def test_gradients_of_sparse_inputs_are_those_of_dense_ones():
 
 def test_sparse_samples_are_refused_as_dense_ones_are():
     trainer = new_trainer()
-    with pytest.raises(nn.errors.ShapeError, match=r"must have shape \(samples, 120\)"):
+    with pytest.raises(nn.errors.ShapeError, match=r"must have shape \(samples, 1200\)"):
         trainer.predict(X[:, :50])
     with pytest.raises(nn.errors.ShapeError, match="is empty"):
         trainer.predict(X[:0])
@@ -208,6 +271,8 @@ def test_sparse_samples_are_refused_as_dense_ones_are():
     for ask in (trainer.predict, lambda x: trainer.fit(x, Y, progress=False)):
         with pytest.raises(nn.errors.DataError, match="NaN or infinity"):
             ask(bad)
-    bad.data[3] = 1e300
-    with pytest.raises(nn.errors.DataError, match="more than float32"):
-        trainer.predict(bad)
+    cube = scipy.sparse.coo_array(np.zeros((3, 2, 2)))
+    with pytest.raises(nn.errors.ShapeError, match=r"shape \(samples, features\); got \(3, 2, 2\)"):
+        trainer.predict(cube)
+    with pytest.raises(nn.errors.DTypeError, match=r"a sparse matrix\. Take its toarray\(\)"):
+        nn.diagnose(trainer, X, Y)
