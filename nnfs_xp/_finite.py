@@ -20,7 +20,7 @@ def cast(backend: Backend, a: Any, dtype: DType) -> Array:
 
     For `check_finite` or `check_held` to look at.
     """
-    if isinstance(a, np.ndarray) and a.dtype == dtype:
+    if isinstance(a, np.ndarray) and isinstance(dtype, (str, np.dtype)) and a.dtype == dtype:
         return backend.asarray(a, dtype)  # nothing is cast
     with np.errstate(over="ignore"):
         return backend.asarray(a, dtype)
