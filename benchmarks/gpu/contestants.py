@@ -110,7 +110,8 @@ def build_ours(work: Work, batch: int, backend: str, precision: str) -> Contesta
     data = [(place(x), place(y)) for x, y in work.data(batch)]
 
     wait = trainer.backend.synchronize
-    return Ours(trainer.train_step, trainer.model.forward, data, lambda _: wait(), trainer)
+    forward = trainer.model.forward
+    return Ours(trainer.train_step, forward, data, lambda _: wait(), trainer=trainer)
 
 
 def require_torch(device: str) -> Any:
