@@ -93,7 +93,8 @@ def backend_of(array: object) -> Any:
 
 def is_array(a: object) -> bool:
     """Whether it is an array of a backend, and not only something that can become one."""
-    return isinstance(a, np.ndarray) or bool(_library_of(a) or _registered_for(a))
+    is_own = isinstance(a, (np.ndarray, SparseArray))
+    return is_own or bool(_library_of(a) or _registered_for(a))
 
 
 def to_numpy(a: Any) -> np.ndarray[Any, Any]:
@@ -111,10 +112,6 @@ def to_numpy(a: Any) -> np.ndarray[Any, Any]:
         `a` holds no numbers: strings, objects, rows of different lengths. Of a frame, the message
         names the columns.
     """
-    is_plain = type(a) is np.ndarray and a.dtype.kind in "biuf" and a.dtype.isnative
-    if is_plain and not REGISTERED:  # as most are
-        plain: np.ndarray[Any, Any] = a
-        return plain
     if _library_of(a) is not None or _registered_for(a) is not None:
         array: np.ndarray[Any, Any] = backend_of(a).to_numpy(a)
     else:

@@ -54,9 +54,10 @@ class Replay:
 
     The calls are noted while the first batch of a kind is worked out layer by layer. Where each
     reads what is known, and all results are written, they are made again for the second batch, and
-    beside it the layers work it out as before. Where both have the same bits, the next batches are
-    left to the calls; else nothing is noted any more. Nothing is noted of layers that draw random
-    numbers in training or keep buffers, and of classes that are not the package's.
+    beside it the layers work it out as before. Where both have the same bits, the next batches of
+    that kind are left to the calls; else to the layers, until `forget`. Nothing is noted of layers
+    that keep buffers, of classes that are not the package's, and in training of layers that draw
+    random numbers.
 
     Parameters
     ----------
