@@ -47,3 +47,7 @@ class DivergenceError(NnfsError, ArithmeticError):
 
 class OutOfMemoryError(NnfsError, MemoryError):
     """The device has not enough memory for what was asked."""
+
+
+class DistributedError(NnfsError, RuntimeError):
+    """Processes that train together cannot go on: one failed, or is of another mind."""

@@ -190,9 +190,12 @@ class FlatParameters:
                 return True
         return False
 
-    def zeros(self, place: int) -> Array:
-        """A new array like the two: an optimizer asks for places from 2 on, one for each."""
-        return self._zeros(self.size, place)
+    def zeros(self, place: int, size: int | None = None) -> Array:
+        """A new array like the two: an optimizer asks for places from 2 on, one for each.
+
+        Or of another size, for a part of them.
+        """
+        return self._zeros(self.size if size is None else size, place)
 
     def _zeros(self, size: int, place: int) -> Array:
         backend = self.backend
@@ -263,6 +266,19 @@ class FlatParameters:
             start += size
         nothing = Part(self.backend, self.values, self.gradients, 0, 1.0, slice(0, 0))
         return tuple(parts) or (nothing,)
+
+    def parts_within(self, own: slice) -> tuple[Part, ...]:
+        """The parts as far as they lie in a place, their places counted from its start."""
+        found = []
+        for part in self.parts:
+            start, stop = max(part.place.start, own.start), min(part.place.stop, own.stop)
+            if start >= stop:
+                continue
+            n_decayed = min(max(part.place.start + part.n_decayed - start, 0), stop - start)
+            values, gradients = self.values[start:stop], self.gradients[start:stop]
+            place = slice(start - own.start, stop - own.start)
+            found.append(Part(self.backend, values, gradients, n_decayed, part.scale, place))
+        return tuple(found)
 
     def trained_gradients(self) -> list[Array]:
         """Where a backward pass, and `sum_ties` behind it, leave what an optimizer reads."""

@@ -239,16 +239,25 @@ class Backend:
         del held
         return (tuple([a if self.owns(a) else self.asarray(a) for a in batch]) for batch in batches)
 
-    def random_bits(self, shape: tuple[int, ...], *, seed: int, stream: int, step: int) -> Array:
+    def random_bits(
+        self, shape: tuple[int, ...], *, seed: int, stream: int, step: int, start: int = 0
+    ) -> Array:
         """Random integers in [0, 2**24), the same on every backend: see `kernels.standard`.
 
         Drawn on the device by hashing (seed, stream, step, index of the element): no state,
         so a run that continues at a step draws what it would have drawn.
 
+        Parameters
+        ----------
+        shape : tuple of int
+        seed, stream, step : int
+        start : int
+            The index of the first element: what comes before it is drawn elsewhere.
+
         Returns
         -------
         array of int64, of the given shape
         """
-        keys = stream_keys(seed, stream, step)
+        keys = stream_keys(seed, stream, step, start)
         bits: Array = self.kernels.random_bits(self.xp, shape, keys, self.device)
         return bits

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,10 @@ def own_copies(batch: tuple[Any, ...], backend: Backend) -> tuple[Any, ...]:
     )
 
 
+def _all_rows(n: int) -> slice:
+    return slice(0, n)
+
+
 def batches_of(
     arrays: tuple[Any, ...],
     backend: Backend,
@@ -61,6 +65,7 @@ def batches_of(
     order: np.ndarray[Any, Any] | None = None,
     start: int = 0,
     held: int = 1,
+    rows_of: Callable[[int], slice] = _all_rows,
 ) -> Generator[tuple[Array, ...], None, None]:
     """The samples of all arrays in batches on the device; the last may be smaller.
 
@@ -76,15 +81,20 @@ def batches_of(
         How many batches to leave out at the start.
     held : int
         How many batches are asked for before any of them is worked on.
+    rows_of : callable (n) -> slice, optional
+        Which rows of a batch of n to take; a batch without any is left out. By default all.
     """
     xp = backend.xp
     n = arrays[0].shape[0]
-    starts = range(start * batch_size, n, batch_size)
-    parts = [slice(first, min(first + batch_size, n)) for first in starts]
+    parts = []
+    for first in range(start * batch_size, n, batch_size):
+        rows = rows_of(min(batch_size, n - first))
+        if rows.start < rows.stop:
+            parts.append(slice(first + rows.start, first + rows.stop))
     indices = None if order is None else backend.asarray(order)
     far = tuple(array for array in arrays if not backend.owns(array))
-    rows = parts if order is None else (order[part] for part in parts)
-    coming = backend.streamed((tuple(array[part] for array in far) for part in rows), held)
+    places = parts if order is None else (order[part] for part in parts)
+    coming = backend.streamed((tuple(array[part] for array in far) for part in places), held)
     for part in parts:
         arrived = iter(next(coming) if far else ())
         batch = []

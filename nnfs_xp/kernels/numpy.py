@@ -85,8 +85,10 @@ def _reduced(ufunc: np.ufunc, rows: Array) -> Array:
 
 def _hash(shape: tuple[int, ...], keys: Keys) -> Array:
     """`standard.random_bits` in uint32, where products overflow as they are meant to."""
+    first, second, start = keys
     bits = np.arange(np.prod(shape), dtype=np.uint32)
-    first, second = keys
+    if start:
+        bits += np.uint32(start)
     bits ^= np.uint32(first)
     bits ^= bits >> 16
     bits *= np.uint32(0x21F0AAAD)

@@ -11,6 +11,7 @@ from nnfs_xp import _checks
 from nnfs_xp._settings import arguments_of
 from nnfs_xp._typing import Array, Namespace
 from nnfs_xp.backend import backend_of
+from nnfs_xp.distributed.share import Share
 from nnfs_xp.errors import NotReadyError, ShapeError
 from nnfs_xp.initializers import Initializer
 from nnfs_xp.kernels.standard import Kernels
@@ -71,6 +72,9 @@ class Layer(HasParameters):
     ----------
     dinputs : array
         What the last `backward` returned.
+    share : Share or None
+        Which rows of a batch the layer is given, while several processes train on it together: for
+        layers that look beyond their rows, as `BatchNorm` does.
     preferred_initializer : callable or None
         Of an activation: which initializer the weights before it are best drawn by.
     smallest_batch : int
@@ -97,6 +101,7 @@ class Layer(HasParameters):
     footprint: Footprint = Footprint()
     recordable: bool
     dinputs: Array
+    share: Share | None = None
 
     def __repr__(self) -> str:
         try:

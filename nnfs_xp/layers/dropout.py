@@ -66,7 +66,7 @@ class Dropout(_Dropping):
             return inputs
         scale = 1 / (1 - self.rate)
         rows, kept = self.kernels_for(inputs).dropout(
-            xp, as_rows(xp, inputs), self.threshold, scale, self.draw_keys(), inputs.device
+            xp, as_rows(xp, inputs), self.threshold, scale, self.draw_keys(inputs), inputs.device
         )
         output = as_before(xp, rows, inputs)
         self.keep(output, kept, scale)

@@ -7,7 +7,7 @@ from typing import Any, Unpack
 
 from nnfs_xp import _checks
 from nnfs_xp._rows import as_before, as_rows
-from nnfs_xp._typing import Array
+from nnfs_xp._typing import Array, Namespace
 from nnfs_xp.errors import ShapeError
 from nnfs_xp.layers.base import Layer, Shape
 from nnfs_xp.layers.footprint import Footprint
@@ -107,7 +107,8 @@ class BatchNorm(_Normalization):
     Backward: dbeta = the sum of dvalues over the batch, dgamma = that of dvalues * normalized,
     dinputs = gamma / sqrt(variance + epsilon) * (dvalues - dbeta / n - normalized * dgamma / n).
     Where it is frozen, mean and variance are constants: dinputs = gamma /
-    sqrt(variance + epsilon) * dvalues.
+    sqrt(variance + epsilon) * dvalues. Where several processes train on a batch together, all sums
+    are over the rows of all of them.
 
     Source: Ioffe and Szegedy 2015, *Batch Normalization*, algorithms 1 and 2 and the equations
     of section 3.
@@ -151,15 +152,13 @@ class BatchNorm(_Normalization):
             output = as_before(xp, self.gamma * normalized + self.beta, inputs)
             self.keep(output, normalized, inverse)
             return output
-        n = rows.shape[0]
+        n = rows.shape[0] if self.share is None else self.share.rows(rows.shape[0])
         if n == 1:
             raise ShapeError(
                 "BatchNorm cannot be trained on a batch of 1 sample, whose variance is 0. Choose "
                 "a batch size that leaves no single sample over."
             )
-        output, normalized, inverse, mean, variance = self.kernels_for(inputs).batch_norm(
-            xp, rows, self.gamma, self.beta, self.epsilon
-        )
+        output, normalized, inverse, mean, variance = self._normalized(xp, rows)
         weight = 1 - self.momentum
         self.running_mean += weight * (mean - self.running_mean)
         self.running_variance += weight * (n / (n - 1) * variance - self.running_variance)
@@ -167,12 +166,35 @@ class BatchNorm(_Normalization):
         self.keep(output, normalized, inverse)
         return output
 
+    def _normalized(self, xp: Namespace, rows: Array) -> tuple[Array, ...]:
+        """What the kernel gives; over the rows of all processes, where several train together."""
+        share = self.share
+        if share is None:
+            return self.kernels_for(rows).batch_norm(xp, rows, self.gamma, self.beta, self.epsilon)
+        n = share.rows(rows.shape[0])
+        mean = share.sum(xp.sum(rows, axis=0, keepdims=True)) / n
+        normalized = rows - mean
+        variance = share.sum(xp.sum(normalized * normalized, axis=0, keepdims=True)) / n
+        inverse = 1 / xp.sqrt(variance + self.epsilon)
+        normalized *= inverse
+        return self.gamma * normalized + self.beta, normalized, inverse, mean, variance
+
     def backward(self, dvalues: Array) -> Array:
         xp, normalized, inverse = self.recall(dvalues)
         rows, scale = as_rows(xp, dvalues), self.gamma * inverse
-        dinputs = self.kernels_for(dvalues).batch_norm_backward(
-            xp, rows, normalized, scale, self.dgamma, self.dbeta
-        )
+        share = self.share if self.trainable else None
+        if share is None:
+            dinputs = self.kernels_for(dvalues).batch_norm_backward(
+                xp, rows, normalized, scale, self.dgamma, self.dbeta
+            )
+        else:  # the gradients are those of these rows; what goes back needs those of all
+            self.dgamma[...] = xp.sum(rows * normalized, axis=0, keepdims=True)
+            self.dbeta[...] = xp.sum(rows, axis=0, keepdims=True)
+            n = share.rows(rows.shape[0])
+            sums = share.sum(xp.concat([self.dgamma, self.dbeta], axis=0)) / n
+            dinputs = scale * (rows - sums[1:, :] - normalized * sums[:1, :])
+            if not share.n:  # these rows stand in for none
+                dinputs = dinputs * 0.0
         self.dinputs = as_before(xp, dinputs, dvalues) if self.trainable else dvalues * scale
         self.add_penalties()
         return self.dinputs

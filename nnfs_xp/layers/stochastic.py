@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 from nnfs_xp._typing import Array
@@ -16,7 +17,8 @@ class StochasticLayer(Layer):
 
     They are drawn on the device, by hashing (seed, stream, step, element): the same on every
     backend, and the same again when a run continues. A `Trainer` sets the seed, and a stream
-    for each layer.
+    for each layer. Where several processes train on a batch, each draws what one alone would draw
+    for its rows.
 
     Parameters
     ----------
@@ -51,14 +53,46 @@ class StochasticLayer(Layer):
         raise NotReadyError(f"{type(self).__name__} does not say how to `silence` it.")
 
     def draw_bits(self, inputs: Array, shape: tuple[int, ...]) -> Array:
-        """Random integers in [0, 2**24) on the device of the inputs, and the step counted."""
+        """Random integers in [0, 2**24) on the device of the inputs, and the step counted.
+
+        Parameters
+        ----------
+        inputs : array, shape (batch, …)
+        shape : tuple of int
+            (batch, …), or (…, *inputs.shape); else the numbers belong to no sample.
+        """
         backend = self.backend or backend_of(inputs)
-        bits = backend.random_bits(shape, seed=self.seed, stream=self.stream, step=self.step)
+        keys = {"seed": self.seed, "stream": self.stream, "step": self.step}
         self.step += 1
+        axis = _batch_axis(tuple(inputs.shape), shape)
+        if self.share is None or axis is None:
+            return backend.random_bits(shape, **keys)
+        n, size = shape[axis], prod(shape[axis + 1 :])
+        first, whole = self.share.first_of(n), self.share.rows(n)
+        starts = [(place * whole + first) * size for place in range(prod(shape[:axis]))]
+        parts = [backend.random_bits(shape[axis:], start=start, **keys) for start in starts]
+        xp = backend.xp
+        bits: Array = xp.reshape(xp.stack(parts), shape) if axis else parts[0]
         return bits
 
-    def draw_keys(self) -> Keys:
-        """The keys of this forward's random numbers, for the kernels; and the step counted."""
-        keys = stream_keys(self.seed, self.stream, self.step)
+    def draw_keys(self, inputs: Array) -> Keys:
+        """The keys of this forward's random numbers, for the kernels; and the step counted.
+
+        Parameters
+        ----------
+        inputs : array, shape (batch, …)
+            A number is drawn for each of its elements.
+        """
+        n = inputs.shape[0]
+        start = 0 if self.share is None else self.share.first_of(n) * prod(inputs.shape[1:])
+        keys = stream_keys(self.seed, self.stream, self.step, start)
         self.step += 1
         return keys
+
+
+def _batch_axis(inputs: tuple[int, ...], shape: tuple[int, ...]) -> int | None:
+    """Which axis of what is drawn for the inputs is that of samples."""
+    axis = len(shape) - len(inputs)
+    if axis >= 0 and shape[axis:] == inputs:
+        return axis
+    return 0 if shape[:1] == inputs[:1] else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from functools import partial
 from itertools import chain, islice
 from math import ceil
 from typing import Any, NamedTuple, TypeAlias
@@ -17,6 +18,9 @@ from nnfs_xp.data.reading import read_ahead
 from nnfs_xp.data.rows import Rows
 from nnfs_xp.data.sources import Source, numbered
 from nnfs_xp.data.transforms import Applied
+from nnfs_xp.distributed import Group, Share
+from nnfs_xp.distributed.group import ALONE
+from nnfs_xp.learning.sharing import own_rows, share_of
 
 _ROOM = 1024
 """Losses that there is room for at first, where nothing tells how many there will be."""
@@ -33,11 +37,24 @@ class Batch(NamedTuple):
         Then, from this place in the order on.
     n : int
         Samples.
+    share : Share or None
+        Which of a batch they are, where several processes train on it.
     """
 
     arrays: tuple[Array, ...] | None
     start: int
     n: int
+    share: Share | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether the samples count, and do not stand in for none."""
+        return self.share is None or self.share.n > 0
+
+    @property
+    def whole(self) -> int:
+        """The samples of the batch of all processes."""
+        return self.n if self.share is None else self.share.whole
 
 
 class Epoch:
@@ -52,6 +69,8 @@ class Epoch:
         Batches that make a step.
     n_batches : int, optional
         Those of an epoch, where that is known.
+    group : Group
+        The processes that share each batch.
 
     Attributes
     ----------
@@ -75,9 +94,10 @@ class Epoch:
     n_samples: int | None = None
 
     def __init__(
-        self, backend: Backend, dtype: str, accumulate: int, n_batches: int | None
+        self, backend: Backend, dtype: str, accumulate: int, n_batches: int | None, group: Group
     ) -> None:
         self.backend = backend
+        self.group = group
         self.accumulate = accumulate
         self.interrupted: Callable[[], bool] = lambda: False
         self.n_batches = n_batches
@@ -132,6 +152,13 @@ class Epoch:
             return arrays
         return tuple(self.backend.xp.asarray(array, copy=True) for array in arrays)
 
+    def own(self, arrays: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The rows of a batch that are this process'."""
+        if self.group.size == 1:
+            return arrays
+        rows = own_rows(self.group, arrays[0].shape[0])
+        return tuple(array[rows, ...] for array in arrays)
+
     def make_room(self, index: int) -> bool:
         """Make room for the loss of the batch of that index; return whether there was none."""
         room = self.losses.shape[0]
@@ -174,9 +201,10 @@ class ArrayEpoch(Epoch):
         batch_size: int,
         order: Callable[[int], Any],
         transform: Applied | None = None,
+        group: Group = ALONE,
     ) -> None:
         self.n_samples: int = data[0].shape[0]
-        super().__init__(backend, dtype, accumulate, ceil(self.n_samples / batch_size))
+        super().__init__(backend, dtype, accumulate, ceil(self.n_samples / batch_size), group)
         on_host = transform is not None and transform.on_host
         self._data = tuple(
             _on_host(array) if on_host else backend.by_rows(array) if backend.owns(array) else array
@@ -201,12 +229,13 @@ class ArrayEpoch(Epoch):
                 self._order[...] = self.backend.asarray(order, "int64")
         transform = None if self._works_on_host else self._transform
         for index, part in self._parts(first):
-            start, n = part.start, part.stop - part.start
+            whole = part.stop - part.start
+            rows, share = own_rows(self.group, whole), share_of(self.group, whole)
             arrays = None if given is None else next(given)
-            if transform is not None:
-                arrays = self.gather(start, n) if arrays is None else arrays
-                arrays = self.lasting(transform(arrays, count + index - first))
-            yield Batch(arrays, start, n)
+            if transform is not None:  # of all rows: it may work across them
+                arrays = self.gather(part.start, whole) if arrays is None else arrays
+                arrays = self.lasting(self.own(transform(arrays, count + index - first)))
+            yield Batch(arrays, part.start + rows.start, rows.stop - rows.start, share)
 
     def _parts(self, first: int) -> Iterator[tuple[int, slice]]:
         """The batches from one on: the number of each, and its places in the order."""
@@ -218,14 +247,18 @@ class ArrayEpoch(Epoch):
         """The batches on the device, of data that are not."""
         backend, held = self.backend, self.accumulate
         if not self._works_on_host:
-            return batches_of(self._data, backend, self.batch_size, order, first, held)
+            if self._transform is None:
+                rows_of = partial(own_rows, self.group)
+            else:
+                rows_of = partial(slice, 0)
+            return batches_of(self._data, backend, self.batch_size, order, first, held, rows_of)
 
         def read() -> Iterator[tuple[Any, ...]]:
             for index, part in self._parts(first):
                 rows = part if order is None else order[part]
                 batch = tuple(array[rows] for array in self._data)
                 assert self._transform is not None
-                batch = self._transform(batch, count + index - first)
+                batch = self.own(self._transform(batch, count + index - first))
                 yield own_copies(batch, backend)
 
         reader = read_ahead(read, interrupted=self.interrupted, within=backend.as_here())
@@ -275,8 +308,10 @@ class SourceEpoch(Epoch):
         source: Source,
         prepare: Callable[[Any, int], tuple[Any, ...]],
         transform: Applied | None = None,
+        group: Group = ALONE,
     ) -> None:
-        super().__init__(backend, dtype, accumulate, source.length)
+        super().__init__(backend, dtype, accumulate, source.length, group)
+        self._wholes: deque[int] = deque()  # samples of the batches that were read and not given
         self.seeks = source.seeks
         self._is_kept = False
         self._transform = transform
@@ -315,6 +350,11 @@ class SourceEpoch(Epoch):
         self._first = next(reader)
         return self._first
 
+    @property
+    def n_in_first(self) -> int:
+        """The samples of the batch that `peek` fetched, of all processes."""
+        return self._wholes[0]
+
     def close(self) -> None:
         opened, self._opened = self._opened, None
         if opened is not None:
@@ -328,11 +368,16 @@ class SourceEpoch(Epoch):
         waits = ahead or self.accumulate > 1 or self.backend.memory() is not None
         copies = waits and (self._works_on_host or not self._source.is_held)
 
+        wholes = self._wholes = deque()
+        on_device = self._transform is not None and not self._works_on_host
+
         def read() -> _Reader:
             found: Iterable[Any] = numbered(self._source, number, first, self._prepare)
             for index, batch in enumerate(found):
                 if self._transform is not None and self._works_on_host:
                     batch = self._transform(batch, count + index)
+                wholes.append(batch[0].shape[0])
+                batch = batch if on_device else self.own(batch)
                 yield own_copies(batch, self.backend) if copies else batch
 
         if not ahead:
@@ -351,11 +396,11 @@ class SourceEpoch(Epoch):
         self._opened = None, reader
         self.n_batches = self._source.length
         transform = None if self._works_on_host else self._transform
-        index = first
+        wholes, index = self._wholes, first
         for arrays in self.backend.streamed(begun, self.accumulate):
             if transform is not None:
-                arrays = self.lasting(transform(arrays, count + index - first))
-            yield Batch(arrays, 0, arrays[0].shape[0])
+                arrays = self.lasting(self.own(transform(arrays, count + index - first)))
+            yield Batch(arrays, 0, arrays[0].shape[0], share_of(self.group, wholes.popleft()))
             index += 1
         self.close()
 

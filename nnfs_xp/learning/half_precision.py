@@ -84,6 +84,7 @@ class HalfPrecisionLearner(Learner):
             x = xp.astype(x, self._dtype)
         output = xp.astype(self._half.forward(x, True), xp.float32)
         loss, dvalues = self.fused_loss.calculate_and_backward(output, *targets)
+        dvalues = self.sharing.weigh(self, output, targets[0], dvalues)
         factor = self.scale  # 1, unless it scales
         if self._scales:
             dvalues, factor = dvalues * self.scale, 1 / self.scale
@@ -91,6 +92,10 @@ class HalfPrecisionLearner(Learner):
         rounded.widen(flat.all_gradients, factor)
         flat.sum_ties()
         return output, loss
+
+    @property
+    def needs_whole_gradients(self) -> bool:
+        return self._scales or super().needs_whole_gradients
 
     def update(self) -> None:
         if self._scales:

@@ -9,7 +9,9 @@ from typing import Any
 from nnfs_xp import _checks
 from nnfs_xp._checks import shown
 from nnfs_xp._typing import Array
-from nnfs_xp.backend import Backend, get_backend, host_generator
+from nnfs_xp.backend import Backend, host_generator
+from nnfs_xp.distributed import Group, Share
+from nnfs_xp.distributed.group import ALONE, local_backend
 from nnfs_xp.errors import ArgumentError
 from nnfs_xp.layers import Layer
 from nnfs_xp.layers.chain import Chain
@@ -17,6 +19,7 @@ from nnfs_xp.layers.composite import Composite
 from nnfs_xp.learning.accumulation import GradientSums
 from nnfs_xp.learning.precision import check_precision
 from nnfs_xp.learning.replay import Replay
+from nnfs_xp.learning.sharing import Sharing
 from nnfs_xp.losses import Loss
 from nnfs_xp.optimizers import Optimizer
 
@@ -40,6 +43,11 @@ class Learner:
     fuse : bool, optional
         Whether layers that can run as one do, in the model's containers too; the model stays so.
         By default as the outermost container says.
+    group : Group, optional
+        The processes that make each step together. By default this one does alone.
+    shard_optimizer : bool
+        Whether each process of the group updates a part of the parameters, and keeps the
+        optimizer's state for that part alone.
 
     Attributes
     ----------
@@ -76,6 +84,8 @@ class Learner:
         seed: int | None = 0,
         precision: str = "float32",
         fuse: bool | None = None,
+        group: Group | None = None,
+        shard_optimizer: bool = False,
     ) -> None:
         for name, value, kind in (
             ("model", model, Layer),
@@ -86,10 +96,13 @@ class Learner:
         self.model = model
         self.loss = loss
         self._optimizer = optimizer
-        self.backend = get_backend(backend)
+        self.group = ALONE if group is None else group
+        self.backend = local_backend(backend, self.group)
         check_precision(precision, model, self.backend)
         self.precision = precision
-        self.seed = _seed(seed)
+        self.sharing = Sharing(self.group, shard_optimizer=shard_optimizer)
+        self.sharing.check(model)
+        self.seed: int = self.group.broadcast(_seed(seed))
         self.count = 0
         self._sums: GradientSums | None = None
         model.to(self.backend)
@@ -159,6 +172,7 @@ class Learner:
         *targets: Array,
         adds: bool = False,
         updates: bool = True,
+        share: Share | None = None,
     ) -> tuple[Array, Array]:
         """Make one training step, or one batch's part of it.
 
@@ -171,15 +185,18 @@ class Learner:
             Whether the gradients are added to those of the step's batches before.
         updates : bool
             Whether the step ends with this batch.
+        share : Share, optional
+            Which rows of the batch these are, where several processes make the step.
 
         Returns
         -------
         output, loss : array
-            What the chain put out and the loss, penalties included, both from before the step.
+            What the chain put out and the loss, penalties included, both from before the step, and
+            of these rows.
         """
         self.ready()
         self.reseed(self.count)  # another trainer may have advanced the layers' generators
-        result = self.compute(x, *targets, adds=adds, updates=updates)
+        result = self.compute(x, *targets, adds=adds, updates=updates, share=share)
         self.count_batch(updates=updates)
         return result
 
@@ -189,32 +206,56 @@ class Learner:
         *targets: Array,
         adds: bool = False,
         updates: bool = True,
+        share: Share | None = None,
     ) -> tuple[Array, Array]:
         """Do what `step` does on the device: all but the counting."""
-        output, loss = self.gradients(x, *targets)
+        if share is None:
+            output, loss = self.gradients(x, *targets)
+        else:
+            output, loss = self.sharing.gradients(self, share, x, *targets)
         if adds:
             gradients = self.model.flat.gradients
-            self.sums.add(gradients, self.fused_loss.n_counted(output, targets[0]))
+            alone = share is None
+            n = self.fused_loss.n_counted(output, targets[0]) if alone else self.sharing.counted
+            self.sums.add(gradients, n)
             if updates:
                 self.sums.give_mean(gradients)
         if not updates:
             return output, self.with_penalties(loss)
-        self.sum_gradients()
+        if share is not None:
+            self.sharing.sum(self.model.flat, self.needs_whole_gradients)
         loss = self.add_penalties(loss)
         self.update()
         return output, loss
 
     def gradients(self, x: Array, *targets: Array) -> tuple[Array, Array]:
         """Set the parameters' gradients, penalties left out; return the output and the loss."""
+        if self.sharing.share is not None and self.fused_loss.ignores_some:
+            return self._gradients(x, *targets)  # what is counted is summed over the processes
         done = self.replay.results(self, x, *targets)
-        if done is not None:
-            output, loss = done
-            return output, loss
-        with self.replay.noting(self, x, *targets) as note:
-            output = self.chain.forward(x, True)
-            loss, dvalues = self.fused_loss.calculate_and_backward(output, *targets)
-            self._backward(self.chain, dvalues)
-            output, loss = note(output, loss)
+        if done is None:
+            with self.replay.noting(self, x, *targets) as note:
+                done = note(*self._gradients(x, *targets))
+        output, loss = done
+        return output, loss
+
+    def all_gradients(self, x: Array, *targets: Array, share: Share | None) -> tuple[Array, Array]:
+        """What `gradients` does, over the processes that share the batch."""
+        if share is None:
+            return self.gradients(x, *targets)
+        output, loss = self.sharing.gradients(self, share, x, *targets)
+        self.sharing.sum(self.model.flat, True)
+        return output, loss
+
+    def whole_loss(self, loss: Array, share: Share | None) -> Array:
+        """The loss of a batch, given that of this process' share of it."""
+        return loss if share is None else self.sharing.whole(self.backend.xp, loss)
+
+    def _gradients(self, x: Array, *targets: Array) -> tuple[Array, Array]:
+        output = self.chain.forward(x, True)
+        loss, dvalues = self.fused_loss.calculate_and_backward(output, *targets)
+        dvalues = self.sharing.weigh(self, output, targets[0], dvalues)
+        self._backward(self.chain, dvalues)
         return output, loss
 
     def output(self, x: Array) -> Array:
@@ -251,9 +292,6 @@ class Learner:
         """Give back the room for `sums`, with what was added up of a step."""
         self._sums = None
 
-    def sum_gradients(self) -> None:
-        """Sum the gradients over the processes that train together: so far there is only one."""
-
     def add_penalties(self, loss: Array) -> Array:
         """Add the penalties' gradients to the parameters'; return the loss with the penalties."""
         flat = self.model._flat
@@ -267,9 +305,20 @@ class Learner:
         penalty = self.model.regularization_loss()
         return loss if penalty is None else loss + penalty
 
+    @property
+    def needs_whole_gradients(self) -> bool:
+        """Whether an update looks at all gradients at once, even where it changes a part."""
+        return self.optimizer.clip_norm is not None
+
     def update(self) -> None:
         """Update the parameters by their gradients."""
-        self.optimizer.update(self.model)
+        own = self.sharing.own_values(self.model.flat)
+        if own is None:
+            self.optimizer.update(self.model)
+            return
+        self.optimizer.update_values(self.model, own)
+        self.group.share_parts(self.model.flat.values)
+        self.optimizer.follow_values(self.model)
 
     def as_seen(self, output: Array, kind: str) -> Array:
         """What a metric sees of what the chain put out, by its kind: see `Metric.sees`."""
@@ -284,8 +333,29 @@ class Learner:
 
     def reseed(self, count: Any) -> None:
         """Have the layers draw what they draw at the batch of that count."""
+        self._drawn_at = count
         for stream, layer in self._drawing:
             layer.reseed(self.seed, stream, count)
+
+    def optimizer_state(self) -> dict[str, Array]:
+        """The arrays of the optimizer's state, whole; all processes of a group must ask for it."""
+        model, flat = self.model, self.model.flat
+        own = self.sharing.own_values(flat)
+        state = self.optimizer.state(model)
+        if own is None:
+            return state
+        whole = {}
+        for name, array in state.items():
+            whole[name] = array
+            if array.shape[0] != flat.size:
+                whole[name] = flat.backend.xp.zeros_like(flat.values)
+                whole[name][own] = array
+                self.group.share_parts(whole[name])
+        return whole
+
+    def draw_again(self) -> None:
+        """Have the layers draw again what they draw at the batch at hand: for another part of it."""
+        self.reseed(self._drawn_at)
 
     def use_averages(self, wanted: bool) -> None:
         """Have the averages of the weights in the model, if the optimizer keeps any, or not."""

@@ -9,6 +9,7 @@ from math import prod
 from typing import Any, NamedTuple
 
 from nnfs_xp._typing import Array
+from nnfs_xp.distributed import Share
 from nnfs_xp.learning.epoch import Batch, Epoch
 from nnfs_xp.learning.learner import Learner
 from nnfs_xp.learning.pace import Pace
@@ -35,6 +36,8 @@ class Kind(NamedTuple):
         Shape and data type of each array that is handed over.
     adds, updates : bool
         See `Learner.step`.
+    share : Share or None
+        Which of the batch the samples are.
     """
 
     source: str
@@ -42,6 +45,7 @@ class Kind(NamedTuple):
     batch: tuple[tuple[Any, Any], ...]
     adds: bool = False
     updates: bool = True
+    share: Share | None = None
 
 
 def _n_rows(x: Array) -> int:
@@ -119,18 +123,24 @@ class Recorder:
     def step(self, *batch: Array) -> Array:
         """Train on a batch; return the loss, in an array of its own."""
         learner = self.learner
+        share, batch = learner.sharing.own(batch)
         if self.records and all(map(learner.backend.owns, batch)):
-            kind = Kind("given", batch[0].shape[0], _form(batch))
-            new = partial(RecordedStep, learner, (), batch, partial(_given, learner))
+            kind = Kind("given", batch[0].shape[0], _form(batch), share=share)
+            new = partial(RecordedStep, learner, (), batch, partial(_given, learner, share))
             loss = self._make(kind, batch, new, tuple)
             if loss is not None:
                 own: Array = self._recorded[kind].graph.copied(loss)
                 return own
-        return self.pace.run("step", _n_rows(batch[0]), learner.step, *batch)[1]
+        loss = self.pace.run("step", _n_rows(batch[0]), learner.step, *batch, share=share)[1]
+        return learner.whole_loss(loss, share)
 
     def gradients(self, *batch: Array) -> Array:
         """Set the gradients of a batch, penalties left out; return the loss."""
-        return self.pace.run("gradients", _n_rows(batch[0]), self.learner.gradients, *batch)[1]
+        learner = self.learner
+        share, batch = learner.sharing.own(batch)
+        n = _n_rows(batch[0])
+        loss = self.pace.run("gradients", n, learner.all_gradients, *batch, share=share)[1]
+        return learner.whole_loss(loss, share)
 
     def update(self) -> None:
         """Update the parameters by the gradients."""
@@ -181,9 +191,9 @@ class Recorder:
         learner, n = self.learner, batch.n
         if self.records and totals.started:
             given = batch.arrays or ()
-            work = partial(_in_epoch, learner, epoch, n, totals, adds, updates)
+            work = partial(_in_epoch, learner, epoch, batch, totals, adds, updates)
             new = partial(RecordedStep, learner, totals.metrics, given, work)
-            kind = Kind("epoch", n, _form(given), adds, updates)
+            kind = Kind("epoch", n, _form(given), adds, updates, batch.share)
 
             def uses() -> tuple[Any, ...]:
                 summed = learner.sums.arrays if adds else ()
@@ -191,14 +201,15 @@ class Recorder:
 
             result = self._make(kind, given, new, uses, batch.start, index, unwatched=unwatched)
             if result is not None:
-                totals.count += n
-                totals.collect(*result)
+                if batch.counts:
+                    totals.count += n
+                    totals.collect(*result)
                 return
-        arrays = epoch.arrays_of(batch)
-        output, loss = self.pace.run(
-            "step", _n_rows(arrays[0]), learner.step, *arrays, adds=adds, updates=updates
-        )
-        totals.add(loss, output, *arrays[1:])
+        arrays, rows = epoch.arrays_of(batch), _n_rows
+        how = {"adds": adds, "updates": updates, "share": batch.share}
+        output, loss = self.pace.run("step", rows(arrays[0]), learner.step, *arrays, **how)
+        if batch.counts:
+            totals.add(loss, output, *arrays[1:])
         epoch.put_loss(index, loss)
 
     def _make(
@@ -237,15 +248,15 @@ class Recorder:
         return found.result
 
 
-def _given(learner: Learner, places: tuple[Array, ...], *_: Any) -> Array:
+def _given(learner: Learner, share: Share | None, places: tuple[Array, ...], *_: Any) -> Array:
     """A step on a batch that is handed over; its loss."""
-    return learner.compute(*places)[1]
+    return learner.whole_loss(learner.compute(*places, share=share)[1], share)
 
 
 def _in_epoch(
     learner: Learner,
     epoch: Epoch,
-    n: int,
+    batch: Batch,
     totals: Totals,
     adds: bool,
     updates: bool,
@@ -254,9 +265,10 @@ def _in_epoch(
     index: Any,
 ) -> tuple[Array, ...]:
     """Train on the batch handed over, or on the epoch's next n samples, with the totals."""
-    places = places or epoch.gather(start, n)
-    output, loss = learner.compute(*places, adds=adds, updates=updates)
-    totals.accumulate(loss, output, *places[1:])
+    places = places or epoch.gather(start, batch.n)
+    output, loss = learner.compute(*places, adds=adds, updates=updates, share=batch.share)
+    if batch.counts:
+        totals.accumulate(loss, output, *places[1:])
     epoch.put_loss(index, loss)
     return output, *places[1:]
 

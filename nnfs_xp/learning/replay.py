@@ -16,6 +16,7 @@ from nnfs_xp.backend import Backend
 from nnfs_xp.flat_parameters import FlatParameters
 from nnfs_xp.layers import Layer
 from nnfs_xp.layers.chain import Chain
+from nnfs_xp.learning.sharing import Sharing
 from nnfs_xp.learning.standing import Settings, same
 from nnfs_xp.losses import Loss
 
@@ -41,6 +42,7 @@ class Working(Protocol):
     backend: Backend
     chain: Chain
     fused_loss: Loss
+    sharing: Sharing
 
     @property
     def draws(self) -> bool: ...
@@ -88,7 +90,7 @@ class Replay:
         """Work a batch out; return copies of the results. None where it is left to the layers."""
         if not self._works:
             return None
-        noted = self._noted.get(_kind(batch))
+        noted = self._noted.get(_kind(learner, batch))
         if noted is None or not (noted.agrees and noted.holds(learner) and _suit_kernels(batch)):
             return None
         self._misses = 0
@@ -100,7 +102,7 @@ class Replay:
 
         Gives a function that takes their results, and returns what to hand on.
         """
-        kind = _kind(batch)
+        kind = _kind(learner, batch)
         flat = _buffers_of(learner)
         suits = (self._trains or batch[0].shape[0] <= _FEW_ROWS) and _suit_kernels(batch)
         if flat is None or not (suits and self._may_note(kind) and _lie_apart(flat, batch)):
@@ -211,8 +213,8 @@ class _Noted:
         return [np.array(array) for array in self.found]
 
 
-def _kind(batch: tuple[Array, ...]) -> Any:
-    return tuple([(array.shape, array.dtype) for array in batch])
+def _kind(learner: Working, batch: tuple[Array, ...]) -> Any:
+    return learner.sharing.kind, *[(array.shape, array.dtype) for array in batch]
 
 
 def _suit_kernels(batch: tuple[Array, ...]) -> bool:

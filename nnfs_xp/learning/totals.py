@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
+from itertools import zip_longest
 from math import prod
 from numbers import Real
 from typing import Any, Self
@@ -14,6 +15,7 @@ from nnfs_xp._checks import check_weights
 from nnfs_xp._rows import as_rows
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, is_array, to_numpy
+from nnfs_xp.distributed import Group
 from nnfs_xp.errors import ArgumentError, CheckpointError, NotReadyError, ShapeError
 from nnfs_xp.metrics import Metric
 
@@ -279,6 +281,41 @@ class Totals:
         if self._labels is not None:
             count = max(float(to_numpy(self._labels)), 1.0)
         return float(to_numpy(self._loss)) / count
+
+    def over(self, group: Group) -> Totals:
+        """Totals of what all processes added; themselves where there is one."""
+        if group.size == 1:
+            return self
+        whole, backend = self.anew(), self._backend
+        host = self.state()
+        del host["count"]
+        for metric in self.metrics:  # step by step, so that rows can be put in their order
+            if metric.collects:
+                host.pop(f"metric.{metric.name}", None)
+        parts = {
+            metric.name: [to_numpy(part) for part in self._sums[metric.name]]
+            for metric in self.metrics
+            if metric.collects
+        }
+        told = group.gather((self.count, host, parts))
+        whole.count = sum(count for count, _, _ in told)
+        sums: dict[str, Any] = {}
+        for _, theirs, _ in told:
+            for name, array in theirs.items():
+                sums[name] = sums[name] + array if name in sums else array
+        if not sums:
+            return whole
+        whole._loss = backend.asarray(sums["loss"].copy())
+        if "labels" in sums:
+            whole._labels = backend.asarray(sums["labels"].copy())
+        for metric in self.metrics:
+            if metric.collects:
+                theirs = [parts[metric.name] for _, _, parts in told]
+                rows = [part for step in zip_longest(*theirs) for part in step if part is not None]
+                whole._sums[metric.name] = [backend.asarray(np.concatenate(rows))]
+            else:
+                whole._sums[metric.name] = [backend.asarray(sums[f"metric.{metric.name}"].copy())]
+        return whole
 
     def state(self) -> dict[str, np.ndarray[Any, Any]]:
         """All that was added, as arrays of the dtypes in which it is held; for `load_state`.

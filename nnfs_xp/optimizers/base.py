@@ -104,6 +104,7 @@ class Optimizer:
         self._states: WeakKeyDictionary[Layer, State] = WeakKeyDictionary()
         self._exchanged: WeakSet[Layer] = WeakSet()
         self._layouts: WeakKeyDictionary[Layer, tuple[str, ...]] = WeakKeyDictionary()
+        self._n_whole: WeakKeyDictionary[Layer, int] = WeakKeyDictionary()
 
     __repr__ = repr_of
 
@@ -135,25 +136,46 @@ class Optimizer:
 
     def update(self, layer: Layer) -> None:
         """Update the parameters without counting: for steps made of several layers."""
+        self.update_values(layer)
+        self.follow_values(layer)
+
+    def update_values(self, layer: Layer, own: slice | None = None) -> None:
+        """The first half of `update`: all but what looks at the new values.
+
+        Parameters
+        ----------
+        layer : Layer
+        own : slice, optional
+            The place in the flat buffers that is updated, and that state is kept for: where several
+            processes update a part each. By default all.
+        """
         flat = layer.flat
-        state = self._state(layer, flat)
+        state = self._state(layer, flat, own)
         xp = flat.backend.xp
         self._clip(xp, flat)
-        if len(flat.parts) == 1 and flat.parts[0].scale == 1.0:
+        if own is not None:
+            state = self._cut(layer, flat, state, own)
+            self._update_parts(xp, flat.parts_within(own), state)
+        elif len(flat.parts) == 1 and flat.parts[0].scale == 1.0:
             self._update_part(xp, flat.parts[0], state)
         else:
             self._update_parts(xp, flat.parts, state)
+
+    def follow_values(self, layer: Layer) -> None:
+        """The second half of `update`: bound the new values, and take them into the average."""
+        flat = layer.flat
         if flat.has_bounds:
             layer.constrain()
         if self.average_decay is not None:
-            flat.backend.kernels.average(xp, state[_AVERAGE], flat.values, self.average_decay)
+            average, kernels = self.state(layer)[_AVERAGE], flat.backend.kernels
+            kernels.average(flat.backend.xp, average, flat.values, self.average_decay)
 
     def _update_parts(self, xp: Namespace, parts: tuple[Part, ...], state: State) -> None:
         """Update each part at a learning rate of its own."""
         for part in parts:
             self._scale = part.scale
             try:
-                mine = {name: array[part.place] for name, array in state.items()}
+                mine = {n: array[part.place] for n, array in state.items() if n != _AVERAGE}
                 self._update_part(xp, part, mine)
             finally:
                 self._scale = 1.0
@@ -184,7 +206,7 @@ class Optimizer:
         """The arrays that the optimizer keeps for a model, on the model's backend."""
         return self._state(layer, layer.flat)
 
-    def _state(self, layer: Layer, flat: FlatParameters) -> State:
+    def _state(self, layer: Layer, flat: FlatParameters, own: slice | None = None) -> State:
         if flat.kept_for is not None and flat.kept_for[0] is self:
             known: State = flat.kept_for[1]
             return known
@@ -192,11 +214,12 @@ class Optimizer:
         if kept is None:
             if flat.size >= _MANY:
                 flat.backend.prepare(flat.dtype)
-            kept = {name: flat.zeros(place) for place, name in enumerate(self.state_names, 2)}
+            size = flat.size if own is None else own.stop - own.start
+            kept = {name: flat.zeros(n, size) for n, name in enumerate(self.state_names, 2)}
             if self.average_decay is not None:
                 kept[_AVERAGE] = flat.backend.xp.asarray(flat.values, copy=True)
-        elif self._layouts.get(layer, flat.layout) != flat.layout or any(
-            array.shape != flat.values.shape for array in kept.values()
+        elif self._layouts.get(layer, flat.layout) != flat.layout or (
+            own is None and self._n_whole.get(layer, flat.size) != flat.size
         ):
             raise ArgumentError(
                 "the model has other parameters, or trains others, than when the optimizer first "
@@ -205,9 +228,30 @@ class Optimizer:
         elif any(not flat.backend.owns(array) for array in kept.values()):
             kept = {name: flat.backend.asarray(array) for name, array in kept.items()}
         self._states[layer] = kept
-        self._layouts[layer] = flat.layout
+        self._layouts[layer], self._n_whole[layer] = flat.layout, flat.size
         flat.kept_for = self, kept
         return kept
+
+    def part_state(self, layer: Layer, own: slice) -> State:
+        """What `state` gives, of the parameters in one place of the flat buffers."""
+        flat = layer.flat
+        return self._cut(layer, flat, self._state(layer, flat, own), own)
+
+    def _cut(self, layer: Layer, flat: FlatParameters, state: State, own: slice) -> State:
+        """The state of one part; where it is that of all, it is cut, and the rest is let go."""
+        size, xp = own.stop - own.start, flat.backend.xp
+        parts = {name: array for name, array in state.items() if name != _AVERAGE}
+        if all(array.shape[0] == size for array in parts.values()):
+            return state
+        if any(array.shape[0] != flat.size for array in parts.values()):
+            raise ArgumentError(
+                "the optimizer keeps its state for another part of the model than this process "
+                "updates. Make a new optimizer."
+            )
+        cut = {name: xp.asarray(array[own], copy=True) for name, array in parts.items()}
+        self._states[layer] = state = {**state, **cut}
+        flat.kept_for = self, state
+        return state
 
     def kept(self, layer: Layer) -> State:
         """The arrays of `state` as they are now, unchecked; none before it was called."""
@@ -246,12 +290,15 @@ class Optimizer:
         # Copied together with its models, as a trainer does, it keeps the state for the copies.
         states, exchanged = list(self._states.items()), list(self._exchanged)
         layouts = list(self._layouts.items())
-        return {**self.__dict__, "_states": states, "_exchanged": exchanged, "_layouts": layouts}
+        kept = {"_states": states, "_exchanged": exchanged, "_layouts": layouts}
+        return {**self.__dict__, **kept, "_n_whole": list(self._n_whole.items())}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         states, exchanged = WeakKeyDictionary(state["_states"]), WeakSet(state["_exchanged"])
         layouts = WeakKeyDictionary(state.get("_layouts", ()))
-        self.__dict__.update(state, _states=states, _exchanged=exchanged, _layouts=layouts)
+        sizes = WeakKeyDictionary(state.get("_n_whole", ()))
+        kept = {"_states": states, "_exchanged": exchanged, "_layouts": layouts}
+        self.__dict__.update({**state, **kept, "_n_whole": sizes})
 
 
 def _above_0(name: str, value: float | None) -> float | None:

@@ -57,6 +57,15 @@ class Callback:
 
     __repr__ = repr_of
 
+    @property
+    def on_rank_0(self) -> bool:
+        """Whether only the first of several processes that train together calls it.
+
+        By default so where it writes files, as `check_paths` says; others see the same figures in
+        all processes, and so decide alike.
+        """
+        return type(self).check_paths is not Callback.check_paths
+
     def on_train_begin(self, trainer: Training) -> None:
         """Before the first step. `trainer.figure_names` are those of the epochs to come."""
 

@@ -46,7 +46,7 @@ def evaluate(
             output = recorder.forward(x)
             loss = learner.fused_loss.calculate(output, *targets)
             totals.add(loss if penalty is None else loss + penalty, output, *targets)
-    return totals.read()
+    return totals.over(learner.group).read()
 
 
 def outputs(

@@ -19,6 +19,7 @@ from nnfs_xp.data.transforms import Applied
 from nnfs_xp.errors import ArgumentError
 from nnfs_xp.learning import Learner
 from nnfs_xp.learning.epoch import ArrayEpoch, Epoch, SourceEpoch
+from nnfs_xp.learning.sharing import too_few
 from nnfs_xp.learning.totals import Totals
 from nnfs_xp.training.batch_preparation import BatchPreparer, too_small
 from nnfs_xp.training.preparation import check_shape, prepare
@@ -136,7 +137,12 @@ def feed_arrays(
         return host_generator(learner.seed, epoch).permutation(n_samples) if shuffle else None
 
     dtype = learner.model.dtype or "float32"
-    epoch = ArrayEpoch(learner.backend, dtype, accumulate, prepared, batch_size, order, applied)
+    group = learner.group
+    if min(batch_size, n_samples) < group.size:
+        raise ArgumentError(too_few(min(batch_size, n_samples), group))
+    epoch = ArrayEpoch(
+        learner.backend, dtype, accumulate, prepared, batch_size, order, applied, group
+    )
     rest = min(n_samples % batch_size or batch_size, n_samples)
     if (found := too_small(learner.model, rest, prepared[0].shape[1:])) is not None:
         raise ArgumentError(
@@ -173,8 +179,12 @@ def feed_source(
         Source(data),
         preparer,
         applied,
+        learner.group,
     )
     first = _tried_out(learner, totals, fed, epoch, learner.count)
+    if fed.n_in_first < learner.group.size:
+        fed.close()
+        raise ArgumentError(too_few(fed.n_in_first, learner.group))
     description = {
         "batch_size": None,
         "shuffle": None,
@@ -248,14 +258,17 @@ def evaluation_of(
     if not gives_batches(X, y, sample_weight):
         data = prepare(learner, totals, X, y, sample_weight)
         n = data[0].shape[0]
-        return Evaluated(lambda _: batches_of(data, backend, batch_size), data[1], n)
+        part = learner.group.part
+        own = partial(batches_of, data, backend, batch_size, rows_of=part)
+        return Evaluated(lambda _: own(), data[1], n)
     dtype = learner.model.dtype or "float32"
     preparer = BatchPreparer(learner, trains=False)
-    epoch = SourceEpoch(backend, dtype, 1, Source(X), preparer)
+    epoch = SourceEpoch(backend, dtype, 1, Source(X), preparer, group=learner.group)
     first = _tried_out(learner, totals, epoch, number, 0)
 
     def walk(number: int) -> Generator[tuple[Array, ...], None, None]:
-        for group in epoch.walk(number, 0, 0):
-            yield epoch.arrays_of(group[0])
+        for (batch,) in epoch.walk(number, 0, 0):
+            if batch.counts:
+                yield epoch.arrays_of(batch)
 
     return Evaluated(walk, backend.asarray(first[1]), None, epoch.close, epoch)

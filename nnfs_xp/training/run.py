@@ -24,6 +24,7 @@ from nnfs_xp.errors import (
 from nnfs_xp.learning import Recorder
 from nnfs_xp.learning.epoch import Batch
 from nnfs_xp.schedules import Schedule
+from nnfs_xp.training.accord import Accord, check_seen_by_all
 from nnfs_xp.training.callbacks import Callback, Training, check_all_paths
 from nnfs_xp.training.checkpoints import Checkpoints
 from nnfs_xp.training.course import Course
@@ -34,8 +35,12 @@ from nnfs_xp.training.history import History, numbers_in
 from nnfs_xp.training.progress import Progress, Shown
 from nnfs_xp.training.signals import StopSignals
 from nnfs_xp.training.state import Bounds, Snapshot, capture, check_run, describe_run, restore
+from nnfs_xp.training.uniting import check_same_data, check_same_weights, unite
 
 _log = logging.getLogger("nnfs_xp")
+
+_STEPS = 16
+"""Recorded steps from one agreement to the next."""
 
 
 @dataclass
@@ -67,7 +72,10 @@ class Run:
 
     def __post_init__(self) -> None:
         self.learner = self.recorder.learner
+        self.group = self.learner.group
         self._data = self.fed.epoch
+        mine = [each for each in self.callbacks if self.group.rank == 0 or not each.on_rank_0]
+        self._accord = Accord(self.group, mine)
         validation = self.validation
         self.description = describe_run(
             self.learner,
@@ -86,6 +94,7 @@ class Run:
         course = self.course
         self._begin(resume)
         last_epoch = self.first_epoch + epochs
+        progress = progress if self.group.rank == 0 else False
         with (
             Progress(last_epoch, self._data.n_steps, self._data.n_samples, shown=progress) as bar,
             StopSignals() if self.checkpoints else nullcontext(StopSignals()) as signals,
@@ -93,8 +102,10 @@ class Run:
             read = [self._data]
             if self.validation is not None and self.validation.epoch is not None:
                 read.append(self.validation.epoch)
-            for epoch in read:
-                epoch.interrupted = lambda: signals.noted is not None
+            self._signals = signals
+            if self.group.size == 1:  # else all go on to the step after which they agree
+                for epoch in read:
+                    epoch.interrupted = lambda: signals.noted is not None
             try:
                 self._call("on_train_begin")
                 while course.epoch < last_epoch and not (course.stopping or course.cut):
@@ -102,6 +113,8 @@ class Run:
                 if self._unsaved:
                     self._save()
             except Exception as error:
+                if self.group.size > 1:  # what all were to save is saved: see `_call`
+                    raise
                 begun = course.step or course.epoch > self.first_epoch
                 from_outside = self._callback_failed or isinstance(error, NnfsError)
                 diverged = isinstance(error, DivergenceError)
@@ -134,13 +147,16 @@ class Run:
                 "the optimizer has stepped another model: its count of steps, and the learning "
                 "rate that follows from it, are that model's. Make one for each model."
             )
-        found = None if self.checkpoints is None else self._found(self.checkpoints, resume)
+        found = None
+        if self.checkpoints is not None:
+            found = self._found(self.checkpoints, resume)
+        check_same_data(learner, self.fed.first, resume=resume, **self.description)
         if found is not None:
             description, _, path = found
             check_run(description.get("run"), self.description, path)
         else:
             course.check_schedules(learner.optimizer)
-        check_all_paths(self.callbacks)
+        check_all_paths(self._accord.callbacks)
         if found is not None:
             bounds = Bounds(
                 self._data.n_samples, self.fed.step_samples, self._data.n_steps, figure_names
@@ -149,9 +165,12 @@ class Run:
                 learner, course, self.training, self.callbacks, bounds, *found
             )
             course.mark_callbacks(self.callbacks)
+            if self.group.rank:
+                course.totals.clear()  # which rank 0 has
             self._resume(path)
         else:
             learner.use_averages(False)
+            unite(learner)
             learner.reseed(learner.count)
             course.begin()
             self.first_epoch = course.epoch
@@ -173,9 +192,14 @@ class Run:
         else:
             _log.info("going on from %s: epoch %d, after step %d", path, epoch, step)
 
+    def _found(self, checkpoints: Checkpoints, resume: bool) -> Any:
+        """The checkpoint to go on from, or None: rank 0 reads it for all."""
+        found = self._read(checkpoints, resume) if self.group.rank == 0 else None
+        check_seen_by_all(self.group, checkpoints.folder)
+        return self.group.broadcast(found)
+
     @staticmethod
-    def _found(checkpoints: Checkpoints, resume: bool) -> Any:
-        """The checkpoint to go on from, or None."""
+    def _read(checkpoints: Checkpoints, resume: bool) -> Any:
         checkpoints.open()
         if not resume:
             if checkpoints.files():
@@ -202,7 +226,7 @@ class Run:
                 self.recorder.step_in_epoch(data, index, group, course.totals, unwatched=unwatched)
                 course.step += 1
                 self._call("on_step_end")
-                n_samples = sum(batch.n for batch in group)
+                n_samples = sum(batch.whole for batch in group)
                 bar.end_batch(n_samples, self.training.figures_so_far)
                 self._after_step(signals)
                 if course.cut and course.step != data.n_steps:
@@ -221,20 +245,47 @@ class Run:
         return self._data.walk(course.epoch, course.step, self.learner.count)
 
     def _after_step(self, signals: StopSignals) -> None:
-        if self.course.step == self._data.n_steps:
+        course = self.course
+        if course.step == self._data.n_steps:
             return  # the epoch's end comes at once
-        if signals.noted is not None or self.course.cut:
+        due = self.checkpoints is not None and self.checkpoints.due(course.step)
+        if self.group.size > 1:
+            if not self._decides_at(course.step):
+                return
+            due = self._agree(signals, due and self.group.rank == 0)
+        if signals.noted is not None or course.cut:
             self._check_finite()
             self._save()
             if signals.noted is not None:
                 self._end(signals)
-        elif self.checkpoints is not None and self.checkpoints.due(self.course.step):
+        elif due:
             self._check_finite()
             self._save()
 
+    def _decides_at(self, step: int) -> bool:
+        """Whether the processes agree after that step: on a GPU, which nobody waits for, rarely."""
+        every = None if self.checkpoints is None else self.checkpoints.every_steps
+        if self.callbacks or not self.recorder.records or (every and step % every == 0):
+            return True
+        return step % _STEPS == 0
+
+    def _agree(self, signals: StopSignals, due: bool = False) -> bool:
+        """Have all processes stop, save and fail where one is to; return whether a save is due."""
+        course, failed = self.course, self._accord.failed
+        wanted = signals.noted or 0, course.stopping, course.cut, due, failed
+        number, stopping, cut, due_anywhere, fails = self.group.agree(*map(float, wanted))
+        signals.noted = int(number) or None
+        course.stopping, course.cut = bool(stopping), bool(cut)
+        if fails:
+            if self._is_finite():
+                self._save()
+            self._accord.raise_failure()
+        return bool(due_anywhere)
+
     def _end_epoch(self, bar: Progress) -> None:
         learner, course = self.learner, self.course
-        figures_now = course.totals.read()
+        self.group.settle()
+        figures_now = course.totals.over(self.group).read()
         self._check_finite()
         with self._averages():
             if self.validation is not None:
@@ -254,11 +305,12 @@ class Run:
                 course.mark_schedules(learner.optimizer)
             course.end_epoch(figures)
             self._warn_of_figures(figures)
+            check_same_weights(learner, course.epoch)
             self._call("on_epoch_end", figures)
 
     def _warn_of_figures(self, figures: dict[str, float]) -> None:
         """Name each figure that is NaN or infinite, once."""
-        for name, value in figures.items():
+        for name, value in figures.items() if self.group.rank == 0 else ():
             if not math.isfinite(value) and name not in self._named_figures:
                 self._named_figures.add(name)
                 what = "NaN" if math.isnan(value) else "infinite"
@@ -278,22 +330,23 @@ class Run:
             self.learner.use_averages(False)
 
     def _call(self, hook: str, *arguments: Any) -> None:
-        first: Exception | None = None
-        for callback in self.callbacks:
-            try:
-                getattr(callback, hook)(self.training, *arguments)
-            except Exception as error:  # the other callbacks are called all the same
-                first = first or error
-        if first is not None:
+        self._accord.call(hook, self.training, *arguments)
+        if self.group.size == 1 and self._accord.failed:
             self._callback_failed = True
-            raise first
+            self._accord.raise_failure()
+        elif self.callbacks and hook != "on_step_end":
+            self._agree(self._signals)
 
     def _save(self) -> None:
-        """Write a checkpoint, if any are kept."""
+        """Write a checkpoint, if any are kept: what all processes have, by rank 0."""
         if self.checkpoints is None:
             return
         course = self.course
+        self.group.settle()
         content = capture(self.learner, course, self.callbacks, self.description, self.first_epoch)
+        if self.group.rank:
+            self._unsaved = False
+            return
         path = self.checkpoints.save(course.epoch, course.step, *content)
         self._saved = "no new checkpoint could be kept" if path is None else f"checkpoint in {path}"
         self._unsaved = False
@@ -301,6 +354,8 @@ class Run:
     def _end(self, signals: StopSignals) -> None:
         """End the program as the signal would have, now that the checkpoint is there."""
         text = f"stopped after epoch {self.course.epoch}, step {self.course.step}; {self._saved}"
+        if self.group.rank:
+            raise signals.end(text)
         _log.info(text)
         error = signals.end(text)
         if isinstance(error, SystemExit):
@@ -312,10 +367,11 @@ class Run:
         if self._is_finite():
             return
         course = self.course
-        loss = course.totals.read_loss()
+        loss = course.totals.over(self.group).read_loss()
         first = self._snapshot.step * self._data.accumulate
         losses = to_numpy(self._data.losses)[first : course.step * self._data.accumulate]
         bad = next((n for n, each in enumerate(losses) if not math.isfinite(each)), len(losses) - 1)
+        bad = -int(self.group.agree(-bad)[0])  # the first one of all processes
         what = (
             "a weight became NaN or infinite" if math.isfinite(loss) else f"the loss became {loss}"
         )
@@ -333,21 +389,24 @@ class Run:
                 for place, batch in enumerate(group):
                     arrays = data.arrays_of(batch)
                     if index == bad:
-                        where = diagnose(self.recorder, *arrays)
+                        told = self.group.gather(diagnose(self.recorder, *arrays))
+                        where = next((e for e in told if not e.startswith("nothing")), told[0])
                         step = f", step {1 + (first + bad) // data.accumulate}"
                         # Replayed without the callbacks, a step that these had spoilt is sound.
                         found = "" if where.startswith("nothing") else f": first in {where}"
                         self._diverge(what, step + found)
-                    updates = place == len(group) - 1
-                    learner.step(*arrays, adds=data.accumulate > 1, updates=updates)
+                    adds, updates = data.accumulate > 1, place == len(group) - 1
+                    learner.step(*arrays, adds=adds, updates=updates, share=batch.share)
                     index += 1
 
     def _is_finite(self) -> bool:
         """Whether the weights are, and the loss of the steps of this epoch."""
         learner, totals = self.learner, self.course.totals
         xp, values = learner.backend.xp, learner.model.flat.values
+        self.group.settle()
         loss = totals.read_loss() if totals.count else 0.0
-        return math.isfinite(loss) and bool(xp.all(xp.isfinite(values)))
+        finite = math.isfinite(loss) and bool(xp.all(xp.isfinite(values)))
+        return not self.group.agree(not finite)[0]
 
     def _diverge(self, what: str, where: str) -> None:
         self._snapshot.restore(self.learner, self.course)

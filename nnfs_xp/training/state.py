@@ -29,7 +29,13 @@ _MOST = 2**53
 """More epochs or steps than any training does, and all whole numbers up to it are floats."""
 
 
-_FORMERLY = {"fuse": True, "precision": "float32", "accumulate": 1, "transform": None}
+_FORMERLY = {
+    "fuse": True,
+    "precision": "float32",
+    "accumulate": 1,
+    "transform": None,
+    "shards": None,
+}
 """What runs had whose checkpoints say nothing of it."""
 
 
@@ -47,6 +53,7 @@ def describe_run(
         "seed": learner.seed,
         "fuse": learner.fuse,
         "precision": learner.precision,
+        "shards": learner.group.shards,
         **run,
     }
 
@@ -112,11 +119,17 @@ def capture(
     run: dict[str, Any],
     first_epoch: int,
 ) -> tuple[dict[str, Any], Arrays]:
-    """What a checkpoint holds of a training: a description for JSON, and arrays."""
+    """What a checkpoint holds of a training: a description for JSON, and arrays.
+
+    It is the same however many processes train: all of them ask for it.
+    """
     schedule = learner.optimizer.learning_rate
     states = [callback.state() for callback in callbacks]
-    arrays = {name: to_numpy(array) for name, array in device_arrays(learner).items()}
-    arrays |= {f"totals.{name}": array for name, array in course.totals.state().items()}
+    held = device_arrays(learner)
+    held |= {f"optimizer.{name}": array for name, array in learner.optimizer_state().items()}
+    arrays = {name: to_numpy(array) for name, array in held.items()}
+    totals = course.totals.over(learner.group)
+    arrays |= {f"totals.{name}": array for name, array in totals.state().items()}
     arrays |= {
         f"callback.{number}.{name}": value
         for number, state in enumerate(states)
@@ -181,10 +194,10 @@ def restore(
     CheckpointError
         The checkpoint does not fit, and nothing was changed.
     """
-    targets = device_arrays(learner)
     totals = course.totals.anew()
     try:
-        state = _by_part(arrays, len(callbacks))
+        state = _by_part(_own_parts(learner, arrays), len(callbacks))
+        targets = device_arrays(learner)
         check_arrays(targets, state.own)
         if state.own.keys() != targets.keys():
             raise CheckpointError(f"it holds {shown(min(state.own.keys() - targets.keys()))}.")
@@ -219,6 +232,21 @@ def restore(
     course.history, course.totals = history, totals
     learner.reseed(learner.count)
     return counts["first_epoch"]
+
+
+def _own_parts(learner: Learner, arrays: Arrays) -> Arrays:
+    """The arrays, of the optimizer's state what this process keeps of it."""
+    own = learner.sharing.own_values(learner.model.flat)
+    if own is None:
+        return arrays
+    learner.optimizer.part_state(learner.model, own)
+    whole = (learner.model.flat.size,)
+    return {
+        name: array[own]
+        if name.startswith("optimizer.") and name != "optimizer.average" and array.shape == whole
+        else array
+        for name, array in arrays.items()
+    }
 
 
 class _Parts(NamedTuple):

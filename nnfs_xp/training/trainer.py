@@ -15,6 +15,8 @@ from nnfs_xp import _checks
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, Memory, backend_of
 from nnfs_xp.data.transforms import Transform
+from nnfs_xp.distributed import Group
+from nnfs_xp.distributed.group import ALONE
 from nnfs_xp.errors import ArgumentError
 from nnfs_xp.layers import Layer
 from nnfs_xp.learning import Recorder, new_learner
@@ -37,6 +39,7 @@ from nnfs_xp.training.feeding import (
 from nnfs_xp.training.history import History
 from nnfs_xp.training.progress import Shown, check_progress
 from nnfs_xp.training.run import Run
+from nnfs_xp.training.uniting import check_draws, unite
 
 
 class Trainer:
@@ -80,6 +83,15 @@ class Trainer:
         machine does, unless the environment (``OMP_NUM_THREADS`` and its like) or threadpoolctl
         says how many. With Numba and NumPy's own OpenBLAS it changes no bit of any result. Else it
         changes how sums are rounded; a `fit` with `checkpoint` then keeps to the BLAS' number.
+    group : Group, optional
+        The processes that train together: see `nnfs_xp.distributed.group`. All make the same
+        calls, with the same data. Each works on its rows of each batch, so that `batch_size` is
+        that of all together, and the weights are those that one process would come to. Rank 0's
+        weights and seed are taken by all.
+    shard_optimizer : bool
+        Whether each process of the group keeps the optimizer's state for its part of the
+        parameters only, and updates these: for models that fill a GPU (Rajbhandari et al. 2020,
+        *ZeRO*, section 5.1).
 
     Attributes
     ----------
@@ -123,10 +135,25 @@ class Trainer:
         graph: bool = True,
         fuse: bool | None = None,
         threads: int | None = None,
+        group: Group | None = None,
+        shard_optimizer: bool = False,
     ) -> None:
-        self.learner = new_learner(
-            model, loss, optimizer, backend, seed=seed, precision=precision, fuse=fuse
-        )
+        if group is not None and not isinstance(group, Group):
+            raise ArgumentError(f"`group` must be a Group; got {group!r}.")
+        self.group = ALONE if group is None else group
+        with self.group.together():
+            self.learner = new_learner(
+                model,
+                loss,
+                optimizer,
+                backend,
+                seed=seed,
+                precision=precision,
+                fuse=fuse,
+                group=self.group,
+                shard_optimizer=_checks.check_bool("shard_optimizer", shard_optimizer),
+            )
+            unite(self.learner)
         if threads is not None:
             threads = _checks.check_count("threads", threads)
         graph = _checks.check_bool("graph", graph)
@@ -343,6 +370,7 @@ class Trainer:
             "accumulate": accumulate,
         }
         with (
+            self.group.together(),
             _alone(self),
             self.backend.active(),
             MemoryExplained(self.recorder, batch_size) as memory,
@@ -367,9 +395,11 @@ class Trainer:
                 self._flat_axes = fed.y_axes
                 self._batch_axes = len(fed.first[0].shape)
                 totals.prepare(self.backend.asarray(fed.targets))
+                check_draws(learner, fed.first[0])
                 others = list(callbacks), checkpoints
                 run = Run(self, self.recorder, self.course, fed, validation, *others)
-                with self.recorder.pace.held(repeatable=checkpoints is not None):
+                repeatable = checkpoints is not None or self.group.shards is not None
+                with self.recorder.pace.held(repeatable=repeatable):
                     return run.execute(epochs, resume=resume, progress=progress)
 
     def train_step(self, x: Array, y: Array, sample_weight: Array | None = None) -> Array:
@@ -384,7 +414,8 @@ class Trainer:
         x : array, shape (batch, ...)
         y : array
         sample_weight : array, shape (batch,) or (batch, …), optional
-            All on the trainer's backend, x and the weights in the model's data type.
+            All on the trainer's backend, x and the weights in the model's data type. In a group the
+            batch of all processes together, of which each takes its part.
 
         Returns
         -------
@@ -392,7 +423,7 @@ class Trainer:
             The loss before the step, penalties included.
         """
         learner, batch = self.learner, _batch(x, y, sample_weight)
-        with learner.backend.active(), MemoryExplained(self.recorder, x):
+        with self.group.together(), learner.backend.active(), MemoryExplained(self.recorder, x):
             learner.use_averages(False)
             return self.recorder.step(*batch)
 
@@ -410,7 +441,7 @@ class Trainer:
             The loss, penalties included.
         """
         learner, batch = self.learner, _batch(x, y, sample_weight)
-        with learner.backend.active(), MemoryExplained(self.recorder, x):
+        with self.group.together(), learner.backend.active(), MemoryExplained(self.recorder, x):
             learner.use_averages(False)
             learner.ready()
             learner.reseed(learner.count)
@@ -421,7 +452,7 @@ class Trainer:
     def update(self) -> None:
         """Update the parameters by the gradients that are there, and count the step."""
         learner = self.learner
-        with learner.backend.active(), MemoryExplained(self.recorder, 1):
+        with self.group.together(), learner.backend.active(), MemoryExplained(self.recorder, 1):
             learner.use_averages(False)
             learner.ready()
             self.recorder.update()
@@ -437,10 +468,12 @@ class Trainer:
     ) -> dict[str, Any]:
         """The loss, penalties included, and the metrics on some data, by name.
 
-        Parameters and errors as for `fit`.
+        Parameters and errors as for `fit`. All processes of a group must ask for it, with the same
+        data, of which each takes its part.
         """
         batch_size = _checks.check_count("batch_size", batch_size)
-        with self.backend.active(), MemoryExplained(self.recorder, batch_size):
+        memory = MemoryExplained(self.recorder, batch_size)
+        with self.group.together(), self.backend.active(), memory:
             totals = self.course.totals
             data = evaluation_of(self.learner, totals, X, y, sample_weight, batch_size=batch_size)
             totals.prepare(data.targets, again=False)
@@ -451,6 +484,8 @@ class Trainer:
 
     def predict(self, X: Any, *, batch_size: int = EVALUATION_BATCH) -> np.ndarray[Any, Any]:
         """What the model says of each sample. Many threads may ask at once.
+
+        In a group each process does all of it, for itself: so one alone may ask.
 
         Parameters
         ----------

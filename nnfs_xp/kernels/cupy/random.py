@@ -34,9 +34,9 @@ class Mask(NamedTuple):
 def _arguments(keys: Keys) -> tuple[Any, ...]:
     if isinstance(keys, DeviceKeys):
         words = np.uint64(keys.seed), np.uint64(keys.stream)
-        return *count(keys.step), *words, np.uint32(0), np.uint32(0)
-    first, second = keys
-    return *count(0), np.uint64(0), np.uint64(0), np.uint32(first), np.uint32(second)
+        return *count(keys.step), *words, np.uint32(0), np.uint32(0), np.uint32(keys.start)
+    words = np.uint64(0), np.uint64(0)
+    return *count(0), *words, *map(np.uint32, keys)
 
 
 def _dropout(values: Array, mask: Mask, scale: float) -> Array:

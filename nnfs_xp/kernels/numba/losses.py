@@ -142,6 +142,11 @@ class LossKernels(NumPyKernels):
         noted(np.multiply, dinputs, weights[..., None], out=found[1])
         return found
 
+    def scaled(self, xp: Any, dinputs: Array, factor: float | Array) -> Array:
+        found = np.empty(dinputs.shape, dinputs.dtype)
+        noted(np.multiply, dinputs, factor, out=found)
+        return found
+
     @or_numpy
     def squared_error(self, xp: Any, y_pred: Array, y_true: Array) -> tuple[Array, Array]:
         check_shapes(y_pred, y_true)

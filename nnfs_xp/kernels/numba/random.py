@@ -26,20 +26,21 @@ def _hash(index: Any, key_0: Any, key_1: Any) -> Any:
     return np.uint32(bits >> np.uint32(32 - BITS))
 
 
-@compiled("labels", "int", "int")
-def _random_bits(bits: Array, key_0: int, key_1: int) -> None:
+@compiled("labels", "int", "int", "int")
+def _random_bits(bits: Array, key_0: int, key_1: int, start: int) -> None:
     first, second = np.uint32(key_0), np.uint32(key_1)
     for i in range(bits.size):
-        bits[i] = _hash(np.uint32(i), first, second)
+        bits[i] = _hash(np.uint32(start + i), first, second)
 
 
-@compiled("F2", "F", "int", "int", "int", "F2", "mask")
+@compiled("F2", "F", "int", "int", "int", "int", "F2", "mask")
 def _dropout(
     inputs: Array,
     scale: float,
     threshold: int,
     key_0: int,
     key_1: int,
+    start: int,
     output: Array,
     kept: Array,
 ) -> None:
@@ -47,9 +48,9 @@ def _dropout(
     zero = inputs.dtype.type(0)
     n, k = inputs.shape
     for i in range(n):
-        start = np.uint32(i * k)
+        row = np.uint32(start + i * k)
         for j in range(k):
-            keep = _hash(np.uint32(start + np.uint32(j)), first, second) >= least
+            keep = _hash(np.uint32(row + np.uint32(j)), first, second) >= least
             kept[i, j] = keep
             output[i, j] = inputs[i, j] * scale if keep else zero
 

@@ -39,7 +39,8 @@ class DeviceCount:
 class DeviceKeys:
     """The keys that `stream_keys` gives for a step counted on the device: they are made there."""
 
-    def __init__(self, seed: int, stream: int, step: DeviceCount) -> None:
+    def __init__(self, seed: int, stream: int, step: DeviceCount, start: int = 0) -> None:
+        self.start = start
         self.seed = seed
         self.stream = stream
         self.step = step

@@ -50,6 +50,11 @@ class LossKernels(Protocol):
         del xp
         return losses * weights, dinputs * weights[..., None]
 
+    def scaled(self, xp: Namespace, dinputs: Array, factor: float | Array) -> Array:
+        """The gradient times a number."""
+        del xp
+        return dinputs * factor
+
     def less_one_hot(self, xp: Namespace, rows: Array, labels: Array) -> Array:
         """Rows with 1 subtracted at their labels; NaN where a label is no class."""
         less: Array = rows - shares(xp, labels, rows)

@@ -10,7 +10,7 @@ from nnfs_xp.kernels.standard.counts import DeviceCount, DeviceKeys
 if TYPE_CHECKING:
     from nnfs_xp._typing import Array, Device, Namespace
 
-Keys: TypeAlias = tuple[int, int] | DeviceKeys
+Keys: TypeAlias = tuple[int, int, int] | DeviceKeys
 
 BITS = 24
 """How many random bits `random_bits` gives an element: as many as a float32 holds exactly."""
@@ -19,21 +19,23 @@ _MASK_32 = 0xFFFFFFFF
 _MASK_64 = 0xFFFFFFFFFFFFFFFF
 
 
-def stream_keys(seed: int, stream: int, step: int | DeviceCount) -> Keys:
-    """Two 32-bit keys that differ, as if drawn at random, for each (seed, stream, step).
+def stream_keys(seed: int, stream: int, step: int | DeviceCount, start: int = 0) -> Keys:
+    """Two 32-bit keys that differ, as if drawn at random, for each (seed, stream, step); and start.
 
     Computed on the host from Python integers with SplitMix64's output function (Steele, Lea
-    and Flood 2014, *Fast Splittable Pseudorandom Number Generators*).
+    and Flood 2014, *Fast Splittable Pseudorandom Number Generators*). `start` is the index of the
+    first element that is drawn: above 0 where elements before it are drawn elsewhere.
     """
+    start &= _MASK_32
     if isinstance(step, DeviceCount):
-        return DeviceKeys(seed & _MASK_64, stream, step)
+        return DeviceKeys(seed & _MASK_64, stream, step, start)
     state = 0
     for word in (seed, stream, step):
         state = (state + word + 0x9E3779B97F4A7C15) & _MASK_64
         state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK_64
         state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK_64
         state ^= state >> 31
-    return state & _MASK_32, state >> 32
+    return state & _MASK_32, state >> 32, start
 
 
 class RandomKernels(Protocol):
@@ -42,7 +44,7 @@ class RandomKernels(Protocol):
     def random_bits(
         self, xp: Namespace, shape: tuple[int, ...], keys: Keys, device: Device
     ) -> Array:
-        """Random integers in [0, 2**24), one an element: a hash of the keys and its index.
+        """Random integers in [0, 2**24), one an element: a hash of two keys and its index.
 
         The same keys give the same integers on every backend. The hash is two rounds of
         xor-shift-multiply, the second key entering between them. It is 32-bit arithmetic held in
@@ -54,16 +56,16 @@ class RandomKernels(Protocol):
         ----------
         xp : namespace
         shape : tuple of int
-        keys : tuple of two int, or DeviceKeys
-            From `stream_keys`.
+        keys : tuple of three int, or DeviceKeys
+            From `stream_keys`: two keys, and the index of the first element.
         device : device of the namespace
 
         Returns
         -------
         array of int64, of the given shape
         """
-        bits: Array = xp.arange(prod(shape), dtype=xp.int64, device=device)
-        first, second = keys
+        first, second, start = keys
+        bits: Array = xp.arange(start, start + prod(shape), dtype=xp.int64, device=device)
         bits &= _MASK_32
         bits ^= first
         bits ^= bits >> 16

@@ -37,20 +37,20 @@ __device__ __forceinline__ Word hash(Word bits, Keys keys) {
 
 extern "C" __global__ void random_bits(
     Int size, Address step_at, Int offset, Address seed, Address stream, Word first, Word second,
-    Int *bits
+    Word start, Int *bits
 ) {
     const Keys keys = keys_of(step_at, offset, seed, stream, first, second);
-    for (Int i = first_index(); i < size; i += stride()) bits[i] = hash((Word)i, keys);
+    for (Int i = first_index(); i < size; i += stride()) bits[i] = hash(start + (Word)i, keys);
 }
 
 // Forward and backward are the same: the mask is made again.
 extern "C" __global__ void dropout(
     Int size, Int packs, A scale, Word threshold, Address step_at, Int offset, Address seed,
-    Address stream, Word first, Word second, T *inputs, T *output
+    Address stream, Word first, Word second, Word start, T *inputs, T *output
 ) {
     const Keys keys = keys_of(step_at, offset, seed, stream, first, second);
     T *const arrays[2] = {inputs, output};
     sweep<2, 2u>(size, packs, arrays, [=](A(&x)[2], Int i) {
-        x[1] = hash((Word)i, keys) >= threshold ? x[0] * scale : A(0);
+        x[1] = hash(start + (Word)i, keys) >= threshold ? x[0] * scale : A(0);
     });
 }

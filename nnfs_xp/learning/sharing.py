@@ -1,0 +1,222 @@
+"""Batches that several processes train on together: who works on what, and what it counts for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from nnfs_xp._typing import Array
+from nnfs_xp.backend import Backend, as_dense
+from nnfs_xp.distributed import Group, Share
+from nnfs_xp.distributed.ordered import OrderedSum
+from nnfs_xp.errors import ArgumentError
+from nnfs_xp.flat_parameters import FlatParameters
+from nnfs_xp.layers import Layer
+from nnfs_xp.losses import Loss
+
+
+class Working(Protocol):
+    """What works out gradients: see `Learner`."""
+
+    model: Layer
+    backend: Backend
+    fused_loss: Loss
+
+    def layers(self) -> list[Layer]: ...
+    def gradients(self, x: Array, *targets: Array) -> tuple[Array, Array]: ...
+    def output(self, x: Array) -> Array: ...
+    def draw_again(self) -> None: ...
+
+
+def own_rows(group: Group, n: int) -> slice:
+    """The rows of a batch of n that this process works on; without any, one that stands in."""
+    part = group.part(n)
+    return part if part.start < part.stop else slice(0, 1)
+
+
+def share_of(group: Group, n: int) -> Share | None:
+    """What `own_rows` are of a batch of n; None where this process has it for itself."""
+    if group.is_alone:
+        return None
+    part = group.part(n)
+    return Share(group, part.start, part.stop - part.start, n)
+
+
+def too_few(n: int, group: Group) -> str:
+    """What is wrong with batches of n samples, where there are fewer than processes."""
+    return (
+        f"a batch has {n} samples, fewer than the {group.size} processes that share it. Choose a "
+        "larger batch size, or start fewer processes."
+    )
+
+
+class Sharing:
+    """How the gradients of one process' rows become those of the batch.
+
+    Parameters
+    ----------
+    group : Group
+    shard_optimizer : bool
+        Whether each process updates a part of the parameters.
+
+    Attributes
+    ----------
+    share : Share or None
+        What is worked on at the moment; None outside of steps, and for a process alone.
+    weight : float or 0-d array
+        What the mean loss of these rows counts in that of the batch.
+    counted : int or 0-d array
+        The number of losses of the batch.
+    """
+
+    def __init__(self, group: Group, *, shard_optimizer: bool = False) -> None:
+        self.group = group
+        self._shards_optimizer = shard_optimizer
+        self.share: Share | None = None
+        self.weight: Any = 1.0
+        self.counted: Any = 0
+
+    def own(self, batch: tuple[Array, ...]) -> tuple[Share | None, tuple[Array, ...]]:
+        """The share of a batch, which all were given, that is this process'; and its rows."""
+        if self.group.is_alone:
+            return None, batch
+        n = batch[0].shape[0]
+        if n < self.group.size:
+            raise ArgumentError(too_few(n, self.group))
+        rows = own_rows(self.group, n)
+        parts = batch if self.group.size == 1 else tuple(each[rows, ...] for each in batch)
+        return share_of(self.group, n), parts
+
+    @property
+    def kind(self) -> tuple[int, int] | None:
+        """What steps of one kind have in common of their shares."""
+        return None if self.share is None else (self.share.n, self.share.whole)
+
+    @contextmanager
+    def of_layers(self, layers: list[Layer], share: Share) -> Iterator[None]:
+        """While it lasts, the layers know which rows they are given."""
+        self.share = share
+        for layer in layers:
+            layer.share = share
+        try:
+            yield
+        finally:
+            self.share = None
+            for layer in layers:
+                layer.share = None
+
+    def weigh(self, working: Working, output: Array, y: Array, dvalues: Array) -> Array:
+        """The gradient of these rows' mean loss as part of that of the batch's."""
+        if self.share is None or self.group.shards is not None:
+            return dvalues
+        self.weight, self.counted = self.share.weight(working.fused_loss.n_counted(output, y))
+        xp, kernels = working.backend.xp, working.backend.kernels
+        return kernels.scaled(xp, dvalues, self.weight)
+
+    def gradients(self, working: Working, share: Share, *batch: Array) -> tuple[Array, Array]:
+        """Set the gradients to this process' part of the batch's; return the output and the loss.
+
+        With shards they are those of the whole batch at once. Output and loss are of the rows here.
+        """
+        layers = working.layers()
+        if self.group.shards is None:
+            with self.of_layers(layers, share):
+                output, loss = working.gradients(*batch)
+            n = working.fused_loss.n_counted(output, batch[1])
+            if isinstance(n, int):  # `weigh` was not called where noted calls were made
+                self.weight, self.counted = share.weight(n)
+            return output, loss
+        return self._gradients_of_parts(working, layers, share, *batch)
+
+    def _gradients_of_parts(
+        self, working: Working, layers: list[Layer], share: Share, *batch: Array
+    ) -> tuple[Array, Array]:
+        """What `gradients` says, where each batch has a fixed number of parts.
+
+        A part counts with the number c of its losses: the gradient is sum(c * g) / sum(c).
+        """
+        xp, flat = working.backend.xp, working.model.flat
+        total, counts, losses = OrderedSum(), OrderedSum(), OrderedSum()
+        outputs: list[Array] = []
+        loss: Any = 0.0
+        for rows, part in self._parts(share):
+            count = xp.zeros_like(flat.gradients[:1])
+            gradients = xp.zeros_like(flat.gradients)
+            if part.n:
+                own = [as_dense(array)[rows, ...] for array in batch]
+                working.draw_again()
+                with self.of_layers(layers, part):
+                    output, loss = working.gradients(*own)
+                outputs.append(output)
+                count += working.fused_loss.n_counted(output, own[1])
+                gradients += flat.gradients * count
+            total.add(gradients)
+            counts.add(count)
+            losses.add(count * loss if part.n else count)
+        own_count = counts.total
+        self.counted = xp.asarray(own_count, copy=True)
+        flat.gradients[...] = total.total
+        self.group.add(flat.gradients)
+        self.group.add(self.counted)
+        self.counted = xp.maximum(self.counted, 1.0)
+        flat.gradients /= self.counted
+        self.weight = (own_count / self.counted)[0, ...]
+        if not outputs:
+            outputs = [working.output(batch[0])]
+        loss = (losses.total / xp.maximum(own_count, 1.0))[0, ...]
+        return outputs[0] if len(outputs) == 1 else xp.concat(outputs), loss
+
+    def _parts(self, share: Share) -> list[tuple[slice, Share]]:
+        """The parts of the batch that are this process', each with its rows among those here."""
+        group, n = self.group, share.whole
+        assert group.shards is not None
+        each = group.shards // group.size
+        parts = []
+        for number in range(group.rank * each, (group.rank + 1) * each):
+            part = group.part(n, of=group.shards, rank=number)
+            rows = slice(part.start - share.first, part.stop - share.first)
+            parts.append((rows, Share(group, part.start, part.stop - part.start, n)))
+        return parts
+
+    def sum(self, flat: FlatParameters, whole: bool) -> None:
+        """Sum the gradients over the processes, where `gradients` has not.
+
+        Where `whole` is False, and each process updates a part, those of its part suffice.
+        """
+        if self.group.shards is not None:
+            return
+        if whole or not self._shards_optimizer:
+            self.group.add(flat.gradients)
+        else:
+            self.group.add_part(flat.gradients)
+
+    def own_values(self, flat: FlatParameters) -> slice | None:
+        """The part of the parameters that this process updates; None where that is all."""
+        if not self._shards_optimizer or self.group.size == 1:
+            return None
+        return self.group.flat_part(flat.size)
+
+    def check(self, model: Layer) -> None:
+        """Refuse what cannot be done in parts.
+
+        Raises
+        ------
+        ArgumentError
+            A layer looks across the samples of a batch, and shards are worked on one by one.
+        """
+        if self.group.shards is None:
+            return
+        for _, layer in model.walk():
+            if layer.smallest_batch > 1 and layer.trainable:
+                raise ArgumentError(
+                    f"`shards` does not go with {type(layer).__name__}, which looks across the "
+                    "samples of a batch: each shard is worked on by itself. Leave `shards` out, or "
+                    "use LayerNorm."
+                )
+
+    def whole(self, xp: Any, loss: Array) -> Array:
+        """The loss of the batch, given that of the rows here."""
+        total: Array = xp.asarray(loss * self.weight, copy=True)
+        self.group.add(total)
+        return total
