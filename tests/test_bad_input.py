@@ -452,7 +452,7 @@ def test_every_error_is_one_of_the_tree():
     classes = [thing for _, thing in inspect.getmembers(nn.errors, inspect.isclass)]
     warnings = [each for each in classes if issubclass(each, Warning)]
     assert warnings == [nn.errors.TrainingWarning]
-    assert len(classes) == 12
+    assert len(classes) == 13
     for error in set(classes) - set(warnings):
         assert issubclass(error, NnfsError)
         standard = (ValueError, TypeError, RuntimeError, ArithmeticError, MemoryError)

@@ -81,6 +81,7 @@ LAYERS = {
     "less_one_hot": lambda n, k: (normal(n, k), np.arange(n) % k),
     "less_one_hot, no class": lambda n, k: (normal(n, k), np.arange(n) - 1),
     "less_one_hot, int32": lambda n, k: (normal(n, k), (np.arange(n) % k).astype(np.int32)),
+    "scaled": lambda n, k: (normal(n, k), 0.25),
     "weighted": lambda n, k: (normal(n), normal(n, k), normal(n, seed=1)),
     "mean_loss": lambda n, k: (normal(n, k), n * k),
     "picked": lambda n, k: (normal(n, k), np.arange(n) % k),

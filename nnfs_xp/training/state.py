@@ -29,13 +29,7 @@ _MOST = 2**53
 """More epochs or steps than any training does, and all whole numbers up to it are floats."""
 
 
-_FORMERLY = {
-    "fuse": True,
-    "precision": "float32",
-    "accumulate": 1,
-    "transform": None,
-    "shards": None,
-}
+_FORMERLY = {"fuse": True, "precision": "float32", "accumulate": 1, "transform": None}
 """What runs had whose checkpoints say nothing of it."""
 
 
@@ -43,6 +37,7 @@ def describe_run(
     learner: Learner, course: Course, callbacks: Sequence[Callback], **run: Any
 ) -> dict[str, Any]:
     """What must be the same for a training to go on: model, loss, optimizer, sizes and more."""
+    shards = learner.group.shards
     return {
         "model": describe(learner.model),
         "dtype": learner.model.dtype,
@@ -53,7 +48,7 @@ def describe_run(
         "seed": learner.seed,
         "fuse": learner.fuse,
         "precision": learner.precision,
-        "shards": learner.group.shards,
+        **({} if shards is None else {"shards": shards}),
         **run,
     }
 
