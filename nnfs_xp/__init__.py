@@ -11,8 +11,8 @@ from typing import Any
 __version__ = "0.1.0"
 
 _MODULES = (
-    *("data", "errors", "initializers", "interop", "layers", "losses", "metrics", "optimizers"),
-    *("plots", "training"),
+    *("data", "distributed", "errors", "initializers", "interop", "layers", "losses", "metrics"),
+    *("optimizers", "plots", "training"),
 )
 """What is to be had as a module."""
 

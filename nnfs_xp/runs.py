@@ -19,6 +19,7 @@ from nnfs_xp.recipes import Recipe, find_recipe
 
 MODEL, RUN, HISTORY = "model.safetensors", "run.json", "history.csv"
 CHECKPOINTS = "checkpoints"
+RAY = "ray"
 TABLE_MODEL = "model.skops"
 RESULTS = (MODEL, TABLE_MODEL, RUN, HISTORY, *PICTURES)
 
@@ -36,6 +37,7 @@ class Settings:
     decay: float
     dropout: float
     precision: str = "float32"
+    shards: int = 0
 
 
 _ANY = Settings(
@@ -63,6 +65,7 @@ def choose_settings(given: dict[str, Any], resumed: Path | None) -> Settings:
     former = {} if resumed is None or not (resumed / RUN).exists() else read_run(resumed)
     if former:
         former.setdefault("precision", "float32")
+        former.setdefault("shards", 0)
         for name, value in given.items():
             kept = tuple(former.get(name, ())) if name == "hidden" else former.get(name)
             if name != "epochs" and value != kept:

@@ -303,7 +303,7 @@ def test_where_there_are_too_many_kinds_the_first_ones_stay_noted():
     assert [kind[1][0][0] for kind in noted] == [1, 2, 3, 4]
     assert all(each.agrees for each in noted.values())
     train(trained, batches(replay_module._PATIENCE + 3, n=5))
-    assert [kind[0][0][0] for kind in noted] == [5]
+    assert [kind[1][0][0] for kind in noted] == [5]
     assert is_noted(trained)
 
 

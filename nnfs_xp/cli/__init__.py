@@ -8,13 +8,15 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 
 from nnfs_xp._checks import shown
 from nnfs_xp.cli.parser import build_parser
 from nnfs_xp.cli.results import INTERRUPTED
+from nnfs_xp.distributed.launched import told_rank
+from nnfs_xp.distributed.watch import is_told
 from nnfs_xp.errors import DivergenceError, NnfsError, TrainingWarning
 
 _BROKEN_PIPE = 141
@@ -33,8 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not hasattr(options, "command"):
         parser.print_help()
         return 2
+    quiet = nullcontext() if told_rank() else _log_shown()  # rank 0 speaks for all processes
     try:
-        with _log_shown(), np.errstate(all="ignore"):  # divergence has an error of its own
+        with quiet, np.errstate(all="ignore"):  # divergence has an error of its own
             status = int(options.command(options))
             if sys.stdout is not None:  # None where it was closed
                 sys.stdout.flush()
@@ -44,17 +47,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _BROKEN_PIPE
     except DivergenceError as error:
-        print(f"nnfs-xp: {error}", file=sys.stderr)
+        _say(f"nnfs-xp: {error}", error)
         return 1
     except (NnfsError, OSError) as error:
-        print(f"nnfs-xp: error: {error}", file=sys.stderr)
+        notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
+        _say(f"nnfs-xp: error: {error}{notes}", error)
         return 2
     except MemoryError as error:
-        print(f"nnfs-xp: error: not enough memory. {error}", file=sys.stderr)
+        _say(f"nnfs-xp: error: not enough memory. {error}", error)
         return 2
     except KeyboardInterrupt:
         print("nnfs-xp: interrupted", file=sys.stderr)
         return INTERRUPTED
+
+
+def _say(text: str, error: BaseException) -> None:
+    """Say an error, unless another process of the training says it."""
+    if not is_told(error):
+        print(text, file=sys.stderr)
 
 
 @contextmanager

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import nnfs_xp as nn
 from nnfs_xp.cli import datasets
+from nnfs_xp.distributed import available_groups
+from nnfs_xp.distributed.ending import say_once
+from nnfs_xp.distributed.launched import told_size
 from nnfs_xp.errors import ArgumentError
 from nnfs_xp.recipes import RECIPES
 from nnfs_xp.runs import holds_table
@@ -25,7 +28,14 @@ def train(options: argparse.Namespace) -> int:
     if options.resume and options.out is not None and holds_table(options.out):
         raise ArgumentError("--resume goes on with data sets only, not with files. Train anew.")
     if name is not None and name not in RECIPES and _names_file(name, options.target):
-        _refuse(options, ("resume", "precision"), "a file")
+        _refuse(options, ("resume", "precision", "ray", "shards"), "a file")
+        if told_size() > 1:
+            error = ArgumentError(
+                f"{told_size()} processes were started, and a file is trained on in one. Leave "
+                "mpiexec or srun out."
+            )
+            say_once(error)
+            raise error
         from nnfs_xp.cli import tables
 
         return tables.train(options)
@@ -65,8 +75,11 @@ def predict(options: argparse.Namespace) -> int:
 
 
 def backends(options: argparse.Namespace) -> int:
-    """Print which backends can run here, and why others cannot."""
+    """Print what can run here, alone and in several processes, and why the rest cannot."""
     del options
     for name, text in nn.available_backends().items():
+        print(f"{name:18} {text}")
+    print("\nto train in several processes:")
+    for name, text in available_groups().items():
         print(f"{name:18} {text}")
     return 0

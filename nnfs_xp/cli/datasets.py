@@ -15,6 +15,7 @@ import nnfs_xp as nn
 from nnfs_xp.cli import results
 from nnfs_xp.data import hold_out
 from nnfs_xp.data.tables import read_numbers
+from nnfs_xp.distributed.group import local_backend
 from nnfs_xp.errors import ArgumentError, CheckpointError, DataError
 from nnfs_xp.layers.summary import size_text
 from nnfs_xp.pictures import draw_pictures
@@ -23,6 +24,7 @@ from nnfs_xp.runs import (
     CHECKPOINTS,
     HISTORY,
     MODEL,
+    RAY,
     RUN,
     Settings,
     choose_settings,
@@ -36,13 +38,42 @@ _CHECKPOINT_SECONDS = 60
 
 
 def train(options: argparse.Namespace) -> int:
-    """Train on a data set that the library knows."""
+    """Train on a data set that the library knows, in as many processes as were started."""
+    if options.ray is not None:
+        return _train_on_ray(options)
+    with nn.distributed.group() as group:
+        settings = _settings(options)
+        group.shards = settings.shards or None
+        return _train(options, settings, group)
+
+
+def _settings(options: argparse.Namespace) -> Settings:
     if options.resume and options.out is None:
         raise ArgumentError("--resume needs --out: the folder of the training to go on with.")
     former = options.out if options.resume else None
-    settings = choose_settings(results.given(options, Settings), former)
+    return choose_settings(results.given(options, Settings), former)
+
+
+def _train_on_ray(options: argparse.Namespace) -> int:
+    """Train in workers of a Ray cluster; where some are lost, those that are left go on."""
+    settings = _settings(options)
+    folder = make_folder(options.out, settings.dataset, resume=options.resume).resolve()
+    options.out, options.resume = folder, True
+
+    def work(group: nn.distributed.Group) -> int:
+        return _train(options, settings, group)
+
+    status: int = nn.distributed.run_on_ray(
+        work, workers=(1, options.ray), storage=folder / RAY, shards=settings.shards or None
+    )
+    return status
+
+
+def _train(options: argparse.Namespace, settings: Settings, group: nn.distributed.Group) -> int:
+    """Train as one of the processes of a group; the first of them writes and prints."""
+    speaks = group.rank == 0
     recipe = find_recipe(settings.dataset)
-    backend = nn.get_backend(options.backend)
+    backend = local_backend(options.backend, group)
     optimizer = nn.Adam(settings.learning_rate, decay=settings.decay)
     X, y, X_test, y_test = data = recipe.load()
     X, y, X_val, y_val = hold_out(X, y, share=_VALIDATION_SHARE, seed=settings.seed)
@@ -57,12 +88,16 @@ def train(options: argparse.Namespace) -> int:
         backend=backend,
         seed=settings.seed,
         precision=settings.precision,
+        group=group,
     )
-    folder = make_folder(options.out, settings.dataset, resume=options.resume)
+    folder = make_folder(options.out, settings.dataset, resume=options.resume) if speaks else None
+    folder = group.broadcast(folder)
     widths = "-".join(str(n) for n in (X.shape[1], *settings.hidden, n_classes))
-    print(f"{settings.dataset}: {len(X)} samples, network {widths}, on {backend.name}", flush=True)
+    if speaks:
+        where = backend.name if group.size == 1 else f"{backend.name} in {group.size} processes"
+        print(f"{settings.dataset}: {len(X)} samples, network {widths}, on {where}", flush=True)
     run = {**asdict(settings), "nnfs_xp": nn.__version__, "backend": backend.name}
-    first = not (folder / RUN).exists()
+    first = speaks and not (folder / RUN).exists()
     if first:  # so that it can be resumed, whatever ends it
         write_run(folder, run)
 
@@ -87,15 +122,20 @@ def train(options: argparse.Namespace) -> int:
     except (KeyboardInterrupt, SystemExit) as stop:
         if isinstance(stop, KeyboardInterrupt) and not stop.args:
             raise  # a second Ctrl-C, which leaves at once
-        _keep(folder, trainer, {**run, "epochs_done": trainer.epoch})
-        print(f"stopped after epoch {trainer.epoch}; the model so far is in {folder}")
-        print(f"go on with: nnfs-xp train --out {folder} --resume")
-        return results.INTERRUPTED if isinstance(stop, KeyboardInterrupt) else int(stop.code or 0)
+        status = results.INTERRUPTED if isinstance(stop, KeyboardInterrupt) else int(stop.code or 0)
+        if speaks:
+            _keep(folder, trainer, {**run, "epochs_done": trainer.epoch})
+            print(f"stopped after epoch {trainer.epoch}; the model so far is in {folder}")
+            print(f"go on with: nnfs-xp train --out {folder} --resume")
+        return status
     seconds = time.perf_counter() - start
     run |= {"epochs_done": trainer.epoch, "seconds": round(seconds, 3)}
     run["epochs"] = max(settings.epochs, trainer.epoch)
-    _keep(folder, trainer, run)
+    if speaks:
+        _keep(folder, trainer, run)
     test = trainer.evaluate(X_test, y_test)
+    if not speaks:
+        return 0
     with results.beside_model(folder):
         write_run(folder, {**run, "test": test})
     with results.drawing():

@@ -10,6 +10,7 @@ import nnfs_xp as nn
 from nnfs_xp._checks import check_range
 from nnfs_xp.cli import commands
 from nnfs_xp.cli.results import PROGRESS
+from nnfs_xp.distributed.launched import told_rank
 from nnfs_xp.learning import PRECISIONS
 from nnfs_xp.recipes import RECIPES
 
@@ -18,7 +19,8 @@ class _Parser(argparse.ArgumentParser):
     """Reports an error in one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+        said = f"{self.prog}: error: {message} (see {self.prog} --help)\n"
+        self.exit(2, None if told_rank() else said)  # one of several processes speaks for all
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -80,6 +82,20 @@ def build_parser() -> argparse.ArgumentParser:
         "is none, start it",
     )
 
+    train.add_argument(
+        "--ray",
+        type=_count,
+        metavar="N",
+        help="train in N workers of a Ray cluster, with a data set by its name; where one is lost, "
+        "those that are there go on from the last checkpoint",
+    )
+    train.add_argument(
+        "--shards",
+        type=_count,
+        metavar="N",
+        help="cut each batch into N parts, a power of two: the same weights, bit for bit, in 1, 2, "
+        "4, … N processes (mpiexec -n 4 nnfs-xp train …, or --ray 4)",
+    )
     _add_table_options(train)
 
     evaluate = subcommands.add_parser("evaluate", help="test a kept model")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
+from weakref import WeakSet
 
 import numpy as np
 
@@ -17,6 +18,12 @@ from nnfs_xp.errors import ArgumentError, DistributedError
 
 _PIECE = 2**21
 """Bytes that are summed at a time on the host: pieces stay in the processors' caches."""
+
+
+class Forgetting(Protocol):
+    """What gives back recorded steps: see `Recorder`."""
+
+    def forget(self) -> None: ...
 
 
 class Group:
@@ -43,7 +50,7 @@ class Group:
         The number of processes.
     local_rank : int
         The number of this process among those on its machine.
-    timeout, shards
+    timeout : float
         As given.
     sums_in_background : bool
         Whether sums that are begun go on beside the work on the device.
@@ -69,17 +76,28 @@ class Group:
     ) -> None:
         self.rank, self.size, self.local_rank = rank, size, local_rank
         self.timeout = _checks.check_range("timeout", timeout, 0, open_low=True)
-        self.shards = None if shards is None else _checks.check_count("shards", shards)
-        if self.shards is not None and (self.shards & (self.shards - 1) or self.shards % size):
-            raise ArgumentError(
-                f"`shards` must be a power of two that the number of processes, {size}, divides; "
-                f"got {shards}."
-            )
-        self._before_close: list[Callable[[], None]] = []
+        self.shards = shards
+        self._recorders: WeakSet[Forgetting] = WeakSet()
         self._device_sums: Any = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: rank {self.rank} of {self.size}>"
+
+    @property
+    def shards(self) -> int | None:
+        """The number of parts that each batch is cut into."""
+        return self._shards
+
+    @shards.setter
+    def shards(self, shards: int | None) -> None:
+        if shards is not None:
+            shards = _checks.check_count("shards", shards)
+            if shards & (shards - 1) or shards % self.size:
+                raise ArgumentError(
+                    f"`shards` must be a power of two that the number of processes, {self.size}, "
+                    f"divides; got {shards}."
+                )
+        self._shards = shards
 
     @property
     def is_alone(self) -> bool:
@@ -334,17 +352,20 @@ class Group:
             self.fail(error)
             raise
 
-    def before_close(self, action: Callable[[], None]) -> None:
-        """Have something done before the connections between the devices are closed."""
-        self._before_close.append(action)
+    def note_recorder(self, recorder: Forgetting) -> None:
+        """Note who records steps with sums in them: they are to go before the connections do."""
+        if self.size > 1:
+            self._recorders.add(recorder)
 
     def close(self) -> None:
         """End the connections, once all processes have come here. Called again, do nothing."""
-        for action in self._before_close:
-            action()
-        self._before_close.clear()
+        self._close_devices()
+
+    def _close_devices(self, *, now: bool = False) -> None:
+        for recorder in list(self._recorders):
+            recorder.forget()
         if self._device_sums is not None:
-            self._device_sums.close()
+            self._device_sums.close(now=now)
             self._device_sums = None
 
     def __enter__(self) -> Group:

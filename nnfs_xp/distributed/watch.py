@@ -194,7 +194,7 @@ class WatchedGroup(Group):
     def close(self) -> None:
         if self._closed:
             return
-        super().close()
+        self._close_devices(now=self.is_broken)
         self._closed = True
         if not self.is_broken:
             self._tell("left", "")

@@ -354,7 +354,7 @@ class Learner:
         return whole
 
     def draw_again(self) -> None:
-        """Have the layers draw again what they draw at the batch at hand: for another part of it."""
+        """Have the layers draw what they draw at the batch at hand, for another part of it."""
         self.reseed(self._drawn_at)
 
     def use_averages(self, wanted: bool) -> None:

@@ -22,6 +22,17 @@ class NotRecordableError(Exception):
     """Why a step cannot be recorded."""
 
 
+def refuse_together(learner: Learner, refusal: NotRecordableError | None) -> None:
+    """Raise where this process, or another of its group, cannot record: all do, or none.
+
+    Raises
+    ------
+    NotRecordableError
+    """
+    if learner.group.agree(refusal is not None)[0]:
+        raise refusal or NotRecordableError("another process of the group cannot record them")
+
+
 def is_recordable(part: Any) -> bool:
     """Whether the class of a layer, loss, metric or optimizer says that it can be recorded.
 
@@ -132,13 +143,16 @@ class RecordedStep:
 
     def _record(self, learner: Learner) -> None:
         places = self._count(2), self._count(3)
+        refusal = None
         with self._counted_on_device(learner):
             try:
                 with paused():  # a thread that waits for the device would spoil the recording
                     self.result = self.graph.record(lambda: self._work(self.held, *places))
             except Exception as error:
                 text = str(error).strip().splitlines() or [""]
-                raise NotRecordableError(f"{type(error).__name__}: {text[0][:200]}") from error
+                refusal = NotRecordableError(f"{type(error).__name__}: {text[0][:200]}")
+                refusal.__cause__ = error
+        refuse_together(learner, refusal)
         self.launched = True
         _log.debug("recorded a training step as a graph")
 

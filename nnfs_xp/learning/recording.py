@@ -13,7 +13,7 @@ from nnfs_xp.distributed import Share
 from nnfs_xp.learning.epoch import Batch, Epoch
 from nnfs_xp.learning.learner import Learner
 from nnfs_xp.learning.pace import Pace
-from nnfs_xp.learning.recorded_step import NotRecordableError, RecordedStep
+from nnfs_xp.learning.recorded_step import NotRecordableError, RecordedStep, refuse_together
 from nnfs_xp.learning.totals import Totals
 from nnfs_xp.optimizers import Optimizer
 
@@ -93,6 +93,7 @@ class Recorder:
         self._recorded: dict[Kind, RecordedStep] = {}
         self.refused: str | None = None
         self.recordings = 0
+        learner.group.note_recorder(self)
 
     @property
     def records(self) -> bool:
@@ -230,12 +231,11 @@ class Recorder:
             found = self._recorded.get(kind)
             trusted = found is not None and found.launched and unwatched
             if found is None or not (trusted or found.holds(learner, uses())):
-                _refuse_own_steps(learner)
                 if found is not None:
                     self._drop(kind)
                 while len(self._recorded) >= _MOST:
                     self._drop(next(iter(self._recorded)))
-                found = self._recorded[kind] = new(uses())
+                found = self._recorded[kind] = self._new_step(new, uses)
             recorded = found.launched
             found.run(learner, batch, start, index)
         except NotRecordableError as error:
@@ -246,6 +246,22 @@ class Recorder:
         learner.count_batch(updates=kind.updates)
         self.recordings += found.launched and not recorded
         return found.result
+
+    def _new_step(
+        self,
+        new: Callable[[tuple[Any, ...]], RecordedStep],
+        uses: Callable[[], tuple[Any, ...]],
+    ) -> RecordedStep:
+        """A step to be recorded, where all processes of the group can."""
+        made, refusal = None, None
+        try:
+            _refuse_own_steps(self.learner)
+            made = new(uses())
+        except NotRecordableError as error:
+            refusal = error
+        refuse_together(self.learner, refusal)
+        assert made is not None
+        return made
 
 
 def _given(learner: Learner, share: Share | None, places: tuple[Array, ...], *_: Any) -> Array:
