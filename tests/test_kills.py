@@ -1,16 +1,19 @@
 """A training killed with SIGKILL at random moments, again and again, ends as if it never was.
 
-`--kills 200` kills so often; by default it is 20.
+In one process, and in two, of which one is killed. `--kills 200` kills so often; by default it is
+20.
 """
 
 from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -21,17 +24,34 @@ SCRIPT = Path(__file__).with_name("killed.py")
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's")
 
 
-def start(folder):
+MPIEXEC = shutil.which("mpiexec", path=str(Path(sys.executable).parent)) or "mpiexec"
+
+
+def start(folder, processes):
     # NumPy's kernels are there at once; it is no matter here which there are.
     quick = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NNFS_XP_KERNELS": "numpy"}
     environment = {**os.environ, **quick}
-    return subprocess.Popen(
-        [sys.executable, SCRIPT, folder], env=environment, stderr=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, SCRIPT, folder]
+    if processes > 1:
+        command = [MPIEXEC, "-n", str(processes), *command]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, env=environment, text=True, **pipes)
 
 
-def finish(folder):
-    process = start(folder)
+def kill(process, folder, processes, chance):
+    """Kill the training, or one of its processes; return whether that was in time."""
+    if processes == 1:
+        process.send_signal(signal.SIGKILL)
+    else:
+        number = (folder / f"process-{chance.randrange(processes)}").read_text()
+        with suppress(ProcessLookupError):
+            os.kill(int(number), signal.SIGKILL)
+    process.communicate(timeout=60)
+    return process.returncode in (-signal.SIGKILL, signal.SIGKILL)
+
+
+def finish(folder, processes):
+    process = start(folder, processes)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     with np.load(folder / "result.npz") as archive:
@@ -47,10 +67,11 @@ def wait_for_more(folder, process, before):
         time.sleep(0.001)
 
 
-def test_killed_and_resumed_is_never_killed(tmp_path, request):
+@pytest.mark.parametrize("processes", [1, 2])
+def test_killed_and_resumed_is_never_killed(tmp_path, request, processes):
     kills = int(request.config.getoption("--kills"))
     (tmp_path / "whole").mkdir()
-    expected = finish(tmp_path / "whole")
+    expected = finish(tmp_path / "whole", processes)
     chance = random.Random(0)  # moments, no secrets
     done = unfinished = trainings = 0
     while done < kills:
@@ -60,15 +81,13 @@ def test_killed_and_resumed_is_never_killed(tmp_path, request):
         while done < kills and not (folder / "result.npz").exists():
             checkpoints = folder / "checkpoints"
             before = {*os.listdir(checkpoints)} if checkpoints.is_dir() else set()
-            process = start(folder)
+            process = start(folder, processes)
             wait_for_more(folder, process, before)
             time.sleep(chance.uniform(0, 0.08))
-            process.send_signal(signal.SIGKILL)
-            process.communicate()
-            if process.returncode == -signal.SIGKILL:
+            if kill(process, folder, processes, chance):
                 done += 1
                 unfinished += any(name.endswith(".tmp") for name in os.listdir(checkpoints))
-        found = finish(folder)
+        found = finish(folder, processes)
         assert found.keys() == expected.keys()
         for name, values in expected.items():
             np.testing.assert_array_equal(found[name], values, err_msg=name)

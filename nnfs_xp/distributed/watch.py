@@ -37,8 +37,10 @@ class Message(NamedTuple):
         Whose it is.
     kind : {"failed", "left", "waits"}
         It raised an error, it came to its end, or it waits for the others.
-    call : int
-        How many calls it had made with them.
+    calls : int
+        How many calls it had made with them, to their end.
+    broken : bool
+        Whether it gave one up.
     text : str
         The error, or what it waits in.
     trace : str
@@ -47,7 +49,8 @@ class Message(NamedTuple):
 
     rank: int
     kind: str
-    call: int
+    calls: int
+    broken: bool
     text: str
     trace: str = ""
 
@@ -93,7 +96,8 @@ class WatchedGroup(Group):
         return [rank for rank in range(self.size) if rank != self.rank]
 
     def _tell(self, kind: str, text: str, trace: str = "") -> None:
-        message = Message(self.rank, kind, self._calls, shown(text, _MOST), trace[-2 * _MOST :])
+        state = self._calls, self.is_broken
+        message = Message(self.rank, kind, *state, shown(text, _MOST), trace[-2 * _MOST :])
         for rank in self._others():
             self._post.send(rank, message)
 
@@ -109,9 +113,9 @@ class WatchedGroup(Group):
             raise DistributedError("the group was closed; nothing can be done in it any more.")
         if self._ended is not None:
             raise self._ended
-        self._calls += 1
         try:
             self._wait_until(done, what)
+            self._calls += 1
         except BaseException as error:
             self.is_broken = True  # what was begun never ends
             if isinstance(error, DistributedError):
@@ -129,7 +133,7 @@ class WatchedGroup(Group):
             if now - heard >= _LISTEN:
                 heard = now
                 self._listen()
-                if self._gone and not done():
+                if self._is_vain and not done():
                     raise self._why()
             if now - begin > min(1.0, self.timeout / 2) and not told:
                 told = True
@@ -139,10 +143,15 @@ class WatchedGroup(Group):
             if now - begin > _GENTLE:
                 time.sleep(0.0005)
 
+    @property
+    def _is_vain(self) -> bool:
+        """Whether a process never comes to the call at hand; one that left may have made it."""
+        return any(each.calls <= self._calls for each in self._gone.values())
+
     def _why(self) -> DistributedError:
         """The error where there is nobody to wait for."""
         failed = [each for each in self._gone.values() if each.kind == "failed"]
-        first = min(failed or self._gone.values(), key=lambda each: (each.call, each.rank))
+        first = min(failed or self._gone.values(), key=lambda each: (each.broken, each.rank))
         if first.kind == "left":
             return DistributedError(
                 f"rank {first.rank} of {self.size} came to its end while the others still train. "
@@ -154,7 +163,7 @@ class WatchedGroup(Group):
         return error
 
     def _late(self, what: str) -> str:
-        here = {rank for rank, each in self._waiting.items() if each.call >= self._calls}
+        here = {rank for rank, each in self._waiting.items() if each.calls >= self._calls}
         late = [rank for rank in self._others() if rank not in here] or self._others()
         names = "rank" if len(late) == 1 else "ranks"
         return (
@@ -183,7 +192,9 @@ class WatchedGroup(Group):
             time.sleep(0.001)
         if len(self._gone) < self.size - 1:
             self.is_broken = True  # somebody goes on, and will wait for this process
-        elif not self.is_broken and all(m.call == self._calls for m in self._gone.values()):
+        elif not self.is_broken and all(
+            not each.broken and each.calls == self._calls for each in self._gone.values()
+        ):
             self._gone.clear()  # all failed at one place: they may go on from there
         else:
             self.is_broken = True

@@ -298,6 +298,11 @@ class SourceEpoch(Epoch):
     prepare : callable (item, number) -> tuple of arrays
         Makes a batch of what the source gives, checked: in that thread.
     transform : Applied, optional
+
+    Attributes
+    ----------
+    first_whole : tuple of arrays
+        In a group, the first batch of the last walk, of all processes.
     """
 
     def __init__(
@@ -312,6 +317,7 @@ class SourceEpoch(Epoch):
     ) -> None:
         super().__init__(backend, dtype, accumulate, source.length, group)
         self._wholes: deque[int] = deque()  # samples of the batches that were read and not given
+        self.first_whole: tuple[Any, ...] = ()
         self.seeks = source.seeks
         self._is_kept = False
         self._transform = transform
@@ -350,11 +356,6 @@ class SourceEpoch(Epoch):
         self._first = next(reader)
         return self._first
 
-    @property
-    def n_in_first(self) -> int:
-        """The samples of the batch that `peek` fetched, of all processes."""
-        return self._wholes[0]
-
     def close(self) -> None:
         opened, self._opened = self._opened, None
         if opened is not None:
@@ -376,6 +377,8 @@ class SourceEpoch(Epoch):
             for index, batch in enumerate(found):
                 if self._transform is not None and self._works_on_host:
                     batch = self._transform(batch, count + index)
+                if not index and self.group.size > 1:
+                    self.first_whole = batch
                 wholes.append(batch[0].shape[0])
                 batch = batch if on_device else self.own(batch)
                 yield own_copies(batch, self.backend) if copies else batch

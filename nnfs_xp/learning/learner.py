@@ -102,6 +102,7 @@ class Learner:
         self.precision = precision
         self.sharing = Sharing(self.group, shard_optimizer=shard_optimizer)
         self.sharing.check(model)
+        self.group.compare(seed=seed)
         self.seed: int = self.group.broadcast(_seed(seed))
         self.count = 0
         self._sums: GradientSums | None = None

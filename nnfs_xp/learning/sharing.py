@@ -161,7 +161,8 @@ class Sharing:
         self.group.add(self.counted)
         self.counted = xp.maximum(self.counted, 1.0)
         flat.gradients /= self.counted
-        self.weight = (own_count / self.counted)[0, ...]
+        self.counted = self.counted[0, ...]
+        self.weight = own_count[0, ...] / self.counted
         if not outputs:
             outputs = [working.output(batch[0])]
         loss = (losses.total / xp.maximum(own_count, 1.0))[0, ...]

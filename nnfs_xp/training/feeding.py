@@ -99,6 +99,8 @@ class Fed:
         Axes of the targets as they were given.
     batch_size : int or None
         None where that is the source's own.
+    whole : tuple of arrays
+        What all processes of a group must have alike: all samples, or the first batch.
     """
 
     epoch: Epoch
@@ -107,6 +109,7 @@ class Fed:
     description: dict[str, Any]
     y_axes: int
     batch_size: int | None = None
+    whole: tuple[Any, ...] = ()
 
     @property
     def step_samples(self) -> int | None:
@@ -156,7 +159,7 @@ def feed_arrays(
         "weighted": len(prepared) > 2,
         "transform": plain(transform),
     }
-    return Fed(epoch, prepared, prepared[1], description, y.ndim, batch_size)
+    return Fed(epoch, prepared, prepared[1], description, y.ndim, batch_size, prepared)
 
 
 def feed_source(
@@ -182,9 +185,10 @@ def feed_source(
         learner.group,
     )
     first = _tried_out(learner, totals, fed, epoch, learner.count)
-    if fed.n_in_first < learner.group.size:
+    whole = fed.first_whole or first
+    if whole[0].shape[0] < learner.group.size:
         fed.close()
-        raise ArgumentError(too_few(fed.n_in_first, learner.group))
+        raise ArgumentError(too_few(whole[0].shape[0], learner.group))
     description = {
         "batch_size": None,
         "shuffle": None,
@@ -192,7 +196,7 @@ def feed_source(
         "weighted": len(first) > 2,
         "transform": plain(transform),
     }
-    return Fed(fed, first, fed.all_targets(first[1]), description, preparer.y_axes)
+    return Fed(fed, first, fed.all_targets(first[1]), description, preparer.y_axes, whole=whole)
 
 
 def _applied(transform: Any, learner: Learner) -> Applied | None:

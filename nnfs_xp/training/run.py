@@ -150,7 +150,7 @@ class Run:
         found = None
         if self.checkpoints is not None:
             found = self._found(self.checkpoints, resume)
-        check_same_data(learner, self.fed.first, resume=resume, **self.description)
+        check_same_data(learner, self.fed.whole, resume=resume, **self.description)
         if found is not None:
             description, _, path = found
             check_run(description.get("run"), self.description, path)
