@@ -139,38 +139,39 @@ class Group:
 
     # --- sums ----------------------------------------------------------------------------
 
-    def add(self, array: Array) -> None:
-        """Sum an array over the processes, in place: all have the same bits in the end.
+    def add(self, *arrays: Array) -> None:
+        """Sum arrays over the processes, in place: all have the same bits in the end.
 
         Parameters
         ----------
-        array : array of any backend, contiguous
-            Of one shape and data type in all processes. CuPy's are summed by NCCL, on the current
-            stream, without waiting for the device.
+        *arrays : array of any backend, contiguous
+            Of one shape and data type in all processes, and of one backend. CuPy's are summed by
+            NCCL, on the current stream, without waiting for the device.
 
         Raises
         ------
         DistributedError
             Another process failed, or called something else.
         """
-        if self.size == 1:
+        if self.size == 1 or not arrays:
             return
-        if isinstance(array, np.ndarray):
-            self._add_host(array)
-            return
-        device = self._on_device(array)
+        device = None if isinstance(arrays[0], np.ndarray) else self._on_device(arrays[0])
         if device is not None:
-            device.add(array, in_order=self.shards is not None)
+            device.add(*arrays, in_order=self.shards is not None)
             return
-        host = np.array(to_numpy(array))  # a copy: some share memory that is not to be written
-        self._add_host(host)
-        array[...] = backend_of(array).asarray(host)
+        # Of other backends a copy: some share memory that is not to be written.
+        hosts = [a if isinstance(a, np.ndarray) else np.array(to_numpy(a)) for a in arrays]
+        flat = [host.reshape(-1) for host in hosts]
+        if not all(map(np.may_share_memory, flat, hosts)):
+            raise ArgumentError("an array must be contiguous to be summed in place.")
+        self._meet("add", sum(each.nbytes for each in flat))
+        for each in flat:
+            self._add_host(each)
+        for array, host in zip(arrays, hosts, strict=True):
+            if array is not host:
+                array[...] = backend_of(array).asarray(host)
 
-    def _add_host(self, array: np.ndarray[Any, Any]) -> None:
-        flat = array.reshape(-1)
-        if not np.shares_memory(flat, array):
-            raise ArgumentError("`array` must be contiguous to be summed in place.")
-        self._meet("add", flat.nbytes)
+    def _add_host(self, flat: np.ndarray[Any, Any]) -> None:
         step = max(1, _PIECE // flat.itemsize)
         for start in range(0, flat.size, step):
             piece = flat[start : start + step]

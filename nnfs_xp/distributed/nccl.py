@@ -5,14 +5,16 @@ from __future__ import annotations
 import importlib
 import os
 import socket
+import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import backend_of
 from nnfs_xp.distributed.ordered import summed_in_order
-from nnfs_xp.errors import BackendError, DistributedError
+from nnfs_xp.errors import ArgumentError, BackendError, DistributedError
 
 _REMEDY = "pip install 'nnfs-xp[nccl]'"
 
@@ -52,7 +54,9 @@ def version_text() -> str:
 
 def _nccl() -> Any:
     try:
-        nccl = importlib.import_module("cupy.cuda.nccl")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # CuPy warns where it finds none, which is said below
+            nccl = importlib.import_module("cupy.cuda.nccl")
         available = getattr(nccl, "available", True)
     except ImportError as error:
         raise BackendError(f"CuPy finds no NCCL: {error}; {_REMEDY}") from None
@@ -86,8 +90,8 @@ class DeviceSums:
         self._nccl = nccl = _nccl()
         self._group = group
         self._size = group.size
-        runtime = self._cupy.cuda.runtime
-        place = f"{socket.gethostname()} {runtime.deviceGetPCIBusId(device)}"
+        self._device: Any = self._cupy.cuda.Device(device)
+        place = f"{socket.gethostname()} {self._device.pci_bus_id}"
         (twice, n), *_ = Counter(group.gather(place)).most_common(1)
         if n > 1 and os.environ.get(_SHARED_GPU) != "1":
             raise DistributedError(
@@ -95,7 +99,8 @@ class DeviceSums:
                 f"NCCL 2.30 or later, set {_SHARED_GPU}=1."
             )
         name = group.broadcast(nccl.get_unique_id() if group.rank == 0 else None)
-        self._communicator: Any = nccl.NcclCommunicator(group.size, name, group.rank)
+        with self._device:
+            self._communicator: Any = nccl.NcclCommunicator(group.size, name, group.rank)
         self._side: Any = None  # the stream of sums in the background
 
     def _type(self, array: Array) -> int:
@@ -110,67 +115,95 @@ class DeviceSums:
     def _stream(self) -> Any:
         return self._cupy.cuda.get_current_stream()
 
-    def add(self, array: Array, *, in_order: bool) -> None:
-        """See `Group.add`."""
+    def add(self, *arrays: Array, in_order: bool) -> None:
+        """See `Group.add`: all of them in one go."""
         if in_order:
-            self._add_in_order(array)
+            with self._device:
+                for array in arrays:
+                    self._add_in_order(array)
         else:
-            self._add_on(self._stream, array)
+            with self._at_once() as stream:
+                for array in arrays:
+                    self._add_on(stream, array)
 
     def _add_on(self, stream: Any, array: Any) -> None:
-        here, kind = array.data.ptr, self._type(array)
+        here, kind = self._address(array), self._type(array)
         what = array.size, kind, self._nccl.NCCL_SUM
         self._communicator.allReduce(here, here, *what, stream.ptr)
 
     def _add_in_order(self, array: Any) -> None:
+        here, kind = self._address(array), self._type(array)
         found = self._cupy.empty((self._size, array.size), array.dtype)
-        what = array.size, self._type(array)
-        self._communicator.allGather(array.data.ptr, found.data.ptr, *what, self._stream.ptr)
+        self._communicator.allGather(here, found.data.ptr, array.size, kind, self._stream.ptr)
         array[...] = summed_in_order(list(found)).reshape(array.shape)
 
     def begin(self, array: Any) -> None:
         """See `Group.begin_add`: on a stream of its own, after all that was asked for before."""
-        if self._side is None:
-            self._side = self._cupy.cuda.Stream(non_blocking=True)
-        self._side.wait_event(self._stream.record())
-        self._add_on(self._side, array)
+        with self._device:
+            if self._side is None:
+                self._side = self._cupy.cuda.Stream(non_blocking=True)
+            self._side.wait_event(self._stream.record())
+            self._add_on(self._side, array)
 
     def finish(self) -> None:
         """See `Group.finish_adds`."""
         if self._side is not None:
-            self._stream.wait_event(self._side.record())
+            with self._device:
+                self._stream.wait_event(self._side.record())
 
     def add_part(self, array: Any) -> None:
         """See `Group.add_part`: each part is reduced to the process that it belongs to."""
-        self._nccl.groupStart()
-        try:
+        kind, operation = self._type(array), self._nccl.NCCL_SUM
+        with self._at_once() as stream:
             for rank, (at, n) in enumerate(self._parts(array)):
                 if n:
-                    what = n, self._type(array), self._nccl.NCCL_SUM, rank
-                    self._communicator.reduce(at, at, *what, self._stream.ptr)
-        finally:
-            self._nccl.groupEnd()
+                    self._communicator.reduce(at, at, n, kind, operation, rank, stream.ptr)
 
     def share_parts(self, array: Any) -> None:
         """See `Group.share_parts`: each process broadcasts its part."""
-        self._nccl.groupStart()
-        try:
+        kind = self._type(array)
+        with self._at_once() as stream:
             for rank, (at, n) in enumerate(self._parts(array)):
                 if n:
-                    what = n, self._type(array), rank
-                    self._communicator.broadcast(at, at, *what, self._stream.ptr)
-        finally:
-            self._nccl.groupEnd()
+                    self._communicator.broadcast(at, at, n, kind, rank, stream.ptr)
+
+    @contextmanager
+    def _at_once(self) -> Iterator[Any]:
+        """While it lasts, calls are gathered, and begun together at its end; gives the stream."""
+        with self._device:
+            self._nccl.groupStart()
+            try:
+                yield self._stream
+            finally:
+                self._nccl.groupEnd()
 
     def _parts(self, array: Any) -> list[tuple[int, int]]:
         """Where the part of each process begins, and how many elements it has."""
         parts = [self._group.flat_part(array.size, rank) for rank in range(self._size)]
-        size = array.dtype.itemsize
-        return [(array.data.ptr + part.start * size, part.stop - part.start) for part in parts]
+        here, size = self._address(array), array.dtype.itemsize
+        return [(here + part.start * size, part.stop - part.start) for part in parts]
+
+    def _address(self, array: Any) -> int:
+        """Where an array begins.
+
+        Raises
+        ------
+        ArgumentError
+            Its elements do not follow each other, or it is on another device.
+        """
+        if not array.flags.c_contiguous:
+            raise ArgumentError("`array` must be contiguous to be summed in place.")
+        if array.device != self._device:
+            raise ArgumentError(
+                f"`array` must be on the device that this group was first used with, cupy:"
+                f"{self._device.id}; it is on cupy:{array.device.id}."
+            )
+        return int(array.data.ptr)
 
     def idle(self) -> Callable[[], bool]:
         """What says whether the device has done all that was asked for so far."""
-        event = self._stream.record()
+        with self._device:
+            event = self._stream.record()
 
         def done() -> bool:
             self._communicator.check_async_error()
@@ -179,9 +212,13 @@ class DeviceSums:
         return done
 
     def close(self, *, now: bool = False) -> None:
-        """End the connection: once the device is done; or now, whatever it waits for."""
-        if now:
-            self._communicator.abort()
-        else:
-            self._stream.synchronize()
-            self._communicator.destroy()
+        """End the connection: once the device is done; or now, whatever it waits for.
+
+        Graphs with sums in them must be gone before: NCCL waits for that, also where it ends now.
+        """
+        with self._device:
+            if now:
+                self._communicator.abort()
+            else:
+                self._stream.synchronize()
+                self._communicator.destroy()

@@ -33,6 +33,21 @@ class Share:
     n: int
     whole: int
 
+    @property
+    def parts(self) -> list[tuple[slice, Share]]:
+        """The parts of the batch that are worked on one by one: each with its rows among these."""
+        group = self.group
+        if group.shards is None:
+            return [(slice(0, max(self.n, 1)), self)]
+        each = group.shards // group.size
+        parts = []
+        for number in range(group.rank * each, (group.rank + 1) * each):
+            part = group.part(self.whole, of=group.shards, rank=number)
+            rows = slice(part.start - self.first, part.stop - self.first)
+            share = Share(group, part.start, part.stop - part.start, self.whole)
+            parts.append((rows, share))
+        return parts
+
     def sum(self, own: Array) -> Array:
         """The sum of such arrays over the processes that work on the batch."""
         xp = backend_of(own).xp

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import traceback
 from collections.abc import Callable
@@ -11,8 +12,8 @@ from nnfs_xp._checks import shown
 from nnfs_xp.distributed.group import Group
 from nnfs_xp.errors import DistributedError, NnfsError
 
-_SPINS = 2000
-"""So often is asked without a pause whether all have come."""
+_SPINS = 200
+"""So often is asked without a pause whether all have come; then others may use the processor."""
 
 _LISTEN = 0.002
 """Seconds from one look for messages to the next."""
@@ -22,6 +23,9 @@ _GENTLE = 0.05
 
 _ANSWER = 1.0
 """Seconds that a process that failed waits to hear from the others."""
+
+_yield: Any = getattr(os, "sched_yield", lambda: time.sleep(0))
+"""Leaves the processor to a process that waits for it, if any does."""
 
 _TOLD = "_nnfs_xp_told_by_rank_0"
 _MOST = 2000
@@ -142,6 +146,8 @@ class WatchedGroup(Group):
                 raise DistributedError(self._late(what))
             if now - begin > _GENTLE:
                 time.sleep(0.0005)
+            else:
+                _yield()
 
     @property
     def _is_vain(self) -> bool:

@@ -192,8 +192,8 @@ class Learner:
         Returns
         -------
         output, loss : array
-            What the chain put out and the loss, penalties included, both from before the step, and
-            of these rows.
+            What the chain put out for these rows and the batch's loss, penalties included, both
+            from before the step.
         """
         self.ready()
         self.reseed(self.count)  # another trainer may have advanced the layers' generators
@@ -221,10 +221,11 @@ class Learner:
             self.sums.add(gradients, n)
             if updates:
                 self.sums.give_mean(gradients)
+        if share is not None:
+            flat = self.model.flat if updates else None
+            self.sharing.sum(loss, flat, whole=self.needs_whole_gradients)
         if not updates:
             return output, self.with_penalties(loss)
-        if share is not None:
-            self.sharing.sum(self.model.flat, self.needs_whole_gradients)
         loss = self.add_penalties(loss)
         self.update()
         return output, loss
@@ -245,12 +246,8 @@ class Learner:
         if share is None:
             return self.gradients(x, *targets)
         output, loss = self.sharing.gradients(self, share, x, *targets)
-        self.sharing.sum(self.model.flat, True)
+        self.sharing.sum(loss, self.model.flat)
         return output, loss
-
-    def whole_loss(self, loss: Array, share: Share | None) -> Array:
-        """The loss of a batch, given that of this process' share of it."""
-        return loss if share is None else self.sharing.whole(self.backend.xp, loss)
 
     def _gradients(self, x: Array, *targets: Array) -> tuple[Array, Array]:
         output = self.chain.forward(x, True)

@@ -132,16 +132,14 @@ class Recorder:
             if loss is not None:
                 own: Array = self._recorded[kind].graph.copied(loss)
                 return own
-        loss = self.pace.run("step", _n_rows(batch[0]), learner.step, *batch, share=share)[1]
-        return learner.whole_loss(loss, share)
+        return self.pace.run("step", _n_rows(batch[0]), learner.step, *batch, share=share)[1]
 
     def gradients(self, *batch: Array) -> Array:
         """Set the gradients of a batch, penalties left out; return the loss."""
         learner = self.learner
         share, batch = learner.sharing.own(batch)
         n = _n_rows(batch[0])
-        loss = self.pace.run("gradients", n, learner.all_gradients, *batch, share=share)[1]
-        return learner.whole_loss(loss, share)
+        return self.pace.run("gradients", n, learner.all_gradients, *batch, share=share)[1]
 
     def update(self) -> None:
         """Update the parameters by the gradients."""
@@ -202,15 +200,14 @@ class Recorder:
 
             result = self._make(kind, given, new, uses, batch.start, index, unwatched=unwatched)
             if result is not None:
+                totals.count += batch.whole
                 if batch.counts:
-                    totals.count += n
                     totals.collect(*result)
                 return
         arrays, rows = epoch.arrays_of(batch), _n_rows
         how = {"adds": adds, "updates": updates, "share": batch.share}
         output, loss = self.pace.run("step", rows(arrays[0]), learner.step, *arrays, **how)
-        if batch.counts:
-            totals.add(loss, output, *arrays[1:])
+        totals.add(loss, output, *arrays[1:], share=batch.share)
         epoch.put_loss(index, loss)
 
     def _make(
@@ -266,7 +263,7 @@ class Recorder:
 
 def _given(learner: Learner, share: Share | None, places: tuple[Array, ...], *_: Any) -> Array:
     """A step on a batch that is handed over; its loss."""
-    return learner.whole_loss(learner.compute(*places, share=share)[1], share)
+    return learner.compute(*places, share=share)[1]
 
 
 def _in_epoch(
@@ -283,8 +280,7 @@ def _in_epoch(
     """Train on the batch handed over, or on the epoch's next n samples, with the totals."""
     places = places or epoch.gather(start, batch.n)
     output, loss = learner.compute(*places, adds=adds, updates=updates, share=batch.share)
-    if batch.counts:
-        totals.accumulate(loss, output, *places[1:])
+    totals.accumulate(loss, output, *places[1:], share=batch.share)
     epoch.put_loss(index, loss)
     return output, *places[1:]
 

@@ -64,8 +64,6 @@ class Sharing:
     ----------
     share : Share or None
         What is worked on at the moment; None outside of steps, and for a process alone.
-    weight : float or 0-d array
-        What the mean loss of these rows counts in that of the batch.
     counted : int or 0-d array
         The number of losses of the batch.
     """
@@ -74,7 +72,7 @@ class Sharing:
         self.group = group
         self._shards_optimizer = shard_optimizer
         self.share: Share | None = None
-        self.weight: Any = 1.0
+        self._weight: Any = 1.0  # what the mean loss of these rows counts in that of the batch
         self.counted: Any = 0
 
     def own(self, batch: tuple[Array, ...]) -> tuple[Share | None, tuple[Array, ...]]:
@@ -110,24 +108,26 @@ class Sharing:
         """The gradient of these rows' mean loss as part of that of the batch's."""
         if self.share is None or self.group.shards is not None:
             return dvalues
-        self.weight, self.counted = self.share.weight(working.fused_loss.n_counted(output, y))
+        self._weight, self.counted = self.share.weight(working.fused_loss.n_counted(output, y))
         xp, kernels = working.backend.xp, working.backend.kernels
-        return kernels.scaled(xp, dvalues, self.weight)
+        return kernels.scaled(xp, dvalues, self._weight)
 
     def gradients(self, working: Working, share: Share, *batch: Array) -> tuple[Array, Array]:
         """Set the gradients to this process' part of the batch's; return the output and the loss.
 
-        With shards they are those of the whole batch at once. Output and loss are of the rows here.
+        The output is of the rows here, the loss these rows' part of the batch's mean; with shards,
+        gradients and loss are those of the whole batch at once.
         """
         layers = working.layers()
-        if self.group.shards is None:
-            with self.of_layers(layers, share):
-                output, loss = working.gradients(*batch)
-            n = working.fused_loss.n_counted(output, batch[1])
-            if isinstance(n, int):  # `weigh` was not called where noted calls were made
-                self.weight, self.counted = share.weight(n)
-            return output, loss
-        return self._gradients_of_parts(working, layers, share, *batch)
+        if self.group.shards is not None:
+            return self._gradients_of_parts(working, layers, share, *batch)
+        with self.of_layers(layers, share):
+            output, loss = working.gradients(*batch)
+        n = working.fused_loss.n_counted(output, batch[1])
+        if isinstance(n, int):  # `weigh` was not called where noted calls were made
+            self._weight, self.counted = share.weight(n)
+        own: Array = working.backend.xp.asarray(loss * self._weight, copy=True)
+        return output, own
 
     def _gradients_of_parts(
         self, working: Working, layers: list[Layer], share: Share, *batch: Array
@@ -139,58 +139,52 @@ class Sharing:
         xp, flat = working.backend.xp, working.model.flat
         total, counts, losses = OrderedSum(), OrderedSum(), OrderedSum()
         outputs: list[Array] = []
-        loss: Any = 0.0
-        for rows, part in self._parts(share):
+        for rows, part in share.parts:
             count = xp.zeros_like(flat.gradients[:1])
-            gradients = xp.zeros_like(flat.gradients)
+            gradients, loss = xp.zeros_like(flat.gradients), xp.zeros_like(count)
             if part.n:
                 own = [as_dense(array)[rows, ...] for array in batch]
                 working.draw_again()
                 with self.of_layers(layers, part):
-                    output, loss = working.gradients(*own)
+                    output, mean = working.gradients(*own)
                 outputs.append(output)
                 count += working.fused_loss.n_counted(output, own[1])
                 gradients += flat.gradients * count
+                loss += mean * count
             total.add(gradients)
             counts.add(count)
-            losses.add(count * loss if part.n else count)
-        own_count = counts.total
-        self.counted = xp.asarray(own_count, copy=True)
+            losses.add(loss)
         flat.gradients[...] = total.total
-        self.group.add(flat.gradients)
-        self.group.add(self.counted)
-        self.counted = xp.maximum(self.counted, 1.0)
-        flat.gradients /= self.counted
-        self.counted = self.counted[0, ...]
-        self.weight = own_count[0, ...] / self.counted
+        whole, loss = (xp.asarray(each.total, copy=True) for each in (counts, losses))
+        self.group.add(flat.gradients, whole, loss)
+        whole = xp.maximum(whole, 1.0)
+        flat.gradients /= whole
+        self.counted = whole[0, ...]
         if not outputs:
             outputs = [working.output(batch[0])]
-        loss = (losses.total / xp.maximum(own_count, 1.0))[0, ...]
-        return outputs[0] if len(outputs) == 1 else xp.concat(outputs), loss
+        joined = outputs[0] if len(outputs) == 1 else xp.concat(outputs)
+        return joined, (loss / whole)[0, ...]
 
-    def _parts(self, share: Share) -> list[tuple[slice, Share]]:
-        """The parts of the batch that are this process', each with its rows among those here."""
-        group, n = self.group, share.whole
-        assert group.shards is not None
-        each = group.shards // group.size
-        parts = []
-        for number in range(group.rank * each, (group.rank + 1) * each):
-            part = group.part(n, of=group.shards, rank=number)
-            rows = slice(part.start - share.first, part.stop - share.first)
-            parts.append((rows, Share(group, part.start, part.stop - part.start, n)))
-        return parts
+    def sum(self, loss: Array, flat: FlatParameters | None, *, whole: bool = True) -> None:
+        """Sum the loss over the processes, and the gradients, where `gradients` has not.
 
-    def sum(self, flat: FlatParameters, whole: bool) -> None:
-        """Sum the gradients over the processes, where `gradients` has not.
-
-        Where `whole` is False, and each process updates a part, those of its part suffice.
+        Parameters
+        ----------
+        loss : 0-d array
+        flat : FlatParameters or None
+            Those with the gradients, if they are to be summed.
+        whole : bool
+            Whether all gradients are needed, also where each process updates a part.
         """
         if self.group.shards is not None:
             return
-        if whole or not self._shards_optimizer:
-            self.group.add(flat.gradients)
+        if flat is None:
+            self.group.add(loss)
+        elif whole or not self._shards_optimizer:
+            self.group.add(flat.gradients, loss)
         else:
             self.group.add_part(flat.gradients)
+            self.group.add(loss)
 
     def own_values(self, flat: FlatParameters) -> slice | None:
         """The part of the parameters that this process updates; None where that is all."""
@@ -215,9 +209,3 @@ class Sharing:
                     "samples of a batch: each shard is worked on by itself. Leave `shards` out, or "
                     "use LayerNorm."
                 )
-
-    def whole(self, xp: Any, loss: Array) -> Array:
-        """The loss of the batch, given that of the rows here."""
-        total: Array = xp.asarray(loss * self.weight, copy=True)
-        self.group.add(total)
-        return total

@@ -15,7 +15,8 @@ from nnfs_xp._checks import check_weights
 from nnfs_xp._rows import as_rows
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, is_array, to_numpy
-from nnfs_xp.distributed import Group
+from nnfs_xp.distributed import Group, Share
+from nnfs_xp.distributed.ordered import OrderedSum
 from nnfs_xp.errors import ArgumentError, CheckpointError, NotReadyError, ShapeError
 from nnfs_xp.metrics import Metric
 
@@ -157,7 +158,15 @@ class Totals:
         loss = [each for each in (self._loss, self._labels) if each is not None]
         return *loss, *(part for parts in sums for part in parts)
 
-    def add(self, loss: Array, output: Array, y: Array, sample_weight: Array | None = None) -> None:
+    def add(
+        self,
+        loss: Array,
+        output: Array,
+        y: Array,
+        sample_weight: Array | None = None,
+        *,
+        share: Share | None = None,
+    ) -> None:
         """Add a batch, without waiting for the device.
 
         Parameters
@@ -168,19 +177,32 @@ class Totals:
             What the layers put out.
         y : array
         sample_weight : array, shape (batch,) or (batch, …), optional
+        share : Share, optional
+            Where several processes have a part of the batch each, which part output and targets
+            are of. What is summed is then that of the whole batch, in all of them.
         """
-        self.count += output.shape[0]
-        self.accumulate(loss, output, y, sample_weight)
-        if self._collects:
+        self.count += output.shape[0] if share is None else share.whole
+        self.accumulate(loss, output, y, sample_weight, share=share)
+        if self._collects and (share is None or share.n):
             self.collect(output, y, sample_weight)
 
     def accumulate(
-        self, loss: Array, output: Array, y: Array, sample_weight: Array | None = None
+        self,
+        loss: Array,
+        output: Array,
+        y: Array,
+        sample_weight: Array | None = None,
+        *,
+        share: Share | None = None,
     ) -> None:
         """Add what are sums; the arrays stay those of the first batch."""
-        counted = None if self._counted is None else self._counted(y, output.shape[:-1])
-        labels = None if self._counted is None else self._number_of(counted, output)
-        n = output.shape[0] if labels is None else labels
+        if share is None:
+            labels, sums = self._sums_of(output, y, sample_weight)
+        else:
+            labels, sums = self._sums_of_all(share, output, y, sample_weight)
+        n: Any = labels
+        if labels is None:
+            n = output.shape[0] if share is None else share.whole
         if self._loss is None:
             self._loss = self._own(loss * n)
             self._labels = None if labels is None else self._own(labels)
@@ -188,20 +210,50 @@ class Totals:
             self._loss += loss * n
             if labels is not None and self._labels is not None:
                 self._labels += labels
+        for name, each in sums.items():
+            parts = self._sums[name]
+            if parts:
+                parts[0] += each
+            else:
+                parts.append(self._own(each))
+
+    def _sums_of(
+        self, output: Array, y: Array, sample_weight: Array | None
+    ) -> tuple[Array | None, dict[str, Array]]:
+        """How many targets count, if not all do, and the sums of each metric, by its name."""
+        counted = None if self._counted is None else self._counted(y, output.shape[:-1])
+        labels = None if self._counted is None else self._number_of(counted, output)
         rows = output
         if counted is not None or output.ndim != 2:
             rows, y, sample_weight = self._rows(output, y, sample_weight, counted)
         views: dict[str, Array] = {}
+        found = {}
         for metric in self.metrics:
-            if metric.collects:
-                continue
-            sums = metric.accumulate(self._view(rows, metric, views), y, sample_weight)
-            parts = self._sums[metric.name]
-            self._check(metric, sums, rows.shape[0], parts)
-            if parts:
-                parts[0] += sums
-            else:
-                parts.append(self._own(sums))
+            if not metric.collects:
+                sums = metric.accumulate(self._view(rows, metric, views), y, sample_weight)
+                self._check(metric, sums, rows.shape[0], self._sums[metric.name])
+                found[metric.name] = sums
+        return labels, found
+
+    def _sums_of_all(
+        self, share: Share, output: Array, y: Array, sample_weight: Array | None
+    ) -> tuple[Array | None, dict[str, Array]]:
+        """What `_sums_of` gives, summed over the processes that share the batch."""
+        xp = self._backend.xp
+        totals: list[OrderedSum] = []
+        for rows, part in share.parts:
+            # A part without rows counts as nothing, and has one row to find the shapes by.
+            place = rows if part.n else slice(0, 1)
+            weights = None if sample_weight is None else sample_weight[place, ...]
+            labels, sums = self._sums_of(output[place, ...], y[place, ...], weights)
+            found = [*([] if labels is None else [labels]), *sums.values()]
+            totals = totals or [OrderedSum() for _ in found]
+            for total, each in zip(totals, found, strict=True):
+                total.add(each if part.n else xp.zeros_like(each))
+        summed = [self._own(total.total) for total in totals]
+        share.group.add(*summed)
+        count = None if labels is None else summed.pop(0)
+        return count, dict(zip(sums, summed, strict=True))
 
     def collect(self, output: Array, y: Array, sample_weight: Array | None = None) -> None:
         """Keep what metrics need of each sample."""
@@ -282,8 +334,31 @@ class Totals:
             count = max(float(to_numpy(self._labels)), 1.0)
         return float(to_numpy(self._loss)) / count
 
+    def collected(self, group: Group) -> Totals:
+        """These, of which each process has the sums of all, with what all of them collected."""
+        if group.size == 1 or not self._collects:
+            return self
+        whole = self.anew()
+        whole.count, whole._loss, whole._labels = self.count, self._loss, self._labels
+        whole._sums = {name: list(parts) for name, parts in self._sums.items()}
+        collecting = [metric.name for metric in self.metrics if metric.collects]
+        told = group.gather({n: [to_numpy(part) for part in self._sums[n]] for n in collecting})
+        for name in collecting:
+            steps = zip_longest(*(parts[name] for parts in told))
+            rows = [part for step in steps for part in step if part is not None]
+            if rows:
+                whole._sums[name] = [self._backend.asarray(np.concatenate(rows))]
+        return whole
+
+    def let_go_of_rows(self) -> None:
+        """Leave what was collected to another process."""
+        for metric in self.metrics:
+            if metric.collects:
+                parts = self._sums[metric.name]
+                parts[:] = [part[:0, ...] for part in parts]
+
     def over(self, group: Group) -> Totals:
-        """Totals of what all processes added; themselves where there is one."""
+        """Totals of all that processes added each for itself; themselves where there is one."""
         if group.size == 1:
             return self
         whole, backend = self.anew(), self._backend

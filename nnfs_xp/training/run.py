@@ -166,7 +166,7 @@ class Run:
             )
             course.mark_callbacks(self.callbacks)
             if self.group.rank:
-                course.totals.clear()  # which rank 0 has
+                course.totals.let_go_of_rows()  # which rank 0 has
             self._resume(path)
         else:
             learner.use_averages(False)
@@ -285,7 +285,7 @@ class Run:
     def _end_epoch(self, bar: Progress) -> None:
         learner, course = self.learner, self.course
         self.group.settle()
-        figures_now = course.totals.over(self.group).read()
+        figures_now = course.totals.collected(self.group).read()
         self._check_finite()
         with self._averages():
             if self.validation is not None:
@@ -367,11 +367,11 @@ class Run:
         if self._is_finite():
             return
         course = self.course
-        loss = course.totals.over(self.group).read_loss()
+        loss = course.totals.read_loss()
         first = self._snapshot.step * self._data.accumulate
         losses = to_numpy(self._data.losses)[first : course.step * self._data.accumulate]
         bad = next((n for n, each in enumerate(losses) if not math.isfinite(each)), len(losses) - 1)
-        bad = -int(self.group.agree(-bad)[0])  # the first one of all processes
+        bad = -int(self.group.agree(-bad)[0])
         what = (
             "a weight became NaN or infinite" if math.isfinite(loss) else f"the loss became {loss}"
         )

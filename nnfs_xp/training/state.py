@@ -123,7 +123,7 @@ def capture(
     held = device_arrays(learner)
     held |= {f"optimizer.{name}": array for name, array in learner.optimizer_state().items()}
     arrays = {name: to_numpy(array) for name, array in held.items()}
-    totals = course.totals.over(learner.group)
+    totals = course.totals.collected(learner.group)
     arrays |= {f"totals.{name}": array for name, array in totals.state().items()}
     arrays |= {
         f"callback.{number}.{name}": value
