@@ -267,6 +267,21 @@ class FlatParameters:
         nothing = Part(self.backend, self.values, self.gradients, 0, 1.0, slice(0, 0))
         return tuple(parts) or (nothing,)
 
+    def places_of(self, layer: Holder) -> list[slice]:
+        """Where the gradients of a layer's own parameters lie, of those that are trained."""
+        places, start = [], 0
+        for each, name in self._slots:
+            stop = start + prod(each._shapes[name])
+            if each is layer and stop <= self.size:
+                places.append(slice(start, stop))
+            start = stop
+        return places
+
+    @property
+    def has_ties(self) -> bool:
+        """Whether a parameter has several places for what goes back through it."""
+        return bool(self._tied)
+
     def parts_within(self, own: slice) -> tuple[Part, ...]:
         """The parts as far as they lie in a place, their places counted from its start."""
         found = []

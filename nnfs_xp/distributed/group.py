@@ -52,8 +52,6 @@ class Group:
         The number of this process among those on its machine.
     timeout : float
         As given.
-    sums_in_background : bool
-        Whether sums that are begun go on beside the work on the device.
 
     Raises
     ------
@@ -63,7 +61,6 @@ class Group:
     """
 
     name = "none"
-    sums_in_background = False
 
     def __init__(
         self,
@@ -182,10 +179,15 @@ class Group:
                 self._wait(self._start_gather(piece, found), "add")
                 piece[...] = summed_in_order(found)
 
+    def sums_beside(self, array: Array) -> bool:
+        """Whether sums of such arrays go on beside other work on their device."""
+        if self.size == 1 or self.shards is not None or isinstance(array, np.ndarray):
+            return False
+        return self._on_device(array) is not None
+
     def begin_add(self, array: Array) -> None:
-        """Begin what `add` does, if that goes on in the background; `finish_adds` waits for it."""
-        if self.size > 1:
-            self._on_device(array).begin(array)
+        """Begin what `add` does, where `sums_beside`; `finish_adds` waits for it."""
+        self._on_device(array).begin(array)
 
     def finish_adds(self) -> None:
         """Have the device's further work wait for the sums that were begun."""

@@ -71,14 +71,21 @@ class Chain:
             dvalues = stage.backward(dvalues)
         return dvalues
 
-    def backward_parameters(self, dvalues: Array, first: int = 0) -> None:
+    def backward_parameters(
+        self, dvalues: Array, first: int = 0, after: Callable[[Stage], None] | None = None
+    ) -> None:
         """Set the parameters' gradients, from the last stage back to the one numbered `first`.
 
-        The gradient of that one's inputs is left out.
+        The gradient of that one's inputs is left out. `after` is called with each stage whose
+        gradients are there.
         """
         for stage in reversed(self.stages[first + 1 :]):
             dvalues = stage.backward(dvalues)
+            if after is not None:
+                after(stage)
         self.stages[first].backward_parameters(dvalues)
+        if after is not None:
+            after(self.stages[first])
 
     @property
     def first_trained(self) -> int | None:

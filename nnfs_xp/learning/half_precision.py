@@ -94,6 +94,10 @@ class HalfPrecisionLearner(Learner):
         return output, loss
 
     @property
+    def sends_gradients(self) -> bool:
+        return False  # they are widened when all are there
+
+    @property
     def needs_whole_gradients(self) -> bool:
         return self._scales or super().needs_whole_gradients
 

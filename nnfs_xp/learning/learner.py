@@ -140,6 +140,11 @@ class Learner:
         _check_kind("optimizer", optimizer, Optimizer)
         self._optimizer = optimizer
 
+    @property
+    def sends_gradients(self) -> bool:
+        """Whether a stage's gradients stay as they are after its backward pass."""
+        return True
+
     def _arrange(self) -> None:
         """Find out what runs, and how far back a step goes: layers may be frozen at any time."""
         self.chain = Chain(self.links, fuse=self.fuse, keeps_dinputs=False)
@@ -213,7 +218,8 @@ class Learner:
         if share is None:
             output, loss = self.gradients(x, *targets)
         else:
-            output, loss = self.sharing.gradients(self, share, x, *targets)
+            sends = updates and not adds and self.sends_gradients
+            output, loss = self.sharing.gradients(self, share, x, *targets, sends=sends)
         if adds:
             gradients = self.model.flat.gradients
             alone = share is None
@@ -273,7 +279,7 @@ class Learner:
         flat = self.model.flat
         flat.penalties_wait = True
         try:
-            chain.backward_parameters(dvalues, self._first or 0)
+            chain.backward_parameters(dvalues, self._first or 0, self.sharing.sender)
             flat.sum_ties()
         finally:
             flat.penalties_wait = False

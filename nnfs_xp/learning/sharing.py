@@ -13,6 +13,7 @@ from nnfs_xp.distributed.ordered import OrderedSum
 from nnfs_xp.errors import ArgumentError
 from nnfs_xp.flat_parameters import FlatParameters
 from nnfs_xp.layers import Layer
+from nnfs_xp.learning.sender import LEAST, Sender
 from nnfs_xp.losses import Loss
 
 
@@ -66,12 +67,15 @@ class Sharing:
         What is worked on at the moment; None outside of steps, and for a process alone.
     counted : int or 0-d array
         The number of losses of the batch.
+    sender : Sender or None
+        What is told of each stage whose gradients are there, where these are sent at once.
     """
 
     def __init__(self, group: Group, *, shard_optimizer: bool = False) -> None:
         self.group = group
         self._shards_optimizer = shard_optimizer
         self.share: Share | None = None
+        self.sender: Sender | None = None
         self._weight: Any = 1.0  # what the mean loss of these rows counts in that of the batch
         self.counted: Any = 0
 
@@ -112,15 +116,19 @@ class Sharing:
         xp, kernels = working.backend.xp, working.backend.kernels
         return kernels.scaled(xp, dvalues, self._weight)
 
-    def gradients(self, working: Working, share: Share, *batch: Array) -> tuple[Array, Array]:
+    def gradients(
+        self, working: Working, share: Share, *batch: Array, sends: bool = False
+    ) -> tuple[Array, Array]:
         """Set the gradients to this process' part of the batch's; return the output and the loss.
 
         The output is of the rows here, the loss these rows' part of the batch's mean; with shards,
-        gradients and loss are those of the whole batch at once.
+        gradients and loss are those of the whole batch at once. With `sends` the gradients may be
+        summed on the way, where that goes on beside the work on the device.
         """
         layers = working.layers()
         if self.group.shards is not None:
             return self._gradients_of_parts(working, layers, share, *batch)
+        self.sender = self._new_sender(working.model.flat) if sends else None
         with self.of_layers(layers, share):
             output, loss = working.gradients(*batch)
         n = working.fused_loss.n_counted(output, batch[1])
@@ -178,6 +186,10 @@ class Sharing:
         """
         if self.group.shards is not None:
             return
+        sender, self.sender = self.sender, None
+        if sender is not None:
+            sender.finish()
+            flat = None
         if flat is None:
             self.group.add(loss)
         elif whole or not self._shards_optimizer:
@@ -185,6 +197,13 @@ class Sharing:
         else:
             self.group.add_part(flat.gradients)
             self.group.add(loss)
+
+    def _new_sender(self, flat: FlatParameters) -> Sender | None:
+        """What sends gradients on the way; None where they had better go in one."""
+        gradients: Any = flat.gradients
+        if flat.has_ties or self._shards_optimizer or not self.group.sums_beside(gradients):
+            return None
+        return Sender(self.group, flat) if gradients.nbytes > LEAST else None
 
     def own_values(self, flat: FlatParameters) -> slice | None:
         """The part of the parameters that this process updates; None where that is all."""
