@@ -21,6 +21,7 @@ WHAT = (
     "display",
     "book",
     "growth",
+    "distributed",
     "gpu_check",
 )
 

@@ -20,10 +20,11 @@ _PIECE = 2**21
 """Bytes that are summed at a time on the host: pieces stay in the processors' caches."""
 
 
-class Forgetting(Protocol):
-    """What gives back recorded steps: see `Recorder`."""
+class Recording(Protocol):
+    """What records steps: see `Recorder`."""
 
     def forget(self) -> None: ...
+    def let_go(self) -> None: ...
 
 
 class Group:
@@ -74,7 +75,7 @@ class Group:
         self.rank, self.size, self.local_rank = rank, size, local_rank
         self.timeout = _checks.check_range("timeout", timeout, 0, open_low=True)
         self.shards = shards
-        self._recorders: WeakSet[Forgetting] = WeakSet()
+        self._recorders: WeakSet[Recording] = WeakSet()
         self._device_sums: Any = None
 
     def __repr__(self) -> str:
@@ -235,10 +236,12 @@ class Group:
 
     def _on_device(self, array: Array) -> Any:
         """What sums arrays on their device; None where that goes by way of the host."""
+        if backend_of(array).name.partition(":")[0] != "cupy":
+            return None
         if self._device_sums is None:
-            from nnfs_xp.distributed.nccl import device_sums
+            from nnfs_xp.distributed.nccl import DeviceSums
 
-            self._device_sums = device_sums(self, array)
+            self._device_sums = DeviceSums(self, backend_of(array).device.id)
         return self._device_sums
 
     # --- what is decided and told ---------------------------------------------------------
@@ -355,7 +358,7 @@ class Group:
             self.fail(error)
             raise
 
-    def note_recorder(self, recorder: Forgetting) -> None:
+    def note_recorder(self, recorder: Recording) -> None:
         """Note who records steps with sums in them: they are to go before the connections do."""
         if self.size > 1:
             self._recorders.add(recorder)
@@ -366,7 +369,10 @@ class Group:
 
     def _close_devices(self, *, now: bool = False) -> None:
         for recorder in list(self._recorders):
-            recorder.forget()
+            if now:
+                recorder.let_go()
+            else:
+                recorder.forget()
         if self._device_sums is not None:
             self._device_sums.close(now=now)
             self._device_sums = None

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from nnfs_xp._typing import Array
-from nnfs_xp.backend import backend_of
 from nnfs_xp.distributed.ordered import summed_in_order
 from nnfs_xp.errors import ArgumentError, BackendError, DistributedError
 
@@ -33,14 +32,6 @@ class Meeting(Protocol):
     def broadcast(self, value: Any) -> Any: ...
     def gather(self, value: Any) -> list[Any]: ...
     def flat_part(self, size: int, rank: int | None = None) -> slice: ...
-
-
-def device_sums(group: Meeting, array: Array) -> DeviceSums | None:
-    """What sums arrays like this one where they are; None where they go by way of the host."""
-    backend = backend_of(array)
-    if backend.name.partition(":")[0] != "cupy":
-        return None
-    return DeviceSums(group, backend.device.id)
 
 
 def version_text() -> str:

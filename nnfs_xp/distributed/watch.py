@@ -122,6 +122,7 @@ class WatchedGroup(Group):
             self._calls += 1
         except BaseException as error:
             self.is_broken = True  # what was begun never ends
+            self._close_devices(now=True)  # so that the device waits no longer either
             if isinstance(error, DistributedError):
                 self._ended = error
             raise
@@ -204,6 +205,8 @@ class WatchedGroup(Group):
             self._gone.clear()  # all failed at one place: they may go on from there
         else:
             self.is_broken = True
+        if self.is_broken:
+            self._close_devices(now=True)
         knows = self.rank == 0 or 0 in self._gone or not self.is_broken
         if self.rank and knows:
             told(error)

@@ -113,6 +113,12 @@ class Recorder:
         for kind in [kind for kind in self._recorded if source in (None, kind.source)]:
             self._drop(kind)
 
+    def let_go(self) -> None:
+        """Drop what was recorded, and wait for nothing: its memory is freed later."""
+        for recorded in self._recorded.values():
+            recorded.graph.leave()
+        self._recorded.clear()
+
     def _drop(self, kind: Kind) -> None:
         self._recorded.pop(kind).graph.close()
 

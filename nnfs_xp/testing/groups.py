@@ -119,7 +119,15 @@ class FakeGroup(WatchedGroup):
     def __init__(self, board: _Board, **settings: Any) -> None:
         self.board = board
         self._begun = 0
+        self._shares_device: bool | None = None
         super().__init__(_Letters(board, settings["rank"]), **settings)
+
+    def _on_device(self, array: Any) -> Any:
+        """What sums on devices; by way of the host where threads share one, which NCCL refuses."""
+        if self._shares_device is None:
+            places = self.gather(str(getattr(array, "device", "")))
+            self._shares_device = len(set(places)) < self.size
+        return None if self._shares_device else super()._on_device(array)
 
     def bring(self, what: Any, take: Callable[[list[Any]], None]) -> Callable[[], bool]:
         """Bring something to the next call; `take` is handed what all brought, once."""

@@ -153,7 +153,8 @@ class Trainer:
                 group=self.group,
                 shard_optimizer=_checks.check_bool("shard_optimizer", shard_optimizer),
             )
-            unite(self.learner)
+            with self.learner.backend.active():
+                unite(self.learner)
         if threads is not None:
             threads = _checks.check_count("threads", threads)
         graph = _checks.check_bool("graph", graph)

@@ -14,6 +14,7 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from typing import Any
 _MODULES = (
     "cupy",
     "cupy.cuda",
+    "cupy.cuda.nccl",
     "cupy.cuda.runtime",
     "cupy.linalg",
     "cupy.fft",
@@ -34,6 +36,7 @@ _CLASSES = {
     "cupy.cuda.memory": ("OutOfMemoryError",),
     "cupy.cuda.driver": ("CUDADriverError",),
     "cupy.cuda.compiler": ("CompileException",),
+    "cupy.cuda.nccl": ("NcclCommunicator", "NcclError"),
     "cupy.cuda.runtime": ("CUDARuntimeError",),
 }
 _OF_THE_STAND_IN = {
@@ -152,9 +155,19 @@ def _flaw(name: str, offered: dict[str, Any]) -> str | None:
     return None
 
 
+def _lacks_nccl() -> bool:
+    """Whether the real CuPy finds no NCCL, so that nothing can be said of it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return not importlib.import_module("cupy.cuda.nccl").available
+
+
 def main() -> int:
     """Print what differs; returns how many names do."""
     offered = _offered()
+    if _lacks_nccl():
+        print("cupy.cuda.nccl is left out: pip install nvidia-nccl-cu13")
+        offered = {k: v for k, v in offered.items() if not k.startswith("cupy.cuda.nccl.")}
     flaws = {name: _flaw(name, what) for name, what in offered.items()}
     for name, flaw in flaws.items():
         if flaw is not None:

@@ -55,13 +55,14 @@ class Graph:
 
     def close(self) -> None:
         """Free the memory that it works in: now, or once no array in it is in use any more."""
-        self._leave()
+        self.leave()
         give_back()
 
     def __del__(self) -> None:
-        self._leave()  # but frees nothing: a stream may be recording at this moment
+        self.leave()  # but frees nothing: a stream may be recording at this moment
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
+        """Give up what was recorded; its memory is freed by `give_back`, which may wait."""
         if self._stream is not None:
             # With the stream goes the workspace of its products, which lies in the pool.
             self._graph = self._stream = None

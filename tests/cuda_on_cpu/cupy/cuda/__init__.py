@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cupy.cuda import compiler, device, driver, graph, memory, runtime, stream
+from cupy.cuda import compiler, device, driver, graph, memory, nccl, runtime, stream
 from cupy.cuda.device import Device
 from cupy.cuda.graph import Graph
 from cupy.cuda.memory import (
@@ -37,6 +37,7 @@ __all__ = [
     "graph",
     "is_available",
     "memory",
+    "nccl",
     "runtime",
     "set_allocator",
     "stream",

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar
 from weakref import WeakValueDictionary
 
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 _addresses = itertools.count(0x7000_0000_0000, 0x100)
 _freed: list[int] = []
 _streams: WeakValueDictionary[int, Stream] = WeakValueDictionary()
+
+
+def _handle() -> int:
+    with suppress(IndexError):  # other threads take some too
+        return _freed.pop()
+    return next(_addresses)
 
 
 class Stream:
@@ -37,7 +44,7 @@ class Stream:
         self.ptr = 0
         if ptds:
             raise NotImplementedError("the stand-in has no per-thread default stream")
-        self.ptr = 0 if null else _freed.pop() if _freed else next(_addresses)
+        self.ptr = 0 if null else _handle()
         self.device_id = -1 if null else runtime.getDevice()
         self.is_non_blocking = non_blocking
         self.priority = priority or 0
@@ -121,7 +128,7 @@ class Stream:
     def _working(self) -> Capture | None:
         """The capture that work on this stream goes to; raises where CUDA would not take work."""
         if self.ptr == 0:
-            for other in _capturing:
+            for other in tuple(_capturing):  # other threads change it
                 if not other.is_non_blocking and other.device_id == runtime.getDevice():
                     _invalidate(other)
                     raise CUDARuntimeError(906)
@@ -182,7 +189,7 @@ def submit(
 def wait(stream: Stream | None = None) -> None:
     """Wait for this stream or, without one, for the device: an error where one is capturing."""
     device = runtime.getDevice()
-    on_device = [each for each in _capturing if each.device_id == device]
+    on_device = [each for each in tuple(_capturing) if each.device_id == device]
     for each in {get_current_stream(), *(on_device if stream is None else [stream])}:
         if each._capture is not None:
             _invalidate(each)
