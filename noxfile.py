@@ -149,12 +149,20 @@ def tests_ecosystem(session: nox.Session) -> None:
     run_tests(session, "numpy", *(session.posargs or paths), programs=programs, **environment)
 
 
+@nox.session(name="tests-ray", allow_parallel=True)
+def tests_ray(session: nox.Session) -> None:
+    """Test trainings in workers of Ray, and searches on Ray and Dask."""
+    extras = "ray,sklearn,plot,testing,numba"
+    session.install("-e", f".[{extras}]", *group("cluster"), *group("oracle"))
+    run_tests(session, "numpy", "-n", "0", *(session.posargs or ["tests/ray"]))
+
+
 @nox.session(name="tests-cuda-on-cpu", venv_backend="none", allow_parallel=True)
 def tests_cuda_on_cpu(session: nox.Session) -> None:
     """Test what runs on a GPU without one: CUDA sources, cuBLASLt and graphs, by a stand-in."""
     programs, environment = prepare_tests(session), STAND_IN
     no_matter = "kernels", "replay", "threads", "benchmarks", "growth", "gpu_check", "fuzz"
-    others = "plots", "plugin", "kills", "cli"
+    others = "plots", "plugin", "kills", "cli", "mpi", "distributed_benchmark"
     without = [f"--ignore={path}" for path in tests(*no_matter, *others)]  # of the backend
     examples = ("those_that_draw_show_what_they_say", "a_layer_of_ones_own", "the_dropout_paper")
     without += [f"--deselect=tests/test_examples.py::test_{name}" for name in examples]
@@ -213,9 +221,13 @@ def cuda_major() -> int | None:
 
 PYTHONS = ["3.11", "3.12", "3.13"]
 PORTABLE = [
-    f"--ignore={path}" for path in tests("kills", "benchmarks", "growth", "gpu_check", "fuzz")
+    f"--ignore={path}"
+    for path in tests(
+        *("kills", "benchmarks", "distributed_benchmark", "growth", "gpu_check", "fuzz", "mpi")
+    )
 ]
-"""Without the tests that kill, measure and forge: what they find is no matter of versions."""
+"""Without the tests that kill, measure, forge and start MPI: what they find is no matter of
+versions."""
 
 
 DRAWN = ("--deselect=tests/test_examples.py::test_those_that_draw_show_what_they_say",)

@@ -200,6 +200,24 @@ def test_the_command_line(tmp_path):
     assert "trained 3 epochs" in output
 
 
+def test_the_example(tmp_path):
+    script = HERE.parent / "examples" / "train_many.py"
+    for n, epochs in ((2, 2), (1, 3)):  # it goes on with fewer
+        status, output, errors = finished(
+            subprocess.Popen(
+                [MPIEXEC, "-n", str(n), sys.executable, script, str(epochs)],
+                env=environment(NNFS_XP_BACKEND="numpy"),
+                cwd=tmp_path,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+        assert status == 0, errors
+        assert f"{n} processes, test accuracy 0.9" in output
+    assert (tmp_path / "digits.safetensors").exists()
+
+
 def test_shards_from_the_command_line(tmp_path):
     for n in (1, 2):
         out = tmp_path / str(n)

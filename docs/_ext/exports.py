@@ -42,6 +42,10 @@ PAGES = {
         "Data",
         "Data sets: bundled, computed and downloaded; and batches from anywhere: see :doc:`/data`.",
     ),
+    "distributed": (
+        "Several processes",
+        "One training in several processes, by MPI and NCCL, or on Ray: see :doc:`/distributed`.",
+    ),
     "interop": (
         "Files and other libraries",
         "Model files, and what other libraries read and write: see :doc:`/ecosystem/index`.",
