@@ -184,10 +184,11 @@ class Steps:
         if share is None:
             learner.gradients(*rows)
         else:
-            learner.sharing.gradients(learner, share, *rows)
+            _, loss = learner.sharing.gradients(learner, share, *rows)
         marks.append(clock())
         if share is not None:
-            learner.sharing.sum(learner.model.flat, learner.needs_whole_gradients)
+            whole = learner.needs_whole_gradients
+            learner.sharing.sum(loss, learner.model.flat, whole=whole)
         marks.append(clock())
         learner.update()
         learner.count_batch()

@@ -15,7 +15,8 @@ ROOMS = ("layers", "losses", "metrics", "optimizers", "parameters", "schedules",
 OTHERS = {
     *("Backend", "available_backends", "get_backend", "register_backend", "to_numpy"),
     *("NnfsError", "export_onnx", "load", "save"),
-    *("data", "errors", "initializers", "interop", "layers", "losses", "metrics", "optimizers"),
+    *("data", "distributed", "errors", "initializers", "interop", "layers", "losses", "metrics"),
+    "optimizers",
     *("plots", "training"),
 }
 
