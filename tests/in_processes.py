@@ -15,9 +15,9 @@ import numpy as np
 
 import nnfs_xp as nn
 
-HOW, RESULTS = sys.argv[1], Path(sys.argv[2])
+HOW, RESULTS = "", Path()  # as they are given
+GROUP = nn.distributed.Group()  # the processes, once they are started
 LIMIT = 3.0
-GROUP = nn.distributed.group(timeout=LIMIT)
 
 
 def disturb() -> None:
@@ -56,6 +56,9 @@ class Noted(nn.Callback):
 
 
 def main() -> None:
+    global HOW, RESULTS, GROUP
+    HOW, RESULTS = sys.argv[1], Path(sys.argv[2])
+    GROUP = nn.distributed.group(timeout=LIMIT)
     X, y, *_ = nn.data.load_digits()
     if HOW == "other data":
         X[GROUP.rank] += 1

@@ -160,6 +160,7 @@ def test_every_example_is_run_here_or_with_the_extras():
         "custom_layer.py",
         "fine_tuning.py",
         "dropout_paper.py",
+        "train_many.py",  # in tests/test_mpi.py
         "plot_classifier.py",  # in tests/ecosystem/test_notebook.py, which has scikit-learn
         "tune_with_halving.py",  # these two in tests/ecosystem/test_tuning.py, which has Optuna
         "tune_with_optuna.py",

@@ -63,10 +63,9 @@ def _train_on_ray(options: argparse.Namespace) -> int:
     def work(group: nn.distributed.Group) -> int:
         return _train(options, settings, group)
 
-    status: int = nn.distributed.run_on_ray(
-        work, workers=(1, options.ray), storage=folder / RAY, shards=settings.shards or None
-    )
-    return status
+    shards = settings.shards or None
+    workers = (1, options.ray) if shards is None else options.ray
+    return nn.distributed.run_on_ray(work, workers=workers, storage=folder / RAY, shards=shards)
 
 
 def _train(options: argparse.Namespace, settings: Settings, group: nn.distributed.Group) -> int:

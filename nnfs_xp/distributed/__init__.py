@@ -13,7 +13,8 @@ from nnfs_xp.errors import DistributedError
 
 if TYPE_CHECKING:
     from nnfs_xp.distributed.mpi import MPIGroup
-    from nnfs_xp.distributed.ray import RayGroup, run_on_ray
+    from nnfs_xp.distributed.ray import RayGroup
+    from nnfs_xp.distributed.ray_run import run_on_ray
 
 __all__ = [
     "DistributedError",
@@ -26,7 +27,7 @@ __all__ = [
     "run_on_ray",
 ]
 
-_LATER = {"MPIGroup": "mpi", "RayGroup": "ray", "run_on_ray": "ray"}
+_LATER = {"MPIGroup": "mpi", "RayGroup": "ray", "run_on_ray": "ray_run"}
 
 
 def __getattr__(name: str) -> Any:

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,6 +22,9 @@ _REMEDY = "pip install 'nnfs-xp[mpi]'"
 
 _TAG = 1
 """Of messages."""
+
+_LAST_WORD = 1.0
+"""Seconds that rank 0 has to say what happened, before the others end it."""
 
 
 def import_mpi(environment: Mapping[str, str] = os.environ) -> Any:
@@ -128,7 +132,12 @@ class MPIGroup(WatchedGroup):
             at_ends_of(self, self._end_job)
 
     def _end_job(self) -> None:
-        """End what others wait in, where they can never meet again: MPI would wait for them."""
+        """End what others wait in, where they can never meet again: MPI would wait for them.
+
+        Rank 0 does it once it has said why; the others wait a while for that.
+        """
+        if self.rank:
+            time.sleep(_LAST_WORD)
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
                 stream.flush()
