@@ -66,6 +66,7 @@ class Part(NamedTuple):
 PARTS = {
     "smoke": Part("Smoke checks", 90, 30, "smoke.log", "smoke"),
     "tests": Part("The project's tests", 160, 30, "tests.log", "suite"),
+    "ranks": Part("Two processes on one card", 40, 20, "smoke.log", "ranks", (), True),
     "bench": Part("Times beside PyTorch and JAX", 150, 40, "bench.log", "bench", (), True),
     "mnist": Part("MNIST in ten epochs", 60, 50, "mnist.log", "mnist", (), True),
     "compiled": Part(
@@ -306,6 +307,7 @@ class Check:
         more: dict[str, list[Any]] = {
             "smoke": ["--checks", options.checks, "--jobs", options.workers],
             "tests": ["--workers", options.workers],
+            "ranks": ["--kit", self._kit],
         }
         if options.tests:
             more["tests"] += ["--tests", *options.tests]

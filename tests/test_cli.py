@@ -320,7 +320,9 @@ def test_backends_lists_what_can_run(run):
     assert result.status == 0
     alone, title, together = result.out.partition("\nto train in several processes:\n")
     assert title
-    found = [dict(line.split(maxsplit=1) for line in each.splitlines()) for each in (alone, together)]
+    found = [
+        dict(line.split(maxsplit=1) for line in each.splitlines()) for each in (alone, together)
+    ]
     assert found[0]["numpy"] == f"{np.__version__}, cpu"
     assert found == [nn.available_backends(), nn.distributed.available_groups()]
 

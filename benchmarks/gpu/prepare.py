@@ -27,6 +27,9 @@ WHEELS = (
 MORE = ("cuda-core==1.2.2", "cuda-bindings==13.5.0", "cuda-pathfinder==1.9.1")
 """Taken where nvmath does not work with those that are there."""
 
+MPI = ("mpi4py==4.1.2", "mpich==5.0.2")
+"""What starts two processes there."""
+
 MNIST = tuple(
     f"{part}-{what}-ubyte.gz"
     for part in ("train", "t10k")
@@ -51,7 +54,7 @@ def main() -> None:
 
 def prepare(kit: Path, data: Path | None) -> int:
     """Fill the kit; gives the status."""
-    for name, requirements in (("wheels", WHEELS), ("wheels-more", MORE)):
+    for name, requirements in (("wheels", WHEELS), ("wheels-more", MORE), ("wheels-mpi", MPI)):
         reason = download(kit / name, requirements)
         if reason is not None:
             print(f"{name} cannot be downloaded: {reason}", file=sys.stderr)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, NoReturn
 
 from nnfs_xp.distributed import Group
@@ -73,7 +73,7 @@ def check_seen_by_all(group: Group, folder: Path) -> None:
     """
     if group.size == 1:
         return
-    mark = folder / f".seen-by-all-{os.getpid()}"
+    mark = folder / f".{token_hex(8)}.tmp"  # which `Checkpoints.open` clears away after a kill
     try:
         if group.rank == 0:
             mark.touch()
