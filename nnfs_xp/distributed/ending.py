@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -41,6 +42,12 @@ def at_ends_of(group: WatchedGroup, end_job: Callable[[], None]) -> None:
             before(kind, error, trace)
 
     sys.excepthook = hook
+
+
+def quiet(rank: int) -> None:
+    """Have the log of this process leave out what rank 0 says, too: all but warnings."""
+    if rank:
+        logging.getLogger("nnfs_xp").addFilter(lambda record: record.levelno >= logging.WARNING)
 
 
 def say_once(error: BaseException) -> None:

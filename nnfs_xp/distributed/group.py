@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any, Protocol
 from weakref import WeakSet
 
@@ -403,8 +404,10 @@ ALONE = Group()
 def local_backend(backend: str | Backend, group: Group) -> Backend:
     """The backend of that name; of several processes on one machine, each has a GPU of its own."""
     found = get_backend(backend)
-    plain = backend in ("auto", "cupy") and found.name == "cupy"
-    return get_backend(f"cupy:{group.local_rank}") if plain and group.size > 1 else found
+    if group.size == 1 or backend not in ("auto", "cupy") or found.name != "cupy":
+        return found
+    n_devices = import_module("cupy").cuda.runtime.getDeviceCount()
+    return get_backend(f"cupy:{group.local_rank % n_devices}")  # 1 where each sees its own alone
 
 
 def _alone(timeout: float, shards: int | None) -> Group:

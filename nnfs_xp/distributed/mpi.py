@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from nnfs_xp.distributed.ending import at_ends_of
+from nnfs_xp.distributed.ending import at_ends_of, quiet
 from nnfs_xp.distributed.launched import told_size
 from nnfs_xp.distributed.watch import Message, WatchedGroup
 from nnfs_xp.errors import BackendError, DistributedError
@@ -128,6 +128,7 @@ class MPIGroup(WatchedGroup):
         self._comm = communicator.Dup()
         self._call = np.zeros(2, np.int64)
         self._called = np.zeros(2, np.int64)
+        quiet(rank)
         if size > 1:
             at_ends_of(self, self._end_job)
 

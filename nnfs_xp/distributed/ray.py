@@ -16,6 +16,7 @@ from weakref import WeakSet
 import numpy as np
 
 from nnfs_xp import _checks
+from nnfs_xp.distributed.ending import quiet
 from nnfs_xp.distributed.group import Group
 from nnfs_xp.errors import BackendError, DistributedError, NnfsError
 
@@ -107,6 +108,7 @@ class RayGroup(Group):
             timeout=timeout,
             shards=shards,
         )
+        quiet(self.rank)
         self._processes: Any = None
         self._lost: DistributedError | None = None
         if self.size == 1:

@@ -244,7 +244,12 @@ class Evaluated:
     targets: Array
     n_samples: int | None
     close: Callable[[], None] = lambda: None
-    epoch: Epoch | None = None
+    epoch: SourceEpoch | None = None
+
+    @property
+    def whole(self) -> tuple[Any, ...]:
+        """What all processes of a group must have alike: the targets, or the first batch."""
+        return (self.targets,) if self.epoch is None else self.epoch.first_whole
 
 
 def evaluation_of(

@@ -92,7 +92,7 @@ class Run:
     def execute(self, epochs: int, *, resume: bool, progress: Shown) -> History:
         """Train for a number of epochs, those before a resumed checkpoint included."""
         course = self.course
-        self._begin(resume)
+        self._begin(epochs, resume)
         last_epoch = self.first_epoch + epochs
         progress = progress if self.group.rank == 0 else False
         with (
@@ -131,7 +131,7 @@ class Run:
         self._call("on_train_end")
         return course.history
 
-    def _begin(self, resume: bool) -> None:
+    def _begin(self, epochs: int, resume: bool) -> None:
         learner, course = self.learner, self.course
         learner.ready()
         course.cut = False
@@ -150,7 +150,9 @@ class Run:
         found = None
         if self.checkpoints is not None:
             found = self._found(self.checkpoints, resume)
-        check_same_data(learner, self.fed.whole, resume=resume, **self.description)
+        validated = () if self.validation is None else self.validation.whole
+        told = {"epochs": epochs, "resume": resume, **self.description}
+        check_same_data(learner, (*self.fed.whole, *validated), **told)
         if found is not None:
             description, _, path = found
             check_run(description.get("run"), self.description, path)
