@@ -228,8 +228,12 @@ class ArrayEpoch(Epoch):
             if order is not None:
                 self._order[...] = self.backend.asarray(order, "int64")
         transform = None if self._works_on_host else self._transform
+        alone = self.group.is_alone
         for index, part in self._parts(first):
             whole = part.stop - part.start
+            if alone and transform is None:
+                yield Batch(None if given is None else next(given), part.start, whole)
+                continue
             rows, share = own_rows(self.group, whole), share_of(self.group, whole)
             arrays = None if given is None else next(given)
             if transform is not None:  # of all rows: it may work across them

@@ -316,6 +316,9 @@ class Learner:
 
     def update(self) -> None:
         """Update the parameters by their gradients."""
+        if self.group.size == 1:
+            self.optimizer.update(self.model)
+            return
         own = self.sharing.own_values(self.model.flat)
         if own is None:
             self.optimizer.update(self.model)

@@ -210,9 +210,11 @@ class Recorder:
                 if batch.counts:
                     totals.collect(*result)
                 return
-        arrays, rows = epoch.arrays_of(batch), _n_rows
-        how = {"adds": adds, "updates": updates, "share": batch.share}
-        output, loss = self.pace.run("step", rows(arrays[0]), learner.step, *arrays, **how)
+        arrays = epoch.arrays_of(batch)
+        step = learner.step
+        output, loss = self.pace.run(
+            "step", _n_rows(arrays[0]), step, *arrays, adds=adds, updates=updates, share=batch.share
+        )
         totals.add(loss, output, *arrays[1:], share=batch.share)
         epoch.put_loss(index, loss)
 

@@ -65,6 +65,8 @@ class Sharing:
     ----------
     share : Share or None
         What is worked on at the moment; None outside of steps, and for a process alone.
+    kind : tuple of int or None
+        What noted calls are told apart by: how much these rows count.
     counted : int or 0-d array
         The number of losses of the batch.
     sender : Sender or None
@@ -73,8 +75,9 @@ class Sharing:
 
     def __init__(self, group: Group, *, shard_optimizer: bool = False) -> None:
         self.group = group
-        self._shards_optimizer = shard_optimizer
+        self._shards_optimizer = shard_optimizer and group.size > 1
         self.share: Share | None = None
+        self.kind: tuple[int, int] | None = None
         self.sender: Sender | None = None
         self._weight: Any = 1.0  # what the mean loss of these rows counts in that of the batch
         self.counted: Any = 0
@@ -90,21 +93,16 @@ class Sharing:
         parts = batch if self.group.size == 1 else tuple(each[rows, ...] for each in batch)
         return share_of(self.group, n), parts
 
-    @property
-    def kind(self) -> tuple[int, int] | None:
-        """What steps of one kind have in common of their shares."""
-        return None if self.share is None else (self.share.n, self.share.whole)
-
     @contextmanager
     def of_layers(self, layers: list[Layer], share: Share) -> Iterator[None]:
         """While it lasts, the layers know which rows they are given."""
-        self.share = share
+        self.share, self.kind = share, (share.n, share.whole)
         for layer in layers:
             layer.share = share
         try:
             yield
         finally:
-            self.share = None
+            self.share = self.kind = None
             for layer in layers:
                 layer.share = None
 
@@ -207,9 +205,7 @@ class Sharing:
 
     def own_values(self, flat: FlatParameters) -> slice | None:
         """The part of the parameters that this process updates; None where that is all."""
-        if not self._shards_optimizer or self.group.size == 1:
-            return None
-        return self.group.flat_part(flat.size)
+        return self.group.flat_part(flat.size) if self._shards_optimizer else None
 
     def check(self, model: Layer) -> None:
         """Refuse what cannot be done in parts.

@@ -196,13 +196,12 @@ class Totals:
         share: Share | None = None,
     ) -> None:
         """Add what are sums; the arrays stay those of the first batch."""
+        n: Any
         if share is None:
-            labels, sums = self._sums_of(output, y, sample_weight)
+            n, labels, sums = output.shape[0], *self._sums_of(output, y, sample_weight)
         else:
-            labels, sums = self._sums_of_all(share, output, y, sample_weight)
-        n: Any = labels
-        if labels is None:
-            n = output.shape[0] if share is None else share.whole
+            n, labels, sums = share.whole, *self._sums_of_all(share, output, y, sample_weight)
+        n = n if labels is None else labels
         if self._loss is None:
             self._loss = self._own(loss * n)
             self._labels = None if labels is None else self._own(labels)
@@ -210,8 +209,7 @@ class Totals:
             self._loss += loss * n
             if labels is not None and self._labels is not None:
                 self._labels += labels
-        for name, each in sums.items():
-            parts = self._sums[name]
+        for parts, each in sums:
             if parts:
                 parts[0] += each
             else:
@@ -219,25 +217,26 @@ class Totals:
 
     def _sums_of(
         self, output: Array, y: Array, sample_weight: Array | None
-    ) -> tuple[Array | None, dict[str, Array]]:
-        """How many targets count, if not all do, and the sums of each metric, by its name."""
+    ) -> tuple[Array | None, list[tuple[list[Array], Array]]]:
+        """How many targets count, if not all do; and the sums of each metric, with their place."""
         counted = None if self._counted is None else self._counted(y, output.shape[:-1])
         labels = None if self._counted is None else self._number_of(counted, output)
         rows = output
         if counted is not None or output.ndim != 2:
             rows, y, sample_weight = self._rows(output, y, sample_weight, counted)
         views: dict[str, Array] = {}
-        found = {}
+        found = []
         for metric in self.metrics:
             if not metric.collects:
                 sums = metric.accumulate(self._view(rows, metric, views), y, sample_weight)
-                self._check(metric, sums, rows.shape[0], self._sums[metric.name])
-                found[metric.name] = sums
+                parts = self._sums[metric.name]
+                self._check(metric, sums, rows.shape[0], parts)
+                found.append((parts, sums))
         return labels, found
 
     def _sums_of_all(
         self, share: Share, output: Array, y: Array, sample_weight: Array | None
-    ) -> tuple[Array | None, dict[str, Array]]:
+    ) -> tuple[Array | None, list[tuple[list[Array], Array]]]:
         """What `_sums_of` gives, summed over the processes that share the batch."""
         xp = self._backend.xp
         totals: list[OrderedSum] = []
@@ -246,14 +245,14 @@ class Totals:
             place = rows if part.n else slice(0, 1)
             weights = None if sample_weight is None else sample_weight[place, ...]
             labels, sums = self._sums_of(output[place, ...], y[place, ...], weights)
-            found = [*([] if labels is None else [labels]), *sums.values()]
+            found = [*([] if labels is None else [labels]), *(each for _, each in sums)]
             totals = totals or [OrderedSum() for _ in found]
             for total, each in zip(totals, found, strict=True):
                 total.add(each if part.n else xp.zeros_like(each))
         summed = [self._own(total.total) for total in totals]
         share.group.add(*summed)
         count = None if labels is None else summed.pop(0)
-        return count, dict(zip(sums, summed, strict=True))
+        return count, [(parts, each) for (parts, _), each in zip(sums, summed, strict=True)]
 
     def collect(self, output: Array, y: Array, sample_weight: Array | None = None) -> None:
         """Keep what metrics need of each sample."""

@@ -136,20 +136,24 @@ class Optimizer:
 
     def update(self, layer: Layer) -> None:
         """Update the parameters without counting: for steps made of several layers."""
-        self.update_values(layer)
-        self.follow_values(layer)
+        flat = layer.flat
+        self._update_values(layer, flat, None)
+        if flat.has_bounds or self.average_decay is not None:
+            self.follow_values(layer)
 
-    def update_values(self, layer: Layer, own: slice | None = None) -> None:
+    def update_values(self, layer: Layer, own: slice) -> None:
         """The first half of `update`: all but what looks at the new values.
 
         Parameters
         ----------
         layer : Layer
-        own : slice, optional
+        own : slice
             The place in the flat buffers that is updated, and that state is kept for: where several
-            processes update a part each. By default all.
+            processes update a part each.
         """
-        flat = layer.flat
+        self._update_values(layer, layer.flat, own)
+
+    def _update_values(self, layer: Layer, flat: FlatParameters, own: slice | None) -> None:
         state = self._state(layer, flat, own)
         xp = flat.backend.xp
         self._clip(xp, flat)

@@ -227,8 +227,9 @@ class Run:
                 unwatched = index > self._snapshot.step + 1 and not watched
                 self.recorder.step_in_epoch(data, index, group, course.totals, unwatched=unwatched)
                 course.step += 1
-                self._call("on_step_end")
-                n_samples = sum(batch.whole for batch in group)
+                if self.callbacks:
+                    self._call("on_step_end")
+                n_samples = sum([batch.whole for batch in group])
                 bar.end_batch(n_samples, self.training.figures_so_far)
                 self._after_step(signals)
                 if course.cut and course.step != data.n_steps:
