@@ -9,12 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from nnfs_xp.distributed.ending import at_ends_of, quiet
 from nnfs_xp.distributed.launched import told_size
+from nnfs_xp.distributed.shared_memory import LEAST, MOST_PROCESSES, SharedMemory
 from nnfs_xp.distributed.watch import Message, WatchedGroup
 from nnfs_xp.errors import BackendError, DistributedError
 
@@ -116,6 +118,8 @@ class MPIGroup(WatchedGroup):
         communicator = mpi.COMM_WORLD if communicator is None else communicator
         local = communicator.Split_type(mpi.COMM_TYPE_SHARED)
         rank, size, local_rank = communicator.Get_rank(), communicator.Get_size(), local.Get_rank()
+        together = local.Get_size() == size and 1 < size <= MOST_PROCESSES
+        self._memory = SharedMemory(mpi, communicator) if together else None
         local.Free()
         super().__init__(
             _Letters(mpi, communicator.Dup()),
@@ -143,6 +147,12 @@ class MPIGroup(WatchedGroup):
             if stream is not None:
                 stream.flush()
         self._mpi.COMM_WORLD.Abort(1)
+
+    def _add_host(self, flat: np.ndarray[Any, Any]) -> None:
+        if self._memory is None or flat.nbytes < LEAST:
+            super()._add_host(flat)
+        else:
+            self._memory.sum(flat, partial(self._meet, "add"), self.shards is not None)
 
     def _start_sum(self, array: np.ndarray[Any, Any]) -> Callable[[], bool]:
         mpi = self._mpi
