@@ -145,22 +145,24 @@ def sizes_of(net: str) -> tuple[int, ...]:
     return tuple(map(int, net.split("-")))
 
 
-def trainer_of(net: str, group: Group | None) -> nn.Trainer:
+def trainer_of(net: str, group: Group | None, **settings: Any) -> nn.Trainer:
     """A trainer of a net with ReLU between its layers."""
     layers: list[nn.Layer] = []
     for n_inputs, n_neurons in pairwise(sizes_of(net)):
         layers += [nn.Dense(n_inputs, n_neurons), nn.ReLU()]
     model = nn.Sequential(*layers[:-1], seed=0)
     loss = nn.SoftmaxCategoricalCrossentropy()
-    return nn.Trainer(model, loss, nn.Adam(1e-4), backend="numpy", group=group)
+    return nn.Trainer(model, loss, nn.Adam(1e-4), backend="numpy", group=group, **settings)
 
 
 class Steps:
     """Training steps of a net on batches that the processes of a group share."""
 
-    def __init__(self, net: str, batch: int, group: Group) -> None:
+    def __init__(
+        self, net: str, batch: int, group: Group, *, shard_optimizer: bool = False
+    ) -> None:
         self.group = group
-        self.learner = trainer_of(net, group).learner
+        self.learner = trainer_of(net, group, shard_optimizer=shard_optimizer).learner
         own = self.learner.sharing.own
         self._batches = [own(each) for each in Work("", sizes_of(net)).data(batch)]
 
@@ -199,13 +201,13 @@ class Steps:
             seconds[name] += end - begin
 
 
-def of_steps(net: str, batch: int, seconds: float) -> Turn:
+def of_steps(net: str, batch: int, seconds: float, *, shard_optimizer: bool = False) -> Turn:
     """The turns of one net, batch and number of processes."""
     kept: list[tuple[Steps, int]] = []
 
     def turn(group: Group) -> Figures:
         if not kept:
-            steps = Steps(net, batch, group)
+            steps = Steps(net, batch, group, shard_optimizer=shard_optimizer)
             kept.append((steps, enough(group, steps.step, seconds)))
         steps, count = kept[0]
         taken(steps.step, max(1, count // 4))
@@ -296,7 +298,7 @@ def take_part(options: argparse.Namespace) -> Figures:
     job = Job(options.processes)
     for net in options.nets:
         turns = [
-            (n, of_steps(net, batch, options.seconds))
+            (n, of_steps(net, batch, options.seconds, shard_optimizer=options.shard_optimizer))
             for n, batch in shares(options.processes, options.batch)
         ]
         turns.append((1, of_epochs(net, options.batch, options.seconds)))
@@ -519,6 +521,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=0.2)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--shard-optimizer", action="store_true", help="each updates a part")
     parser.add_argument("--mpiexec", help="the command that starts the processes")
     parser.add_argument("--timeout", type=float, default=1800, help="seconds of each repeat")
     parser.add_argument("--out", type=Path, default=Path("build/benchmarks"))

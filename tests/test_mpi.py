@@ -200,6 +200,37 @@ def test_the_command_line(tmp_path):
     assert "trained 3 epochs" in output
 
 
+SUMS = """
+import numpy as np, nnfs_xp as nn
+group = nn.distributed.group(timeout=20)
+random = np.random.default_rng(group.rank)
+for dtype in ("float32", "float64"):
+    for n in (1, 10, 20_000, 131_073, 700_001):
+        own = random.normal(size=n).astype(dtype)
+        whole = own.copy()
+        group.add(whole)
+        all_own = group.gather(own)
+        np.testing.assert_allclose(whole, sum(all_own), rtol=1e-5, atol=1e-5)
+        assert len({each.tobytes() for each in group.gather(whole)}) == 1
+        part = own.copy()
+        place = group.add_part(part)
+        assert (part[place] == whole[place]).all()
+        part = np.where((np.arange(n) >= place.start) & (np.arange(n) < place.stop), part, np.nan)
+        part = part.astype(dtype)
+        group.share_parts(part)
+        assert (part == whole).all()
+print(group.rank, "done")
+"""
+
+
+@pytest.mark.parametrize(("n", "shards"), [(2, None), (3, None), (5, None), (2, 8), (4, 4)])
+def test_sums_of_any_size(n, shards):
+    program = SUMS.replace("timeout=20", f"timeout=20, shards={shards}")
+    status, output, errors = finished(start(sys.executable, "-c", program, n=n))
+    assert status == 0, errors
+    assert output.count("done") == n
+
+
 def test_the_example(tmp_path):
     script = HERE.parent / "examples" / "train_many.py"
     for n, epochs in ((2, 5), (1, 6)):  # it goes on with fewer

@@ -206,7 +206,7 @@ class Group:
             return place
         device = None if isinstance(array, np.ndarray) else self._on_device(array)
         if device is None or self.shards is not None:
-            self.add(array)  # so that the bits are those of `add`, however many they are
+            self._add_part_host(array)
         else:
             device.add_part(array)
         return place
@@ -215,11 +215,17 @@ class Group:
         """Give each process' part of a flat array, `flat_part`, to all others, in place."""
         if self.size == 1:
             return
-        place, length = self.flat_part(array.shape[0]), -(-array.shape[0] // self.size)
         device = None if isinstance(array, np.ndarray) else self._on_device(array)
         if device is not None:
             device.share_parts(array)
-            return
+        else:
+            self._share_parts_host(array)
+
+    def _add_part_host(self, array: Array) -> None:
+        self.add(array)  # so that the bits are those of `add`, however many they are
+
+    def _share_parts_host(self, array: Array) -> None:
+        place, length = self.flat_part(array.shape[0]), -(-array.shape[0] // self.size)
         own = np.zeros(length, to_numpy(array[:0]).dtype)
         own[: place.stop - place.start] = to_numpy(array[place])
         found = np.empty((self.size, length), own.dtype)

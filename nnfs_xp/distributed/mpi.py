@@ -154,6 +154,26 @@ class MPIGroup(WatchedGroup):
         else:
             self._memory.sum(flat, partial(self._meet, "add"), self.shards is not None)
 
+    def _memory_for(self, array: Any) -> tuple[SharedMemory, list[slice]] | None:
+        """Where its parts are summed and shared, and what these are; None where that is by MPI."""
+        if self._memory is None or not isinstance(array, np.ndarray) or array.nbytes < LEAST:
+            return None
+        return self._memory, [self.flat_part(array.size, rank) for rank in range(self.size)]
+
+    def _add_part_host(self, array: Any) -> None:
+        found = self._memory_for(array)
+        if found is None or self.shards is not None:
+            super()._add_part_host(array)
+        else:
+            found[0].sum_parts(array, found[1], partial(self._meet, "add"))
+
+    def _share_parts_host(self, array: Any) -> None:
+        found = self._memory_for(array)
+        if found is None:
+            super()._share_parts_host(array)
+        else:
+            found[0].share_parts(array, found[1], partial(self._meet, "share_parts"))
+
     def _start_sum(self, array: np.ndarray[Any, Any]) -> Callable[[], bool]:
         mpi = self._mpi
         return self._started(self._comm.Iallreduce(mpi.IN_PLACE, array, mpi.SUM))
