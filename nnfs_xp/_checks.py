@@ -16,6 +16,7 @@ from nnfs_xp.backend import Backend, backend_of
 from nnfs_xp.errors import (
     ArgumentError,
     BackendError,
+    DistributedError,
     DTypeError,
     LabelError,
     NnfsError,
@@ -38,6 +39,8 @@ class of_argument:  # noqa: N801 # a context manager, faster than a generator
 
     def __exit__(self, kind: Any, error: BaseException | None, frames: Any) -> None:
         if not isinstance(error, (NnfsError, ValueError, TypeError)) or not error.args:
+            return
+        if isinstance(error, DistributedError):  # it speaks of all processes
             return
         if isinstance(error.args[0], str):
             error.args = (f"{self._name}: {error.args[0]}", *error.args[1:])

@@ -202,7 +202,8 @@ class MPIGroup(WatchedGroup):
         request = self._comm.Iallreduce(self._call, self._called, mpi.MAX)
         self._wait(request.Test, what)
         if self._called[0] != number or self._called[1] != -number:
-            raise DistributedError(self._differing(what))
+            self._ended = DistributedError(self._differing(what))
+            raise self._ended
 
     def _differing(self, what: str) -> str:
         found = np.empty((self.size, 1), np.int64)

@@ -52,19 +52,21 @@ class StochasticLayer(Layer):
         """
         raise NotReadyError(f"{type(self).__name__} does not say how to `silence` it.")
 
-    def draw_bits(self, inputs: Array, shape: tuple[int, ...]) -> Array:
+    def draw_bits(self, inputs: Array, shape: tuple[int, ...], *, per_sample: bool = True) -> Array:
         """Random integers in [0, 2**24) on the device of the inputs, and the step counted.
 
         Parameters
         ----------
         inputs : array, shape (batch, …)
         shape : tuple of int
-            (batch, …), or (…, *inputs.shape); else the numbers belong to no sample.
+            (batch, …), or (…, *inputs.shape).
+        per_sample : bool
+            False where the numbers belong to no sample: a mask for all of them, say.
         """
         backend = self.backend or backend_of(inputs)
         keys = {"seed": self.seed, "stream": self.stream, "step": self.step}
         self.step += 1
-        axis = _batch_axis(tuple(inputs.shape), shape)
+        axis = _batch_axis(tuple(inputs.shape), shape) if per_sample else None
         if self.share is None or axis is None:
             return backend.random_bits(shape, **keys)
         n, size = shape[axis], prod(shape[axis + 1 :])

@@ -211,6 +211,7 @@ class ArrayEpoch(Epoch):
             for array in data
         )
         self.batch_size = batch_size
+        self._wholes: deque[int] = deque()  # samples of batches that were transformed ahead
         self._transform = transform
         self.transforms = transform is not None
         self._works_on_host = on_host
@@ -231,15 +232,19 @@ class ArrayEpoch(Epoch):
         alone = self.group.is_alone
         for index, part in self._parts(first):
             whole = part.stop - part.start
-            if alone and transform is None:
-                yield Batch(None if given is None else next(given), part.start, whole)
-                continue
-            rows, share = own_rows(self.group, whole), share_of(self.group, whole)
             arrays = None if given is None else next(given)
             if transform is not None:  # of all rows: it may work across them
                 arrays = self.gather(part.start, whole) if arrays is None else arrays
-                arrays = self.lasting(self.own(transform(arrays, count + index - first)))
-            yield Batch(arrays, part.start + rows.start, rows.stop - rows.start, share)
+                found = transform(arrays, count + index - first)
+                whole, arrays = found[0].shape[0], self.lasting(self.own(found))
+            elif self._works_on_host:
+                whole = self._wholes.popleft()
+            if alone:
+                yield Batch(arrays, part.start, whole)
+                continue
+            rows = own_rows(self.group, whole)
+            start, n = part.start + rows.start, rows.stop - rows.start
+            yield Batch(arrays, start, n, share_of(self.group, whole))
 
     def _parts(self, first: int) -> Iterator[tuple[int, slice]]:
         """The batches from one on: the number of each, and its places in the order."""
@@ -257,13 +262,16 @@ class ArrayEpoch(Epoch):
                 rows_of = partial(slice, 0)
             return batches_of(self._data, backend, self.batch_size, order, first, held, rows_of)
 
+        wholes = self._wholes = deque()
+
         def read() -> Iterator[tuple[Any, ...]]:
             for index, part in self._parts(first):
                 rows = part if order is None else order[part]
                 batch = tuple(array[rows] for array in self._data)
                 assert self._transform is not None
-                batch = self.own(self._transform(batch, count + index - first))
-                yield own_copies(batch, backend)
+                batch = self._transform(batch, count + index - first)
+                wholes.append(batch[0].shape[0])
+                yield own_copies(self.own(batch), backend)
 
         reader = read_ahead(read, interrupted=self.interrupted, within=backend.as_here())
         return backend.streamed(reader, held)
@@ -382,7 +390,7 @@ class SourceEpoch(Epoch):
                 if self._transform is not None and self._works_on_host:
                     batch = self._transform(batch, count + index)
                 if not index and self.group.size > 1:
-                    self.first_whole = batch
+                    self.first_whole = own_copies(batch, self.backend)
                 wholes.append(batch[0].shape[0])
                 batch = batch if on_device else self.own(batch)
                 yield own_copies(batch, self.backend) if copies else batch
@@ -405,9 +413,11 @@ class SourceEpoch(Epoch):
         transform = None if self._works_on_host else self._transform
         wholes, index = self._wholes, first
         for arrays in self.backend.streamed(begun, self.accumulate):
+            whole = wholes.popleft()
             if transform is not None:
-                arrays = self.lasting(self.own(transform(arrays, count + index - first)))
-            yield Batch(arrays, 0, arrays[0].shape[0], share_of(self.group, wholes.popleft()))
+                found = transform(arrays, count + index - first)
+                whole, arrays = found[0].shape[0], self.lasting(self.own(found))
+            yield Batch(arrays, 0, arrays[0].shape[0], share_of(self.group, whole))
             index += 1
         self.close()
 

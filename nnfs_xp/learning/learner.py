@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from operator import index
 from typing import Any
 
@@ -101,7 +102,6 @@ class Learner:
         check_precision(precision, model, self.backend)
         self.precision = precision
         self.sharing = Sharing(self.group, shard_optimizer=shard_optimizer)
-        self.sharing.check(model)
         self.group.compare(seed=seed)
         self.seed: int = self.group.broadcast(_seed(seed))
         self.count = 0
@@ -125,6 +125,26 @@ class Learner:
         self.output_replay = Replay(self, trains=False)
         self.reseed(0)
 
+    def check_state(self) -> None:
+        """Refuse an optimizer whose state or whose update does not fit how parameters are updated.
+
+        Raises
+        ------
+        ArgumentError
+        """
+        optimizer, model = self.optimizer, self.model
+        if self.sharing.shards_optimizer:
+            if type(optimizer).update is not Optimizer.update:
+                raise ArgumentError(
+                    f"`shard_optimizer` does not go with {type(optimizer).__name__}, which has an "
+                    "`update` of its own. Give `apply` alone, which works on any part."
+                )
+        elif any(each.shape != model.flat.values.shape for each in optimizer.kept(model).values()):
+            raise ArgumentError(
+                "the optimizer keeps its state for a part of the model, from a training with "
+                "`shard_optimizer`. Make a new optimizer, or train in that group."
+            )
+
     @property
     def draws(self) -> bool:
         """Whether any layer draws random numbers."""
@@ -147,6 +167,7 @@ class Learner:
 
     def _arrange(self) -> None:
         """Find out what runs, and how far back a step goes: layers may be frozen at any time."""
+        self.sharing.check(self.model)
         self.chain = Chain(self.links, fuse=self.fuse, keeps_dinputs=False)
         self._first = self.chain.first_trained
         self._arranged_for = None if self.model._flat is None else self.model.flat
@@ -160,14 +181,17 @@ class Learner:
             Every parameter is frozen.
         """
         flat = self.model._flat
-        if flat is None or (flat is self._arranged_for and flat.size and not flat.stale):
+        if flat is None:
             return
-        flat = self.model.flat
-        self._arrange()
-        if not flat.size:
-            raise ArgumentError(
-                "every parameter of the model is frozen; set trainable = True on a layer of it."
-            )
+        if flat is not self._arranged_for or not flat.size or flat.stale:
+            flat = self.model.flat
+            self._arrange()
+            if not flat.size:
+                raise ArgumentError(
+                    "every parameter of the model is frozen; set trainable = True on a layer of it."
+                )
+        if self.sharing.shards_optimizer:
+            self.optimizer.part_state(self.model, self.group.flat_part(flat.size))
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_arranged_for": None, "_sums": None}
@@ -344,21 +368,22 @@ class Learner:
         for stream, layer in self._drawing:
             layer.reseed(self.seed, stream, count)
 
-    def optimizer_state(self) -> dict[str, Array]:
-        """The arrays of the optimizer's state, whole; all processes of a group must ask for it."""
-        model, flat = self.model, self.model.flat
-        own = self.sharing.own_values(flat)
-        state = self.optimizer.state(model)
-        if own is None:
-            return state
-        whole = {}
-        for name, array in state.items():
-            whole[name] = array
-            if array.shape[0] != flat.size:
-                whole[name] = flat.backend.xp.zeros_like(flat.values)
-                whole[name][own] = array
-                self.group.share_parts(whole[name])
-        return whole
+    def optimizer_state(self) -> Iterator[tuple[str, Array]]:
+        """The arrays of the optimizer's state, whole, one after the other.
+
+        All processes of a group must ask for them. Where each keeps a part, they are put together
+        in one array, which the next one overwrites.
+        """
+        flat = self.model.flat
+        own, whole = self.sharing.own_values(flat), None
+        for name, array in self.optimizer.state(self.model).items():
+            if own is None or name == "average":
+                yield name, array
+                continue
+            whole = flat.backend.xp.zeros_like(flat.values) if whole is None else whole
+            whole[own] = array
+            self.group.share_parts(whole)
+            yield name, whole
 
     def draw_again(self) -> None:
         """Have the layers draw what they draw at the batch at hand, for another part of it."""

@@ -207,8 +207,7 @@ class Recorder:
             result = self._make(kind, given, new, uses, batch.start, index, unwatched=unwatched)
             if result is not None:
                 totals.count += batch.whole
-                if batch.counts:
-                    totals.collect(*result)
+                totals.collect_step(*result, share=batch.share)
                 return
         arrays = epoch.arrays_of(batch)
         step = learner.step

@@ -63,6 +63,8 @@ class Sharing:
 
     Attributes
     ----------
+    shards_optimizer : bool
+        Whether each process updates a part of the parameters, and there are several.
     share : Share or None
         What is worked on at the moment; None outside of steps, and for a process alone.
     kind : tuple of int or None
@@ -75,7 +77,7 @@ class Sharing:
 
     def __init__(self, group: Group, *, shard_optimizer: bool = False) -> None:
         self.group = group
-        self._shards_optimizer = shard_optimizer and group.size > 1
+        self.shards_optimizer = shard_optimizer and group.size > 1
         self.share: Share | None = None
         self.kind: tuple[int, int] | None = None
         self.sender: Sender | None = None
@@ -108,10 +110,13 @@ class Sharing:
 
     def weigh(self, working: Working, output: Array, y: Array, dvalues: Array) -> Array:
         """The gradient of these rows' mean loss as part of that of the batch's."""
-        if self.share is None or self.group.shards is not None:
+        share = self.share
+        if share is None:
             return dvalues
-        self._weight, self.counted = self.share.weight(working.fused_loss.n_counted(output, y))
         xp, kernels = working.backend.xp, working.backend.kernels
+        if self.group.shards is not None:
+            return kernels.scaled(xp, dvalues, share.n / share.whole)
+        self._weight, self.counted = share.weight(working.fused_loss.n_counted(output, y))
         return kernels.scaled(xp, dvalues, self._weight)
 
     def gradients(
@@ -140,7 +145,9 @@ class Sharing:
     ) -> tuple[Array, Array]:
         """What `gradients` says, where each batch has a fixed number of parts.
 
-        A part counts with the number c of its losses: the gradient is sum(c * g) / sum(c).
+        A part counts with the number c of its losses: the gradient is sum(c * g) / sum(c). It is
+        worked out times the part's share of the rows, for float16 holds no more, and then
+        multiplied by c over that share.
         """
         xp, flat = working.backend.xp, working.model.flat
         total, counts, losses = OrderedSum(), OrderedSum(), OrderedSum()
@@ -155,7 +162,7 @@ class Sharing:
                     output, mean = working.gradients(*own)
                 outputs.append(output)
                 count += working.fused_loss.n_counted(output, own[1])
-                gradients += flat.gradients * count
+                gradients += flat.gradients * (count * (part.whole / part.n))
                 loss += mean * count
             total.add(gradients)
             counts.add(count)
@@ -163,9 +170,9 @@ class Sharing:
         flat.gradients[...] = total.total
         whole, loss = (xp.asarray(each.total, copy=True) for each in (counts, losses))
         self.group.add(flat.gradients, whole, loss)
+        self.counted = whole[0, ...]
         whole = xp.maximum(whole, 1.0)
         flat.gradients /= whole
-        self.counted = whole[0, ...]
         if not outputs:
             outputs = [working.output(batch[0])]
         joined = outputs[0] if len(outputs) == 1 else xp.concat(outputs)
@@ -190,7 +197,7 @@ class Sharing:
             flat = None
         if flat is None:
             self.group.add(loss)
-        elif whole or not self._shards_optimizer:
+        elif whole or not self.shards_optimizer:
             self.group.add(flat.gradients, loss)
         else:
             self.group.add_part(flat.gradients)
@@ -199,13 +206,13 @@ class Sharing:
     def _new_sender(self, flat: FlatParameters) -> Sender | None:
         """What sends gradients on the way; None where they had better go in one."""
         gradients: Any = flat.gradients
-        if flat.has_ties or self._shards_optimizer or not self.group.sums_beside(gradients):
+        if flat.has_ties or self.shards_optimizer or not self.group.sums_beside(gradients):
             return None
         return Sender(self.group, flat) if gradients.nbytes > LEAST else None
 
     def own_values(self, flat: FlatParameters) -> slice | None:
         """The part of the parameters that this process updates; None where that is all."""
-        return self.group.flat_part(flat.size) if self._shards_optimizer else None
+        return self.group.flat_part(flat.size) if self.shards_optimizer else None
 
     def check(self, model: Layer) -> None:
         """Refuse what cannot be done in parts.

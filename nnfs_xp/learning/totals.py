@@ -183,8 +183,8 @@ class Totals:
         """
         self.count += output.shape[0] if share is None else share.whole
         self.accumulate(loss, output, y, sample_weight, share=share)
-        if self._collects and (share is None or share.n):
-            self.collect(output, y, sample_weight)
+        if self._collects:
+            self.collect_step(output, y, sample_weight, share=share)
 
     def accumulate(
         self,
@@ -349,6 +349,26 @@ class Totals:
                 whole._sums[name] = [self._backend.asarray(np.concatenate(rows))]
         return whole
 
+    def collect_step(
+        self,
+        output: Array,
+        y: Array,
+        sample_weight: Array | None = None,
+        *,
+        share: Share | None = None,
+    ) -> None:
+        """Keep what metrics need of each sample of a step, where these rows count."""
+        self.collect(output, y, sample_weight)
+        if share is not None and not share.n:
+            self._leave_last_rows()
+
+    def _leave_last_rows(self) -> None:
+        """Keep nothing of the last batch, whose rows stood in for none, but that it was there."""
+        for metric in self.metrics:
+            if metric.collects:
+                parts = self._sums[metric.name]
+                parts[-1] = parts[-1][:0, ...]
+
     def let_go_of_rows(self) -> None:
         """Leave what was collected to another process."""
         for metric in self.metrics:
@@ -361,16 +381,14 @@ class Totals:
         if group.size == 1:
             return self
         whole, backend = self.anew(), self._backend
-        host = self.state()
-        del host["count"]
-        for metric in self.metrics:  # step by step, so that rows can be put in their order
-            if metric.collects:
-                host.pop(f"metric.{metric.name}", None)
-        parts = {
+        parts = {  # step by step, so that rows can be put in their order
             metric.name: [to_numpy(part) for part in self._sums[metric.name]]
             for metric in self.metrics
             if metric.collects
         }
+        host = self.state()
+        for name in ("count", *(f"metric.{name}" for name in parts)):
+            host.pop(name, None)
         told = group.gather((self.count, host, parts))
         whole.count = sum(count for count, _, _ in told)
         sums: dict[str, Any] = {}

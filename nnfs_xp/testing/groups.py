@@ -178,10 +178,11 @@ class FakeGroup(WatchedGroup):
         rank = next((rank for rank, call in enumerate(calls) if call != calls[0]), None)
         if rank is not None:
             self.is_broken = True
-            raise DistributedError(
+            self._ended = DistributedError(
                 f"rank {rank} of {self.size} makes another call than rank 0: {calls[rank]}, not "
                 f"{calls[0]}. All must make the same calls, with arrays of one size."
             )
+            raise self._ended
 
 
 class _Letters:

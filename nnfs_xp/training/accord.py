@@ -6,12 +6,64 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from secrets import token_hex
-from typing import Any, NoReturn
+from time import monotonic, sleep
+from typing import Any, NamedTuple, NoReturn
 
+import numpy as np
+
+from nnfs_xp._typing import Array
+from nnfs_xp.backend import to_numpy
 from nnfs_xp.distributed import Group
 from nnfs_xp.errors import CheckpointError, DistributedError
 from nnfs_xp.interop.paths import shown_path
+from nnfs_xp.learning.epoch import Batch
 from nnfs_xp.training.callbacks import Callback, Training
+from nnfs_xp.training.course import Course
+from nnfs_xp.training.signals import StopSignals
+
+
+class Decision(NamedTuple):
+    """What a training does next.
+
+    Attributes
+    ----------
+    signal : int
+        The number of a signal that ends it; 0 for none.
+    stopping, cut : bool
+        Whether the present epoch, or the present step, is the last one.
+    due : bool
+        Whether a checkpoint is due.
+    """
+
+    signal: int
+    stopping: bool
+    cut: bool
+    due: bool
+
+    @classmethod
+    def alone(cls, course: Course, signals: StopSignals, due: bool = False) -> Decision:
+        """What this process would do."""
+        return cls(signals.noted or 0, course.stopping, course.cut, due)
+
+    def agreed(self, group: Group) -> Decision:
+        """What all processes do: what one of them would."""
+        if group.size == 1:
+            return self
+        signal, *others = group.agree(*map(float, self))
+        return Decision(int(signal), *map(bool, others))
+
+    @property
+    def ends(self) -> bool:
+        """Whether no further epoch begins."""
+        return self.stopping or self.cut
+
+
+def whole_batch(group: Group, batch: Batch, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
+    """The arrays of a batch of all processes, of which each has its rows."""
+    if group.size == 1:
+        return arrays
+    own = [np.array(to_numpy(array)) if batch.counts else to_numpy(array)[:0] for array in arrays]
+    return tuple(map(np.concatenate, zip(*group.gather(own), strict=True)))
 
 
 class Accord:
@@ -63,6 +115,19 @@ class Accord:
         raise failure
 
 
+_PATIENCE = 3.0
+"""Seconds until a file that one machine wrote is to be seen by another."""
+
+
+def _appears(path: Path) -> bool:
+    deadline = monotonic() + _PATIENCE
+    while not path.exists():
+        if monotonic() > deadline:
+            return False
+        sleep(0.05)
+    return True
+
+
 def check_seen_by_all(group: Group, folder: Path) -> None:
     """Refuse a folder, which rank 0 has made, that another process does not see.
 
@@ -78,7 +143,7 @@ def check_seen_by_all(group: Group, folder: Path) -> None:
         if group.rank == 0:
             mark.touch()
         name = group.broadcast(mark.name)
-        sees = group.gather((folder / name).exists())
+        sees = group.gather(_appears(folder / name))
     finally:
         if group.rank == 0:
             mark.unlink(missing_ok=True)

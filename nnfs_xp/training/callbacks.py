@@ -57,14 +57,12 @@ class Callback:
 
     __repr__ = repr_of
 
-    @property
-    def on_rank_0(self) -> bool:
-        """Whether only the first of several processes that train together calls it.
+    on_rank_0: bool | None = None
+    """Whether only the first of several processes that train together calls it.
 
-        By default so where it writes files, as `check_paths` says; others see the same figures in
-        all processes, and so decide alike.
-        """
-        return type(self).check_paths is not Callback.check_paths
+    None: so where it writes files, as `check_paths` says; others see the same figures in all
+    processes, and so decide alike.
+    """
 
     def on_train_begin(self, trainer: Training) -> None:
         """Before the first step. `trainer.figure_names` are those of the epochs to come."""
@@ -118,6 +116,13 @@ class Callback:
 
     def check_state(self, trainer: Training, state: Mapping[str, Any]) -> None:
         """Raise where what `load_state` is to take up does not fit this training."""
+
+
+def is_called_on(rank: int, callback: Callback) -> bool:
+    """Whether that one of several processes calls it."""
+    writes = type(callback).check_paths is not Callback.check_paths
+    alone = writes if callback.on_rank_0 is None else callback.on_rank_0
+    return rank == 0 or not alone
 
 
 def check_all_paths(callbacks: Sequence[Callback]) -> None:

@@ -196,7 +196,7 @@ def feed_source(
         "weighted": len(first) > 2,
         "transform": plain(transform),
     }
-    return Fed(fed, first, fed.all_targets(first[1]), description, preparer.y_axes, whole=whole)
+    return Fed(fed, first, fed.all_targets(whole[1]), description, preparer.y_axes, whole=whole)
 
 
 def _applied(transform: Any, learner: Learner) -> Applied | None:
@@ -236,8 +236,10 @@ class Evaluated:
         All of them, or those of the first batch.
     n_samples : int or None
         None where it is not known.
-    epoch : Epoch or None
+    epoch : SourceEpoch or None
         What reads the batches of a source.
+    arrays : tuple of arrays
+        All samples, where there is no source.
     """
 
     batches: Callable[[int], Generator[tuple[Array, ...], None, None]]
@@ -245,11 +247,12 @@ class Evaluated:
     n_samples: int | None
     close: Callable[[], None] = lambda: None
     epoch: SourceEpoch | None = None
+    arrays: tuple[Any, ...] = ()
 
     @property
     def whole(self) -> tuple[Any, ...]:
-        """What all processes of a group must have alike: the targets, or the first batch."""
-        return (self.targets,) if self.epoch is None else self.epoch.first_whole
+        """What all processes of a group must have alike: all samples, or the first batch."""
+        return self.arrays if self.epoch is None else self.epoch.first_whole
 
 
 def evaluation_of(
@@ -269,7 +272,7 @@ def evaluation_of(
         n = data[0].shape[0]
         part = learner.group.part
         own = partial(batches_of, data, backend, batch_size, rows_of=part)
-        return Evaluated(lambda _: own(), data[1], n)
+        return Evaluated(lambda _: own(), data[1], n, arrays=data)
     dtype = learner.model.dtype or "float32"
     preparer = BatchPreparer(learner, trains=False)
     epoch = SourceEpoch(backend, dtype, 1, Source(X), preparer, group=learner.group)
@@ -280,4 +283,5 @@ def evaluation_of(
             if batch.counts:
                 yield epoch.arrays_of(batch)
 
-    return Evaluated(walk, backend.asarray(first[1]), None, epoch.close, epoch)
+    targets = backend.asarray((epoch.first_whole or first)[1])
+    return Evaluated(walk, targets, None, epoch.close, epoch)

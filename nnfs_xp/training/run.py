@@ -24,8 +24,8 @@ from nnfs_xp.errors import (
 from nnfs_xp.learning import Recorder
 from nnfs_xp.learning.epoch import Batch
 from nnfs_xp.schedules import Schedule
-from nnfs_xp.training.accord import Accord, check_seen_by_all
-from nnfs_xp.training.callbacks import Callback, Training, check_all_paths
+from nnfs_xp.training.accord import Accord, Decision, check_seen_by_all, whole_batch
+from nnfs_xp.training.callbacks import Callback, Training, check_all_paths, is_called_on
 from nnfs_xp.training.checkpoints import Checkpoints
 from nnfs_xp.training.course import Course
 from nnfs_xp.training.diagnosis import diagnose
@@ -74,7 +74,7 @@ class Run:
         self.learner = self.recorder.learner
         self.group = self.learner.group
         self._data = self.fed.epoch
-        mine = [each for each in self.callbacks if self.group.rank == 0 or not each.on_rank_0]
+        mine = [each for each in self.callbacks if is_called_on(self.group.rank, each)]
         self._accord = Accord(self.group, mine)
         validation = self.validation
         self.description = describe_run(
@@ -102,26 +102,26 @@ class Run:
             read = [self._data]
             if self.validation is not None and self.validation.epoch is not None:
                 read.append(self.validation.epoch)
-            self._signals = signals
             if self.group.size == 1:  # else all go on to the step after which they agree
                 for epoch in read:
                     epoch.interrupted = lambda: signals.noted is not None
             try:
                 self._call("on_train_begin")
-                while course.epoch < last_epoch and not (course.stopping or course.cut):
+                self._decided = Decision.alone(course, signals)
+                while course.epoch < last_epoch and not self._decided.ends:
                     self._epoch(bar, signals)
                 if self._unsaved:
                     self._save()
             except Exception as error:
                 if self.group.size > 1:  # what all were to save is saved: see `_call`
                     raise
-                begun = course.step or course.epoch > self.first_epoch
                 from_outside = self._callback_failed or isinstance(error, NnfsError)
                 diverged = isinstance(error, DivergenceError)
                 if from_outside and not diverged:
-                    if begun and self._is_finite():
+                    if self._has_begun and self._is_finite():
                         self._save()
                     if signals.noted is not None:  # which may be why the source failed
+                        self._decided = Decision.alone(course, signals)
                         self._end(signals)
                 raise
             finally:
@@ -134,6 +134,7 @@ class Run:
     def _begin(self, epochs: int, resume: bool) -> None:
         learner, course = self.learner, self.course
         learner.ready()
+        learner.check_state()
         course.cut = False
         figures = course.figures(validated=self.validation is not None)
         figure_names = list(figures)
@@ -232,15 +233,16 @@ class Run:
                 n_samples = sum([batch.whole for batch in group])
                 bar.end_batch(n_samples, self.training.figures_so_far)
                 self._after_step(signals)
-                if course.cut and course.step != data.n_steps:
+                if self._decided.cut and course.step != data.n_steps:
                     return
         self._end_epoch(bar)
         self._unsaved = True
-        if signals.noted is not None:
+        due = self.checkpoints is not None and self.checkpoints.due_at_epoch_end()
+        self._decide(signals, due)
+        if self._decided.signal or self._decided.due:
             self._save()
+        if self._decided.signal:
             self._end(signals)
-        elif self.checkpoints is not None and self.checkpoints.due_at_epoch_end():
-            self._save()
 
     def _steps(self) -> Generator[tuple[Batch, ...], None, None]:
         """The batches of the rest of the present epoch, those of one step together."""
@@ -252,18 +254,18 @@ class Run:
         if course.step == self._data.n_steps:
             return  # the epoch's end comes at once
         due = self.checkpoints is not None and self.checkpoints.due(course.step)
-        if self.group.size > 1:
-            if not self._decides_at(course.step):
-                return
-            due = self._agree(signals, due and self.group.rank == 0)
-        if signals.noted is not None or course.cut:
+        if self.group.size == 1:
+            decides = due or course.cut or signals.noted is not None
+        else:
+            decides = self._decides_at(course.step)
+        if not decides:
+            return
+        self._decide(signals, due)
+        if self._decided.signal or self._decided.cut or self._decided.due:
             self._check_finite()
             self._save()
-            if signals.noted is not None:
-                self._end(signals)
-        elif due:
-            self._check_finite()
-            self._save()
+        if self._decided.signal:
+            self._end(signals)
 
     def _decides_at(self, step: int) -> bool:
         """Whether the processes agree after that step: on a GPU, which nobody waits for, rarely."""
@@ -272,23 +274,34 @@ class Run:
             return True
         return step % _STEPS == 0
 
-    def _agree(self, signals: StopSignals, due: bool = False) -> bool:
-        """Have all processes stop, save and fail where one is to; return whether a save is due."""
-        course, failed = self.course, self._accord.failed
-        wanted = signals.noted or 0, course.stopping, course.cut, due, failed
-        number, stopping, cut, due_anywhere, fails = self.group.agree(*map(float, wanted))
-        signals.noted = int(number) or None
-        course.stopping, course.cut = bool(stopping), bool(cut)
-        if fails:
-            if self._is_finite():
+    def _decide(self, signals: StopSignals, due: bool) -> None:
+        """Decide, for all processes alike, whether to stop, to save and to fail.
+
+        What comes while they agree, a signal say, is for the next time.
+        """
+        own = Decision.alone(self.course, signals, due and self.group.rank == 0)
+        self._decided = own.agreed(self.group)
+        if self.group.size == 1:
+            return
+        self.course.stopping = self.course.stopping or self._decided.stopping
+        self._fail_together(saves=True)
+
+    def _fail_together(self, *, saves: bool) -> None:
+        """Raise in all processes where a callback has raised in one."""
+        if self.callbacks and self.group.agree(self._accord.failed)[0]:
+            if saves and self._has_begun and self._is_finite():
                 self._save()
             self._accord.raise_failure()
-        return bool(due_anywhere)
+
+    @property
+    def _has_begun(self) -> bool:
+        """Whether a step was made: before that there is nothing to save."""
+        return bool(self.course.step or self.course.epoch > self.first_epoch)
 
     def _end_epoch(self, bar: Progress) -> None:
         learner, course = self.learner, self.course
         self.group.settle()
-        figures_now = course.totals.collected(self.group).read()
+        figures_now, n_samples = course.totals.collected(self.group).read(), course.totals.count
         self._check_finite()
         with self._averages():
             if self.validation is not None:
@@ -308,7 +321,7 @@ class Run:
                 course.mark_schedules(learner.optimizer)
             course.end_epoch(figures)
             self._warn_of_figures(figures)
-            check_same_weights(learner, course.epoch)
+            check_same_weights(learner, course.epoch, n_samples)
             self._call("on_epoch_end", figures)
 
     def _warn_of_figures(self, figures: dict[str, float]) -> None:
@@ -334,11 +347,12 @@ class Run:
 
     def _call(self, hook: str, *arguments: Any) -> None:
         self._accord.call(hook, self.training, *arguments)
-        if self.group.size == 1 and self._accord.failed:
-            self._callback_failed = True
-            self._accord.raise_failure()
-        elif self.callbacks and hook != "on_step_end":
-            self._agree(self._signals)
+        if self.group.size == 1:
+            if self._accord.failed:
+                self._callback_failed = True
+                self._accord.raise_failure()
+        elif hook not in ("on_step_end", "on_epoch_end"):  # behind these all agree anyway
+            self._fail_together(saves=hook == "on_epoch_begin")
 
     def _save(self) -> None:
         """Write a checkpoint, if any are kept: what all processes have, by rank 0."""
@@ -357,6 +371,7 @@ class Run:
     def _end(self, signals: StopSignals) -> None:
         """End the program as the signal would have, now that the checkpoint is there."""
         text = f"stopped after epoch {self.course.epoch}, step {self.course.step}; {self._saved}"
+        signals.noted = self._decided.signal
         if self.group.rank:
             raise signals.end(text)
         _log.info(text)
@@ -392,8 +407,7 @@ class Run:
                 for place, batch in enumerate(group):
                     arrays = data.arrays_of(batch)
                     if index == bad:
-                        told = self.group.gather(diagnose(self.recorder, *arrays))
-                        where = next((e for e in told if not e.startswith("nothing")), told[0])
+                        where = diagnose(self.recorder, *whole_batch(self.group, batch, arrays))
                         step = f", step {1 + (first + bad) // data.accumulate}"
                         # Replayed without the callbacks, a step that these had spoilt is sound.
                         found = "" if where.startswith("nothing") else f": first in {where}"

@@ -121,8 +121,11 @@ def capture(
     schedule = learner.optimizer.learning_rate
     states = [callback.state() for callback in callbacks]
     held = device_arrays(learner)
-    held |= {f"optimizer.{name}": array for name, array in learner.optimizer_state().items()}
     arrays = {name: to_numpy(array) for name, array in held.items()}
+    for name, array in learner.optimizer_state():
+        if learner.group.rank == 0:
+            host = to_numpy(array)
+            arrays[f"optimizer.{name}"] = host if learner.group.size == 1 else host.copy()
     totals = course.totals.collected(learner.group)
     arrays |= {f"totals.{name}": array for name, array in totals.state().items()}
     arrays |= {

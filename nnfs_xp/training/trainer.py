@@ -396,7 +396,7 @@ class Trainer:
                 self._flat_axes = fed.y_axes
                 self._batch_axes = len(fed.first[0].shape)
                 totals.prepare(self.backend.asarray(fed.targets))
-                check_draws(learner, fed.first[0])
+                check_draws(learner, fed.whole[0])
                 others = list(callbacks), checkpoints
                 run = Run(self, self.recorder, self.course, fed, validation, *others)
                 repeatable = checkpoints is not None or self.group.shards is not None
@@ -477,6 +477,7 @@ class Trainer:
         with self.group.together(), self.backend.active(), memory:
             totals = self.course.totals
             data = evaluation_of(self.learner, totals, X, y, sample_weight, batch_size=batch_size)
+            self.group.compare(samples_to_evaluate=data.n_samples)
             totals.prepare(data.targets, again=False)
             try:
                 return evaluate(self.recorder, totals.anew(), data.batches(0))

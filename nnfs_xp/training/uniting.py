@@ -89,8 +89,8 @@ def _checksum(array: Any) -> tuple[Any, ...]:
     return tuple(array.shape), str(rows.dtype), zlib.crc32(np.ascontiguousarray(rows).data)
 
 
-def check_same_weights(learner: Learner, epoch: int) -> None:
-    """Refuse to go on where processes have come to different weights.
+def check_same_weights(learner: Learner, epoch: int, n_samples: int) -> None:
+    """Refuse to go on where processes have come to different weights, or were given other batches.
 
     Raises
     ------
@@ -100,7 +100,12 @@ def check_same_weights(learner: Learner, epoch: int) -> None:
     if group.size == 1:
         return
     own = zlib.crc32(np.ascontiguousarray(to_numpy(learner.model.flat.all_values)).data)
-    highest, lowest = group.agree(own, -own)
+    highest, lowest, most, fewest = group.agree(own, -own, n_samples, -n_samples)
+    if most != -fewest:
+        raise DistributedError(
+            f"the processes were given different numbers of samples in epoch {epoch}: {-fewest:.0f} "
+            f"and {most:.0f}. A source must give the same batches in all processes."
+        )
     if highest != -lowest:
         raise DistributedError(
             f"the processes have different weights after epoch {epoch}. A layer, loss or callback "
