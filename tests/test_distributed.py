@@ -13,6 +13,7 @@ from nnfs_xp.errors import (
     DistributedError,
     DivergenceError,
 )
+from nnfs_xp.interop.tensor_file import read_tensors
 from nnfs_xp.testing import fake_groups, in_threads
 
 RNG = np.random.default_rng(0)
@@ -282,6 +283,57 @@ def test_shards_and_layers_that_look_across_the_batch():
         trainer(fake_groups(1, shards=2)[0])
 
 
+def doubled(batch, random):
+    x, y = batch
+    xp = random.xp
+    return xp.concat([x, x[:3]]), xp.concat([y, y[:3]])
+
+
+def halved(batch, _):
+    return tuple(part[: (part.shape[0] + 1) // 2] for part in batch)
+
+
+@pytest.mark.parametrize("transform", [doubled, halved])
+@pytest.mark.parametrize("place", [lambda transform: transform, nn.data.OnHost])
+@pytest.mark.parametrize("source", [False, True])
+def test_transforms_may_change_the_number_of_samples(transform, place, source):
+    data = {"X": list(batches()), "y": None} if source else {}
+    assert_as_alone(3, fit={"transform": place(transform)}, model=plain, **data)
+
+
+def test_steps_on_batches_of_other_shares():
+    """In a step of four batches the last of 7 rows is shared otherwise than those of 64."""
+    assert_as_alone(3, fit={"accumulate": 4, "shuffle": False}, model=plain)
+
+
+def test_shards_and_a_batch_in_which_no_label_counts():
+    y = Y.copy()
+    y[64:128] = -1
+    loss = lambda: nn.SoftmaxCategoricalCrossentropy(ignore_index=-1)  # noqa: E731
+    settings = {"y": y, "loss": loss, "model": plain, "fit": {"accumulate": 2, "shuffle": False}}
+    expected, _ = fitted(**settings)
+    for found, _ in in_threads(fake_groups(2, shards=4), lambda group: fitted(group, **settings)):
+        assert distance(found, expected) <= 1e-6
+
+
+def test_shards_in_half_precision():
+    settings = {"model": plain, "precision": "float16"}
+    expected, _ = fitted(**settings)
+    found = in_threads(fake_groups(2, shards=8), lambda group: fitted(group, **settings))
+    for arrays, _ in found:
+        np.testing.assert_array_equal(arrays[0], found[0][0][0])
+        assert distance(arrays, expected) < 5e-3
+
+
+def test_batch_norm_that_is_trained_later_and_shards():
+    model = drawing()
+    model.layers[2].trainable = False
+    made = trainer(fake_groups(1, shards=2)[0], model=lambda: model)
+    model.layers[2].trainable = True
+    with pytest.raises(ArgumentError, match="BatchNorm"):
+        made.fit(X, Y, progress=False)
+
+
 OPTIMIZERS = {
     "Adam": lambda: nn.Adam(0.01),
     "AdamW": lambda: nn.AdamW(0.01, weight_decay=0.1, average_decay=0.9),
@@ -319,6 +371,85 @@ def test_an_optimizer_in_parts_keeps_a_part():
     for size, kept in in_threads(fake_groups(2), work):
         assert set(kept.values()) == {size // 2}
         assert len(kept) == 2
+
+
+def test_an_optimizer_in_parts_keeps_no_more_at_any_time():
+    sizes = []
+
+    class Looking(nn.Callback):
+        def on_step_end(self, trainer):
+            sizes.append(max(a.shape[0] for a in trainer.optimizer.kept(trainer.model).values()))
+
+        on_epoch_begin = on_step_end
+
+    settings = {"optimizer": lambda: nn.Adam(0.01), "shard_optimizer": True, "model": plain}
+    fit = {"callbacks": [Looking()], "epochs": 1}
+    in_threads(fake_groups(2), lambda group: fitted(group, fit=fit, **settings))
+    assert set(sizes) == {plain().flat.size // 2}
+
+
+def test_an_optimizer_in_parts_in_half_precision():
+    settings = {"optimizer": lambda: nn.Adam(0.01), "precision": "float16", "model": plain}
+    settings |= {"X": X * 200}  # the first step overflows
+    with np.errstate(all="ignore"):
+        whole = in_threads(fake_groups(2), lambda group: quietly(group, **settings))
+        parts = in_threads(
+            fake_groups(2), lambda group: quietly(group, shard_optimizer=True, **settings)
+        )
+    np.testing.assert_array_equal(parts[0][0][0], whole[0][0][0])
+
+
+def quietly(group, **settings):
+    with np.errstate(all="ignore"):  # of this thread
+        return fitted(group, **settings)
+
+
+def test_divergence_with_an_optimizer_in_parts():
+    settings = {"optimizer": lambda: nn.Adam(0.01), "shard_optimizer": True, "model": plain}
+    x = X.copy()
+    x[350] = 1e38
+
+    def work(group):
+        with pytest.raises(DivergenceError):
+            quietly(group, X=x, **settings)
+
+    in_threads(fake_groups(2), work)
+
+
+def test_divergence_where_a_process_has_one_row():
+    x = X[:387].copy()
+    x[386] = 1e38  # of the last batch, of 3
+
+    def work(group):
+        with pytest.raises(DivergenceError, match="first in"):
+            quietly(group, X=x, y=Y[:387], fit={"shuffle": False})
+
+    in_threads(fake_groups(2), work)
+
+
+class OwnUpdate(nn.SGD):
+    def update(self, layer):
+        super().update(layer)
+
+
+def test_an_optimizer_with_an_update_of_its_own_in_parts():
+    settings = {"optimizer": lambda: OwnUpdate(0.1), "shard_optimizer": True, "model": plain}
+    for error in errors_of(lambda group: fitted(group, **settings)):
+        assert "OwnUpdate" in str(error)
+
+
+def test_state_of_a_part_is_not_taken_for_all():
+    model, optimizer = plain(), nn.Adam(0.01)
+
+    def work(group):
+        if group.rank:
+            return fitted(group, model=plain, optimizer=lambda: nn.Adam(0.01), shard_optimizer=True)
+        made = trainer(group, lambda: model, lambda: optimizer, shard_optimizer=True)
+        return made.fit(X, Y, epochs=3, batch_size=64, progress=False)
+
+    in_threads(fake_groups(2), work)
+    with pytest.raises(ArgumentError, match="for a part of the model"):
+        trainer(None, lambda: model, lambda: optimizer).fit(X, Y, progress=False)
 
 
 class Cut(nn.Callback):
@@ -362,6 +493,181 @@ def test_a_training_goes_on_with_more_or_fewer(tmp_path, before, after, shard_op
         else:
             assert distance(arrays, others) < 0.02  # Adam makes of rounding what SGD does not
             np.testing.assert_allclose(figures["val_loss"], history["val_loss"], rtol=0.02)
+
+
+def test_averages_in_a_training_that_goes_on(tmp_path):
+    settings = {"optimizer": lambda: nn.Adam(0.01, average_decay=0.9), "shard_optimizer": True}
+    fit = {"epochs": 3}
+    expected = in_threads(fake_groups(2), lambda group: fitted(group, fit=fit, **settings))
+    cut = {**fit, "checkpoint": tmp_path, "callbacks": [Cut(1)]}
+    in_threads(fake_groups(2), lambda group: fitted(group, fit=cut, **settings))
+    on = {**fit, "checkpoint": tmp_path, "callbacks": [Cut(1, (9, 9))], "resume": True}
+    found = in_threads(fake_groups(2), lambda group: fitted(group, fit=on, **settings))
+    np.testing.assert_array_equal(found[1][0][0], expected[0][0][0])
+
+
+@pytest.mark.parametrize("hook", ["on_epoch_end", "on_train_end"])
+def test_a_callback_that_fails_leaves_the_checkpoint_of_one_process(tmp_path, hook):
+    """With averages in the model while figures are worked out, and the best weights at the end."""
+
+    def fail(trainer, *_):
+        if trainer.group.rank == trainer.group.size - 1 and trainer.epoch == 2:
+            raise ZeroDivisionError("planted")
+
+    class Failing(nn.Callback):
+        def __init__(self):
+            setattr(self, hook, fail)
+
+    def work(group, folder):
+        optimizer = lambda: nn.SGD(0.05, average_decay=0.9)  # noqa: E731
+        callbacks = [nn.EarlyStopping("loss", patience=9), Failing()]
+        fit = {"callbacks": callbacks, "checkpoint": folder, "epochs": 2}
+        with pytest.raises((ZeroDivisionError, DistributedError)):
+            fitted(group, optimizer=optimizer, fit=fit)
+
+    work(nn.distributed.group("none"), tmp_path / "1")
+    in_threads(fake_groups(2), lambda group: work(group, tmp_path / "2"))
+    one, two = (sorted((tmp_path / n).glob("checkpoint-*"))[-1] for n in "12")
+    assert one.name == two.name
+    (_, expected), (_, found) = (read_tensors(each, "nnfs_xp checkpoint") for each in (one, two))
+    for name in ("weights", "optimizer.average"):
+        assert distance([found[name]], [expected[name]]) <= 1e-6, name
+
+
+def test_nothing_is_kept_of_a_training_that_did_not_begin(tmp_path):
+    class Failing(nn.Callback):
+        def on_train_begin(self, trainer):
+            raise ZeroDivisionError("planted")
+
+    fit = {"callbacks": [Failing()], "checkpoint": tmp_path}
+    errors_of(lambda group: fitted(group, fit=fit))
+    assert not list(tmp_path.iterdir())
+
+
+def test_rank_0_decides_when_an_epoch_is_kept(tmp_path):
+    fit = {"checkpoint": nn.Checkpoints(tmp_path, least_seconds=0.02), "epochs": 8}
+    settings = {"metrics": METRICS, "shard_optimizer": True, "optimizer": lambda: nn.Adam(0.01)}
+
+    def work(group):
+        own = {**fit, "checkpoint": nn.Checkpoints(tmp_path, least_seconds=0.02)}
+        return fitted(group, fit=own, **settings)
+
+    in_threads(fake_groups(2), work)
+    assert list(tmp_path.glob("checkpoint-000008*"))
+
+
+class Signalled(nn.Callback):
+    """Notes a signal while the processes agree, as the operating system may."""
+
+    def __init__(self, rank, epoch, step):
+        self.rank, self.at = rank, (epoch, step)
+
+    def on_step_end(self, trainer):
+        group = trainer.group
+        if group.rank != self.rank or (trainer.epoch, trainer.step) != self.at:
+            return
+        agree = type(group).agree
+
+        def late(*numbers):
+            del group.agree
+            found = agree(group, *numbers)
+            trainer.stop(now=True)  # as a signal does, between two looks
+            return found
+
+        group.agree = late
+
+
+@pytest.mark.parametrize("step", [3, 6, 7])
+def test_what_comes_while_all_agree_is_for_the_next_time(tmp_path, step):
+    def work(group):
+        fit = {"callbacks": [Signalled(1, 1, step)], "checkpoint": tmp_path, "epochs": 5}
+        made = trainer(group)
+        made.fit(X, Y, batch_size=64, progress=False, **fit)
+        return made.epoch, made.step
+
+    one, other = in_threads(fake_groups(2), work)
+    assert one == other
+    assert one[0] < 5, "it stopped"
+
+
+def test_running_averages_and_state_are_rank_0s():
+    def work(group):
+        model = drawing()
+        model.layers[2].running_mean[...] = group.rank
+        optimizer = nn.Adam(0.01)
+        state = optimizer.state(model)
+        for array in state.values():
+            array[...] = 1 + group.rank
+        optimizer.iterations = 5 + 5 * group.rank
+        made = trainer(group, lambda: model, lambda: optimizer)
+        found = [np.array(model.layers[2].running_mean), *map(np.array, state.values())]
+        return made.optimizer.iterations, [array.max() for array in found]
+
+    assert in_threads(fake_groups(2), work) == [(5, [0, 1, 1])] * 2
+
+
+class Ordered(nn.metrics.Metric):
+    """A metric that collects, and for which the order counts."""
+
+    collects = True
+    name = "ordered"
+
+    def accumulate(self, y_pred, y_true, sample_weight=None):
+        return y_pred[:, :1]
+
+    def result(self, columns):
+        return float(np.sum(columns[:, 0] * np.arange(len(columns))))
+
+
+def test_what_is_collected_keeps_its_order():
+    sizes = [(0, 64), (64, 65), (65, 129), (129, 200)]
+    source = [(X[a:b], Y[a:b]) for a, b in sizes]
+    settings = {"metrics": (Ordered(),), "model": plain, "X": source, "y": None}
+    _, history = fitted(**settings)
+    for _, figures in in_threads(fake_groups(2), lambda group: fitted(group, **settings)):
+        np.testing.assert_allclose(figures["ordered"], history["ordered"], rtol=1e-4)
+    alone = trainer(metrics=(Ordered(),)).evaluate(X, Y, batch_size=100)
+    for found in in_threads(
+        fake_groups(2),
+        lambda group: trainer(group, metrics=(Ordered(),)).evaluate(X, Y, batch_size=100),
+    ):
+        assert found["ordered"] == pytest.approx(alone["ordered"], rel=1e-5)
+
+
+def test_metrics_that_learn_from_targets_of_a_source():
+    y = np.sort(X[:, :1] * 3 + 1, axis=0)
+    source = [(X[start : start + 64], y[start : start + 64]) for start in range(0, N, 64)]
+    model = lambda: nn.Sequential(nn.Dense(12, 1), seed=0)  # noqa: E731
+    settings = {"model": model, "loss": nn.MeanSquaredError, "metrics": (nn.metrics.R2(),)}
+    fit = {"validation_data": lambda: iter(source)}
+    _, history = fitted(X=lambda: iter(source), y=None, fit=fit, **settings)
+    for _, figures in in_threads(
+        fake_groups(2),
+        lambda group: fitted(group, X=lambda: iter(source), y=None, fit=fit, **settings),
+    ):
+        for name in ("r2", "val_r2"):
+            np.testing.assert_allclose(figures[name], history[name], rtol=1e-4, err_msg=name)
+
+
+def test_a_source_that_uses_its_arrays_again():
+    def source():
+        x, y = np.empty((64, 12), np.float32), np.empty(64, np.int64)
+        for start in range(0, 384, 64):
+            x[...], y[...] = X[start : start + 64], Y[start : start + 64]
+            yield x, y
+
+    expected, _ = fitted(X=source, y=None)
+    for found, _ in in_threads(fake_groups(2), lambda group: fitted(group, X=source, y=None)):
+        assert distance(found, expected) <= 1e-6
+
+
+def test_sources_of_other_lengths_are_found():
+    def work(group):
+        sizes = [64, 64, 60 if group.rank else 64]
+        return fitted(group, X=[(X[:n], Y[:n]) for n in sizes], y=None, model=plain)
+
+    for error in errors_of(work):
+        assert "were given 188 and 192 samples" in str(error)
 
 
 def test_one_process_writes():
@@ -443,8 +749,8 @@ def test_divergence_is_found_by_all():
 
 
 DIFFERENT = {
-    "data (part 1)": lambda rank: {"X": X + rank},
-    "data (part 2)": lambda rank: {"y": (Y + rank) % 4},
+    "X": lambda rank: {"X": X + rank},
+    "y": lambda rank: {"y": (Y + rank) % 4},
     "batch size": lambda rank: {"fit": {"batch_size": 64 - rank}},
     "shuffle": lambda rank: {"fit": {"shuffle": bool(rank)}},
     "model": lambda rank: {"model": lambda: plain() if rank else drawing()},
@@ -516,6 +822,9 @@ def test_bad_data_of_one_end_all():
 @pytest.mark.parametrize("size", [2, 5])
 def test_a_batch_smaller_than_the_group(size):
     small = {"fit": {"batch_size": size - 1}, "model": plain}
+    few = {"X": X[: size - 1], "y": Y[: size - 1], "model": plain}
+    for error in errors_of(lambda group: fitted(group, **few), size):
+        assert f"{size - 1} samples, fewer than the {size} processes" in str(error)
     for error in errors_of(lambda group: fitted(group, **small), size):
         assert isinstance(error, ArgumentError)
         assert f"{size - 1} samples, fewer than the {size} processes" in str(error)

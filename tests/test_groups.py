@@ -113,7 +113,7 @@ def test_shards_are_a_power_of_two(shards):
 
 
 def test_the_processes_divide_the_shards():
-    with pytest.raises(ArgumentError, match="divides"):
+    with pytest.raises(ArgumentError, match="must divide"):
         fake_groups(3, shards=8)
 
 
@@ -185,6 +185,49 @@ def test_where_all_fail_alike_they_may_go_on():
     assert [str(error) for error in errors] == ["the same for all"] * 3
     assert [is_told(error) for error in errors] == [False, True, True]
     assert in_threads(groups, lambda group: group.agree(group.rank)) == [(2.0,)] * 3
+
+
+def test_those_that_failed_at_different_places_do_not_meet_again():
+    groups = fake_groups(2)
+
+    def work(group):
+        if group.rank:
+            time.sleep(0.1)
+        else:
+            group._calls += 1  # it made a call more
+        raise ValueError("planted")
+
+    failures(groups, work)
+    assert all(group.is_broken for group in groups)
+
+
+def test_an_error_is_told_where_rank_0_has_left():
+    def work(group):
+        if group.rank == 0:
+            group.close()
+        else:
+            time.sleep(0.1)
+            raise ValueError("planted")
+
+    _, error = failures(fake_groups(2), work)
+    assert not is_told(error)
+
+
+def test_what_rank_0_does_alone():
+    groups = fake_groups(2)
+    found = in_threads(groups, lambda group: group.on_rank_0(lambda: group.rank + 5))
+    assert found == [5, 5]
+
+    def refuse():
+        raise ArgumentError("no such folder")
+
+    errors = failures(groups, lambda group: group.on_rank_0(refuse))
+    assert [str(error) for error in errors] == ["no such folder"] * 2
+    assert in_threads(groups, lambda group: group.agree(1)) == [(1.0,)] * 2
+
+
+def test_nothing_is_summed_of_nothing():
+    in_threads(fake_groups(2), lambda group: group.add(np.zeros(0)))
 
 
 def test_one_that_does_not_come_is_named():

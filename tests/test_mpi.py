@@ -158,8 +158,8 @@ def test_a_training_that_ended_goes_on(tmp_path, how):
 def test_other_data_and_bad_data_are_told_once(tmp_path):
     status, _, errors = run("other data", tmp_path)
     assert status == 1
-    assert "rank 1 of 2 has another data (part 1) than rank 0" in errors
-    assert errors.count("has another data") == 1
+    assert "rank 1 of 2 has another X than rank 0" in errors
+    assert errors.count("has another X") == 1
     status, _, errors = run("bad for all", tmp_path)
     assert status == 1
     assert errors.count("DataError: `X` holds NaN") == 1

@@ -15,7 +15,9 @@ import nnfs_xp as nn
 from nnfs_xp.cli import results
 from nnfs_xp.data import hold_out
 from nnfs_xp.data.tables import read_numbers
+from nnfs_xp.distributed.ending import say_once
 from nnfs_xp.distributed.group import local_backend
+from nnfs_xp.distributed.launched import told_size
 from nnfs_xp.errors import ArgumentError, CheckpointError, DataError
 from nnfs_xp.layers.summary import size_text
 from nnfs_xp.pictures import draw_pictures
@@ -56,6 +58,10 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 def _train_on_ray(options: argparse.Namespace) -> int:
     """Train in workers of a Ray cluster; where some are lost, those that are left go on."""
+    if told_size() > 1:
+        error = ArgumentError("--ray starts processes by itself. Leave mpiexec or srun out.")
+        say_once(error)
+        raise error
     settings = _settings(options)
     folder = make_folder(options.out, settings.dataset, resume=options.resume).resolve()
     options.out, options.resume = folder, True
@@ -89,8 +95,9 @@ def _train(options: argparse.Namespace, settings: Settings, group: nn.distribute
         precision=settings.precision,
         group=group,
     )
-    folder = make_folder(options.out, settings.dataset, resume=options.resume) if speaks else None
-    folder = group.broadcast(folder)
+    folder = group.on_rank_0(
+        lambda: make_folder(options.out, settings.dataset, resume=options.resume)
+    )
     widths = "-".join(str(n) for n in (X.shape[1], *settings.hidden, n_classes))
     if speaks:
         where = backend.name if group.size == 1 else f"{backend.name} in {group.size} processes"
@@ -125,7 +132,8 @@ def _train(options: argparse.Namespace, settings: Settings, group: nn.distribute
         if speaks:
             _keep(folder, trainer, {**run, "epochs_done": trainer.epoch})
             print(f"stopped after epoch {trainer.epoch}; the model so far is in {folder}")
-            print(f"go on with: nnfs-xp train --out {folder} --resume")
+            started = f"mpiexec -n {group.size} " if group.name == "mpi" and group.size > 1 else ""
+            print(f"go on with: {started}nnfs-xp train --out {folder} --resume")
         return status
     seconds = time.perf_counter() - start
     run |= {"epochs_done": trainer.epoch, "seconds": round(seconds, 3)}

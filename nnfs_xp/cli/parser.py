@@ -86,8 +86,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--ray",
         type=_count,
         metavar="N",
-        help="train in N workers of a Ray cluster, with a data set by its name; where one is lost, "
-        "those that are there go on from the last checkpoint",
+        help="train in at most N workers of a Ray cluster, with a data set by its name; where one "
+        "is lost, those that are there go on from the last checkpoint",
     )
     train.add_argument(
         "--shards",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from importlib.util import find_spec
@@ -9,11 +10,13 @@ from importlib.util import find_spec
 from nnfs_xp._checks import shown
 from nnfs_xp.distributed.ending import say_once
 from nnfs_xp.distributed.group import Group
-from nnfs_xp.distributed.launched import is_started
+from nnfs_xp.distributed.launched import is_started, told_size
 from nnfs_xp.errors import ArgumentError, BackendError, DistributedError
 
 ENVIRONMENT = "NNFS_XP_GROUP"
 """The environment variable that says what "auto" means."""
+
+_log = logging.getLogger("nnfs_xp")
 
 _NAMES = ("auto", "mpi", "ray", "none")
 
@@ -48,19 +51,31 @@ def group(name: str = "auto", *, timeout: float = 600.0, shards: int | None = No
         Slurm started several processes that do not know of each other, or the launcher is that of
         another MPI than mpi4py's.
     """
+    settings = {"timeout": timeout, "shards": shards}
+    try:
+        name = _wanted(name)
+        Group(**settings)  # type: ignore[arg-type] # refuses them before anything is started
+        return _group(name, settings)
+    except (ArgumentError, BackendError, DistributedError) as error:
+        say_once(error)
+        raise
+
+
+def _wanted(name: str) -> str:
+    """The name of the group, by the environment where it says what "auto" means."""
     if name not in _NAMES:
         raise ArgumentError(f"`name` must be one of {', '.join(_NAMES)}; got {shown(repr(name))}.")
     if name == "auto":
         name = os.environ.get(ENVIRONMENT, "").strip() or "auto"
         if name not in _NAMES:
             raise ArgumentError(f"{ENVIRONMENT} must be one of {', '.join(_NAMES)}; got {name!r}.")
-    settings = {"timeout": timeout, "shards": shards}
-    Group(**settings)  # type: ignore[arg-type] # refuses them before anything is started
-    try:
-        return _group(name, settings)
-    except (BackendError, DistributedError) as error:
-        say_once(error)
-        raise
+    if name == "none" and told_size() > 1:
+        _log.warning(
+            "one of %d processes that were started trains alone, without the others: all of them "
+            "write to the same files",
+            told_size(),
+        )
+    return name
 
 
 def _group(name: str, settings: dict[str, float | int | None]) -> Group:

@@ -15,7 +15,7 @@ from nnfs_xp import _checks
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, backend_of, get_backend, to_numpy
 from nnfs_xp.distributed.ordered import summed_in_order
-from nnfs_xp.errors import ArgumentError, DistributedError
+from nnfs_xp.errors import ArgumentError, DistributedError, NnfsError
 
 _PIECE = 2**21
 """Bytes that are summed at a time on the host: pieces stay in the processors' caches."""
@@ -91,10 +91,12 @@ class Group:
     def shards(self, shards: int | None) -> None:
         if shards is not None:
             shards = _checks.check_count("shards", shards)
-            if shards & (shards - 1) or shards % self.size:
+            if shards & (shards - 1):
+                raise ArgumentError(f"`shards` must be a power of two; got {shards}.")
+            if shards % self.size:
                 raise ArgumentError(
-                    f"`shards` must be a power of two that the number of processes, {self.size}, "
-                    f"divides; got {shards}."
+                    f"the number of processes, {self.size}, must divide `shards`, {shards}. Start "
+                    "2, 4, 8, … of them, not more than shards."
                 )
         self._shards = shards
 
@@ -265,6 +267,27 @@ class Group:
             data = np.empty(int(length[0]), np.uint8)
         self._wait(self._start_broadcast(data), "broadcast")
         return value if self.rank == 0 else _unpacked(data)
+
+    def on_rank_0(self, action: Callable[[], Any]) -> Any:
+        """What an action of rank 0 returns, in all processes; or the error of this library.
+
+        Raises
+        ------
+        NnfsError
+            In all processes, where rank 0 raised it.
+        """
+        result, error = None, None
+        if self.rank == 0:
+            try:
+                result = action()
+            except NnfsError as raised:
+                if self.size == 1:
+                    raise
+                error = raised
+        result, told = self.broadcast((result, error))
+        if told is not None:
+            raise told if error is None else error
+        return result
 
     def broadcast_into(self, array: np.ndarray[Any, Any]) -> None:
         """Write rank 0's array into those of the others: one of NumPy, contiguous."""

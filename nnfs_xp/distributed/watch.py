@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -200,14 +201,18 @@ class WatchedGroup(Group):
         if len(self._gone) < self.size - 1:
             self.is_broken = True  # somebody goes on, and will wait for this process
         elif not self.is_broken and all(
-            not each.broken and each.calls == self._calls for each in self._gone.values()
+            each.kind == "failed" and not each.broken and each.calls == self._calls
+            for each in self._gone.values()
         ):
             self._gone.clear()  # all failed at one place: they may go on from there
         else:
             self.is_broken = True
         if self.is_broken:
             self._close_devices(now=True)
-        knows = self.rank == 0 or 0 in self._gone or not self.is_broken
+        if self.is_broken and not self.rank and isinstance(error, SystemExit):
+            sys.stderr.write(f"nnfs_xp: error: rank 0 of {self.size} failed: {text}\n")
+        heard = 0 in self._gone and self._gone[0].kind == "failed"  # who left says nothing more
+        knows = self.rank == 0 or heard or not self.is_broken
         if self.rank and knows:
             told(error)
 

@@ -153,7 +153,7 @@ class Run:
             found = self._found(self.checkpoints, resume)
         validated = () if self.validation is None else self.validation.whole
         told = {"epochs": epochs, "resume": resume, **self.description}
-        check_same_data(learner, (*self.fed.whole, *validated), **told)
+        check_same_data(learner, self.fed.whole, validated, **told)
         if found is not None:
             description, _, path = found
             check_run(description.get("run"), self.description, path)
@@ -197,9 +197,9 @@ class Run:
 
     def _found(self, checkpoints: Checkpoints, resume: bool) -> Any:
         """The checkpoint to go on from, or None: rank 0 reads it for all."""
-        found = self._read(checkpoints, resume) if self.group.rank == 0 else None
+        found = self.group.on_rank_0(lambda: self._read(checkpoints, resume))
         check_seen_by_all(self.group, checkpoints.folder)
-        return self.group.broadcast(found)
+        return found
 
     @staticmethod
     def _read(checkpoints: Checkpoints, resume: bool) -> Any:

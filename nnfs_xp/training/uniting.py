@@ -69,7 +69,9 @@ def _arrays_of(learner: Learner) -> list[Array]:
     return arrays + [array for array in kept if array.shape == flat.values.shape]
 
 
-def check_same_data(learner: Learner, arrays: tuple[Any, ...], **settings: Any) -> None:
+def check_same_data(
+    learner: Learner, arrays: tuple[Any, ...], validated: tuple[Any, ...], **settings: Any
+) -> None:
     """Refuse to train where a process has other data, or another setting of `fit`.
 
     Raises
@@ -77,16 +79,20 @@ def check_same_data(learner: Learner, arrays: tuple[Any, ...], **settings: Any) 
     DistributedError
     """
     if learner.group.size > 1:
-        sums = {f"data_(part_{n})": _checksum(array) for n, array in enumerate(arrays, 1)}
+        names = "X", "y", "sample_weight"
+        sums = {name: _checksum(each) for name, each in zip(names, arrays, strict=False)}
+        for name, each in zip(names, validated, strict=False):
+            sums[f"validation_{name}"] = _checksum(each)
         learner.group.compare(**settings, **sums)
 
 
-def _checksum(array: Any) -> tuple[Any, ...]:
+def _checksum(array: Any) -> str:
     """What tells arrays apart: shape, data type and values, or evenly taken ones of many."""
     n = array.shape[0]
     step = max(1, prod(array.shape) // _MOST)
     rows = to_numpy(array[slice(0, n, step), ...])
-    return tuple(array.shape), str(rows.dtype), zlib.crc32(np.ascontiguousarray(rows).data)
+    checksum = zlib.crc32(np.ascontiguousarray(rows).data)
+    return f"{rows.dtype} of shape {tuple(array.shape)} with the checksum {checksum:08x}"
 
 
 def check_same_weights(learner: Learner, epoch: int, n_samples: int) -> None:
@@ -103,8 +109,8 @@ def check_same_weights(learner: Learner, epoch: int, n_samples: int) -> None:
     highest, lowest, most, fewest = group.agree(own, -own, n_samples, -n_samples)
     if most != -fewest:
         raise DistributedError(
-            f"the processes were given different numbers of samples in epoch {epoch}: {-fewest:.0f} "
-            f"and {most:.0f}. A source must give the same batches in all processes."
+            f"the processes were given {-fewest:.0f} and {most:.0f} samples in epoch {epoch}. A "
+            "source must give the same batches in all processes."
         )
     if highest != -lowest:
         raise DistributedError(
