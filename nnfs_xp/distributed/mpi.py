@@ -25,8 +25,9 @@ _REMEDY = "pip install 'nnfs-xp[mpi]'"
 _TAG = 1
 """Of messages."""
 
-_LAST_WORD = 1.0
-"""Seconds that rank 0 has to say what happened, before the others end it."""
+_LAST_WORD, _PASSED_ON = 1.0, 0.2
+"""Seconds that rank 0 has to say what happened, before the others end it; and that the launcher has
+to pass that on."""
 
 
 def import_mpi(environment: Mapping[str, str] = os.environ) -> Any:
@@ -142,11 +143,10 @@ class MPIGroup(WatchedGroup):
 
         Rank 0 does it once it has said why; the others wait a while for that.
         """
-        if self.rank:
-            time.sleep(_LAST_WORD)
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
                 stream.flush()
+        time.sleep(_LAST_WORD if self.rank else _PASSED_ON)
         self._mpi.COMM_WORLD.Abort(1)
 
     def _add_host(self, flat: np.ndarray[Any, Any]) -> None:
