@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="mpiexec is looked for as on POSIX")
 if os.name == "posix":
-    from benchmarks import distributed, scaling_model
+    from benchmarks import distributed, distributed_work, scaling_model
     from benchmarks.scaling_model import Cluster, Link, Overlap
 
     CLUSTER = Cluster()
@@ -163,8 +163,8 @@ def test_the_command_of_the_model():
 @pytest.mark.parametrize("n", [1, 2])
 def test_the_parts_are_those_of_a_step(n):
     def weights(group):
-        whole = distributed.Steps("16-8-4", 8, group)
-        in_parts = distributed.Steps("16-8-4", 8, group)
+        whole = distributed_work.Steps("16-8-4", 8, group)
+        in_parts = distributed_work.Steps("16-8-4", 8, group)
         seconds = dict.fromkeys(distributed.PARTS, 0.0)
         for _ in range(4):
             whole.step()
@@ -172,7 +172,7 @@ def test_the_parts_are_those_of_a_step(n):
         assert all(seconds.values())
         return [np.asarray(each.learner.model.flat.values) for each in (whole, in_parts)]
 
-    first = distributed.Steps("16-8-4", 8, fake_groups(1)[0]).learner.model.flat.values
+    first = distributed_work.Steps("16-8-4", 8, fake_groups(1)[0]).learner.model.flat.values
     for one, other in in_threads(fake_groups(n), weights):
         assert np.array_equal(one, other)
         assert not np.array_equal(one, first)

@@ -32,11 +32,13 @@ class Group:
     """The processes that train together; this class alone is one process, which waits for nobody.
 
     Each process has a number, its rank. All of them call the same methods in the same order, for
-    each call waits until all have come to it. Classes for several processes derive from this one
-    and give the four methods that begin with ``_start`` and `_wait`.
+    each call waits until all have come to it. Classes for several processes derive from this one,
+    and give the four methods whose names begin with ``_start``, and ``_wait``.
 
     Parameters
     ----------
+    rank, size, local_rank : int
+        See the attributes.
     timeout : float
         Seconds that this process waits for the others at most, each time.
     shards : int, optional
@@ -46,6 +48,8 @@ class Group:
 
     Attributes
     ----------
+    name : str
+        Of the kind of group: ``"none"``, ``"mpi"``, ``"ray"``.
     rank : int
         The number of this process, from 0.
     size : int
@@ -105,8 +109,6 @@ class Group:
         """Whether a training has nothing to share: no other process, and no parts."""
         return self.size == 1 and self.shards is None
 
-    # --- what subclasses give -----------------------------------------------------------
-
     def _start_sum(self, array: np.ndarray[Any, Any]) -> Callable[[], bool]:
         """Begin to sum a flat array over the processes, in place; return whether it is done."""
         raise NotImplementedError
@@ -137,8 +139,6 @@ class Group:
 
     def _meet(self, what: str, size: int) -> None:
         """Wait until all have come to the same call, with as much, or refuse to go on."""
-
-    # --- sums ----------------------------------------------------------------------------
 
     def add(self, *arrays: Array) -> None:
         """Sum arrays over the processes, in place: all have the same bits in the end.
@@ -253,8 +253,6 @@ class Group:
             self._device_sums = DeviceSums(self, backend_of(array).device.id)
         return self._device_sums
 
-    # --- what is decided and told ---------------------------------------------------------
-
     def broadcast(self, value: Any) -> Any:
         """What rank 0 has, in all processes: any Python object, arrays of NumPy in it."""
         if self.size == 1:
@@ -349,16 +347,22 @@ class Group:
                         f"{_checks.shown(first.get(name, 'none'))}. All must be the same."
                     )
 
-    # --- rows ----------------------------------------------------------------------------
-
     def part(self, n: int, *, of: int | None = None, rank: int | None = None) -> slice:
-        """The rows of a batch of n that are this process': contiguous, the first ranks with more.
+        """The rows of a batch of n that this process works on: the first ranks have one more.
+
+        Of a flat buffer, which is cut into parts of one length, see `flat_part`.
 
         Parameters
         ----------
         n : int
         of, rank : int, optional
-            Of so many parts that of this number, in place of the processes'.
+            Ask for the part of that number, where the batch is cut into so many. By default there
+            is a part for each process, and this one's is asked for.
+
+        Returns
+        -------
+        slice
+            Empty where there are more processes than rows.
         """
         parts = self.size if of is None else of
         number = self.rank if rank is None else rank
@@ -370,8 +374,6 @@ class Group:
         rows, more = divmod(n, parts)
         start = number * rows + min(number, more)
         return slice(start, start + rows + (number < more))
-
-    # --- ends ----------------------------------------------------------------------------
 
     def abort(self, reason: str) -> None:
         """Tell the others that this process cannot go on: they raise, with the reason."""
@@ -394,7 +396,10 @@ class Group:
             self._recorders.add(recorder)
 
     def close(self) -> None:
-        """End the connections, once all processes have come here. Called again, do nothing."""
+        """End the connections: nothing can be done in the group any more.
+
+        Called again, it does nothing.
+        """
         self._close_devices()
 
     def _close_devices(self, *, now: bool = False) -> None:

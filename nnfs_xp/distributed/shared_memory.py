@@ -15,7 +15,7 @@ Meet: TypeAlias = Callable[[int], None]
 LEAST, MOST_PROCESSES = 2**16, 4
 """Bytes from which on this is faster than MPI's own sum; processes up to which it is."""
 
-_PIECE = 2**19
+PIECE = 2**19
 """Bytes that are summed at a time: what others wrote is still in the processor's caches."""
 
 
@@ -37,11 +37,11 @@ class SharedMemory:
     def __init__(self, mpi: Any, communicator: Any) -> None:
         size = communicator.Get_size()
         self._rank = communicator.Get_rank()
-        self._window = mpi.Win.Allocate_shared(2 * _PIECE, 1, comm=communicator)
+        self._window = mpi.Win.Allocate_shared(2 * PIECE, 1, comm=communicator)
         self._window.Lock_all()
         memories = [self._window.Shared_query(rank)[0] for rank in range(size)]
         rooms = [np.frombuffer(memory, np.uint8) for memory in memories]
-        self._places = [(room[:_PIECE], room[_PIECE:]) for room in rooms]
+        self._places = [(room[:PIECE], room[PIECE:]) for room in rooms]
         self._turn = 0
 
     def sum(self, flat: Array, meet: Meet, tree: bool) -> None:
@@ -55,7 +55,7 @@ class SharedMemory:
         tree : bool
             Whether a binary tree gives the order: see `OrderedSum`.
         """
-        step = _PIECE // flat.itemsize
+        step = PIECE // flat.itemsize
         for start in range(0, flat.size, step):
             piece = flat[start : start + step]
             theirs = self._next(piece.nbytes, piece.dtype)
@@ -66,7 +66,7 @@ class SharedMemory:
     def sum_parts(self, flat: Array, parts: list[slice], meet: Meet) -> None:
         """Sum a flat array over the processes, in place: each process its part alone."""
         size = len(parts)
-        step = _PIECE // flat.itemsize // size
+        step = PIECE // flat.itemsize // size
         for start in range(0, parts[0].stop, step):
             places = [_within(part, start, step) for part in parts]
             theirs = self._next(size * step * flat.itemsize, flat.dtype)
@@ -80,7 +80,7 @@ class SharedMemory:
 
     def share_parts(self, flat: Array, parts: list[slice], meet: Meet) -> None:
         """Write each process' part of a flat array into those of the others."""
-        step = _PIECE // flat.itemsize
+        step = PIECE // flat.itemsize
         for start in range(0, parts[0].stop, step):
             places = [_within(part, start, step) for part in parts]
             theirs = self._next(step * flat.itemsize, flat.dtype)
