@@ -107,7 +107,7 @@ class Run:
                     epoch.interrupted = lambda: signals.noted is not None
             try:
                 self._call("on_train_begin")
-                self._decided = Decision.alone(course, signals)
+                self._decided = Decision.alone(course, signals).agreed(self.group)
                 while course.epoch < last_epoch and not self._decided.ends:
                     self._epoch(bar, signals)
                 if self._unsaved:
