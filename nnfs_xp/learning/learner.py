@@ -139,7 +139,7 @@ class Learner:
                     f"`shard_optimizer` does not go with {type(optimizer).__name__}, which has an "
                     "`update` of its own. Give `apply` alone, which works on any part."
                 )
-        elif any(each.shape != model.flat.values.shape for each in optimizer.kept(model).values()):
+        elif optimizer.keeps_part(model):
             raise ArgumentError(
                 "the optimizer keeps its state for a part of the model, from a training with "
                 "`shard_optimizer`. Make a new optimizer, or train in that group."

@@ -257,6 +257,13 @@ class Optimizer:
         flat.kept_for = self, state
         return state
 
+    def keeps_part(self, layer: Layer) -> bool:
+        """Whether it keeps the state of a part of these parameters only."""
+        flat = layer.flat
+        if self._n_whole.get(layer) != flat.size:
+            return False
+        return any(array.shape[0] != flat.size for array in self.kept(layer).values())
+
     def kept(self, layer: Layer) -> State:
         """The arrays of `state` as they are now, unchecked; none before it was called."""
         return self._states.get(layer, {})
