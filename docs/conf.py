@@ -58,7 +58,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     # These need MNIST, and the last one Optuna.
-    "filename_pattern": r"/(?!train_mnist|dropout_paper|tune_with_optuna)[^/]*\.py$",
+    "filename_pattern": r"/(?!train_mnist|train_many|dropout_paper|tune_with_optuna)[^/]*\.py$",
     "within_subsection_order": "gallery_order.Order",
     "image_scrapers": ("matplotlib", "pictures.show_last"),
     "ignore_repr_types": "Figure|NoneType",

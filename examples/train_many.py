@@ -4,8 +4,7 @@ One training in several processes
 
 The same script trains in one process, on all GPUs of a machine, or on a cluster.
 
-Usage: python examples/train_many.py [EPOCHS]
-       mpiexec -n 4 python examples/train_many.py [EPOCHS]
+Usage: [mpiexec -n 4] python examples/train_many.py [EPOCHS]
 """
 
 import sys

@@ -17,6 +17,7 @@ ORDER = [
     "custom_layer.py",
     "fine_tuning.py",
     "train_mnist.py",
+    "train_many.py",
     "dropout_paper.py",
 ]
 

@@ -59,7 +59,7 @@ class StochasticLayer(Layer):
         ----------
         inputs : array, shape (batch, …)
         shape : tuple of int
-            (batch, …), or (…, *inputs.shape).
+            (batch, …), or that of the inputs with more axes before it.
         per_sample : bool
             False where the numbers belong to no sample: a mask for all of them, say.
         """
