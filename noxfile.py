@@ -153,7 +153,8 @@ def tests_ecosystem(session: nox.Session) -> None:
 def tests_ray(session: nox.Session) -> None:
     """Test trainings in workers of Ray, and searches on Ray and Dask."""
     extras = "ray,sklearn,plot,testing,numba"
-    session.install("-e", f".[{extras}]", *group("cluster"), *group("oracle"))
+    groups = (*group("test"), *group("cluster"), *group("oracle"))
+    session.install("--no-compile", "-e", f".[{extras}]", *groups)
     run_tests(session, "numpy", "-n", "0", *(session.posargs or ["tests/ray"]))
 
 
