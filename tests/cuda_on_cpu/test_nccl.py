@@ -22,6 +22,7 @@ from nnfs_xp.backend import to_numpy  # noqa: E402
 from nnfs_xp.distributed import Group  # noqa: E402
 from nnfs_xp.distributed.nccl import version_text  # noqa: E402
 from nnfs_xp.errors import ArgumentError, DistributedError  # noqa: E402
+from nnfs_xp.learning import sender, sharing  # noqa: E402
 from nnfs_xp.testing import fake_groups, in_threads  # noqa: E402
 from nnfs_xp.testing.groups import FakeGroup  # noqa: E402
 
@@ -464,6 +465,26 @@ class TestTraining:
         whole, parts = train_all(2, **how)[0], train_all(2, shard_optimizer=True, **how)[0]
         assert whole.recordings == parts.recordings == 2
         np.testing.assert_array_equal(parts.weights, whole.weights)
+
+    @pytest.mark.parametrize("graph", [True, False])
+    def test_gradients_are_sent_while_the_backward_pass_goes_on(self, graph, monkeypatch):
+        whole = train_all(2, graph=graph)[0]
+        sent = []
+        begin = Group.begin_add
+
+        def counted(group, array):
+            sent.append(array.shape[0])
+            begin(group, array)
+
+        monkeypatch.setattr(Group, "begin_add", counted)
+        monkeypatch.setattr(sender, "LEAST", 128)
+        monkeypatch.setattr(sharing, "LEAST", 128)
+        found = train_all(2, graph=graph)[0]
+        np.testing.assert_array_equal(found.weights, whole.weights)
+        n = network().flat.size
+        assert max(sent) < n, "in several pieces"
+        assert sum(sent) % n == 0, "all of them, each once a step"
+        assert (found.recordings == 2) is graph
 
     @pytest.mark.parametrize("precision", ["float16", "bfloat16"])
     def test_half_precision(self, precision):
