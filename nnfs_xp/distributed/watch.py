@@ -194,7 +194,8 @@ class WatchedGroup(Group):
         expected = isinstance(error, (NnfsError, KeyboardInterrupt, SystemExit))
         trace = "" if expected else "".join(traceback.format_exception(error))
         self._tell("failed", text, trace)
-        deadline = time.monotonic() + _ANSWER
+        # Who waited for the others knows already that one of them does not answer.
+        deadline = time.monotonic() + (_ANSWER / 2 if ours else _ANSWER)
         while len(self._gone) < self.size - 1 and time.monotonic() < deadline:
             self._listen()
             time.sleep(0.001)
