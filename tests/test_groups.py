@@ -47,6 +47,8 @@ def test_long_arrays_are_summed_in_pieces():
 def test_what_is_no_whole_block_of_memory_is_refused():
     with pytest.raises(ArgumentError, match="contiguous"):
         in_threads(fake_groups(2), lambda group: group.add(np.ones((4, 4)).T[1:]))
+    with pytest.raises(ArgumentError, match="contiguous"):
+        in_threads(fake_groups(2), lambda group: group.add(np.zeros(0), np.ones((4, 4)).T[1:]))
 
 
 @SIZES

@@ -163,7 +163,10 @@ class Group:
         # Of other backends a copy: some share memory that is not to be written.
         hosts = [a if isinstance(a, np.ndarray) else np.array(to_numpy(a)) for a in arrays]
         flat = [host.reshape(-1) for host in hosts]
-        if not all(map(np.may_share_memory, flat, hosts)) and all(each.size for each in flat):
+        if any(
+            each.size and not np.may_share_memory(each, host)
+            for each, host in zip(flat, hosts, strict=True)
+        ):
             raise ArgumentError("an array must be contiguous to be summed in place.")
         self._meet("add", sum(each.nbytes for each in flat))
         for each in flat:

@@ -13,6 +13,7 @@ from nnfs_xp.distributed.ordered import OrderedSum
 from nnfs_xp.errors import ArgumentError
 from nnfs_xp.flat_parameters import FlatParameters
 from nnfs_xp.layers import Layer
+from nnfs_xp.layers.chain import Chain
 from nnfs_xp.learning.sender import LEAST, Sender
 from nnfs_xp.losses import Loss
 
@@ -22,6 +23,7 @@ class Working(Protocol):
 
     model: Layer
     backend: Backend
+    chain: Chain
     fused_loss: Loss
 
     def layers(self) -> list[Layer]: ...
@@ -83,6 +85,8 @@ class Sharing:
         self.sender: Sender | None = None
         self._weight: Any = 1.0  # what the mean loss of these rows counts in that of the batch
         self.counted: Any = 0
+        self._chain: Chain | None = None
+        self._layers: list[Layer] = []  # those of that chain
 
     def own(self, batch: tuple[Array, ...]) -> tuple[Share | None, tuple[Array, ...]]:
         """The share of a batch, which all were given, that is this process'; and its rows."""
@@ -108,6 +112,15 @@ class Sharing:
             for layer in layers:
                 layer.share = None
 
+    def _layers_of(self, working: Working) -> list[Layer]:
+        """The layers that take part in a step: asked for again where others may."""
+        if working.chain is not self._chain:
+            self._chain, self._layers = working.chain, working.layers()
+        return self._layers
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_chain": None, "_layers": []}
+
     def weigh(self, working: Working, output: Array, y: Array, dvalues: Array) -> Array:
         """The gradient of these rows' mean loss as part of that of the batch's."""
         share = self.share
@@ -128,7 +141,7 @@ class Sharing:
         gradients and loss are those of the whole batch at once. With `sends` the gradients may be
         summed on the way, where that goes on beside the work on the device.
         """
-        layers = working.layers()
+        layers = self._layers_of(working)
         if self.group.shards is not None:
             return self._gradients_of_parts(working, layers, share, *batch)
         self.sender = self._new_sender(working.model.flat) if sends else None

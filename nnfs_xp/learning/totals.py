@@ -343,10 +343,8 @@ class Totals:
         collecting = [metric.name for metric in self.metrics if metric.collects]
         told = group.gather({n: [to_numpy(part) for part in self._sums[n]] for n in collecting})
         for name in collecting:
-            steps = zip_longest(*(parts[name] for parts in told))
-            rows = [part for step in steps for part in step if part is not None]
-            if rows:
-                whole._sums[name] = [self._backend.asarray(np.concatenate(rows))]
+            rows = _in_order([parts[name] for parts in told])
+            whole._sums[name] = [self._backend.asarray(each) for each in rows]
         return whole
 
     def collect_step(
@@ -402,9 +400,8 @@ class Totals:
             whole._labels = backend.asarray(sums["labels"].copy())
         for metric in self.metrics:
             if metric.collects:
-                theirs = [parts[metric.name] for _, _, parts in told]
-                rows = [part for step in zip_longest(*theirs) for part in step if part is not None]
-                whole._sums[metric.name] = [backend.asarray(np.concatenate(rows))]
+                rows = _in_order([parts[metric.name] for _, _, parts in told])
+                whole._sums[metric.name] = [backend.asarray(each) for each in rows]
             else:
                 whole._sums[metric.name] = [backend.asarray(sums[f"metric.{metric.name}"].copy())]
         return whole
@@ -473,6 +470,18 @@ class Totals:
         if len(parts) > 1:
             parts[:] = [self._backend.xp.concat(parts, axis=0)]
         return parts[0]
+
+
+def _in_order(parts: list[list[np.ndarray[Any, Any]]]) -> list[np.ndarray[Any, Any]]:
+    """What processes collected, step by step and each in the order of ranks, as one array if any.
+
+    Parameters
+    ----------
+    parts : list of list of ndarray
+        Of each process, of each step.
+    """
+    rows = [part for step in zip_longest(*parts) for part in step if part is not None]
+    return [np.concatenate(rows)] if rows else []
 
 
 def _figure(metric: Metric, sums: Array) -> Any:
