@@ -340,15 +340,12 @@ class Learner:
 
     def update(self) -> None:
         """Update the parameters by their gradients."""
-        if self.group.size == 1:
+        if not self.sharing.shards_optimizer:
             self.optimizer.update(self.model)
             return
-        own = self.sharing.own_values(self.model.flat)
-        if own is None:
-            self.optimizer.update(self.model)
-            return
-        self.optimizer.update_values(self.model, own)
-        self.group.share_parts(self.model.flat.values)
+        flat = self.model.flat
+        self.optimizer.update_values(self.model, self.group.flat_part(flat.size))
+        self.group.share_parts(flat.values)
         self.optimizer.follow_values(self.model)
 
     def as_seen(self, output: Array, kind: str) -> Array:

@@ -196,7 +196,8 @@ class Recorder:
         learner, n = self.learner, batch.n
         if self.records and totals.started:
             given = batch.arrays or ()
-            work = partial(_in_epoch, learner, epoch, batch, totals, adds, updates)
+            like = batch._replace(arrays=None)  # which a recording is not to keep
+            work = partial(_in_epoch, learner, epoch, like, totals, adds, updates)
             new = partial(RecordedStep, learner, totals.metrics, given, work)
             kind = Kind("epoch", n, _form(given), adds, updates, batch.share)
 
