@@ -120,9 +120,9 @@ def capture(
     """
     schedule = learner.optimizer.learning_rate
     states = [callback.state() for callback in callbacks]
-    held = device_arrays(learner)
-    arrays = {name: to_numpy(array) for name, array in held.items()}
-    for name, array in learner.optimizer_state():
+    held = device_arrays(learner).items()
+    arrays = {name: to_numpy(each) for name, each in held if not name.startswith("optimizer.")}
+    for name, array in learner.optimizer_state():  # whole, also where each process has a part
         if learner.group.rank == 0:
             host = to_numpy(array)
             arrays[f"optimizer.{name}"] = host if learner.group.size == 1 else host.copy()
