@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 _MODULES = (
     *("data", "distributed", "errors", "initializers", "interop", "layers", "losses", "metrics"),
-    *("optimizers", "plots", "training"),
+    *("optimizers", "plots", "see", "training"),
 )
 """What is to be had as a module."""
 

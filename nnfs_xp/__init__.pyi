@@ -9,6 +9,7 @@ from . import losses as losses
 from . import metrics as metrics
 from . import optimizers as optimizers
 from . import plots as plots
+from . import see as see
 from . import training as training
 from .backend import Backend as Backend
 from .backend import available_backends as available_backends

@@ -22,6 +22,7 @@ class ReLU(Layer):
     Source: *Neural Networks from Scratch*, chapters 4 and 9.
     """
 
+    elementwise = True
     preferred_initializer = staticmethod(he_normal)
     footprint = Footprint(keeps_inputs=False, room=2)
 
@@ -58,6 +59,7 @@ class LeakyReLU(Layer):
     Models*, equation 2.
     """
 
+    elementwise = True
     preferred_initializer = staticmethod(he_normal)
     footprint = Footprint(keeps_output=False)
 
@@ -91,6 +93,7 @@ class Sigmoid(Layer):
     Source: *Neural Networks from Scratch*, chapter 16.
     """
 
+    elementwise = True
     preferred_initializer = staticmethod(glorot_uniform)
     footprint = Footprint(keeps_inputs=False, room=4, loss_room=4)
 
@@ -119,6 +122,7 @@ class Tanh(Layer):
     Source: Goodfellow, Bengio and Courville 2016, *Deep Learning*, section 6.3.2.
     """
 
+    elementwise = True
     preferred_initializer = staticmethod(glorot_uniform)
     footprint = Footprint(keeps_inputs=False, room=2)
 
@@ -178,6 +182,7 @@ class Linear(Layer):
     Source: *Neural Networks from Scratch*, chapter 17.
     """
 
+    elementwise = True
     preferred_initializer = staticmethod(glorot_uniform)
     footprint = Footprint(
         keeps_inputs=False, keeps_output=False, makes_output=False, makes_dinputs=False, room=0

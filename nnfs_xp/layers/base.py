@@ -77,6 +77,9 @@ class Layer(HasParameters):
         layers that look beyond their rows, as `BatchNorm` does.
     preferred_initializer : callable or None
         Of an activation: which initializer the weights before it are best drawn by.
+    elementwise : bool
+        Whether each number of the output follows from the one at its place in the inputs alone, so
+        that a picture can show a box for each.
     smallest_batch : int
         How many samples a training forward needs at least.
     works_in_half : bool
@@ -94,6 +97,7 @@ class Layer(HasParameters):
 
     children: tuple[Layer, ...] = ()
     preferred_initializer: Initializer | None = None
+    elementwise: bool = False
     smallest_batch: int = 1
     says_input_shape: bool = False
     """Whether `input_shape` is the one shape that samples have, as it was given."""

@@ -17,6 +17,7 @@ from nnfs_xp.layers.stochastic import StochasticLayer
 class _Dropping(StochasticLayer):
     """The rate, which both dropouts have."""
 
+    elementwise = True
     footprint = Footprint(keeps_inputs=False, keeps_output=False)
 
     def __init__(self, rate: float, *, seed: int | None = None) -> None:

@@ -33,6 +33,7 @@ class GaussianNoise(StochasticLayer):
     Muller 1958, *A Note on the Generation of Random Normal Deviates*, equation 1.
     """
 
+    elementwise = True
     footprint = Footprint(keeps_inputs=False, keeps_output=False, makes_dinputs=False, room=8)
 
     def __init__(self, deviation: float, *, seed: int | None = None) -> None:

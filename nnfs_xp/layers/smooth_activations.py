@@ -33,6 +33,7 @@ class GELU(Layer):
     Source: Hendrycks and Gimpel 2016, *Gaussian Error Linear Units (GELUs)*, section 2.
     """
 
+    elementwise = True
     preferred_initializer = staticmethod(he_normal)
     footprint = Footprint(keeps_output=False, room=6)
 
@@ -72,6 +73,7 @@ class SiLU(Layer):
     Function Approximation in Reinforcement Learning*, equations 2 and 4.
     """
 
+    elementwise = True
     preferred_initializer = staticmethod(he_normal)
     footprint = Footprint(keeps_output=False, room=4)
 
@@ -110,6 +112,7 @@ class ELU(Layer):
     by Exponential Linear Units (ELUs)*, equations 15 and 16.
     """
 
+    elementwise = True
     preferred_initializer = staticmethod(he_normal)
     footprint = Footprint(keeps_inputs=False)
 
@@ -153,6 +156,7 @@ class SELU(Layer):
     Source: Klambauer et al. 2017, *Self-Normalizing Neural Networks*, equations 2 and 14.
     """
 
+    elementwise = True
     preferred_initializer = staticmethod(lecun_normal)
     footprint = Footprint(keeps_inputs=False, room=4)
 
@@ -185,6 +189,7 @@ class Softplus(Layer):
     Option Pricing*, section 3.
     """
 
+    elementwise = True
     preferred_initializer = staticmethod(he_normal)
     footprint = Footprint(keeps_output=False)
 
