@@ -3,9 +3,22 @@
 Every number comes from the layers, which run one by one. Arrays may be of any backend.
 """
 
-from nnfs_xp.see.chapter import chapter
+from nnfs_xp.see.chapter_figures import chapter
 from nnfs_xp.see.graphs import graph
+from nnfs_xp.see.hosts import play, record, watch
+from nnfs_xp.see.page import Page
 from nnfs_xp.see.picture import Picture
 from nnfs_xp.see.tracing import LayerTrace, Trace, trace
 
-__all__ = ["LayerTrace", "Picture", "Trace", "chapter", "graph", "trace"]
+__all__ = [
+    "LayerTrace",
+    "Page",
+    "Picture",
+    "Trace",
+    "chapter",
+    "graph",
+    "play",
+    "record",
+    "trace",
+    "watch",
+]

@@ -16,7 +16,7 @@ MOST_CELLS = 64
 """Rows and columns of an image, where not each number has a square of its own."""
 
 _BINS = 32
-_SIDE, _LEAST = 168.0, 26.0
+_SIDE, _CELL = 168.0, 20.0
 _HISTOGRAM = 60.0
 
 
@@ -163,7 +163,6 @@ def _bars(counts: Numbers, color: tuple[int, int, int]) -> Pixels:
 
 
 def _size(pixels: Pixels) -> tuple[float, float]:
-    """The width and height of an image, with squares for numbers as far as that goes."""
+    """The width and height of an image: squares where there are few, thinner where there are many."""
     rows, columns, _ = pixels.shape
-    cell = min(24.0, (_SIDE - 6) / max(rows, columns))
-    return max(_LEAST / 2, columns * cell), max(_LEAST / 2, rows * cell)
+    return min(_SIDE - 6, columns * _CELL), min(_SIDE - 6, rows * _CELL)

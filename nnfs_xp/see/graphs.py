@@ -117,7 +117,9 @@ def scene_of(
     drawn = _columns(seen, sample, detail, fine)
     values = {key: value for column in drawn for key, value in column.values.items()}
     events = _events(drawn, seen)
-    born = {key: frame for frame, event in enumerate(events) for key in event.keys}
+    born: dict[str, int] = {}
+    for frame, event in enumerate(events):
+        born |= {key: frame for key in event.keys if key not in born}
     height = max(column.height for column in drawn) + 2 * _MARGIN
     pen, ports, x = Pen(values, born), list[Port](), _MARGIN
     for column in drawn:

@@ -10,6 +10,9 @@ from nnfs_xp.see.pen import EDGE, Event, Numbers, Pen, Port, numbered, spread, u
 from nnfs_xp.see.scene import format_number
 from nnfs_xp.see.tracing import LayerTrace
 
+LABEL = 42.0
+"""The width of a name before its edge."""
+
 GAP = 64.0
 """Between the units of a layer and the layer behind: room for lines that cross."""
 
@@ -36,7 +39,7 @@ class Operations:
         self._letter = "x" if first else "a"
         self.holds_inputs = first and self.n_neurons == 1
         self._gap = 0.0 if self.holds_inputs else GAP
-        self.width = self._gap + 34 + EDGE + self._BOX + EDGE + 30 + self._BOX + EDGE
+        self.width = self._gap + LABEL + EDGE + self._BOX + EDGE + 30 + self._BOX + EDGE
         self._neuron = self.n_inputs * self._PRODUCT + self._BIAS
         self.height = self.n_neurons * self._neuron
         self.values = self._values(traced, sample)
@@ -175,7 +178,7 @@ class Operations:
 
     def _neuron_at(self, pen: Pen, x: float, top: float, j: int, ports: list[Port]) -> Port:
         name, half, apart = self.name, self._BOX / 2, self._APART
-        times_x = x + 34 + EDGE
+        times_x = x + LABEL + EDGE
         plus_x = times_x + self._BOX + EDGE + 30
         plus_y = top + self._neuron / 2
         for i in range(self.n_inputs):
@@ -183,19 +186,19 @@ class Operations:
             product = f"{name}.products[{i},{j}]"
             value, derivative = self._input(i, j)
             for port in ports[i : i + 1]:
-                pen.line(port.x, port.y, x + 6, y - apart, "see-wire")
-            pen.words(x + 28, y - apart + 4, f"{self._letter}{i}", "see-name", "end")
-            pen.edge(x + 34, y - apart, value, derivative)
-            pen.words(x + 28, y + apart + 4, self._w(i, j), "see-name", "end")
+                pen.line(port.x, port.y, x + 4, y - apart, "see-wire")
+            pen.words(x + LABEL - 6, y - apart + 4, f"{self._letter}{i}", "see-name", "end")
+            pen.edge(x + LABEL, y - apart, value, derivative)
+            pen.words(x + LABEL - 6, y + apart + 4, self._w(i, j), "see-name", "end")
             weight = f"{name}.weights[{i},{j}]"
-            pen.edge(x + 34, y + apart, weight, f"{name}.dweights[{i},{j}]")
+            pen.edge(x + LABEL, y + apart, weight, f"{name}.dweights[{i},{j}]")
             pen.box(times_x, y - apart - 7, self._BOX, 2 * apart + 14, since=product)
             pen.words(times_x + half, y + 5, "×", "see-sign", since=product)
             end = pen.edge(times_x + self._BOX, y, product, f"{name}.dproducts[{i},{j}]")
             pen.line(end, y, plus_x, plus_y, since=product)
         y = top + self.n_inputs * self._PRODUCT + self._BIAS / 2 - 4
-        pen.words(x + 28, y + 4, "b" if self.n_neurons == 1 else f"b{j}", "see-name", "end")
-        end = pen.edge(x + 34, y, f"{name}.biases[{j}]", f"{name}.dbiases[{j}]")
+        pen.words(x + LABEL - 6, y + 4, "b" if self.n_neurons == 1 else f"b{j}", "see-name", "end")
+        end = pen.edge(x + LABEL, y, f"{name}.biases[{j}]", f"{name}.dbiases[{j}]")
         output = f"{name}.output[{j}]"
         pen.line(end, y, plus_x - 30, y, since=output)
         pen.line(plus_x - 30, y, plus_x, plus_y, since=output)
@@ -214,6 +217,8 @@ def is_dense(traced: LayerTrace) -> bool:
 def _penalty(traced: LayerTrace) -> Numbers:
     """What a penalty adds to the gradient of the weights."""
     layer, w = traced.layer, np.asarray(to_numpy(traced.parameters["weights"]), np.float64)
+    if not layer.trains("weights") or "weights" in layer._ties:  # has none of its own
+        return np.zeros_like(w)
     l1, l2 = layer.weight_regularizer_l1, layer.weight_regularizer_l2
     return np.asarray(l1 * np.sign(w) + 2 * l2 * w)
 

@@ -121,6 +121,8 @@ def _tag(item: Item, new: bool, more: str = "", *, frame: bool = False) -> str:
             return f'<line {shared} {at} stroke-width="{item.width:.2f}"/>'
         case Image():
             at = f'x="{x}" y="{y}" width="{item.width:.1f}" height="{item.height:.1f}"'
+            rows, columns, _ = item.pixels.shape
             link = f'href="{data_url(item.pixels)}" preserveAspectRatio="none"'
+            link += f' data-rows="{rows}" data-columns="{columns}"'
             return f'<image {shared} {at} {link} aria-label="{escape(item.label)}"/>'
     raise AssertionError(item)

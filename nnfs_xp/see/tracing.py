@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from nnfs_xp._finite import check_finite
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, backend_of, get_backend, to_numpy
 from nnfs_xp.errors import ArgumentError, DTypeError, ShapeError
@@ -20,7 +21,12 @@ from nnfs_xp.layers.composite import Composite
 from nnfs_xp.layers.stochastic import StochasticLayer
 from nnfs_xp.learning import Chain
 from nnfs_xp.losses import Loss
-from nnfs_xp.training.preparation import check_lengths, prepare_inputs, prepare_targets
+from nnfs_xp.training.preparation import (
+    check_lengths,
+    check_shape,
+    prepare_inputs,
+    prepare_targets,
+)
 
 
 @dataclass(frozen=True)
@@ -142,8 +148,7 @@ def trace(
     backend = model.backend or (backend_of(X) if hasattr(X, "dtype") else get_backend("numpy"))
     with backend.active():
         model = copy.deepcopy(model)
-        X = prepare_inputs(X, model, backend)
-        X = backend.asarray(X[:, ...])
+        X = inputs_for(model, X, backend)
         if loss is None and y is None:
             return trace_here(model, X, dvalues=_prepared(dvalues, model, X, backend))
         if loss is None or y is None or dvalues is not None:
@@ -155,6 +160,24 @@ def trace(
         y = backend.asarray(y)
         check_lengths(X, y)
         return trace_here(model, X, targets_for(model, loss, X, y), loss=loss)
+
+
+def inputs_for(model: Layer, X: Any, backend: Backend) -> Array:
+    """The samples as the model takes them, on its device; one without parameters keeps float64.
+
+    Raises
+    ------
+    ShapeError, DTypeError, DataError
+        They are unfit for the model.
+    """
+    if model.dtype is None:
+        X = backend.asarray(X)
+        X = X if backend.is_floating(X.dtype) else backend.asarray(X, "float32")
+        check_shape(tuple(X.shape), model)
+        check_finite("X", X, X)
+        return X
+    X = prepare_inputs(X, model, backend)
+    return backend.asarray(X[:, ...])
 
 
 def targets_for(model: Layer, loss: Loss, X: Array, y: Array) -> Array:

@@ -73,8 +73,9 @@ def chapter(figure: str = "9-18", *, backend: str | Backend = "numpy") -> Pictur
     return Picture(replace(scene, items=items, captions=scene.captions[:number], values=values))
 
 
-def _number(figure: str) -> int:
-    text = str(figure).strip().replace(".", "-").replace("9-0", "9-")
+def _number(figure: object) -> int:
+    # A number would not do: 9.1 is 9.10.
+    text = figure.strip().replace(".", "-") if isinstance(figure, str) else ""
     start, _, number = text.partition("-")
     if start == "9" and number.isdecimal() and 1 <= int(number) <= N_FIGURES:
         return int(number)
