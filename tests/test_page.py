@@ -303,6 +303,15 @@ def test_sec_fetch_site(door, site, get, post):
     assert ask(door, {"do": "open"}, Sec_Fetch_Site=site)[0] == post
 
 
+def test_a_link_on_another_site_leads_to_the_page_and_to_nothing_else(door):
+    """A notebook at localhost is another site than a page at 127.0.0.1."""
+    follows = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate"}
+    assert call(door, **follows, Sec_Fetch_Dest="document")[0].status == 200
+    assert call(door, **follows, Sec_Fetch_Dest="iframe")[0].status == 403
+    assert call(door, "GET", "see.js", **follows, Sec_Fetch_Dest="document")[0].status == 403
+    assert ask(door, {"do": "open"}, **follows, Sec_Fetch_Dest="document")[0] == 403
+
+
 @pytest.mark.parametrize(
     ("method", "below", "status", "allow"),
     [

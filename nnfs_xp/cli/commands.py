@@ -1,6 +1,6 @@
 """The commands: each works on a data set with a name, or on a table.
 
-`nnfs_xp.cli.tables` needs an extra, and is imported when there is a table.
+`nnfs_xp.cli.tables` needs an extra, and is imported when there is a table; so is what serves pages.
 """
 
 from __future__ import annotations
@@ -83,3 +83,24 @@ def backends(options: argparse.Namespace) -> int:
     for name, text in available_groups().items():
         print(f"{name:18} {text}")
     return 0
+
+
+def figure(options: argparse.Namespace) -> int:
+    """Write a figure of the chapter."""
+    from nnfs_xp.cli import seeing
+
+    return seeing.figure(options)
+
+
+def play(options: argparse.Namespace) -> int:
+    """Serve the page to play with."""
+    from nnfs_xp.cli import seeing
+
+    return seeing.play(options)
+
+
+def watch(options: argparse.Namespace) -> int:
+    """Serve the page that watches trainings."""
+    from nnfs_xp.cli import seeing
+
+    return seeing.watch(options)

@@ -16,13 +16,13 @@ from nnfs_xp._typing import Array
 from nnfs_xp.backend import backend_of, to_numpy
 from nnfs_xp.errors import ArgumentError
 from nnfs_xp.layers import Layer
+from nnfs_xp.learning import Chain
 from nnfs_xp.losses import Loss
 from nnfs_xp.optimizers import Optimizer
 from nnfs_xp.see.operations import is_dense
 from nnfs_xp.see.rules import rule
 from nnfs_xp.see.scene import format_number as show
 from nnfs_xp.see.tracing import Trace, left_as_it_is
-from nnfs_xp.learning import Chain
 
 N_POINTS = 61
 """Of a loss curve: so many forward passes."""
@@ -72,7 +72,7 @@ class Weight:
 
     def read(self, arrays: dict[str, Array]) -> float:
         """The number of it in the parameters, or gradients, of a model."""
-        return float(arrays[self.name][self.index])
+        return float(to_numpy(arrays[self.name][self.index]))
 
     def write(self, model: Layer, value: float) -> None:
         """Set it, in place."""
@@ -121,6 +121,7 @@ def losses_at(points: Any, weight: Weight, model: Layer, loss: Loss, seen: Trace
     Each is a training forward with the random numbers that the step draws, layers one by one.
     """
     before, chain = weight.read(model.parameters()), Chain(model.links(), fuse=False)
+    assert seen.y_true is not None
     found = []
     try:
         for point in points:
@@ -129,7 +130,8 @@ def losses_at(points: Any, weight: Weight, model: Layer, loss: Loss, seen: Trace
                 _draw_as_in_the_step(model)
                 mean = loss.calculate(chain.forward(seen.inputs, True), seen.y_true)
             penalty = model.regularization_loss()
-            found.append(float(mean) + (0.0 if penalty is None else float(penalty)))
+            total = mean if penalty is None else mean + penalty
+            found.append(float(to_numpy(total)))
     finally:
         weight.write(model, before)
     return found
@@ -149,7 +151,7 @@ def central_difference(weight: Weight, model: Layer, loss: Loss, seen: Trace) ->
     eps = float(backend_of(seen.output).xp.finfo(seen.output.dtype).eps)
     h = eps ** (1 / 3) * max(1.0, abs(value))
     above, below = losses_at((value + h, value - h), weight, model, loss, seen)
-    return (above - below) / (2 * h)
+    return float((above - below) / (2 * h))
 
 
 def digits_agreeing(one: float, other: float) -> int:
@@ -183,11 +185,14 @@ def next_step(weight: Weight, model: Layer, optimizer: Optimizer) -> list[str]:
     before, given = weight.read(model.parameters()), weight.read(model.gradients())
     part = next(p for p in model.flat.parts if p.place.start <= place < p.place.stop)
     rate = optimizer.current_learning_rate * part.scale
-    state = {name: float(array[place]) for name, array in optimizer.state(model).items()}
+    state = {name: float(to_numpy(array[place])) for name, array in optimizer.state(model).items()}
     lines = []
     with _undone(model, optimizer):
         optimizer.step(model)
-        gradient, after = float(model.flat.gradients[place]), weight.read(model.parameters())
+        gradient, after = (
+            float(to_numpy(model.flat.gradients[place])),
+            weight.read(model.parameters()),
+        )
     if gradient != given:
         lines.append(f"g is clipped: {show(given)} → {show(gradient)}")
     decayed = before
@@ -208,9 +213,9 @@ def next_step(weight: Weight, model: Layer, optimizer: Optimizer) -> list[str]:
 def _place_of(weight: Weight, model: Layer) -> int | None:
     """Where the weight lies among the trained parameters, None where it is none of them."""
     flat = model.flat
-    xp, kept = flat.backend.xp, flat.backend.xp.asarray(flat.values, copy=True)
     if weight.name not in flat.layout:
         return None
+    xp, kept = flat.backend.xp, flat.backend.xp.asarray(flat.values, copy=True)
     try:
         flat.values[...] = xp.astype(xp.arange(flat.size), flat.values.dtype)
         return int(weight.read(model.parameters()))

@@ -128,7 +128,8 @@ def _mean_rows(xp: Any, table: Array, most: int) -> Array:
     ends = [round(n * (k + 1) / most) for k in range(most)]
     starts = [0, *ends[:-1]]
     parts = [xp.mean(table[a:b, ...], axis=0) for a, b in zip(starts, ends, strict=True)]
-    return xp.stack(parts)
+    means: Array = xp.stack(parts)
+    return means
 
 
 def _norm(array: Array) -> float:
@@ -146,7 +147,7 @@ def _counts(array: Array) -> Numbers:
         flat = xp.astype(flat, xp.float32)
     low, high = float(xp.min(flat)), float(xp.max(flat))
     if not np.isfinite([low, high]).all() or low == high:
-        return np.bincount([_BINS // 2], minlength=_BINS) * flat.shape[0]
+        return np.asarray(np.bincount([_BINS // 2], minlength=_BINS) * flat.shape[0])
     places = xp.minimum(xp.floor((flat - low) * (_BINS / (high - low))), float(_BINS - 1))
     counts = [int(xp.sum(xp.astype(places == float(k), xp.int64))) for k in range(_BINS)]
     return np.asarray(counts)
@@ -163,6 +164,6 @@ def _bars(counts: Numbers, color: tuple[int, int, int]) -> Pixels:
 
 
 def _size(pixels: Pixels) -> tuple[float, float]:
-    """The width and height of an image: squares where there are few, thinner where there are many."""
+    """The width and height of an image: squares, or thinner where there are many."""
     rows, columns, _ = pixels.shape
     return min(_SIDE - 6, columns * _CELL), min(_SIDE - 6, rows * _CELL)

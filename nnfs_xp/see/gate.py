@@ -120,7 +120,7 @@ class Gate:
         path = self._below_token(target)
         host = self._host(headers)
         _check_origin(headers, host)
-        _check_site(headers, method)
+        _check_site(headers, method, path)
         if "Transfer-Encoding" in headers or "Expect" in headers:
             raise RefusalError(400, "Send the query in one piece, with its Content-Length.")
         if path in self._assets:
@@ -244,11 +244,20 @@ def _check_origin(headers: Message, host: str) -> None:
         raise RefusalError(403, "Another site may not ask this page.")
 
 
-def _check_site(headers: Message, method: str) -> None:
-    """Another port of this host is the same site, and may lead to the page but not ask it."""
+def _check_site(headers: Message, method: str, path: str) -> None:
+    """Other sites may lead to the page, by a link that is followed, but not ask or embed it.
+
+    To a browser localhost and 127.0.0.1 are two sites: a link in a notebook is one of these.
+    """
     site = _only(headers, "Sec-Fetch-Site")
     allowed = {None, "same-origin", "none"} | ({"same-site"} if method != "POST" else set())
-    if site not in allowed:
+    leads_there = (
+        _only(headers, "Sec-Fetch-Mode") == "navigate"
+        and _only(headers, "Sec-Fetch-Dest") == "document"
+        and method == "GET"
+        and path == ""
+    )
+    if site not in allowed and not leads_there:
         raise RefusalError(
             403, "Another site may not use this page. Copy its address into the browser."
         )

@@ -144,7 +144,8 @@ def detail_for(seen: Trace) -> str:
 def _columns(seen: Trace, sample: int, detail: str, fine: bool) -> list[Column]:
     loss: list[Column] = [] if seen.loss is None else [columns.Loss(seen, sample)]
     if detail in ("fields", "layers"):
-        return [*(Field(each, whole=detail == "fields") for each in seen.layers), *loss]
+        fields: list[Column] = [Field(each, whole=detail == "fields") for each in seen.layers]
+        return [*fields, *loss]
     first = seen.layers[0]
     drawn = [_column(each, sample, detail, each is first, fine) for each in seen.layers]
     if isinstance(drawn[0], Operations) and drawn[0].holds_inputs:

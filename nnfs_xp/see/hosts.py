@@ -220,7 +220,12 @@ def _workshop(
     if model is None:
         if X is not None or y is not None:
             raise ArgumentError("`X` and `y` go with a `model`. For data of the page, name `data`.")
-        words = {"data": data, "layers": layers, "batch_size": batch_size, "seed": seed}
+        words: dict[str, Any] = {
+            "data": data,
+            "layers": layers,
+            "batch_size": batch_size,
+            "seed": seed,
+        }
         words |= {"loss": loss and repr(loss), "optimizer": optimizer and repr(optimizer)}
         return Workshop(start={name: value for name, value in words.items() if value is not None})
     if data is not None or layers is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from nnfs_xp.backend import backend_of, to_numpy
@@ -35,7 +37,7 @@ class Operations:
 
     def __init__(self, traced: LayerTrace, sample: int, *, first: bool, fine: bool) -> None:
         self.name, self._fine = traced.name, fine
-        self.n_inputs, self.n_neurons = traced.layer.weights.shape
+        self.n_inputs, self.n_neurons = traced.parameters["weights"].shape
         self._letter = "x" if first else "a"
         self.holds_inputs = first and self.n_neurons == 1
         self._gap = 0.0 if self.holds_inputs else GAP
@@ -55,7 +57,7 @@ class Operations:
         assert inputs is not None
         assert output is not None
         products = inputs[:, None] * weights
-        agree = _agreeing(traced)
+        agree = partial(_assert_agree, traced)
         agree(products.sum(axis=0) + biases, output, np.abs(products).sum(axis=0))
         name = self.name
         values = {
@@ -216,21 +218,26 @@ def is_dense(traced: LayerTrace) -> bool:
 
 def _penalty(traced: LayerTrace) -> Numbers:
     """What a penalty adds to the gradient of the weights."""
-    layer, w = traced.layer, np.asarray(to_numpy(traced.parameters["weights"]), np.float64)
+    layer = traced.layer
+    w = np.asarray(to_numpy(traced.parameters["weights"]), np.float64)
+    assert isinstance(layer, Dense)
     if not layer.trains("weights") or "weights" in layer._ties:  # has none of its own
         return np.zeros_like(w)
     l1, l2 = layer.weight_regularizer_l1, layer.weight_regularizer_l2
     return np.asarray(l1 * np.sign(w) + 2 * l2 * w)
 
 
-class _agreeing:
-    """Asserts that numbers worked out here are the engine's, but for rounding."""
+def _assert_agree(traced: LayerTrace, here: Numbers, engine: Numbers, magnitude: Numbers) -> None:
+    """Assert that numbers worked out here are the layer's, but for rounding.
 
-    def __init__(self, traced: LayerTrace) -> None:
-        eps = float(backend_of(traced.output).xp.finfo(traced.output.dtype).eps)
-        self._share = 64 * eps * max(traced.inputs.shape[0], 1)
-
-    def __call__(self, here: Numbers, engine: Numbers, magnitude: Numbers) -> None:
-        size = magnitude + np.abs(engine)
-        near = np.abs(here - engine) <= self._share * (1 + size)
-        assert np.all(near | ~np.isfinite(engine)), "the products do not add up to the layer's"
+    Parameters
+    ----------
+    traced : LayerTrace
+    here, engine : ndarray
+    magnitude : ndarray
+        The sums of the absolute values of what was added up.
+    """
+    eps = float(backend_of(traced.output).xp.finfo(traced.output.dtype).eps)
+    room = 64 * eps * max(traced.inputs.shape[0], 1) * (1 + magnitude + np.abs(engine))
+    near = (np.abs(here - engine) <= room) | ~np.isfinite(engine)
+    assert np.all(near), "the products do not add up to the layer's"

@@ -45,9 +45,12 @@ class Event(NamedTuple):
 class Column(Protocol):
     """A layer, the inputs or the loss, drawn between those before and behind it."""
 
-    width: float
-    height: float
-    values: Mapping[str, float]
+    @property
+    def width(self) -> float: ...
+    @property
+    def height(self) -> float: ...
+    @property
+    def values(self) -> Mapping[str, float]: ...
 
     def forward(self) -> list[Event]:
         """What the way forward adds, frame by frame."""

@@ -82,7 +82,8 @@ class PlaySession:
         before = dict(vars(self))
         try:
             self._setup, self._detail = setup, detail
-            self._sample, self._weight = first_telling(setup), None
+            self._sample = first_telling(setup)
+            self._weight: Weight | None = None
             self._ground = Ground.of(setup)
             self._layout = getattr(self, "_layout", 0) + 1
             self._restart()

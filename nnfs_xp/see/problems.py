@@ -1,4 +1,4 @@
-"""The data sets of the page: small, and most of them with two features, so that they can be drawn."""
+"""The data sets of the page: small, most of them with two features, to be drawn."""
 
 from __future__ import annotations
 

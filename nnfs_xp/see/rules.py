@@ -1,4 +1,4 @@
-"""The learning rules with one weight's numbers filled in, as the optimizers' docstrings have them."""
+"""The learning rules, as in the optimizers' docstrings, with one weight's numbers filled in."""
 
 from __future__ import annotations
 
@@ -96,7 +96,10 @@ def _(
 ) -> Rule:
     rho, old = optimizer.rho, state["cache"]
     c = rho * old + (1 - rho) * gradient**2
-    first = f"c ← ρ·c + (1 − ρ)·g² = {show(rho)}·{show(old)} + {show(1 - rho)}·{_in(gradient)}² = {show(c)}"
+    first = (
+        f"c ← ρ·c + (1 − ρ)·g² = {show(rho)}·{show(old)} + {show(1 - rho)}·{_in(gradient)}² = "
+        f"{show(c)}"
+    )
     return _divided(weight, gradient, rate, c, optimizer.epsilon, first)
 
 

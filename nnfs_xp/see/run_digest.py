@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable
 from math import inf
 from typing import Any
 
@@ -22,6 +21,7 @@ from nnfs_xp.see.run_rows import (
 from nnfs_xp.see.thinning import Series, Strip, rounded
 
 MOST_LAYERS = 64
+_KINDS = ("run", "steps", "look", "pictures", "epoch", "end")
 _MOST_FIGURES = 24
 _MOST_EPOCHS = 100_000
 
@@ -37,7 +37,7 @@ class RunDigest:
     """The state of a run after the rows so far, bounded in size.
 
     Places in the series are counts of steps: the first loss is at 1. Those of the figures are
-    epochs.
+    epochs. `revision` counts the rows; at the revision `whole`, all before was forgotten.
     """
 
     def __init__(self) -> None:
@@ -49,6 +49,7 @@ class RunDigest:
     def _forget(self) -> None:
         self._loss = Series()
         self._rate = Series()
+        self._looked = 0
         self._figures: dict[str, Series] = {}
         self._layers: dict[str, _Layer] = {}
         # The epochs, and the counts of steps at which they ended.
@@ -56,10 +57,10 @@ class RunDigest:
         self._ends: list[int] = []
         self._last_figures: dict[str, float | None] = {}
         # Empty where the last loss was cut.
-        self._last_loss: list[float | None] = []
+        self._last_loss: dict[str, float | None] = {}
         self._pictures: dict[str, Any] | None = None
         self._pictures_revision = -1
-        self._whole = self.revision
+        self.whole = self.revision
         self._state |= {"nan_at": None}
 
     def take(self, row: dict[str, Any]) -> None:
@@ -75,17 +76,11 @@ class RunDigest:
             The row is of no known kind, or lacks something, or holds something of a wrong type.
             Nothing of it was taken, or only what stood before the fault.
         """
-        kinds: dict[str, Callable[[dict[str, Any]], None]] = {
-            "run": self._take_run,
-            "steps": self._take_steps,
-            "look": self._take_look,
-            "pictures": self._take_pictures,
-            "epoch": self._take_epoch,
-            "end": self._take_end,
-        }
-        take = kinds[as_text(row["is"])]
+        kind = as_text(row["is"])
+        if kind not in _KINDS:
+            raise ValueError("a row of an unknown kind")
         self.revision += 1
-        take(row)
+        getattr(self, f"_take_{kind}")(row)
         if isinstance(row.get("time"), int | float):
             self._state["time"] = as_number(row["time"])
 
@@ -111,8 +106,9 @@ class RunDigest:
         if not start:
             self._forget()
             return
+        self._looked = min(self._looked, start)
         if self._loss.last > start:
-            self._last_loss = []
+            self._last_loss = {}
         kept = bisect_right(self._ends, start)
         if kept < len(self._ends):
             self._last_figures = {}
@@ -129,7 +125,7 @@ class RunDigest:
             one.cut(start, self.revision)
         if self._pictures is not None and self._pictures["step"] > start:
             self._pictures, self._pictures_revision = None, self.revision
-        if self._state["nan_at"] is not None and self._state["nan_at"] > start:
+        if (self._state["nan_at"] or 0) > start:
             self._state["nan_at"] = None
 
     def _take_steps(self, row: dict[str, Any]) -> None:
@@ -146,18 +142,20 @@ class RunDigest:
         if self._state["nan_at"] is None and None in losses[fresh - first :]:
             self._state["nan_at"] = losses.index(None, fresh - first) + first
         self._loss.put(first, losses, self.revision)
-        self._last_loss = [losses[-1]]
+        self._last_loss = {"last_loss": rounded(losses[-1])}
 
     def _take_look(self, row: dict[str, Any]) -> None:
         step = as_count(row["step"])
         layers = row["layers"]
         if not isinstance(layers, dict):
             raise TypeError("layers must be a dict")
-        if step < self._rate.last:
+        if step < self._looked:
             raise ValueError("a look from before the last")
         looks = {as_text(name): as_look(look) for name, look in layers.items()}
-        # Also without a rate: the series marks how far the looks have come.
-        self._rate.replace(step, as_number(row.get("learning_rate")), self.revision)
+        rate = as_number(row.get("learning_rate"))
+        self._looked = step
+        if rate is not None:
+            self._rate.replace(step, rate, self.revision)
         for name, (numbers, strips, units) in looks.items():
             if name not in self._layers and len(self._layers) >= MOST_LAYERS:
                 continue
@@ -182,6 +180,10 @@ class RunDigest:
             epoch = max(epoch, self._epochs[-1] + 1 if self._epochs else 0)
             self._epochs.append(epoch)
             self._ends.append(step)
+        # Short trainings end before the first look, and have a rate all the same.
+        rate = numbers.get("learning_rate")
+        if rate is not None:
+            self._rate.replace(step, rate, self.revision)
         for name, number in numbers.items():
             if name in self._figures or len(self._figures) < _MOST_FIGURES:
                 figure = self._figures.setdefault(name, Series())
@@ -218,10 +220,10 @@ class RunDigest:
         return {
             **self._head,
             **self._state,
-            "step": max(0, self._loss.last, self._rate.last, *self._ends[-1:]),
+            "step": max(0, self._loss.last, self._looked, *self._ends[-1:]),
             "epoch": self._epochs[-1] if self._epochs else 0,
-            **{"last_loss": rounded(loss) for loss in self._last_loss},
             "figures": {name: rounded(value) for name, value in self._last_figures.items()},
+            **self._last_loss,
         }
 
     def curves(self, since: int) -> dict[str, Any]:
@@ -294,8 +296,3 @@ class RunDigest:
             return {}
         news = {key: strip.news(since) for key, strip in self._layers[name].strips.items()}
         return {key: new for key, new in news.items() if new is not None}
-
-    @property
-    def whole(self) -> int:
-        """The revision at which all before was forgotten."""
-        return self._whole

@@ -131,7 +131,9 @@ class Workshop:
         if layers and layers != own.words["layers"]:
             if own.X.ndim != 2:
                 raise ArgumentError("samples that are no rows go with their own model only.")
-            model = words.layers_of(layers, own.X.shape[1], seed=seed).to(own.model.backend)
+            model = words.layers_of(layers, own.X.shape[1], seed=seed).to(
+                own.model.backend or "numpy"
+            )
         keeps_loss = not loss or loss == own.words["loss"]
         keeps = not optimizer or optimizer == own.words["optimizer"]
         made = made_of(

@@ -35,7 +35,8 @@ def animation(scene: Scene) -> str:
     for k in range(1, n):
         share = 100 * k / (n + 1)
         rules.append(
-            f"@keyframes born{k}{{0%,{share:.3f}%{{opacity:0}}{share + 0.01:.3f}%,100%{{opacity:1}}}}"
+            f"@keyframes born{k}"
+            f"{{0%,{share:.3f}%{{opacity:0}}{share + 0.01:.3f}%,100%{{opacity:1}}}}"
             f".born{k}{{animation:born{k} {length}s infinite}}"
         )
     captions = []
@@ -44,7 +45,8 @@ def animation(scene: Scene) -> str:
         before = f"0%,{start:.3f}%{{opacity:0}}" if k else ""
         after = f"{end:.3f}%,100%{{opacity:0}}" if k < n - 1 else ""
         rules.append(
-            f"@keyframes says{k}{{{before}{start + 0.01:.3f}%,{end - 0.01:.3f}%{{opacity:1}}{after}}}"
+            f"@keyframes says{k}"
+            f"{{{before}{start + 0.01:.3f}%,{end - 0.01:.3f}%{{opacity:1}}{after}}}"
             f".says{k}{{opacity:{int(k == n - 1)};animation:says{k} {length}s infinite}}"
         )
         captions.append(_caption(scene, text, f" says{k}"))

@@ -172,12 +172,11 @@ def inputs_for(model: Layer, X: Any, backend: Backend) -> Array:
     """
     if model.dtype is None:
         X = backend.asarray(X)
-        X = X if backend.is_floating(X.dtype) else backend.asarray(X, "float32")
-        check_shape(tuple(X.shape), model)
-        check_finite("X", X, X)
-        return X
-    X = prepare_inputs(X, model, backend)
-    return backend.asarray(X[:, ...])
+        inputs = X if backend.is_floating(X.dtype) else backend.asarray(X, "float32")
+        check_shape(tuple(inputs.shape), model)
+        check_finite("X", inputs, X)
+        return inputs
+    return backend.asarray(prepare_inputs(X, model, backend)[:, ...])
 
 
 def targets_for(model: Layer, loss: Loss, X: Array, y: Array) -> Array:
@@ -196,12 +195,12 @@ def trace_here(
     chain = Chain(model.links(), fuse=False)
     losses, mean = None, None
 
-    def gradient(output: Array) -> Array:
+    def gradient(output: Array) -> Any:
         nonlocal losses, mean
-        if loss is None:
+        if loss is None or y is None:
             return dvalues
         losses = loss.forward(output, y)
-        mean = float(loss.calculate(output, y))
+        mean = float(to_numpy(loss.calculate(output, y)))
         return loss.backward(output, y)
 
     back = loss is not None or dvalues is not None
@@ -217,7 +216,8 @@ def trace_here(
         layers.append(
             LayerTrace(
                 places[id(layer)] or "0",
-                *each,
+                layer,
+                *each[1:],
                 {name: copied(value) for name, value in layer.parameters().items()},
                 {name: copied(g) for name, g in layer.gradients().items()} if back else {},
             )
@@ -250,7 +250,9 @@ def left_as_it_is(model: Layer) -> Iterator[None]:
     xp_of = {name: backend_of(array).xp for name, array in model.buffers().items()}
     before = {n: xp_of[n].asarray(each, copy=True) for n, each in model.buffers().items()}
     drawn = [
-        (l, l.seed, l.stream, l.step) for _, l in model.walk() if isinstance(l, StochasticLayer)
+        (each, each.seed, each.stream, each.step)
+        for _, each in model.walk()
+        if isinstance(each, StochasticLayer)
     ]
     try:
         yield

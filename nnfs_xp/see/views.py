@@ -1,4 +1,4 @@
-"""What the page shows beside the network: where it decides, the sample, and a lens on a heat map."""
+"""What the page shows beside the network: its decisions, the sample, a lens on a heat map."""
 
 from __future__ import annotations
 

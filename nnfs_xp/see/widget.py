@@ -43,7 +43,7 @@ def widget(session: front_end.Session) -> AnyWidget:
         raise BackendError("widgets need anywidget; pip install 'nnfs-xp[notebook]'") from None
 
     look = {"_esm": front_end.module(), "_css": front_end.styles()}
-    see = type("See", (anywidget.AnyWidget,), look)()
+    see: AnyWidget = type("See", (anywidget.AnyWidget,), look)()
 
     def answer(_widget: Any, query: Any, _buffers: Any) -> None:
         if isinstance(query, dict):

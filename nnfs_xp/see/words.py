@@ -110,24 +110,17 @@ def names_of_optimizers() -> list[str]:
 
 
 def _classes(room: Any, base: type) -> dict[str, type]:
-    """The classes of a room that can be built from numbers and texts."""
+    """The classes of a room that can be built from numbers and texts, and are no base classes."""
     found = {name: getattr(room, name) for name in room.__all__}
-    return (
-        {
-            name: each
-            for name, each in found.items()
-            if isinstance(each, type)
-            and issubclass(each, base)
-            and each.forward is not base.forward  # it is no base class
-            and not (issubclass(each, Layer) and each.takes_layers())
-        }
-        if base is not Optimizer
-        else {
-            name: each
-            for name, each in found.items()
-            if isinstance(each, type) and issubclass(each, base) and each is not base
-        }
-    )
+    method = "apply" if base is Optimizer else "forward"
+    return {
+        name: each
+        for name, each in found.items()
+        if isinstance(each, type)
+        and issubclass(each, base)
+        and getattr(each, method) is not getattr(base, method)
+        and not (issubclass(each, Layer) and each.takes_layers())
+    }
 
 
 def _layer(call: _Call, known: Mapping[str, type], shape: tuple[Any, ...]) -> Layer:

@@ -191,6 +191,7 @@ class WatchChart {
   }
 
   show(filled) {
+    this.tools.hidden = !filled;
     this.empty.hidden = filled;
     this.host.hidden = !filled;
     this.table.hidden = !filled;
@@ -250,7 +251,7 @@ class WatchChart {
     const axis = {
       stroke: quiet,
       font: "11px system-ui, sans-serif",
-      grid: { stroke: () => this.colours.css("line"), width: 1 },
+      grid: { stroke: () => this.colours.css("grid"), width: 1 },
       ticks: { show: false },
       values: (_, splits) => splits.map(watchTick),
     };
@@ -386,7 +387,8 @@ class WatchChart {
       const index = this.plot.cursor.idxs[curve.index];
       return index === null || index === undefined ? "–" : watchNumber(this.data[curve.index][index]);
     };
-    const head = [where, ...columns];
+    const isDashed = (column) => curves.some((curve) => curve.column === column && curve.dash);
+    const head = [{ text: where }, ...columns.map((text) => ({ text, dashed: isDashed(text) }))];
     const body = rows.slice(0, WATCH_MOST_ROWS).map((row) => {
       const own = curves.filter((curve) => curve.row === row);
       const cells = columns.map((column) => own.find((curve) => curve.column === column));
@@ -432,7 +434,10 @@ function watchNearest(values, index) {
 }
 
 function watchFillTable(table, head, body) {
-  const cells = head.map((text, i) => watchMake("th", { scope: "col", class: i ? "see-watch-figure" : "" }, text));
+  const cells = head.map(({ text, dashed }, i) => {
+    const kinds = [i ? "see-watch-figure" : "", dashed ? "see-watch-dashed" : ""];
+    return watchMake("th", { scope: "col", class: kinds.join(" ") }, text);
+  });
   const rows = body.map(({ row, slot, cells: values }) => {
     const name = watchMake("th", { scope: "row" }, watchSwatch(slot), watchMake("span", { title: row }, row));
     return watchMake("tr", {}, name, ...values.map((text) => watchMake("td", { class: "see-watch-figure" }, text)));

@@ -16,7 +16,8 @@ class WatchInside {
     this.gradients = this.chart("Gradient norm by layer", "No gradients have been looked at yet.");
     this.updates = this.chart("Update size by layer", "No updates have been looked at yet.");
     this.strips = this.card("Histograms over time", true);
-    this.strips.head.append(watchMake("label", {}, "Layer ", this.layerChoice));
+    this.layerLabel = watchMake("label", {}, "Layer ", this.layerChoice);
+    this.strips.head.append(this.layerLabel);
     this.dead = this.card("Dead units by layer");
     this.weights = this.card("Weights of the first layer");
     this.wrong = this.card("Misclassified samples");
@@ -125,11 +126,11 @@ class WatchInside {
     watchSay(this.about, parts.join(" · "));
   }
 
-  // Layers without a histogram cannot be chosen; the first choice is the last layer with gradients.
+  // The first choice is the first layer with gradients.
   offerLayers() {
     const names = [...this.layers.keys()];
     watchFillSelect(this.layerChoice, names.map((name) => [name, this.titleOf(name)]));
-    this.layerChoice.disabled = names.length === 0;
+    this.layerLabel.hidden = names.length === 0;
     if (names.length && !names.includes(this.layer)) {
       const withWeights = names.filter((name) => this.layers.get(name).series.get("gradient_norm")?.x.length);
       this.chooseLayer(withWeights[0] ?? names[0]);
@@ -209,7 +210,7 @@ class WatchInside {
         ),
       );
     }
-    const nothing = watchMake("p", { class: "see-watch-empty" }, "No layer with units that can die has been looked at.");
+    const nothing = watchMake("p", { class: "see-watch-empty" }, "No layer whose units can die has been looked at yet.");
     const note = watchMake("p", { class: "see-watch-quiet" }, "A dead unit gives 0 for every sample that was looked at.");
     const attributes = { class: "see-watch-values", "aria-label": "Dead units" };
     const table = watchMake("table", attributes, watchMake("tbody", {}, ...rows));
@@ -227,7 +228,7 @@ class WatchInside {
     }
     const [height, width] = weights.shape;
     const scale = Math.max(Math.abs(weights.low), Math.abs(weights.high)) || 1;
-    const ends = [this.colours.rgb("derivative"), this.colours.rgb("paper"), this.colours.rgb("value")];
+    const ends = ["negative", "paper", "positive"].map((name) => this.colours.rgb(name));
     const images = weights.images.map((image, unit) => {
       const canvas = watchImage(height, width, `Weights of unit ${unit + 1}`);
       const bytes = watchBytes(image);
