@@ -217,7 +217,8 @@ def _place_of(weight: Weight, model: Layer) -> int | None:
         return None
     xp, kept = flat.backend.xp, flat.backend.xp.asarray(flat.values, copy=True)
     try:
-        flat.values[...] = xp.astype(xp.arange(flat.size), flat.values.dtype)
+        places = xp.arange(flat.size, dtype=flat.values.dtype, device=flat.backend.device)
+        flat.values[...] = places
         return int(weight.read(model.parameters()))
     finally:
         flat.values[...] = kept

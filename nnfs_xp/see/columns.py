@@ -207,7 +207,8 @@ class Loss:
         self._target = [f"target {i}" if len(target) > 1 else "target" for i in range(len(target))]
         self._target = self._target[:MOST_DEPENDENT]
         self.values |= numbered("target", target[:MOST_DEPENDENT])
-        wide = max(len(self._kind), 20) * CHARACTER + 16
+        # "loss of the sample", and a number of 8 characters.
+        wide = max(len(self._kind), 18 + 1 + 8) * CHARACTER + 16
         self._wide, self.width = wide, 40 + wide
         self.height = 17.0 * (len(self._target) + 3) + 24
 

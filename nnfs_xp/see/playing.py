@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from math import isfinite, prod
+from math import prod
 from typing import Any
 
 from nnfs_xp._checks import shown
@@ -20,6 +20,9 @@ from nnfs_xp.see.views import Ground, first_telling, lens, sample_image
 _MOST_STEPS = 1000
 _MOST_FOR_CURVE = 2_000_000
 """Parameters times samples, up to which a weight's loss curve is worked out unasked."""
+
+_LARGEST = 1e6
+"""What a weight can be set to, at most."""
 
 Answer = dict[str, Any]
 
@@ -232,8 +235,8 @@ class PlaySession:
         weight, value = Weight.of(self._model, query.get("key")), query.get("value")
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ArgumentError(f"`value` must be a number; got {shown(repr(value))}.")
-        if not isfinite(value) or abs(value) > 1e6:
-            raise ArgumentError(f"`value` must lie within ±1,000,000; got {value}.")
+        if not abs(value) <= _LARGEST:
+            raise ArgumentError("`value` must lie within ±1,000,000.")
         self._weight = weight
         weight.write(self._model, float(value))
         self._look()

@@ -25,6 +25,7 @@ from nnfs_xp.see.tracing import inputs_for, targets_for
 from nnfs_xp.training.preparation import check_lengths
 
 DEFAULT = "circles"
+_LARGEST_SEED = 2**32
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,10 @@ class Workshop:
             Something cannot be read, or does not fit.
         """
         seed = _checks.check_count("seed", seed, least=0)
-        data = data or ("own" if self.own is not None else DEFAULT)
+        if seed > _LARGEST_SEED:
+            raise ArgumentError(f"`seed` must be at most {_LARGEST_SEED}.")
+        if data is None:
+            data = DEFAULT if self.own is None else "own"
         if data == "own" and self.own is not None:
             return self._own(self.own, layers, loss, optimizer, batch_size, seed)
         problem = find_problem(data)

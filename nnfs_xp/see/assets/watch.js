@@ -90,7 +90,12 @@ class WatchView {
   }
 
   buildCharts() {
-    this.loss = new WatchChart(this.colours, { title: "Loss per step", place: "step", wide: true, empty: "No losses yet." });
+    this.loss = new WatchChart(this.colours, {
+      title: "Loss per step",
+      place: "step",
+      wide: true,
+      empty: "No losses yet.",
+    });
     const slider = watchMake("input", { type: "range", min: "0", max: "0.98", step: "0.02", value: this.smoothing });
     slider.addEventListener("input", () => {
       this.smoothing = Number(slider.value);
@@ -105,7 +110,7 @@ class WatchView {
     });
     this.rate.addLogSwitch();
     this.figures = new Map();
-    this.noFigures = watchMake("p", { class: "see-watch-quiet" }, "The figures of epochs come when the first epoch has ended.");
+    this.noFigures = watchQuiet("The figures of epochs come when the first epoch has ended.");
     this.cards = watchMake("div", { class: "see-watch-cards" }, this.loss.element, this.rate.element);
     this.curves = watchMake("section", {}, watchMake("h2", {}, "Curves"), this.cards, this.noFigures);
   }
@@ -251,7 +256,7 @@ class WatchView {
   }
 
   addRun(name, age, finished) {
-    const title = name === "." ? this.title || "this folder" : name;
+    const title = name === "." ? `${this.title}/` : name; // no other run has a slash at its end
     const run = { name, title, age, finished, chosen: false, slot: null, cursor: null, head: null, series: new Map() };
     run.check = watchMake("input", { type: "checkbox", onchange: () => this.choose(run, run.check.checked) });
     run.swatch = watchMake("span");
@@ -368,7 +373,8 @@ class WatchView {
       else curves.push({ ...raw, pale: true }, smooth);
       if (run.head.nan_at === null) continue;
       marks.push({ at: run.head.nan_at, slot });
-      notes.push(watchMake("p", { class: "see-watch-trouble" }, `${row}: the loss became NaN at step ${watchNumber(run.head.nan_at)}.`));
+      const note = `${row}: the loss became NaN at step ${watchNumber(run.head.nan_at)}.`;
+      notes.push(watchMake("p", { class: "see-watch-trouble" }, note));
     }
     this.loss.notes.replaceChildren(...notes);
     this.loss.draw(curves, marks);

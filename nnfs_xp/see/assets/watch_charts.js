@@ -4,6 +4,8 @@
 const WATCH_COLOURS = 8;
 const WATCH_MOST_ROWS = 12;
 const WATCH_RUNNING = 30; // seconds since the last row
+// Between ticks of steps and epochs: 1, 2, 5, 10, …
+const WATCH_WHOLE_STEPS = [...Array(15).keys()].flatMap((power) => [1, 2, 5].map((n) => n * 10 ** power));
 
 // ---------------------------------------------------------------------------------- texts and elements
 
@@ -18,6 +20,10 @@ function watchMake(tag, attributes = {}, ...children) {
   element.append(...children);
   return element;
 }
+
+const watchEmpty = (text) => watchMake("p", { class: "see-watch-empty" }, text);
+
+const watchQuiet = (text) => watchMake("p", { class: "see-watch-quiet" }, text);
 
 function watchSay(element, text) {
   if (element.textContent !== text) element.textContent = text;
@@ -179,7 +185,7 @@ class WatchChart {
       onkeydown: (event) => this.onKey(event),
       onblur: () => this.plot?.setCursor({ left: -10, top: -10 }),
     });
-    this.empty = watchMake("p", { class: "see-watch-empty" }, empty);
+    this.empty = watchEmpty(empty);
     this.table = watchMake("table", { class: "see-watch-values", "aria-label": `${title}: values` });
     this.notes = watchMake("div", { class: "see-watch-notes" });
     const head = watchMake("div", { class: "see-watch-card-head" }, watchMake("h3", {}, title), this.tools);
@@ -272,7 +278,7 @@ class WatchChart {
       },
       scales: { x: { time: false }, y: this.log ? { distr: 3, range: logRange } : { range } },
       axes: [
-        { ...axis, size: 28, incrs: [1, 2, 5].flatMap((n) => [...Array(12).keys()].map((e) => n * 10 ** e)).sort((a, b) => a - b) },
+        { ...axis, size: 28, incrs: WATCH_WHOLE_STEPS },
         { ...axis, size: 52, gap: 4 },
       ],
       series: [{}, ...this.drawn.map((curve) => this.lineOptions(curve))],
@@ -396,7 +402,9 @@ class WatchChart {
     });
     watchFillTable(this.table, head, body);
     const more = rows.length - body.length;
-    if (more > 0) this.table.tBodies[0].append(watchMake("tr", {}, watchMake("td", { colspan: head.length }, `and ${more} more`)));
+    if (more <= 0) return;
+    const rest = watchMake("td", { colspan: head.length }, `and ${more} more`);
+    this.table.tBodies[0].append(watchMake("tr", {}, rest));
   }
 
   destroyPlot() {

@@ -11,25 +11,28 @@ class WatchInside {
     this.layer = null;
     this.reset();
     this.runChoice = watchMake("select", { "aria-label": "Run", onchange: () => this.chooseRun(this.runChoice.value) });
-    this.layerChoice = watchMake("select", { "aria-label": "Layer", onchange: () => this.chooseLayer(this.layerChoice.value) });
+    const onLayer = () => this.chooseLayer(this.layerChoice.value);
+    this.layerChoice = watchMake("select", { "aria-label": "Layer", onchange: onLayer });
     this.about = watchMake("p", { class: "see-watch-quiet" });
     this.gradients = this.chart("Gradient norm by layer", "No gradients have been looked at yet.");
     this.updates = this.chart("Update size by layer", "No updates have been looked at yet.");
+    this.norms = this.chart("Weight norm by layer", "No weights have been looked at yet.", false);
+    this.charts = [this.gradients, this.updates, this.norms];
     this.strips = this.card("Histograms over time", true);
     this.layerLabel = watchMake("label", {}, "Layer ", this.layerChoice);
     this.strips.head.append(this.layerLabel);
     this.dead = this.card("Dead units by layer");
     this.weights = this.card("Weights of the first layer");
     this.wrong = this.card("Misclassified samples");
-    const cards = [this.gradients, this.updates, this.dead, this.strips, this.weights, this.wrong];
+    const cards = [...this.charts, this.strips, this.dead, this.weights, this.wrong];
     const head = watchMake("div", { class: "see-watch-section-head" }, watchMake("h2", {}, "Inside one run"));
     head.append(watchMake("label", {}, "Run ", this.runChoice));
     const grid = watchMake("div", { class: "see-watch-cards" }, ...cards.map((card) => card.element));
     this.element = watchMake("section", { class: "see-watch-inside" }, head, this.about, grid);
   }
 
-  chart(title, empty) {
-    const chart = new WatchChart(this.colours, { title, place: "step", log: true, empty });
+  chart(title, empty, log = true) {
+    const chart = new WatchChart(this.colours, { title, place: "step", log, empty });
     chart.addLogSwitch();
     return chart;
   }
@@ -111,6 +114,7 @@ class WatchInside {
     this.offerLayers();
     this.drawNorms(this.gradients, "gradient_norm");
     this.drawNorms(this.updates, "update_size");
+    this.drawNorms(this.norms, "weight_norm");
     this.drawStrips();
     this.drawDead();
     this.drawWeights();
@@ -161,7 +165,7 @@ class WatchInside {
     const filled = titled.filter(([name]) => this.columns[name].length);
     if (!filled.length) {
       const nothing = this.layers.size ? "This layer has no histograms yet." : "No layer has been looked at yet.";
-      body.replaceChildren(watchMake("p", { class: "see-watch-empty" }, nothing));
+      body.replaceChildren(watchEmpty(nothing));
       return;
     }
     const parts = filled.map(([name, title, colour]) => this.strip(title, colour, this.columns[name]));
@@ -177,8 +181,11 @@ class WatchInside {
       role: "img",
       "aria-label": `${title}: a histogram a column, over the steps, darker where more values lie.`,
     });
-    watchPaintStrip(canvas, columns, [low, high], this.colours.rgb("paper"), this.colours.rgb(colour), this.colours.css("quiet"));
-    const ends = (...texts) => texts.map((text) => watchMake("span", {}, text));
+    const [paper, ink] = [this.colours.rgb("paper"), this.colours.rgb(colour)];
+    watchPaintStrip(canvas, columns, [low, high], paper, ink, this.colours.css("quiet"));
+    const ends = (kind, ...texts) => watchMake("div", { class: kind }, ...texts.map((text) => watchMake("span", {}, text)));
+    const end = (value) => watchTick(Number(value.toPrecision(2)));
+    const at = ([step]) => `step ${watchNumber(step)}`;
     const [first, last] = [columns[0], columns[columns.length - 1]];
     const short = (value) => watchNumber(value === null ? null : Number(value.toPrecision(3)));
     const caption = `${title} at step ${watchNumber(last[0])}: ${short(last[1])} to ${short(last[2])}`;
@@ -186,9 +193,9 @@ class WatchInside {
       "figure",
       { class: "see-watch-strip-figure" },
       watchMake("figcaption", {}, caption),
-      watchMake("div", { class: "see-watch-strip-low-high" }, ...ends(watchTick(Number(high.toPrecision(2))), watchTick(Number(low.toPrecision(2))))),
+      ends("see-watch-strip-low-high", end(high), end(low)),
       canvas,
-      watchMake("div", { class: "see-watch-strip-steps" }, ...ends(`step ${watchNumber(first[0])}`, `step ${watchNumber(last[0])}`)),
+      ends("see-watch-strip-steps", at(first), at(last)),
     );
   }
 
@@ -210,8 +217,8 @@ class WatchInside {
         ),
       );
     }
-    const nothing = watchMake("p", { class: "see-watch-empty" }, "No layer whose units can die has been looked at yet.");
-    const note = watchMake("p", { class: "see-watch-quiet" }, "A dead unit gives 0 for every sample that was looked at.");
+    const nothing = watchEmpty("No layer whose units can die has been looked at yet.");
+    const note = watchQuiet("A dead unit gives 0 for every sample that was looked at.");
     const attributes = { class: "see-watch-values", "aria-label": "Dead units" };
     const table = watchMake("table", attributes, watchMake("tbody", {}, ...rows));
     this.dead.body.replaceChildren(...(rows.length ? [table, note] : [nothing]));
@@ -223,7 +230,8 @@ class WatchInside {
     if (this.paintedWeights === weights && weights !== undefined) return;
     this.paintedWeights = weights;
     if (!weights?.images.length) {
-      this.weights.body.replaceChildren(watchMake("p", { class: "see-watch-empty" }, "No pictures of weights yet. Inputs that are images give some."));
+      const nothing = "No pictures of weights yet. Inputs that are images give some.";
+      this.weights.body.replaceChildren(watchEmpty(nothing));
       return;
     }
     const [height, width] = weights.shape;
@@ -254,12 +262,12 @@ class WatchInside {
     if (this.paintedWrong === wrong && wrong !== undefined) return;
     this.paintedWrong = wrong;
     if (!wrong) {
-      this.wrong.body.replaceChildren(watchMake("p", { class: "see-watch-empty" }, "No samples have been classified yet."));
+      this.wrong.body.replaceChildren(watchEmpty("No samples have been classified yet."));
       return;
     }
     const { step, n_wrong: nWrong, n_samples: nSamples, image_shape: shape } = this.pictures;
     const count = nWrong === null ? "" : `${watchNumber(nWrong)} of ${watchNumber(nSamples)} samples are wrong. `;
-    const caption = watchMake("p", { class: "see-watch-quiet" }, `${count}Step ${watchNumber(step)}.`);
+    const caption = watchQuiet(`${count}Step ${watchNumber(step)}.`);
     const ends = [this.colours.rgb("paper"), this.colours.rgb("ink")];
     const samples = wrong.map((sample) => watchSample(sample, shape, ends));
     this.wrong.body.replaceChildren(watchMake("ul", { class: "see-watch-samples" }, ...samples), caption);
@@ -267,14 +275,12 @@ class WatchInside {
 
   recolour(run) {
     this.paintedWeights = this.paintedWrong = this.paintedStrips = NaN;
-    this.gradients.recolour();
-    this.updates.recolour();
+    for (const chart of this.charts) chart.recolour();
     this.draw(run);
   }
 
   stop() {
-    this.gradients.stop();
-    this.updates.stop();
+    for (const chart of this.charts) chart.stop();
   }
 }
 

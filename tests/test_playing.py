@@ -1,0 +1,425 @@
+"""What is behind the page to play with: its sessions, a weight from near, words, recordings."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import nnfs_xp as nn
+from nnfs_xp.cli import main
+from nnfs_xp.errors import ArgumentError, NnfsError
+from nnfs_xp.see import front_end, hosts, words
+from nnfs_xp.see.closeup import Weight, central_difference, digits_agreeing, next_step
+from nnfs_xp.see.playing import PlaySession
+from nnfs_xp.see.problems import PROBLEMS
+from nnfs_xp.see.setups import Workshop, made_of
+from nnfs_xp.see.tracing import trace_here
+
+MIXED = "Dense(4, weight_regularizer_l2=0.01), BatchNorm(), Tanh(), Dropout(0.3), Dense(2)"
+"""Layers with penalties, running averages and random numbers."""
+
+
+def session(**start):
+    return PlaySession(Workshop(start=start))
+
+
+def told(answer):
+    """The answer as a browser has it, which must be no error."""
+    assert "error" not in answer, answer
+    return json.loads(front_end.as_json(answer))
+
+
+def weights_of(playing):
+    return {name: array.copy() for name, array in playing._model.parameters().items()}
+
+
+@pytest.mark.parametrize("data", PROBLEMS)
+def test_each_data_set_can_be_learnt(data):
+    playing = session(data=data)
+    first = told(playing.handle({"do": "open"}))
+    assert first["view"] == "play"
+    assert first["frames"]
+    assert "<svg" in first["svg"]
+    last = told(playing.handle({"do": "step", "n": 60, "layout": first["layout"]}))
+    assert last["loss"] < first["loss"]
+    assert last["step"] == len(last["losses"]) == 60
+    assert "svg" not in last
+    assert last["patch"]
+
+
+def test_steps_are_those_of_a_plain_loop():
+    playing = session(data="circles", optimizer="SGD(0.3, momentum=0.5)")
+    setup = Workshop().make(data="circles", optimizer="SGD(0.3, momentum=0.5)")
+    model, loss, optimizer = copy.deepcopy((setup.model, setup.loss, setup.optimizer))
+    model.run_fused(False)
+    losses = []
+    for _ in range(10):
+        y_pred = model.forward(setup.X, training=True)
+        losses.append(float(loss.calculate(y_pred, setup.y)))
+        model.backward(loss.backward(y_pred, setup.y))
+        optimizer.step(model)
+    answer = playing.handle({"do": "step", "n": 10})
+    assert answer["losses"] == losses
+    for name, array in weights_of(playing).items():
+        np.testing.assert_array_equal(array, model.parameters()[name])
+
+
+def test_rewinding_gives_the_first_weights_bit_for_bit():
+    playing = session(layers=MIXED, optimizer="Adam(0.05)", batch_size=7)
+    first, weights = told(playing.handle({"do": "open"})), weights_of(playing)
+    buffers = copy.deepcopy(playing._model.buffers())
+    ahead = told(playing.handle({"do": "step", "n": 30}))
+    playing.handle({"do": "set", "key": "0.weights[0,0]", "value": 9.0})
+    again = told(playing.handle({"do": "rewind"}))
+    assert again["losses"] == []
+    for name, array in weights_of(playing).items():
+        np.testing.assert_array_equal(array, weights[name])
+    for name, array in playing._model.buffers().items():
+        np.testing.assert_array_equal(array, buffers[name])
+    assert again["loss"] == first["loss"]
+    once_more = told(playing.handle({"do": "step", "n": 30}))
+    assert once_more["losses"] == ahead["losses"]
+
+
+def test_sessions_do_not_disturb_each_other():
+    workshop = Workshop()
+    one, other = PlaySession(workshop), PlaySession(workshop)
+    before = told(other.handle({"do": "open"}))
+    one.handle({"do": "step", "n": 20})
+    one.handle({"do": "set", "key": "0.weights[0,0]", "value": 5.0})
+    one.handle({"do": "set up", "data": "spiral"})
+    assert told(other.handle({"do": "open"})) == before
+
+
+def test_what_is_shown_of_a_weight_changes_nothing():
+    watched = session(layers=MIXED, optimizer="Adam(0.05, average_decay=0.9)", batch_size=7)
+    plain = session(layers=MIXED, optimizer="Adam(0.05, average_decay=0.9)", batch_size=7)
+    watched.handle({"do": "choose", "key": "0.weights[1,2]"})
+    for _ in range(5):
+        told(watched.handle({"do": "step"}))
+        told(watched.handle({"do": "check"}))
+        plain.handle({"do": "step"})
+    for name, array in weights_of(watched).items():
+        np.testing.assert_array_equal(array, plain._model.parameters()[name])
+
+
+@pytest.mark.parametrize("layers", [MIXED, "Dense(4), ReLU(), Dense(2), Softmax()", "Dense(2)"])
+def test_gradients_of_weights_agree_with_differences(layers):
+    playing = session(
+        layers=layers, loss="CategoricalCrossentropy()" if "Softmax" in layers else None
+    )
+    playing.handle({"do": "step", "n": 3})
+    n_checked = 0
+    for name, array in playing._model.parameters().items():
+        for index in np.ndindex(*array.shape):
+            key = f"{name}[{','.join(map(str, index))}]"
+            weight = Weight.of(playing._model, key)
+            numeric = central_difference(weight, playing._model, playing._setup.loss, playing._seen)
+            gradient = weight.read(playing._model.gradients())
+            assert gradient == pytest.approx(numeric, rel=1e-6, abs=1e-9), key
+            n_checked += 1
+    assert n_checked >= 6
+
+
+def test_parts_of_the_samples_add_up_to_the_gradient():
+    playing = session(layers="Dense(3), Tanh(), Dense(2)")
+    for key in ("0.weights[1,2]", "2.biases[1]", "2.weights[0,0]"):
+        chosen = told(playing.handle({"do": "choose", "key": key}))["chosen"]
+        assert len(chosen["parts"]["parts"]) == 80
+        assert sum(chosen["parts"]["parts"]) == pytest.approx(chosen["gradient"], rel=1e-10)
+
+
+def test_the_loss_curve_goes_through_the_loss_with_the_gradient_as_slope():
+    chosen = told(session().handle({"do": "choose", "key": "0.weights[0,0]"}))["chosen"]
+    x, y = chosen["curve"]["x"], chosen["curve"]["y"]
+    assert len(x) == len(y) == 61
+    assert x[30] == chosen["value"]
+    assert y[30] == pytest.approx(session().handle({"do": "open"})["loss"])
+    slope = (y[31] - y[29]) / (x[31] - x[29])
+    assert slope == pytest.approx(chosen["gradient"], rel=0.02)
+
+
+OPTIMIZERS = [
+    "SGD(0.1)", "SGD(0.1, momentum=0.9)", "SGD(0.1, momentum=0.9, nesterov=True)", "Adagrad(0.1)",
+    "RMSprop(0.01)", "Adam(0.05)", "Adam(0.1, amsgrad=True)", "AdamW(0.1)", "Lion(0.01)",
+    "Adam(0.1, clip_norm=0.01, weight_decay=0.1)", "SGD(0.1, decay=0.5, clip_value=0.001)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", OPTIMIZERS)
+def test_the_rule_written_out_is_the_step_that_is_made(text):
+    for key in ("0.weights[1,2]", "4.biases[1]"):
+        playing = session(layers=MIXED, optimizer=text, batch_size=9)
+        playing.handle({"do": "step", "n": 3})
+        lines = told(playing.handle({"do": "choose", "key": key}))["chosen"]["rule"]
+        (line,) = (line for line in lines if line.startswith("w ← "))
+        said = float(line.rpartition("= ")[2])
+        moved = told(playing.handle({"do": "step"}))["chosen"]["value"]
+        assert said == pytest.approx(moved, rel=6e-3, abs=6e-4), lines
+        assert not any(each.startswith("then the layer's bounds") for each in lines)
+
+
+def test_every_optimizer_has_its_rule():
+    assert {text.partition("(")[0] for text in OPTIMIZERS} == set(words.names_of_optimizers())
+
+
+def test_bounds_and_frozen_weights_are_told():
+    setup = Workshop().make(layers="Dense(3, max_norm=0.01), Dense(2, trainable=False)")
+    playing = PlaySession(Workshop(own=setup))
+    bounded = told(playing.handle({"do": "choose", "key": "0.weights[0,0]"}))["chosen"]["rule"]
+    assert bounded[-1].startswith("then the layer's bounds hold")
+    frozen = told(playing.handle({"do": "choose", "key": "1.weights[0,0]"}))["chosen"]["rule"]
+    assert frozen == ["The weight is frozen: no step moves it."]
+
+
+def test_a_rule_of_ones_own_is_told_by_its_step():
+    class Halving(nn.Optimizer):
+        def apply(self, xp, flat, state):
+            flat.values *= 0.5
+
+    model = nn.Sequential(nn.Dense(2, 1, seed=0, dtype="float64"))
+    loss, X = nn.MeanSquaredError(), np.ones((2, 2))
+    trace_here(model, X, np.ones((2, 1)), loss=loss)
+    lines = next_step(Weight.of(model, "0.weights[0,0]"), model, Halving(1.0))
+    assert lines[0].startswith("Halving steps by its own rule")
+    assert float(lines[1].removeprefix("w = ")) == pytest.approx(
+        model.layers[0].weights[0, 0] / 2, rel=1e-2
+    )
+
+
+def test_digits_that_agree_are_counted():
+    assert digits_agreeing(1.0, 1.0) == digits_agreeing(0.0, 0.0) == 16
+    assert digits_agreeing(1.0, 1.0001) == 4
+    assert digits_agreeing(1.0, -1.0) == 0
+    assert digits_agreeing(float("nan"), 1.0) == 0
+
+
+QUERIES = [
+    {}, {"do": None}, {"do": ["step"]}, {"do": "leave"}, {"do": "step", "n": 0},
+    {"do": "step", "n": -1}, {"do": "step", "n": 10**9}, {"do": "step", "n": 1.5},
+    {"do": "step", "n": True}, {"do": "sample"}, {"do": "sample", "sample": -1},
+    {"do": "sample", "sample": 80}, {"do": "choose", "key": "0.weights[-1,0]"},
+    {"do": "choose", "key": "0.weights[9,9]"}, {"do": "choose", "key": "0.weights[0]"},
+    {"do": "choose", "key": "__class__[0]"}, {"do": "choose", "key": ["0.weights[0,0]"]},
+    {"do": "choose", "key": "0.weights[" + "9" * 300 + "]"}, {"do": "set", "key": "0.weights[0,0]"},
+    {"do": "set", "key": "0.weights[0,0]", "value": float("nan")},
+    {"do": "set", "key": "0.weights[0,0]", "value": 1e300},
+    {"do": "set", "key": "0.weights[0,0]", "value": 10**400},
+    {"do": "set", "key": "0.weights[0,0]", "value": "1"}, {"do": "check"},
+    {"do": "detail", "detail": "finest"}, {"do": "detail", "detail": []},
+    {"do": "lens", "name": "0.weights", "row": -1, "column": 0},
+    {"do": "lens", "name": "0.weights", "row": 2, "column": 0}, {"do": "lens", "row": 0, "column": 0},
+    {"do": "set up", "data": "<img src=x onerror=alert(1)>"}, {"do": "set up", "data": {}},
+    {"do": "set up", "layers": "__import__('os').system('true')"}, {"do": "set up", "layers": "("},
+    {"do": "set up", "layers": "(" * 1900}, {"do": "set up", "layers": "Dense(2)" * 1000},
+    {"do": "set up", "layers": "Dense(10**9)"}, {"do": "set up", "layers": "Dense(99999)"},
+    {"do": "set up", "layers": "Dense('2')"}, {"do": "set up", "layers": "Dense(2, color=1)"},
+    {"do": "set up", "layers": "Dense(2, **{'a': 1})"}, {"do": "set up", "layers": "Residual(ReLU())"},
+    {"do": "set up", "layers": "Layer()"}, {"do": "set up", "layers": ["Dense(2)"]},
+    {"do": "set up", "layers": ",".join(["ReLU"] * 40)}, {"do": "set up", "layers": "Dense(1)"},
+    {"do": "set up", "layers": "Embedding(3, 3), Dense(2)"}, {"do": "set up", "layers": " "},
+    {"do": "set up", "loss": "Huber(), Huber()"}, {"do": "set up", "optimizer": "Adam(-1)"},
+    {"do": "set up", "optimizer": "Optimizer(1)"}, {"do": "set up", "batch_size": -3},
+    {"do": "set up", "seed": -1}, {"do": "set up", "seed": 10**30}, {"do": "set up", "seed": "x"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=lambda query: json.dumps(query)[:60])
+def test_queries_that_make_no_sense_change_nothing(query):
+    playing = session()
+    playing.handle({"do": "step", "n": 2})
+    before = told(playing.handle({"do": "open"}))
+    answer = playing.handle(query)
+    assert list(answer) == ["error"]
+    assert answer["error"].strip()
+    assert "Traceback" not in answer["error"]
+    assert told(playing.handle({"do": "open"})) == before
+
+
+def test_a_network_that_diverges_is_shown_all_the_same():
+    playing = session(data="sine", optimizer="SGD(1e10)", layers="Dense(4), Dense(1)")
+    with np.errstate(all="ignore"):
+        answer = told(playing.handle({"do": "step", "n": 40}))
+        assert answer["loss"] is None
+        chosen = told(playing.handle({"do": "choose", "key": "0.weights[0,0]"}))
+        assert chosen["chosen"]["digits"] == 0
+        assert told(playing.handle({"do": "rewind"}))["loss"] > 0
+
+
+def test_the_lens_shows_numbers_around_a_square():
+    playing = session(data="digits")
+    answer = told(playing.handle({"do": "lens", "name": "0.dweights", "row": 30, "column": 1}))
+    assert (answer["row"], answer["column"]) == (28, 0)
+    gradient = playing._model.gradients()["0.weights"]
+    np.testing.assert_allclose(answer["values"], gradient[28:33, :4])
+
+
+def test_samples_and_details_can_be_chosen():
+    playing = session()
+    first = told(playing.handle({"do": "sample", "sample": 7}))
+    assert first["row"] == first["sample"] == 7
+    drawn = told(playing.handle({"do": "detail", "detail": "neurons"}))
+    assert drawn["drawn_as"] == "neurons"
+    assert "see-positive" in drawn["svg"]
+
+
+def test_a_model_of_ones_own_is_copied():
+    model = nn.Sequential(nn.Embedding(5, 4, seed=0), nn.Flatten(), nn.Dense(8, 3, seed=0))
+    before = {name: array.copy() for name, array in model.parameters().items()}
+    setup = made_of(model, [[0, 1], [2, 3], [4, 4]], [0, 1, 2], optimizer=nn.Adam(0.1))
+    playing = PlaySession(Workshop(own=setup))
+    first = told(playing.handle({"do": "open"}))
+    assert first["setup"]["data"] == "own"
+    last = told(playing.handle({"do": "step", "n": 20}))
+    assert last["loss"] < first["loss"]
+    for name, array in model.parameters().items():
+        np.testing.assert_array_equal(array, before[name])
+    spiral = told(playing.handle({"do": "set up", "data": "spiral"}))
+    assert spiral["setup"]["data"] == "spiral"
+    back = told(playing.handle({"do": "set up", "data": "own"}))
+    assert back["loss"] == first["loss"]
+
+
+def test_own_data_go_with_written_layers():
+    model = nn.Sequential(nn.Dense(3, 2, seed=0, dtype="float64"))
+    setup = made_of(model, np.eye(3), [0, 1, 1])
+    playing = PlaySession(Workshop(own=setup))
+    told(playing.handle({"do": "set up", "data": "own", "layers": "Dense(5), Tanh(), Dense(2)"}))
+    assert playing._model.parameters()["0.weights"].shape == (3, 5)
+
+
+def test_a_session_works_on_each_backend(backend):
+    model = nn.Sequential(
+        nn.Dense(2, 3, seed=0, dtype="float64"), nn.ReLU(), nn.Dense(3, 2, seed=1, dtype="float64")
+    )
+    X, y = np.array([[0.5, -1.0], [1.0, 2.0], [-1.0, 0.3]]), np.array([0, 1, 1])
+    here = PlaySession(Workshop(own=made_of(model.to(backend), X, y)))
+    there = PlaySession(Workshop(own=made_of(model.to("numpy"), X, y)))
+    for query in (
+        {"do": "choose", "key": "0.weights[1,2]"},
+        {"do": "step", "n": 4},
+        {"do": "open"},
+    ):
+        one, other = told(here.handle(query)), told(there.handle(query))
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-9)
+        assert one["chosen"]["gradient"] == pytest.approx(other["chosen"]["gradient"], rel=1e-6)
+        assert one["chosen"]["digits"] >= 6
+
+
+def test_recordings_hold_the_session(tmp_path):
+    path = nn.see.record(tmp_path / "xor.html", data="xor", steps=4, title="a < b")
+    text = path.read_text("utf-8")
+    assert "<title>a &lt; b</title>" in text
+    answers = hosts.recorded(session(data="xor"), 4, 0, "auto")
+    assert [each["step"] for each in answers] == [0, 1, 2, 3, 4]
+    assert all("patch" in each for each in answers[1:])
+    assert "choices" not in answers[0]
+    assert answers[4]["loss"] == session(data="xor").handle({"do": "step", "n": 4})["loss"]
+
+
+def test_playing_refuses_what_does_not_fit(tmp_path):
+    model = nn.Sequential(nn.Dense(2, 2, seed=0))
+    for arguments, text in (
+        ({"model": model}, "`X` and `y`"),
+        ({"X": [[1.0]]}, "go with a `model`"),
+        ({"model": model, "X": [[1.0, 2.0]], "y": [0], "data": "xor"}, "leave `model` out"),
+        ({"data": "nothing"}, "no data set"),
+        ({"model": model, "X": [[1.0, 2.0]], "y": [7]}, "y"),
+        ({"model": model, "X": [[1.0]], "y": [0]}, "`X` must have shape"),
+        ({"model": model, "X": [[1.0, 2.0]], "y": [0], "loss": "mse"}, "`loss` must be"),
+        ({"model": model, "X": [[1.0, 2.0]], "y": [0], "optimizer": 3}, "`optimizer` must be"),
+    ):
+        with pytest.raises(NnfsError, match=text):
+            nn.see.play(**arguments)
+    for steps in (-1, 10_000, 1.5):
+        with pytest.raises(ArgumentError):
+            nn.see.record(tmp_path / "a.html", steps=steps)
+    with pytest.raises(ArgumentError, match=r"\.html"):
+        nn.see.record(tmp_path / "a.svg")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ArgumentError, match="is a file"):
+        nn.see.watch(tmp_path / "file")
+
+
+def test_commands_write_figures(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["figure", "9-7"]) == 0
+    assert (tmp_path / "figure-9-7.svg").read_text("utf-8") == nn.see.chapter("9-7").svg()
+    assert main(["figure", "9.18", "-o", "all.svg", "--animated"]) == 0
+    assert "@keyframes" in (tmp_path / "all.svg").read_text("utf-8")
+    assert main(["figure", "9-19"]) == 2
+    assert main(["figure", "9-1", "-o", "f.bmp"]) == 2
+    assert "error: `path` must end in one of" in capsys.readouterr().err
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """The pages that a command served; none waits."""
+    pages = []
+    monkeypatch.setattr(nn.see.Page, "wait", lambda page: pages.append(page))
+    return pages
+
+
+def test_commands_serve_pages(tmp_path, capsys, served):
+    table = tmp_path / "own.csv"
+    table.write_text("a,b,target\n1,2,0\n2,30,1\n3,4,2\n", "utf-8")
+    values = tmp_path / "values.csv"
+    values.write_text("1,0.5\n2,0.7\n", "utf-8")
+    model = tmp_path / "model.safetensors"
+    nn.save(nn.Sequential(nn.Dense(2, 2, seed=0)), model)
+    for arguments in (
+        ["play"],
+        ["play", "xor", "--layers", "Dense(3), Dense(2)", "--optimizer", "SGD(0.1)"],
+        ["play", str(table), "--batch-size", "2"],
+        ["play", str(values), "--loss", "MeanAbsoluteError()"],
+        ["play", "moons", "--model", str(model)],
+        ["watch", str(tmp_path / "later")],
+    ):
+        assert main([*arguments, "--no-browser"]) == 0, arguments
+    assert len(served) == 6
+    assert capsys.readouterr().out.count("at http://127.0.0.1:") == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["play", "nothing"], "no file nothing"),
+        (["play", "--layers", "Dense("], "cannot read Dense("),
+        (["play", "--optimizer", "Fast(3)"], "there is no optimizer Fast"),
+        (["play", "--model", "model.safetensors"], "--model needs data"),
+        (["play", "xor", "--model", "m.safetensors", "--layers", "Dense(2)"], "does not go with"),
+        (["play", "xor", "--model", "no.safetensors"], "no.safetensors"),
+        (["play", "--port", "70000"], "65535"),
+        (["play", "--allow-host", "*"], "*"),
+    ],
+)
+def test_commands_say_what_is_wrong(arguments, text, capsys, served):
+    assert main([*arguments, "--no-browser"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("nnfs-xp: error: ")
+    assert text in said
+    assert not served
+
+
+def test_importing_the_library_loads_nothing_of_it():
+    program = (
+        "import sys, nnfs_xp; nnfs_xp.Dense(2, 2);"
+        "print([n for n in sys.modules if n.startswith('nnfs_xp.see') or n == 'http.server'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_picture_needs_neither_matplotlib_nor_a_widget():
+    program = (
+        "import sys; sys.modules['matplotlib'] = sys.modules['anywidget'] = None;"
+        "import nnfs_xp as nn; nn.see.chapter('9-3').svg(); nn.see.play(data='neuron').close()"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
