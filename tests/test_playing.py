@@ -86,6 +86,14 @@ def test_rewinding_gives_the_first_weights_bit_for_bit():
     assert once_more["losses"] == ahead["losses"]
 
 
+def test_a_rest_that_is_too_small_to_train_on_is_left_out():
+    playing = session(layers=MIXED, batch_size=79)
+    for _ in range(3):
+        assert told(playing.handle({"do": "step"}))["n_samples"] == 79
+    plain = session(layers="Dense(2)", batch_size=79)
+    assert told(plain.handle({"do": "step"}))["n_samples"] == 1
+
+
 def test_sessions_do_not_disturb_each_other():
     workshop = Workshop()
     one, other = PlaySession(workshop), PlaySession(workshop)

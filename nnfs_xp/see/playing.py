@@ -112,7 +112,8 @@ class PlaySession:
         if setup.batch_size == setup.n_samples:
             self._batch = list(range(setup.n_samples))
         else:
-            if not self._left:
+            # A rest that some layer cannot train on is left out, as BatchNorm's of one sample.
+            if len(self._left) < max(each.smallest_batch for _, each in self._model.walk()):
                 self._left = self._order.permutation(setup.n_samples).tolist()
             self._batch = self._left[: setup.batch_size]
             self._left = self._left[setup.batch_size :]

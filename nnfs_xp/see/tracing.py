@@ -6,7 +6,6 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -42,8 +41,8 @@ class LayerTrace:
     dvalues, dinputs : array or None
         The gradients of `output` and `inputs`; None where there was no backward pass.
     parameters, gradients : dict of str to array
-        By name, ``"weights"`` say, as they were then: the parameters that went into the pass, and
-        the gradients that this layer found. There are no gradients without a backward pass.
+        By name, ``"weights"`` say: those of `layer`. There are no gradients without a backward
+        pass.
     """
 
     name: str
@@ -191,6 +190,7 @@ def trace_here(
     """What `trace` gives, of the model itself and of data that are ready for it.
 
     As in a training step, gradients and running averages are set, and random numbers are drawn.
+    What the trace holds of parameters and gradients is the model's own, until it is trained on.
     """
     chain = Chain(model.links(), fuse=False)
     losses, mean = None, None
@@ -212,14 +212,13 @@ def trace_here(
     for each in passes:
         layer = each.layer
         assert isinstance(layer, Layer)  # none is fused
-        copied = partial(backend_of(each.output).xp.asarray, copy=True)
         layers.append(
             LayerTrace(
                 places[id(layer)] or "0",
                 layer,
                 *each[1:],
-                {name: copied(value) for name, value in layer.parameters().items()},
-                {name: copied(g) for name, g in layer.gradients().items()} if back else {},
+                dict(layer.parameters()),
+                dict(layer.gradients()) if back else {},
             )
         )
     if back and isinstance(model, Composite):

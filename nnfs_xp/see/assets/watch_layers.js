@@ -183,7 +183,8 @@ class WatchInside {
     });
     const [paper, ink] = [this.colours.rgb("paper"), this.colours.rgb(colour)];
     watchPaintStrip(canvas, columns, [low, high], paper, ink, this.colours.css("quiet"));
-    const ends = (kind, ...texts) => watchMake("div", { class: kind }, ...texts.map((text) => watchMake("span", {}, text)));
+    const span = (text) => watchMake("span", {}, text);
+    const ends = (kind, ...texts) => watchMake("div", { class: kind }, ...texts.map(span));
     const end = (value) => watchTick(Number(value.toPrecision(2)));
     const at = ([step]) => `step ${watchNumber(step)}`;
     const [first, last] = [columns[0], columns[columns.length - 1]];
