@@ -17,7 +17,7 @@ OTHERS = {
     *("NnfsError", "export_onnx", "load", "save"),
     *("data", "distributed", "errors", "initializers", "interop", "layers", "losses", "metrics"),
     "optimizers",
-    *("plots", "training"),
+    *("plots", "see", "training"),
 }
 
 
