@@ -19,6 +19,7 @@ WHAT = (
     "checkpoint",
     "sources",
     "display",
+    "watching",
     "book",
     "growth",
     "distributed",

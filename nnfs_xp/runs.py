@@ -16,12 +16,13 @@ from nnfs_xp.interop.atomic import write_atomically
 from nnfs_xp.layers import Layer
 from nnfs_xp.pictures import PICTURES
 from nnfs_xp.recipes import Recipe, find_recipe
+from nnfs_xp.training.watch_file import FILE as WATCHED
 
 MODEL, RUN, HISTORY = "model.safetensors", "run.json", "history.csv"
 CHECKPOINTS = "checkpoints"
 RAY = "ray"
 TABLE_MODEL = "model.skops"
-RESULTS = (MODEL, TABLE_MODEL, RUN, HISTORY, *PICTURES)
+RESULTS = (MODEL, TABLE_MODEL, RUN, HISTORY, WATCHED, *PICTURES)
 
 
 @dataclass(frozen=True)

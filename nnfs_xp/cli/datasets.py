@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,8 @@ def _train_on_ray(options: argparse.Namespace) -> int:
         error = ArgumentError("--ray starts processes by itself. Leave mpiexec or srun out.")
         say_once(error)
         raise error
+    if options.watch:
+        raise ArgumentError("--watch does not go with --ray, whose workers may be elsewhere.")
     settings = _settings(options)
     folder = make_folder(options.out, settings.dataset, resume=options.resume).resolve()
     options.out, options.resume = folder, True
@@ -109,18 +112,20 @@ def _train(options: argparse.Namespace, settings: Settings, group: nn.distribute
 
     start = time.perf_counter()
     try:
-        trainer.fit(
-            X,
-            y,
-            epochs=settings.epochs,
-            batch_size=settings.batch_size,
-            validation_data=(X_val, y_val),
-            progress=results.PROGRESS[options.progress],
-            checkpoint=nn.Checkpoints(
-                folder / CHECKPOINTS, every_seconds=_CHECKPOINT_SECONDS, least_seconds=1
-            ),
-            resume=options.resume,
-        )
+        with _watched(options, folder, recipe, speaks=speaks) as callbacks:
+            trainer.fit(
+                X,
+                y,
+                epochs=settings.epochs,
+                batch_size=settings.batch_size,
+                validation_data=(X_val, y_val),
+                progress=results.PROGRESS[options.progress],
+                callbacks=callbacks,
+                checkpoint=nn.Checkpoints(
+                    folder / CHECKPOINTS, every_seconds=_CHECKPOINT_SECONDS, least_seconds=1
+                ),
+                resume=options.resume,
+            )
     except CheckpointError:
         if first:
             (folder / RUN).unlink(missing_ok=True)
@@ -134,6 +139,7 @@ def _train(options: argparse.Namespace, settings: Settings, group: nn.distribute
             print(f"stopped after epoch {trainer.epoch}; the model so far is in {folder}")
             started = f"mpiexec -n {group.size} " if group.name == "mpi" and group.size > 1 else ""
             print(f"go on with: {started}nnfs-xp train --out {folder} --resume")
+            _say_how_to_watch(options, folder)
         return status
     seconds = time.perf_counter() - start
     run |= {"epochs_done": trainer.epoch, "seconds": round(seconds, 3)}
@@ -151,7 +157,37 @@ def _train(options: argparse.Namespace, settings: Settings, group: nn.distribute
     print(f"trained {epochs} in {seconds:.1f} s{_memory_text(trainer)}")
     print(f"test accuracy {test['accuracy']:.4f}, loss {test['loss']:.4f}")
     print(f"results in {folder}")
+    _say_how_to_watch(options, folder)
     return 0
+
+
+@contextmanager
+def _watched(
+    options: argparse.Namespace, folder: Path, recipe: Recipe, *, speaks: bool
+) -> Iterator[list[nn.Callback]]:
+    """The callbacks of a training that may be watched; one process serves the page meanwhile."""
+    if not options.watch:
+        yield []
+        return
+    callbacks: list[nn.Callback] = [
+        nn.Watch(folder, classes=recipe.classes, image_shape=recipe.image_shape)
+    ]
+    if not speaks:
+        yield callbacks
+        return
+    from nnfs_xp import see  # of which other trainings need nothing
+
+    page = see.watch(folder)
+    try:
+        print(f"watch it at {page.url}", flush=True)
+        yield callbacks
+    finally:
+        page.close()
+
+
+def _say_how_to_watch(options: argparse.Namespace, folder: Path) -> None:
+    if options.watch:
+        print(f"see how it went: nnfs-xp watch {folder}")
 
 
 def _memory_text(trainer: nn.Trainer) -> str:

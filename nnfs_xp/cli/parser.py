@@ -83,6 +83,13 @@ def build_parser() -> argparse.ArgumentParser:
     )
 
     train.add_argument(
+        "--watch",
+        action="store_true",
+        help="keep in --out what a page shows while it goes on, and serve that page on this "
+        "machine; only with a data set by its name",
+    )
+
+    train.add_argument(
         "--ray",
         type=_count,
         metavar="N",
@@ -124,7 +131,76 @@ def build_parser() -> argparse.ArgumentParser:
 
     backends = subcommands.add_parser("backends", help="what can run here, and why not the rest")
     backends.set_defaults(command=commands.backends)
+
+    _add_figure(subcommands.add_parser("figure", help="a figure of the book's chapter 9"))
+    _add_play(subcommands.add_parser("play", help="a page to play with a network in"))
+    _add_watch(subcommands.add_parser("watch", help="a page that shows trainings as they go on"))
     return parser
+
+
+def _add_figure(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Write a figure of Neural Networks from Scratch, chapter 9, from a real run: values in "
+        "black, derivatives in red."
+    )
+    parser.set_defaults(command=commands.figure)
+    parser.add_argument("figure", metavar="9-N", help="9-1 to 9-18")
+    parser.add_argument(
+        *("-o", "--output"),
+        type=Path,
+        metavar="FILE",
+        help="ends in .svg, .png, .pdf or .gif (default: figure-9-N.svg)",
+    )
+    parser.add_argument(
+        "--animated", action="store_true", help="an SVG that shows all figures up to this one"
+    )
+    parser.add_argument("--backend", default="numpy", metavar="NAME", help="(default: numpy)")
+
+
+def _add_play(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Serve a page on this machine in which a network learns: forward layer by layer, back, "
+        "update, with every number in view."
+    )
+    parser.set_defaults(command=commands.play)
+    parser.add_argument(
+        "data",
+        nargs="?",
+        help="circles (default), moons, xor, clusters, spiral, sine, digits, neuron; or a CSV file "
+        "of numbers with the target in its last column",
+    )
+    parser.add_argument("--layers", metavar="TEXT", help='as in "Dense(4), ReLU(), Dense(2)"')
+    parser.add_argument("--loss", metavar="TEXT", help='as in "MeanSquaredError()"')
+    parser.add_argument("--optimizer", metavar="TEXT", help='as in "Adam(0.05)"')
+    parser.add_argument("--batch-size", type=_count, metavar="N", help="(default: all samples)")
+    parser.add_argument("--seed", type=_seed, default=0, metavar="N", help="(default: 0)")
+    parser.add_argument("--model", type=Path, metavar="FILE", help="a model of your own, from save")
+    _add_page(parser)
+
+
+def _add_watch(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Serve a page on this machine that shows trainings with nnfs_xp.Watch, or with train "
+        "--watch, while they go on and afterwards."
+    )
+    parser.set_defaults(command=commands.watch)
+    parser.add_argument(
+        "folder", type=_folder, metavar="DIR", help="of a training, or with trainings in it"
+    )
+    _add_page(parser)
+
+
+def _add_page(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--port", type=_seed, default=0, metavar="N", help="(default: any that is free)"
+    )
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        metavar="NAME",
+        help="of a proxy that the page is seen through; may come again",
+    )
+    parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
 
 
 def _add_table_options(parser: argparse.ArgumentParser) -> None:

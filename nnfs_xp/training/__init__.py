@@ -9,6 +9,7 @@ from nnfs_xp.training.logs import CSVLogger, TensorBoard
 from nnfs_xp.training.saliency import input_gradients
 from nnfs_xp.training.saving import ModelCheckpoint, Timer
 from nnfs_xp.training.trainer import Trainer
+from nnfs_xp.training.watch import Watch
 
 __all__ = [
     "CSVLogger",
@@ -22,6 +23,7 @@ __all__ = [
     "TensorBoard",
     "Timer",
     "Trainer",
+    "Watch",
     "diagnose",
     "input_gradients",
 ]

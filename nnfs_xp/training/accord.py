@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from secrets import token_hex
 from time import monotonic, sleep
@@ -17,7 +17,7 @@ from nnfs_xp.distributed import Group
 from nnfs_xp.errors import CheckpointError, DistributedError
 from nnfs_xp.interop.paths import shown_path
 from nnfs_xp.learning.epoch import Batch
-from nnfs_xp.training.callbacks import Callback, Training
+from nnfs_xp.training.callbacks import Callback, Training, acts_on
 from nnfs_xp.training.course import Course
 from nnfs_xp.training.signals import StopSignals
 
@@ -86,13 +86,22 @@ class Accord:
         """Whether a callback of this process raised."""
         return self._error is not None
 
+    def calls(self, hook: str) -> bool:
+        """Whether any callback has that hook."""
+        return any(acts_on(callback, hook) for callback in self.callbacks)
+
     def call(self, hook: str, training: Training, *arguments: Any) -> None:
         """Call a hook of each, also where one before it raised."""
         for callback in self.callbacks:
-            try:
-                getattr(callback, hook)(training, *arguments)
-            except Exception as error:
-                self._error = self._error or error
+            self.attempt(getattr(callback, hook), training, *arguments)
+
+    def attempt(self, method: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a method of a callback; None where it raises, which is kept."""
+        try:
+            return method(*arguments)
+        except Exception as error:
+            self._error = self._error or error
+            return None
 
     def raise_failure(self) -> NoReturn:
         """Raise what a callback raised; in the other processes, who failed and how.

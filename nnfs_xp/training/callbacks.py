@@ -18,6 +18,7 @@ from nnfs_xp.interop.paths import shown_path
 from nnfs_xp.layers import Layer
 from nnfs_xp.optimizers import Optimizer
 from nnfs_xp.training.history import History
+from nnfs_xp.training.sight import Sight
 
 Figures = Mapping[str, float]
 
@@ -63,6 +64,32 @@ class Callback:
     None: so where it writes files, as `check_paths` says; others see the same figures in all
     processes, and so decide alike.
     """
+
+    only_watches: bool = False
+    """Whether it promises to change nothing of the training, and has no `state`.
+
+    Then a GPU launches recorded steps as if it were not there, and checkpoints say nothing of it:
+    a training can go on with it or without it.
+    """
+
+    look_share: float = 0.0
+    """The share of the training's time that `look` may take, at most 1; 0: it is not called."""
+
+    def begin_looking(self, sight: Sight) -> None:
+        """Before the first step, where `look_share` is above 0: what there will be to see."""
+
+    def look(self, sight: Sight, *, last: bool = False) -> bool:
+        """After a step, as often as `look_share` allows; gradients are still there.
+
+        `last`: it is the end of the training, where there was time left.
+
+        Returns
+        -------
+        bool
+            Whether it is to be called again after the next step, to end this look.
+        """
+        del sight, last
+        return False
 
     def on_train_begin(self, trainer: Training) -> None:
         """Before the first step. `trainer.figure_names` are those of the epochs to come."""
@@ -123,6 +150,12 @@ def is_called_on(rank: int, callback: Callback) -> bool:
     writes = type(callback).check_paths is not Callback.check_paths
     alone = writes if callback.on_rank_0 is None else callback.on_rank_0
     return rank == 0 or not alone
+
+
+def acts_on(callback: Callback, hook: str) -> bool:
+    """Whether it has a hook of its own, by its class or by itself."""
+    own = getattr(type(callback), hook) is not getattr(Callback, hook)
+    return own or hook in vars(callback)
 
 
 def check_all_paths(callbacks: Sequence[Callback]) -> None:

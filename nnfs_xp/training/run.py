@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from nnfs_xp._checks import of_argument
@@ -25,16 +26,24 @@ from nnfs_xp.learning import Recorder
 from nnfs_xp.learning.epoch import Batch
 from nnfs_xp.schedules import Schedule
 from nnfs_xp.training.accord import Accord, Decision, check_seen_by_all, whole_batch
-from nnfs_xp.training.callbacks import Callback, Training, check_all_paths, is_called_on
+from nnfs_xp.training.callbacks import (
+    Callback,
+    Training,
+    check_all_paths,
+    is_called_on,
+)
 from nnfs_xp.training.checkpoints import Checkpoints
 from nnfs_xp.training.course import Course
 from nnfs_xp.training.diagnosis import diagnose
 from nnfs_xp.training.evaluation import evaluate
 from nnfs_xp.training.feeding import Evaluated, Fed
 from nnfs_xp.training.history import History, numbers_in
+from nnfs_xp.training.looking import Looking
 from nnfs_xp.training.progress import Progress, Shown
+from nnfs_xp.training.sight import Sight
 from nnfs_xp.training.signals import StopSignals
 from nnfs_xp.training.state import Bounds, Snapshot, capture, check_run, describe_run, restore
+from nnfs_xp.training.trust import Trust
 from nnfs_xp.training.uniting import check_same_data, check_same_weights, unite
 
 _log = logging.getLogger("nnfs_xp")
@@ -76,11 +85,14 @@ class Run:
         self._data = self.fed.epoch
         mine = [each for each in self.callbacks if is_called_on(self.group.rank, each)]
         self._accord = Accord(self.group, mine)
-        validation = self.validation
+        self._actors = [each for each in self.callbacks if not each.only_watches]
+        course, validation = self.course, self.validation
+        sight = Sight(self.learner, self.fed, validation, course.totals, lambda: course.step)
+        self._looking = Looking(self._accord, sight)
         self.description = describe_run(
             self.learner,
-            self.course,
-            self.callbacks,
+            course,
+            self._actors,
             validation_samples=None if validation is None else validation.n_samples,
             **self.fed.description,
             accumulate=self._data.accumulate,
@@ -106,6 +118,7 @@ class Run:
                 for epoch in read:
                     epoch.interrupted = lambda: signals.noted is not None
             try:
+                self._looking.begin()
                 self._call("on_train_begin")
                 self._decided = Decision.alone(course, signals).agreed(self.group)
                 while course.epoch < last_epoch and not self._decided.ends:
@@ -127,6 +140,8 @@ class Run:
             finally:
                 self.recorder.forget("epoch")  # and with it the data
                 self.learner.forget_sums()
+        self.group.settle()
+        self._looking.end()
         self.learner.use_averages(True)
         self._call("on_train_end")
         return course.history
@@ -152,7 +167,8 @@ class Run:
         if self.checkpoints is not None:
             found = self._found(self.checkpoints, resume)
         validated = () if self.validation is None else self.validation.whole
-        told = {"epochs": epochs, "resume": resume, **self.description}
+        names = [type(callback).__name__ for callback in self.callbacks]
+        told = {"epochs": epochs, "resume": resume, **self.description, "callbacks": names}
         check_same_data(learner, self.fed.whole, validated, **told)
         if found is not None:
             description, _, path = found
@@ -164,9 +180,7 @@ class Run:
             bounds = Bounds(
                 self._data.n_samples, self.fed.step_samples, self._data.n_steps, figure_names
             )
-            self.first_epoch = restore(
-                learner, course, self.training, self.callbacks, bounds, *found
-            )
+            self.first_epoch = restore(learner, course, self.training, self._actors, bounds, *found)
             course.mark_callbacks(self.callbacks)
             if self.group.rank:
                 course.totals.let_go_of_rows()  # which rank 0 has
@@ -221,20 +235,28 @@ class Run:
         self._call("on_epoch_begin")
         bar.begin_epoch(course.epoch + 1, course.step, course.totals.count)
         self._snapshot = Snapshot(self.learner, course)
+        looking, calls = self._looking, self._accord.calls("on_step_end")
+        sight = looking.sight
+        sight.begin_epoch(course.step)
+        trust = Trust(self._actors, data, course.step)
         with closing(self._steps()) as steps:
             for group in steps:
                 index = course.step
-                watched = self.callbacks or data.is_watched
-                unwatched = index > self._snapshot.step + 1 and not watched
+                unwatched = trust.covers(index, group)
                 self.recorder.step_in_epoch(data, index, group, course.totals, unwatched=unwatched)
                 course.step += 1
-                if self.callbacks:
+                if looking.wanted:
+                    sight.last_batches = len(group)
+                    if monotonic() >= looking.due:
+                        self._look()
+                if calls:
                     self._call("on_step_end")
                 n_samples = sum([batch.whole for batch in group])
                 bar.end_batch(n_samples, self.training.figures_so_far)
                 self._after_step(signals)
                 if self._decided.cut and course.step != data.n_steps:
                     return
+        sight.end_epoch()
         self._end_epoch(bar)
         self._unsaved = True
         due = self.checkpoints is not None and self.checkpoints.due_at_epoch_end()
@@ -270,7 +292,7 @@ class Run:
     def _decides_at(self, step: int) -> bool:
         """Whether the processes agree after that step: on a GPU, which nobody waits for, rarely."""
         every = None if self.checkpoints is None else self.checkpoints.every_steps
-        if self.callbacks or not self.recorder.records or (every and step % every == 0):
+        if self._actors or not self.recorder.records or (every and step % every == 0):
             return True
         return step % _STEPS == 0
 
@@ -345,12 +367,23 @@ class Run:
         finally:
             self.learner.use_averages(False)
 
+    def _look(self) -> None:
+        """Have callbacks look, when the device has done what it was asked to."""
+        self.group.settle()
+        self.learner.backend.synchronize()
+        self._looking.look()
+        self._raise_own()
+
+    def _raise_own(self) -> None:
+        """Raise what a callback raised, where there is no other process to agree with."""
+        if self.group.size == 1 and self._accord.failed:
+            self._callback_failed = True
+            self._accord.raise_failure()
+
     def _call(self, hook: str, *arguments: Any) -> None:
         self._accord.call(hook, self.training, *arguments)
         if self.group.size == 1:
-            if self._accord.failed:
-                self._callback_failed = True
-                self._accord.raise_failure()
+            self._raise_own()
         elif hook not in ("on_step_end", "on_epoch_end"):  # behind these all agree anyway
             self._fail_together(saves=hook == "on_epoch_begin")
 
@@ -360,7 +393,7 @@ class Run:
             return
         course = self.course
         self.group.settle()
-        content = capture(self.learner, course, self.callbacks, self.description, self.first_epoch)
+        content = capture(self.learner, course, self._actors, self.description, self.first_epoch)
         if self.group.rank:
             self._unsaved = False
             return
@@ -390,6 +423,7 @@ class Run:
         losses = to_numpy(self._data.losses)[first : course.step * self._data.accumulate]
         bad = next((n for n, each in enumerate(losses) if not math.isfinite(each)), len(losses) - 1)
         bad = -int(self.group.agree(-bad)[0])
+        self._looking.sight.keep_losses()
         what = (
             "a weight became NaN or infinite" if math.isfinite(loss) else f"the loss became {loss}"
         )
