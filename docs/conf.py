@@ -36,6 +36,9 @@ extensions = [
     "counterparts",
     "sources",
     "completeness",
+    "passes",
+    "recordings",
+    "in_browser",
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_*", "gallery/*.ipynb"]

@@ -825,8 +825,6 @@ def test_the_command_refuses_to_watch_what_it_cannot(tmp_path, capsys):
 
     assert main(["train", "--ray", "2", "--watch"]) == 2
     assert "--watch does not go with --ray" in capsys.readouterr().err
-    pytest.importorskip("pandas")
-    pytest.importorskip("skops")
     table = tmp_path / "table.csv"
     table.write_text("a,b\n1,2\n")
     assert main(["train", str(table), "--target", "b", "--watch"]) == 2

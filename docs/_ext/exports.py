@@ -63,6 +63,10 @@ PAGES = {
         "Pictures, with the extra ``plot``. Each function returns the figure, which a notebook "
         "shows, and saves it where a path is given.",
     ),
+    "see": (
+        "Seeing backpropagation",
+        "Pictures of real passes, a page to play with, trainings to watch: see :doc:`/seeing`.",
+    ),
     "testing": (
         "Testing",
         "For tests of layers and losses of your own. The pytest plugin gives the fixtures "

@@ -28,7 +28,7 @@ def train(options: argparse.Namespace) -> int:
     if options.resume and options.out is not None and holds_table(options.out):
         raise ArgumentError("--resume goes on with data sets only, not with files. Train anew.")
     if name is not None and name not in RECIPES and _names_file(name, options.target):
-        _refuse(options, ("resume", "precision", "ray", "shards"), "a file")
+        _refuse(options, ("resume", "precision", "ray", "shards", "watch"), "a file")
         if told_size() > 1:
             error = ArgumentError(
                 f"{told_size()} processes were started, and a file is trained on in one. Leave "

@@ -34,8 +34,6 @@ def _show_warnings() -> None:
 def train(options: argparse.Namespace) -> int:
     """Train on a file."""
     _show_warnings()
-    if options.watch:
-        raise ArgumentError("--watch does not go with a file.")
     if options.test is not None and options.test_share is not None:
         raise ArgumentError("--test-share does not go with --test, which is all tested on.")
     settings = TableSettings(**results.given(options, TableSettings)).check()
