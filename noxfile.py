@@ -149,6 +149,18 @@ def tests_ecosystem(session: nox.Session) -> None:
     run_tests(session, "numpy", *(session.posargs or paths), programs=programs, **environment)
 
 
+@nox.session(name="tests-browser", venv_backend="none", allow_parallel=True)
+def tests_browser(session: nox.Session) -> None:
+    """Test pages, recordings, JupyterLab and marimo in Debian's Chromium, which must be there."""
+    groups = (*group("test"), *group("browser"))
+    programs = prepare(session, "browser", ".[plot,data,testing,notebook]", *groups)
+    # One process, for a test measures how fast the page moves; beside another session it has
+    # more patience.
+    is_shared = {"CI": "true"} if session.parallel else {}
+    paths = session.posargs or ["tests/browser"]
+    run_tests(session, "numpy", "-n", "0", *paths, programs=programs, **is_shared)
+
+
 @nox.session(name="tests-ray", allow_parallel=True)
 def tests_ray(session: nox.Session) -> None:
     """Test trainings in workers of Ray, and searches on Ray and Dask."""
@@ -312,8 +324,12 @@ def types(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Build the site in build/docs, examples run; a warning, or a name without a page, fails."""
     session.install("-e", ".[plot,data,testing,numba,tables]", *group("docs"))
-    for folder in ("build/docs", "docs/generated", "docs/api/generated", "docs/gallery"):
+    generated = ("docs/generated", "docs/api/generated", "docs/gallery")
+    for folder in ("build/docs", "build/wheel", *generated):
         shutil.rmtree(folder, ignore_errors=True)
+    # For the button that runs the library in the reader's browser: with all it needs but NumPy.
+    wheels = (".", "array-api-compat")
+    session.run("pip", "wheel", "--no-deps", "--wheel-dir", "build/wheel", *wheels)
     command = ("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "build/docs")
     session.run(*command, *session.posargs)
 

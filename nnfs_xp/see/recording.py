@@ -47,7 +47,7 @@ _PAGE = """\
 <link rel="icon" href="data:,">
 <style>{styles}</style>
 </head>
-<body>
+<body class="see-page">
 <main id="see">
 <noscript>This recording needs JavaScript. Allow it for this file, then load it again.</noscript>
 </main>

@@ -126,5 +126,6 @@ def _tag(item: Item, new: bool, more: str = "", *, frame: bool = False) -> str:
             rows, columns, _ = item.pixels.shape
             link = f'href="{data_url(item.pixels)}" preserveAspectRatio="none"'
             link += f' data-rows="{rows}" data-columns="{columns}"'
-            return f'<image {shared} {at} {link} aria-label="{escape(item.label)}"/>'
+            link += f' role="img" aria-label="{escape(item.label)}"'
+            return f"<image {shared} {at} {link}/>"
     raise AssertionError(item)

@@ -91,7 +91,9 @@ class PlayPicture {
 
   mark(key) {
     for (const item of this.svg.querySelectorAll(".see-chosen")) item.classList.remove("see-chosen");
-    for (const item of this.items.get(key) ?? []) item.classList.add("see-chosen");
+    // A bias is one number of a row to Python, and of a list in the picture.
+    const items = this.items.get(key) ?? this.items.get(key?.replace("[0,", "["));
+    for (const item of items ?? []) item.classList.add("see-chosen");
   }
 }
 
@@ -221,8 +223,9 @@ class PlayGround {
 
 /** One weight from near. */
 class PlayWeight {
-  constructor(act) {
+  constructor(act, look) {
     this.act = act;
+    this.look = look;
     this.name = seeElement("select", { onchange: () => this.choose() });
     this.row = seeElement("input", { type: "number", min: 0, value: 0, onchange: () => this.choose() });
     this.column = seeElement("input", { type: "number", min: 0, value: 0, onchange: () => this.choose() });
@@ -258,7 +261,9 @@ class PlayWeight {
 
   setShapes(shapes) {
     this.shapes = shapes;
-    this.name.replaceChildren(...Object.keys(shapes).map((each) => seeElement("option", {}, each)));
+    // With "none" first, the first parameter can be chosen by keyboard, too.
+    const names = Object.keys(shapes).map((each) => seeElement("option", {}, each));
+    this.name.replaceChildren(seeElement("option", { value: "" }, "none"), ...names);
     this.limit();
   }
 
@@ -271,14 +276,16 @@ class PlayWeight {
   }
 
   key() {
+    if (!this.name.value) return null;
     const shape = this.shapes[this.name.value] ?? [];
     const index = [this.row.value, this.column.value].slice(0, shape.length).map((n) => Number(n) || 0);
     return `${this.name.value}[${index.join(",")}]`;
   }
 
-  choose() {
+  async choose() {
     this.limit();
-    this.act({ do: "choose", key: this.key() });
+    await this.act({ do: "choose", key: this.key() });
+    if (this.name.value) this.look(this.name.value, Number(this.row.value), Number(this.column.value));
   }
 
   /** Take the last of the values that a drag gives, one query at a time. */
@@ -299,7 +306,10 @@ class PlayWeight {
   show(chosen) {
     this.chosen = chosen;
     this.found.hidden = !chosen;
-    if (!chosen) return;
+    if (!chosen) {
+      this.name.value = "";
+      return;
+    }
     this.follow(chosen.key);
     if (document.activeElement !== this.value) this.value.value = playNumber(chosen.value);
     const reach = Math.max(3, Math.ceil(2 * Math.abs(chosen.value)));
@@ -381,9 +391,9 @@ class PlayWeight {
       ),
     );
     const title = `${answer.name}, around row ${row}, column ${column}`;
-    this.lens.replaceChildren(
-      seeElement("table", {}, seeElement("caption", {}, title), seeElement("tbody", {}, head, ...body)),
-    );
+    const table = seeElement("table", {}, seeElement("caption", {}, title), seeElement("tbody", {}, head, ...body));
+    const wide = { className: "see-wide", tabIndex: 0, role: "group", ariaLabel: title };
+    this.lens.replaceChildren(seeElement("div", wide, table));
   }
 
   stop() {
@@ -428,9 +438,10 @@ function playView(root, ask, first, { recorded, restart }) {
   const state = { ...first };
   let losses = [...first.losses];
   let timer = null;
+  let lensAt = null;
 
   const alert = seeElement("p", { role: "alert", className: "see-alert", hidden: true });
-  const weight = new PlayWeight((query) => act(query));
+  const weight = new PlayWeight((query) => act(query), look);
   const ground = new PlayGround((row) => {
     if (state.n_samples === state.all_samples) act({ do: "sample", sample: row });
   });
@@ -439,11 +450,7 @@ function playView(root, ask, first, { recorded, restart }) {
       const name = key.replace(/\[.*$/, "");
       if (!recorded && name in state.shapes) act({ do: "choose", key });
     },
-    async (name, row, column) => {
-      if (recorded || state.drawn_as !== "fields") return;
-      const answer = await ask({ do: "lens", name, row, column });
-      if (!answer.error) weight.showLens(answer);
-    },
+    look,
   );
   const lossChart = new PlayChart("The loss, step by step", [
     { label: "loss", stroke: "--see-series-1", width: 1.5, points: { show: false } },
@@ -478,6 +485,7 @@ function playView(root, ask, first, { recorded, restart }) {
     playPanel("Loss", lossChart.box), groundPanel, recorded ? null : weight.panel,
   );
   root.append(
+    seeElement("h1", { className: "see-unseen" }, recorded ? "A recorded training" : "Play with a network"),
     formBox, tools, alert,
     seeElement("div", { className: "see-stage" }, picture.scroller, picture.caption), aside,
   );
@@ -512,6 +520,15 @@ function playView(root, ask, first, { recorded, restart }) {
     return act({ do: "step" }, 0);
   }
 
+  /** Show the numbers around a square of a heat map. */
+  async function look(name, row, column) {
+    if (recorded || state.drawn_as !== "fields") return;
+    const answer = await ask({ do: "lens", name, row, column });
+    if (answer.error) return;
+    lensAt = [name, row, column];
+    weight.showLens(answer);
+  }
+
   /** Ask, and show the state that comes; whether it can go no further. */
   async function act(query, frame = null) {
     const answer = await ask({ ...query, layout: state.layout, have: losses.length });
@@ -523,6 +540,7 @@ function playView(root, ask, first, { recorded, restart }) {
       return true;
     }
     show(answer, frame ?? (query.do === "set up" ? 0 : picture.frames.length === 0 ? 0 : picture.frame));
+    if (lensAt) look(...lensAt);
     return Boolean(recorded && answer.ended);
   }
 
@@ -539,6 +557,7 @@ function playView(root, ask, first, { recorded, restart }) {
       if (!recorded) {
         weight.setShapes(answer.shapes);
         weight.showLens(null);
+        lensAt = null;
         formBox.replaceChildren(playForm(answer.choices, answer.setup, (wanted) => { pause(); act({ do: "set up", ...wanted }); }));
         detail.value = answer.detail;
       }

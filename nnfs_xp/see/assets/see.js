@@ -19,7 +19,7 @@ function seeAsker(model) {
     });
 }
 
-/** An element with properties, attributes, listeners and children. */
+/** An element with properties, attributes, listeners and children; texts become text nodes. */
 function seeElement(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {

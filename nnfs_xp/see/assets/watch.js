@@ -33,7 +33,7 @@ class WatchView {
     this.failures = 0;
     this.stopped = false;
     this.smoothing = 0.6;
-    this.box = watchMake("div", { class: "see-watch" });
+    this.box = seeElement("div", { class: "see-watch" });
     root.append(this.box);
     this.colours = new WatchColours(this.box);
     this.build();
@@ -46,12 +46,12 @@ class WatchView {
   // ------------------------------------------------------------------------------------------- building
 
   build() {
-    this.status = watchMake("p", { class: "see-watch-status", role: "status" });
-    this.retry = watchMake("button", { type: "button", hidden: true, onclick: () => this.poke() }, "Try now");
-    const title = watchMake("h1", {}, "Trainings");
-    const folder = watchMake("p", { class: "see-watch-quiet see-watch-folder" }, this.folder);
-    const head = watchMake("header", { class: "see-watch-head" }, title, folder, this.status, this.retry);
-    this.nothing = watchMake(
+    this.status = seeElement("p", { class: "see-watch-status", role: "status" });
+    this.retry = seeElement("button", { type: "button", hidden: true, onclick: () => this.poke() }, "Try now");
+    const title = seeElement("h1", {}, "Trainings");
+    const folder = seeElement("p", { class: "see-watch-quiet see-watch-folder" }, this.folder);
+    const head = seeElement("header", { class: "see-watch-head" }, title, folder, this.status, this.retry);
+    this.nothing = seeElement(
       "p",
       { class: "see-watch-nothing" },
       "Nothing to see yet. No training has begun in this folder; the page shows the first one by itself.",
@@ -59,30 +59,30 @@ class WatchView {
     this.buildList();
     this.buildCharts();
     this.inside = new WatchInside(this.colours, () => this.poke());
-    this.unchosen = watchMake("p", { class: "see-watch-nothing" }, "Choose a run to see its curves.");
-    this.main = watchMake("div", { class: "see-watch-main" }, this.unchosen, this.curves, this.inside.element);
-    this.body = watchMake("div", { class: "see-watch-body" }, this.list, this.main);
+    this.unchosen = seeElement("p", { class: "see-watch-nothing" }, "Choose a run to see its curves.");
+    this.main = seeElement("div", { class: "see-watch-main" }, this.unchosen, this.curves, this.inside.element);
+    this.body = seeElement("div", { class: "see-watch-body" }, this.list, this.main);
     this.box.append(head, this.nothing, this.body);
   }
 
   buildList() {
-    this.filter = watchMake("input", {
+    this.filter = seeElement("input", {
       type: "search",
       placeholder: "Filter",
       "aria-label": "Filter the runs by name",
       oninput: () => this.arrange(),
     });
-    this.order = watchMake("select", { "aria-label": "Order of the runs", onchange: () => this.sort() });
+    this.order = seeElement("select", { "aria-label": "Order of the runs", onchange: () => this.sort() });
     watchFillSelect(this.order, [["new", "Newest first"], ["name", "By name"]]);
-    const all = watchMake("button", { type: "button", onclick: () => this.chooseAll(true) }, "All");
-    const none = watchMake("button", { type: "button", onclick: () => this.chooseAll(false) }, "None");
-    this.items = watchMake("ul", { class: "see-watch-runs" });
-    this.listNote = watchMake("p", { class: "see-watch-quiet", role: "status" });
-    const tools = watchMake("div", { class: "see-watch-list-tools" }, this.order, all, none, this.filter);
-    this.list = watchMake(
+    const all = seeElement("button", { type: "button", onclick: () => this.chooseAll(true) }, "All");
+    const none = seeElement("button", { type: "button", onclick: () => this.chooseAll(false) }, "None");
+    this.items = seeElement("ul", { class: "see-watch-runs" });
+    this.listNote = seeElement("p", { class: "see-watch-quiet", role: "status" });
+    const tools = seeElement("div", { class: "see-watch-list-tools" }, this.order, all, none, this.filter);
+    this.list = seeElement(
       "section",
       { class: "see-watch-list", "aria-label": "Runs" },
-      watchMake("h2", {}, "Runs"),
+      seeElement("h2", {}, "Runs"),
       tools,
       this.items,
       this.listNote,
@@ -96,12 +96,12 @@ class WatchView {
       wide: true,
       empty: "No losses yet.",
     });
-    const slider = watchMake("input", { type: "range", min: "0", max: "0.98", step: "0.02", value: this.smoothing });
+    const slider = seeElement("input", { type: "range", min: "0", max: "0.98", step: "0.02", value: this.smoothing });
     slider.addEventListener("input", () => {
       this.smoothing = Number(slider.value);
       this.drawLoss();
     });
-    this.loss.tools.append(watchMake("label", {}, "Smoothing ", slider));
+    this.loss.tools.append(seeElement("label", {}, "Smoothing ", slider));
     this.loss.addLogSwitch();
     this.rate = new WatchChart(this.colours, {
       title: "Learning rate",
@@ -111,8 +111,8 @@ class WatchView {
     this.rate.addLogSwitch();
     this.figures = new Map();
     this.noFigures = watchQuiet("The figures of epochs come when the first epoch has ended.");
-    this.cards = watchMake("div", { class: "see-watch-cards" }, this.loss.element, this.rate.element);
-    this.curves = watchMake("section", {}, watchMake("h2", {}, "Curves"), this.cards, this.noFigures);
+    this.cards = seeElement("div", { class: "see-watch-cards" }, this.loss.element, this.rate.element);
+    this.curves = seeElement("section", {}, seeElement("h2", {}, "Curves"), this.cards, this.noFigures);
   }
 
   listen() {
@@ -258,12 +258,12 @@ class WatchView {
   addRun(name, age, finished) {
     const title = name === "." ? `${this.title}/` : name; // no other run has a slash at its end
     const run = { name, title, age, finished, chosen: false, slot: null, cursor: null, head: null, series: new Map() };
-    run.check = watchMake("input", { type: "checkbox", onchange: () => this.choose(run, run.check.checked) });
-    run.swatch = watchMake("span");
-    run.state = watchMake("span", { class: "see-watch-quiet see-watch-run-state" });
-    const text = watchMake("span", { class: "see-watch-run-name", title }, title);
-    const label = watchMake("label", {}, run.check, run.swatch, text, run.state);
-    run.item = watchMake("li", {}, label);
+    run.check = seeElement("input", { type: "checkbox", onchange: () => this.choose(run, run.check.checked) });
+    run.swatch = seeElement("span");
+    run.state = seeElement("span", { class: "see-watch-quiet see-watch-run-state" });
+    const text = seeElement("span", { class: "see-watch-run-name", title }, title);
+    const label = seeElement("label", {}, run.check, run.swatch, text, run.state);
+    run.item = seeElement("li", {}, label);
     this.runs.set(name, run);
     this.setChosen(run, false);
   }
@@ -374,7 +374,7 @@ class WatchView {
       if (run.head.nan_at === null) continue;
       marks.push({ at: run.head.nan_at, slot });
       const note = `${row}: the loss became NaN at step ${watchNumber(run.head.nan_at)}.`;
-      notes.push(watchMake("p", { class: "see-watch-trouble" }, note));
+      notes.push(seeElement("p", { class: "see-watch-trouble" }, note));
     }
     this.loss.notes.replaceChildren(...notes);
     this.loss.draw(curves, marks);

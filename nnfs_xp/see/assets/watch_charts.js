@@ -9,21 +9,9 @@ const WATCH_WHOLE_STEPS = [...Array(15).keys()].flatMap((power) => [1, 2, 5].map
 
 // ---------------------------------------------------------------------------------- texts and elements
 
-// An element with attributes and children; a child that is a string becomes text.
-function watchMake(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name === "class") element.className = value;
-    else if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (value !== false && value !== null) element.setAttribute(name, value === true ? "" : value);
-  }
-  element.append(...children);
-  return element;
-}
+const watchEmpty = (text) => seeElement("p", { class: "see-watch-empty" }, text);
 
-const watchEmpty = (text) => watchMake("p", { class: "see-watch-empty" }, text);
-
-const watchQuiet = (text) => watchMake("p", { class: "see-watch-quiet" }, text);
+const watchQuiet = (text) => seeElement("p", { class: "see-watch-quiet" }, text);
 
 function watchSay(element, text) {
   if (element.textContent !== text) element.textContent = text;
@@ -80,7 +68,7 @@ function watchBytes(base64) {
 // Canvases cannot use CSS variables: a hidden element is asked what they stand for.
 class WatchColours {
   constructor(root) {
-    this.probe = watchMake("span", { class: "see-watch-probe", "aria-hidden": "true" });
+    this.probe = seeElement("span", { class: "see-watch-probe", "aria-hidden": "true" });
     root.append(this.probe);
     this.pixel = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
     this.forget();
@@ -112,7 +100,7 @@ const watchSeriesName = (slot) => `series-${(slot % WATCH_COLOURS) + 1}`;
 const watchDash = (slot) => [null, [8, 3], [2, 3], [8, 3, 2, 3]][Math.floor(slot / WATCH_COLOURS) % 4];
 
 function watchSwatch(slot) {
-  const swatch = watchMake("span", { class: "see-watch-swatch", "aria-hidden": "true" });
+  const swatch = seeElement("span", { class: "see-watch-swatch", "aria-hidden": "true" });
   if (slot !== null && slot !== undefined) {
     swatch.style.borderTopColor = `var(--see-${watchSeriesName(slot)})`;
     swatch.style.borderTopStyle = watchDash(slot) ? "dashed" : "solid";
@@ -174,10 +162,10 @@ class WatchChart {
     this.key = null;
     this.plot = null;
     this.zoomed = false;
-    this.tools = watchMake("div", { class: "see-watch-tools" });
-    this.whole = watchMake("button", { type: "button", hidden: true, onclick: () => this.showAll() }, "Show all");
+    this.tools = seeElement("div", { class: "see-watch-tools" });
+    this.whole = seeElement("button", { type: "button", hidden: true, onclick: () => this.showAll() }, "Show all");
     this.tools.append(this.whole);
-    this.host = watchMake("div", {
+    this.host = seeElement("div", {
       class: "see-watch-chart",
       tabindex: "0",
       role: "group",
@@ -186,10 +174,10 @@ class WatchChart {
       onblur: () => this.plot?.setCursor({ left: -10, top: -10 }),
     });
     this.empty = watchEmpty(empty);
-    this.table = watchMake("table", { class: "see-watch-values", "aria-label": `${title}: values` });
-    this.notes = watchMake("div", { class: "see-watch-notes" });
-    const head = watchMake("div", { class: "see-watch-card-head" }, watchMake("h3", {}, title), this.tools);
-    this.element = watchMake("section", { class: wide ? "see-watch-card see-watch-wide" : "see-watch-card" });
+    this.table = seeElement("table", { class: "see-watch-values", "aria-label": `${title}: values` });
+    this.notes = seeElement("div", { class: "see-watch-notes" });
+    const head = seeElement("div", { class: "see-watch-card-head" }, seeElement("h3", {}, title), this.tools);
+    this.element = seeElement("section", { class: wide ? "see-watch-card see-watch-wide" : "see-watch-card" });
     this.element.append(head, this.empty, this.host, this.notes, this.table);
     this.sizes = new ResizeObserver(() => this.resize());
     this.sizes.observe(this.host);
@@ -204,9 +192,9 @@ class WatchChart {
   }
 
   addSwitch(label, isOn, onChange) {
-    const box = watchMake("input", { type: "checkbox", onchange: () => onChange(box.checked) });
+    const box = seeElement("input", { type: "checkbox", onchange: () => onChange(box.checked) });
     box.checked = isOn;
-    this.tools.append(watchMake("label", {}, box, label));
+    this.tools.append(seeElement("label", {}, box, label));
   }
 
   addLogSwitch() {
@@ -403,8 +391,8 @@ class WatchChart {
     watchFillTable(this.table, head, body);
     const more = rows.length - body.length;
     if (more <= 0) return;
-    const rest = watchMake("td", { colspan: head.length }, `and ${more} more`);
-    this.table.tBodies[0].append(watchMake("tr", {}, rest));
+    const rest = seeElement("td", { colspan: head.length }, `and ${more} more`);
+    this.table.tBodies[0].append(seeElement("tr", {}, rest));
   }
 
   destroyPlot() {
@@ -444,14 +432,14 @@ function watchNearest(values, index) {
 function watchFillTable(table, head, body) {
   const cells = head.map(({ text, dashed }, i) => {
     const kinds = [i ? "see-watch-figure" : "", dashed ? "see-watch-dashed" : ""];
-    return watchMake("th", { scope: "col", class: kinds.join(" ") }, text);
+    return seeElement("th", { scope: "col", class: kinds.join(" ") }, text);
   });
   const rows = body.map(({ row, slot, cells: values }) => {
-    const name = watchMake("th", { scope: "row" }, watchSwatch(slot), watchMake("span", { title: row }, row));
-    return watchMake("tr", {}, name, ...values.map((text) => watchMake("td", { class: "see-watch-figure" }, text)));
+    const name = seeElement("th", { scope: "row" }, watchSwatch(slot), seeElement("span", { title: row }, row));
+    return seeElement("tr", {}, name, ...values.map((text) => seeElement("td", { class: "see-watch-figure" }, text)));
   });
   table.replaceChildren(
-    watchMake("thead", {}, watchMake("tr", {}, ...cells)),
-    watchMake("tbody", {}, ...rows),
+    seeElement("thead", {}, seeElement("tr", {}, ...cells)),
+    seeElement("tbody", {}, ...rows),
   );
 }

@@ -10,25 +10,25 @@ class WatchInside {
     this.run = null;
     this.layer = null;
     this.reset();
-    this.runChoice = watchMake("select", { "aria-label": "Run", onchange: () => this.chooseRun(this.runChoice.value) });
+    this.runChoice = seeElement("select", { "aria-label": "Run", onchange: () => this.chooseRun(this.runChoice.value) });
     const onLayer = () => this.chooseLayer(this.layerChoice.value);
-    this.layerChoice = watchMake("select", { "aria-label": "Layer", onchange: onLayer });
-    this.about = watchMake("p", { class: "see-watch-quiet" });
+    this.layerChoice = seeElement("select", { "aria-label": "Layer", onchange: onLayer });
+    this.about = seeElement("p", { class: "see-watch-quiet" });
     this.gradients = this.chart("Gradient norm by layer", "No gradients have been looked at yet.");
     this.updates = this.chart("Update size by layer", "No updates have been looked at yet.");
     this.norms = this.chart("Weight norm by layer", "No weights have been looked at yet.", false);
     this.charts = [this.gradients, this.updates, this.norms];
     this.strips = this.card("Histograms over time", true);
-    this.layerLabel = watchMake("label", {}, "Layer ", this.layerChoice);
+    this.layerLabel = seeElement("label", {}, "Layer ", this.layerChoice);
     this.strips.head.append(this.layerLabel);
     this.dead = this.card("Dead units by layer");
     this.weights = this.card("Weights of the first layer");
     this.wrong = this.card("Misclassified samples");
     const cards = [...this.charts, this.strips, this.dead, this.weights, this.wrong];
-    const head = watchMake("div", { class: "see-watch-section-head" }, watchMake("h2", {}, "Inside one run"));
-    head.append(watchMake("label", {}, "Run ", this.runChoice));
-    const grid = watchMake("div", { class: "see-watch-cards" }, ...cards.map((card) => card.element));
-    this.element = watchMake("section", { class: "see-watch-inside" }, head, this.about, grid);
+    const head = seeElement("div", { class: "see-watch-section-head" }, seeElement("h2", {}, "Inside one run"));
+    head.append(seeElement("label", {}, "Run ", this.runChoice));
+    const grid = seeElement("div", { class: "see-watch-cards" }, ...cards.map((card) => card.element));
+    this.element = seeElement("section", { class: "see-watch-inside" }, head, this.about, grid);
   }
 
   chart(title, empty, log = true) {
@@ -38,10 +38,10 @@ class WatchInside {
   }
 
   card(title, wide = false) {
-    const body = watchMake("div", { class: "see-watch-card-body" });
-    const head = watchMake("div", { class: "see-watch-card-head" }, watchMake("h3", {}, title));
+    const body = seeElement("div", { class: "see-watch-card-body" });
+    const head = seeElement("div", { class: "see-watch-card-head" }, seeElement("h3", {}, title));
     const kind = wide ? "see-watch-card see-watch-wide" : "see-watch-card";
-    return { head, body, element: watchMake("section", { class: kind }, head, body) };
+    return { head, body, element: seeElement("section", { class: kind }, head, body) };
   }
 
   reset() {
@@ -169,12 +169,12 @@ class WatchInside {
       return;
     }
     const parts = filled.map(([name, title, colour]) => this.strip(title, colour, this.columns[name]));
-    body.replaceChildren(watchMake("div", { class: "see-watch-strips" }, ...parts));
+    body.replaceChildren(seeElement("div", { class: "see-watch-strips" }, ...parts));
   }
 
   strip(title, colour, columns) {
     const [low, high] = watchStripRange(columns);
-    const canvas = watchMake("canvas", {
+    const canvas = seeElement("canvas", {
       class: "see-watch-strip",
       width: WATCH_STRIP_WIDTH,
       height: WATCH_STRIP_HEIGHT,
@@ -183,17 +183,17 @@ class WatchInside {
     });
     const [paper, ink] = [this.colours.rgb("paper"), this.colours.rgb(colour)];
     watchPaintStrip(canvas, columns, [low, high], paper, ink, this.colours.css("quiet"));
-    const span = (text) => watchMake("span", {}, text);
-    const ends = (kind, ...texts) => watchMake("div", { class: kind }, ...texts.map(span));
+    const span = (text) => seeElement("span", {}, text);
+    const ends = (kind, ...texts) => seeElement("div", { class: kind }, ...texts.map(span));
     const end = (value) => watchTick(Number(value.toPrecision(2)));
     const at = ([step]) => `step ${watchNumber(step)}`;
     const [first, last] = [columns[0], columns[columns.length - 1]];
     const short = (value) => watchNumber(value === null ? null : Number(value.toPrecision(3)));
     const caption = `${title} at step ${watchNumber(last[0])}: ${short(last[1])} to ${short(last[2])}`;
-    return watchMake(
+    return seeElement(
       "figure",
       { class: "see-watch-strip-figure" },
-      watchMake("figcaption", {}, caption),
+      seeElement("figcaption", {}, caption),
       ends("see-watch-strip-low-high", end(high), end(low)),
       canvas,
       ends("see-watch-strip-steps", at(first), at(last)),
@@ -205,23 +205,23 @@ class WatchInside {
     for (const [name, { series, units }] of this.layers) {
       const dead = watchLast(series.get("dead"));
       if (dead === undefined || dead === null || !units) continue;
-      const bar = watchMake("span", { class: "see-watch-bar", "aria-hidden": "true" }, watchMake("span"));
+      const bar = seeElement("span", { class: "see-watch-bar", "aria-hidden": "true" }, seeElement("span"));
       bar.firstChild.style.width = `${Math.min(100, (100 * dead) / units)}%`;
       const text = `${watchNumber(dead)} of ${watchNumber(units)}`;
       rows.push(
-        watchMake(
+        seeElement(
           "tr",
           {},
-          watchMake("th", { scope: "row" }, this.titleOf(name)),
-          watchMake("td", { class: "see-watch-bar-cell" }, bar),
-          watchMake("td", { class: "see-watch-figure" }, text),
+          seeElement("th", { scope: "row" }, this.titleOf(name)),
+          seeElement("td", { class: "see-watch-bar-cell" }, bar),
+          seeElement("td", { class: "see-watch-figure" }, text),
         ),
       );
     }
     const nothing = watchEmpty("No layer whose units can die has been looked at yet.");
     const note = watchQuiet("A dead unit gives 0 for every sample that was looked at.");
     const attributes = { class: "see-watch-values", "aria-label": "Dead units" };
-    const table = watchMake("table", attributes, watchMake("tbody", {}, ...rows));
+    const table = seeElement("table", attributes, seeElement("tbody", {}, ...rows));
     this.dead.body.replaceChildren(...(rows.length ? [table, note] : [nothing]));
   }
 
@@ -247,15 +247,15 @@ class WatchInside {
       });
       return canvas;
     });
-    const caption = watchMake(
+    const caption = seeElement(
       "p",
       { class: "see-watch-quiet" },
       `Step ${watchNumber(this.pictures.step)}. From ${watchNumber(weights.low)} `,
-      watchMake("span", { class: "see-watch-key see-watch-key-low", "aria-hidden": "true" }),
+      seeElement("span", { class: "see-watch-key see-watch-key-low", "aria-hidden": "true" }),
       ` to ${watchNumber(weights.high)} `,
-      watchMake("span", { class: "see-watch-key see-watch-key-high", "aria-hidden": "true" }),
+      seeElement("span", { class: "see-watch-key see-watch-key-high", "aria-hidden": "true" }),
     );
-    this.weights.body.replaceChildren(watchMake("div", { class: "see-watch-images" }, ...images), caption);
+    this.weights.body.replaceChildren(seeElement("div", { class: "see-watch-images" }, ...images), caption);
   }
 
   drawWrong() {
@@ -271,7 +271,7 @@ class WatchInside {
     const caption = watchQuiet(`${count}Step ${watchNumber(step)}.`);
     const ends = [this.colours.rgb("paper"), this.colours.rgb("ink")];
     const samples = wrong.map((sample) => watchSample(sample, shape, ends));
-    this.wrong.body.replaceChildren(watchMake("ul", { class: "see-watch-samples" }, ...samples), caption);
+    this.wrong.body.replaceChildren(seeElement("ul", { class: "see-watch-samples" }, ...samples), caption);
   }
 
   recolour(run) {
@@ -287,16 +287,16 @@ class WatchInside {
 
 function watchSample({ index, true: truth, predicted, image }, shape, ends) {
   const texts = [
-    watchMake("span", {}, "is ", watchMake("b", {}, truth)),
-    watchMake("span", {}, "taken for ", watchMake("b", {}, predicted)),
+    seeElement("span", {}, "is ", seeElement("b", {}, truth)),
+    seeElement("span", {}, "taken for ", seeElement("b", {}, predicted)),
   ];
-  const item = watchMake("li", { title: `Sample ${index}` });
+  const item = seeElement("li", { title: `Sample ${index}` });
   if (image && shape) {
     const canvas = watchImage(...shape, `Sample ${index}`);
     const bytes = watchBytes(image);
     watchPaint(canvas, (pixel) => watchMix(ends[0], ends[1], bytes[pixel] / 255));
     item.append(canvas);
-  } else texts.unshift(watchMake("span", { class: "see-watch-quiet" }, `sample ${index}`));
+  } else texts.unshift(seeElement("span", { class: "see-watch-quiet" }, `sample ${index}`));
   item.append(...texts);
   return item;
 }
@@ -306,13 +306,13 @@ function watchFillSelect(select, options) {
   const key = JSON.stringify(options);
   if (select.dataset.options === key) return;
   select.dataset.options = key;
-  select.replaceChildren(...options.map(([value, text]) => watchMake("option", { value }, text)));
+  select.replaceChildren(...options.map(([value, text]) => seeElement("option", { value }, text)));
 }
 
 // ----------------------------------------------------------------------------------------------- pixels
 
 function watchImage(height, width, label) {
-  return watchMake("canvas", { width, height, class: "see-watch-image", role: "img", "aria-label": label });
+  return seeElement("canvas", { width, height, class: "see-watch-image", role: "img", "aria-label": label });
 }
 
 function watchMix(from, to, share) {
