@@ -188,8 +188,10 @@ class Operations:
             product = f"{name}.products[{i},{j}]"
             value, derivative = self._input(i, j)
             for port in ports[i : i + 1]:
-                pen.line(port.x, port.y, x + 4, y - apart, "see-wire")
-            pen.words(x + LABEL - 6, y - apart + 4, f"{self._letter}{i}", "see-name", "end")
+                pen.line(port.x, port.y, x + 4, y - apart, "see-wire", since=value)
+            pen.words(
+                x + LABEL - 6, y - apart + 4, f"{self._letter}{i}", "see-name", "end", since=value
+            )
             pen.edge(x + LABEL, y - apart, value, derivative)
             pen.words(x + LABEL - 6, y + apart + 4, self._w(i, j), "see-name", "end")
             weight = f"{name}.weights[{i},{j}]"

@@ -15,6 +15,11 @@ function playNumber(value) {
   return String(Number(value.toPrecision(5)));
 }
 
+/** Whether a control has the focus, in a shadow tree too, as marimo has it. */
+function playHasFocus(control) {
+  return control.getRootNode().activeElement === control;
+}
+
 /** A labelled control. */
 function playField(label, control) {
   return seeElement("label", { className: "see-field" }, seeElement("span", {}, label), control);
@@ -137,7 +142,9 @@ class PlayChart {
     this.plot = new uPlot(
       {
         width: this.box.clientWidth || 300, height: 170, legend: { show: false },
-        cursor: { drag: { x: false, y: false } }, scales: { x: { time: false } },
+        cursor: { drag: { x: false, y: false } },
+        // Of a single point uPlot would make a range of 100.
+        scales: { x: { time: false, range: ({ data: [x] }) => [x[0], Math.max(x.at(-1), x[0] + 1)] } },
         axes: [{ ...axis, label: this.xLabel, labelSize: 18, size: 28 }, { ...axis, size: 52 }],
         series: [{}, ...this.series.map((each) => ({ ...each, stroke: color(each.stroke) }))],
       },
@@ -284,7 +291,9 @@ class PlayWeight {
 
   async choose() {
     this.limit();
+    this.choosing = (this.choosing ?? 0) + 1;
     await this.act({ do: "choose", key: this.key() });
+    this.choosing -= 1;
     if (this.name.value) this.look(this.name.value, Number(this.row.value), Number(this.column.value));
   }
 
@@ -307,14 +316,14 @@ class PlayWeight {
     this.chosen = chosen;
     this.found.hidden = !chosen;
     if (!chosen) {
-      this.name.value = "";
+      if (!this.choosing) this.name.value = "";
       return;
     }
     this.follow(chosen.key);
-    if (document.activeElement !== this.value) this.value.value = playNumber(chosen.value);
+    if (!playHasFocus(this.value)) this.value.value = playNumber(chosen.value);
     const reach = Math.max(3, Math.ceil(2 * Math.abs(chosen.value)));
     if (!this.busy) [this.slider.min, this.slider.max] = [-reach, reach];
-    if (document.activeElement !== this.slider) this.slider.value = chosen.value;
+    if (!playHasFocus(this.slider)) this.slider.value = chosen.value;
     const facts = [["by backpropagation", playNumber(chosen.gradient)]];
     if (chosen.numeric !== undefined) {
       facts.push(["by central differences", playNumber(chosen.numeric)]);
@@ -330,13 +339,14 @@ class PlayWeight {
   }
 
   follow(key) {
+    if (this.choosing && key !== this.key()) return; // another choice is on its way
     const [, name, index] = key.match(/^(.*)\[(.*)\]$/);
     this.name.value = name;
     const places = index.split(",");
     const shape = this.shapes[name] ?? [];
     if (places.length < shape.length) places.unshift("0");
-    if (document.activeElement !== this.row) this.row.value = places[0];
-    if (document.activeElement !== this.column) this.column.value = places[1] ?? 0;
+    if (!playHasFocus(this.row)) this.row.value = places[0];
+    if (!playHasFocus(this.column)) this.column.value = places[1] ?? 0;
     this.limit();
   }
 
@@ -453,7 +463,7 @@ function playView(root, ask, first, { recorded, restart }) {
     look,
   );
   const lossChart = new PlayChart("The loss, step by step", [
-    { label: "loss", stroke: "--see-series-1", width: 1.5, points: { show: false } },
+    { label: "loss", stroke: "--see-series-1", width: 1.5, points: { show: (plot) => plot.data[0].length === 1 } },
   ], "step");
 
   const button = (text, onclick, hint) => seeElement("button", { type: "button", onclick, title: hint }, text);
@@ -563,7 +573,7 @@ function playView(root, ask, first, { recorded, restart }) {
       }
     }
     sample.max = answer.n_samples - 1;
-    if (document.activeElement !== sample) sample.value = answer.sample;
+    if (!playHasFocus(sample)) sample.value = answer.sample;
     status.textContent = `Step ${answer.step}, loss ${playNumber(answer.loss)}, learning rate ${playNumber(answer.learning_rate)}`;
     const steps = [...losses, answer.loss];
     lossChart.draw([steps.map((_, n) => n), steps], `It is ${playNumber(answer.loss)} in step ${answer.step}`);
