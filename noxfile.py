@@ -175,8 +175,9 @@ def tests_cuda_on_cpu(session: nox.Session) -> None:
     """Test what runs on a GPU without one: CUDA sources, cuBLASLt and graphs, by a stand-in."""
     programs, environment = prepare_tests(session), STAND_IN
     no_matter = "kernels", "replay", "threads", "benchmarks", "growth", "gpu_check", "fuzz"
-    others = "plots", "plugin", "kills", "cli", "mpi", "distributed_benchmark"
-    without = [f"--ignore={path}" for path in tests(*no_matter, *others)]  # of the backend
+    others = "plots", "plugin", "kills", "cli", "mpi", "distributed_benchmark", "page"
+    shown = "recordings", "watching"
+    without = [f"--ignore={path}" for path in tests(*no_matter, *others, *shown)]  # of the backend
     examples = ("those_that_draw_show_what_they_say", "a_layer_of_ones_own", "the_dropout_paper")
     without += [f"--deselect=tests/test_examples.py::test_{name}" for name in examples]
     paths = session.posargs or ["tests", *without]
