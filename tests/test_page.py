@@ -303,6 +303,14 @@ def test_sec_fetch_site(door, site, get, post):
     assert ask(door, {"do": "open"}, Sec_Fetch_Site=site)[0] == post
 
 
+def test_nothing_tells_the_token(door, capfd):
+    """Also where the standard library itself would write a request down."""
+    call(door)
+    handler = door._server.RequestHandlerClass
+    handler.log_message(SimpleNamespace(), "%s", "a path with the token")
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_link_on_another_site_leads_to_the_page_and_to_nothing_else(door):
     """A notebook at localhost is another site than a page at 127.0.0.1."""
     follows = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate"}

@@ -17,15 +17,16 @@ from nnfs_xp.see import front_end, hosts, words
 from nnfs_xp.see.closeup import Weight, central_difference, digits_agreeing, next_step
 from nnfs_xp.see.playing import PlaySession
 from nnfs_xp.see.problems import PROBLEMS
-from nnfs_xp.see.setups import Workshop, made_of
+from nnfs_xp.see.setups import Wish, Workshop, made_of
 from nnfs_xp.see.tracing import trace_here
+from nnfs_xp.see.views import _decisions
 
 MIXED = "Dense(4, weight_regularizer_l2=0.01), BatchNorm(), Tanh(), Dropout(0.3), Dense(2)"
 """Layers with penalties, running averages and random numbers."""
 
 
 def session(**start):
-    return PlaySession(Workshop(start=start))
+    return PlaySession(Workshop(start=Wish(**start)))
 
 
 def told(answer):
@@ -35,7 +36,7 @@ def told(answer):
 
 
 def weights_of(playing):
-    return {name: array.copy() for name, array in playing._model.parameters().items()}
+    return {name: array.copy() for name, array in playing._practice.model.parameters().items()}
 
 
 @pytest.mark.parametrize("data", PROBLEMS)
@@ -54,7 +55,7 @@ def test_each_data_set_can_be_learnt(data):
 
 def test_steps_are_those_of_a_plain_loop():
     playing = session(data="circles", optimizer="SGD(0.3, momentum=0.5)")
-    setup = Workshop().make(data="circles", optimizer="SGD(0.3, momentum=0.5)")
+    setup = Workshop().make(Wish(data="circles", optimizer="SGD(0.3, momentum=0.5)"))
     model, loss, optimizer = copy.deepcopy((setup.model, setup.loss, setup.optimizer))
     model.run_fused(False)
     losses = []
@@ -72,14 +73,14 @@ def test_steps_are_those_of_a_plain_loop():
 def test_rewinding_gives_the_first_weights_bit_for_bit():
     playing = session(layers=MIXED, optimizer="Adam(0.05)", batch_size=7)
     first, weights = told(playing.handle({"do": "open"})), weights_of(playing)
-    buffers = copy.deepcopy(playing._model.buffers())
+    buffers = copy.deepcopy(playing._practice.model.buffers())
     ahead = told(playing.handle({"do": "step", "n": 30}))
     playing.handle({"do": "set", "key": "0.weights[0,0]", "value": 9.0})
     again = told(playing.handle({"do": "rewind"}))
     assert again["losses"] == []
     for name, array in weights_of(playing).items():
         np.testing.assert_array_equal(array, weights[name])
-    for name, array in playing._model.buffers().items():
+    for name, array in playing._practice.model.buffers().items():
         np.testing.assert_array_equal(array, buffers[name])
     assert again["loss"] == first["loss"]
     once_more = told(playing.handle({"do": "step", "n": 30}))
@@ -113,7 +114,7 @@ def test_what_is_shown_of_a_weight_changes_nothing():
         told(watched.handle({"do": "check"}))
         plain.handle({"do": "step"})
     for name, array in weights_of(watched).items():
-        np.testing.assert_array_equal(array, plain._model.parameters()[name])
+        np.testing.assert_array_equal(array, plain._practice.model.parameters()[name])
 
 
 @pytest.mark.parametrize("layers", [MIXED, "Dense(4), ReLU(), Dense(2), Softmax()", "Dense(2)"])
@@ -123,12 +124,14 @@ def test_gradients_of_weights_agree_with_differences(layers):
     )
     playing.handle({"do": "step", "n": 3})
     n_checked = 0
-    for name, array in playing._model.parameters().items():
+    for name, array in playing._practice.model.parameters().items():
         for index in np.ndindex(*array.shape):
             key = f"{name}[{','.join(map(str, index))}]"
-            weight = Weight.of(playing._model, key)
-            numeric = central_difference(weight, playing._model, playing._setup.loss, playing._seen)
-            gradient = weight.read(playing._model.gradients())
+            weight = Weight.of(playing._practice.model, key)
+            numeric = central_difference(
+                weight, playing._practice.model, playing._setup.loss, playing._practice.seen
+            )
+            gradient = weight.read(playing._practice.model.gradients())
             assert gradient == pytest.approx(numeric, rel=1e-6, abs=1e-9), key
             n_checked += 1
     assert n_checked >= 6
@@ -140,6 +143,47 @@ def test_parts_of_the_samples_add_up_to_the_gradient():
         chosen = told(playing.handle({"do": "choose", "key": key}))["chosen"]
         assert len(chosen["parts"]["parts"]) == 80
         assert sum(chosen["parts"]["parts"]) == pytest.approx(chosen["gradient"], rel=1e-10)
+
+
+def test_parts_tell_penalties_from_what_comes_through_tied_layers():
+    one = nn.Dense(3, 3, dtype="float64", weight_regularizer_l2=0.1)
+    other = nn.Dense(3, 3, dtype="float64").tie("weights", one)
+    tied = nn.Sequential(one, nn.Tanh(), other, seed=0)
+    X, y = np.random.default_rng(0).normal(size=(5, 3)), np.array([0, 1, 2, 0, 1])
+    playing = PlaySession(Workshop(own=made_of(tied, X, y)))
+    chosen = told(playing.handle({"do": "choose", "key": "0.weights[1,2]"}))["chosen"]
+    parts = chosen["parts"]
+    assert parts["penalty"] == pytest.approx(0.2 * chosen["value"])
+    assert abs(parts["elsewhere"]) > 1e-3
+    total = sum(parts["parts"]) + parts["penalty"] + parts["elsewhere"]
+    assert total == pytest.approx(chosen["gradient"]) == pytest.approx(chosen["numeric"], rel=1e-6)
+
+
+def test_rounding_is_no_penalty():
+    X, y = np.random.default_rng(0).normal(size=(300, 3)), np.arange(300) % 2
+    model = nn.Sequential(nn.Dense(3, 5), nn.ReLU(), nn.Dense(5, 2), seed=0)
+    playing = PlaySession(Workshop(own=made_of(model, X, y, optimizer=nn.Adam(0.05))))
+    playing.handle({"do": "step", "n": 200})
+    for i in range(3):
+        for j in range(5):
+            query = {"do": "choose", "key": f"0.weights[{i},{j}]"}
+            parts = told(playing.handle(query))["chosen"]["parts"]
+            assert parts["penalty"] == parts["elsewhere"] == 0
+
+
+def test_setting_a_weight_to_its_value_changes_nothing():
+    """Neither the masks that are drawn nor running averages go on."""
+    playing = session(layers=MIXED, batch_size=20)
+    playing.handle({"do": "step", "n": 2})
+    before = told(playing.handle({"do": "choose", "key": "0.weights[0,0]"}))
+    for _ in range(3):
+        query = {"do": "set", "key": "0.weights[0,0]", "value": before["chosen"]["value"]}
+        after = told(playing.handle(query))
+        assert after["loss"] == before["loss"]
+        assert after["chosen"] == before["chosen"]
+        assert after["ground"] == before["ground"]
+    curve = before["chosen"]["curve"]
+    assert curve["y"][30] == pytest.approx(before["loss"], rel=0.2)
 
 
 def test_the_loss_curve_goes_through_the_loss_with_the_gradient_as_slope():
@@ -177,7 +221,7 @@ def test_every_optimizer_has_its_rule():
 
 
 def test_bounds_and_frozen_weights_are_told():
-    setup = Workshop().make(layers="Dense(3, max_norm=0.01), Dense(2, trainable=False)")
+    setup = Workshop().make(Wish(layers="Dense(3, max_norm=0.01), Dense(2, trainable=False)"))
     playing = PlaySession(Workshop(own=setup))
     bounded = told(playing.handle({"do": "choose", "key": "0.weights[0,0]"}))["chosen"]["rule"]
     assert bounded[-1].startswith("then the layer's bounds hold")
@@ -220,14 +264,20 @@ QUERIES = [
     {"do": "set", "key": "0.weights[0,0]", "value": 10**400},
     {"do": "set", "key": "0.weights[0,0]", "value": "1"}, {"do": "check"},
     {"do": "detail", "detail": "finest"}, {"do": "detail", "detail": []},
+    {"do": "set up", "layers": "ReLU()"}, {"do": "set up", "data": "digits", "layers": "Flatten()"},
+    {"do": "set up", "layers": "4"}, {"do": "set up", "layers": "nn.Dense(4)"},
+    {"do": "set up", "layers": "Dense + ReLU"}, {"do": "set up", "layers": "Dense(2)] + [ReLU"},
+    {"do": "set up", "optimizer": "Adam(lr=0.1)"},
     {"do": "lens", "name": "0.weights", "row": -1, "column": 0},
-    {"do": "lens", "name": "0.weights", "row": 2, "column": 0}, {"do": "lens", "row": 0, "column": 0},
+    {"do": "lens", "name": "0.weights", "row": 2, "column": 0},
+    {"do": "lens", "row": 0, "column": 0},
     {"do": "set up", "data": "<img src=x onerror=alert(1)>"}, {"do": "set up", "data": {}},
     {"do": "set up", "layers": "__import__('os').system('true')"}, {"do": "set up", "layers": "("},
     {"do": "set up", "layers": "(" * 1900}, {"do": "set up", "layers": "Dense(2)" * 1000},
     {"do": "set up", "layers": "Dense(10**9)"}, {"do": "set up", "layers": "Dense(99999)"},
     {"do": "set up", "layers": "Dense('2')"}, {"do": "set up", "layers": "Dense(2, color=1)"},
-    {"do": "set up", "layers": "Dense(2, **{'a': 1})"}, {"do": "set up", "layers": "Residual(ReLU())"},
+    {"do": "set up", "layers": "Dense(2, **{'a': 1})"},
+    {"do": "set up", "layers": "Residual(ReLU())"},
     {"do": "set up", "layers": "Layer()"}, {"do": "set up", "layers": ["Dense(2)"]},
     {"do": "set up", "layers": ",".join(["ReLU"] * 40)}, {"do": "set up", "layers": "Dense(1)"},
     {"do": "set up", "layers": "Embedding(3, 3), Dense(2)"}, {"do": "set up", "layers": " "},
@@ -259,11 +309,53 @@ def test_a_network_that_diverges_is_shown_all_the_same():
         assert told(playing.handle({"do": "rewind"}))["loss"] > 0
 
 
+def test_huge_numbers_are_no_error():
+    X = np.random.default_rng(0).normal(size=(5, 3))
+    model = nn.Sequential(nn.Dense(3, 1, dtype="float64", seed=0))
+    for optimizer in (nn.Adam(0.1), nn.RMSprop(0.1), nn.Adagrad(0.1)):
+        with np.errstate(all="ignore"):
+            setup = made_of(model, X, 1e160 * X[:, :1], optimizer=optimizer)
+            playing = PlaySession(Workshop(own=setup))
+            assert told(playing.handle({"do": "choose", "key": "0.weights[0,0]"}))["chosen"]["rule"]
+            playing.handle({"do": "set", "key": "0.weights[0,0]", "value": 1.0})
+            told(playing.handle({"do": "step", "n": 3}))
+
+
+def test_scores_of_either_sign_are_divided_at_0():
+    setup = Workshop().make(Wish(layers="Dense(4), Tanh(), Dense(1)", loss="Hinge()"))
+    playing = PlaySession(Workshop(own=setup))
+    ground = playing._ground
+    output = setup.model.forward(ground.grid)
+    scores = np.concatenate([-output, output], axis=1)
+    expected = _decisions(scores)
+    from nnfs_xp.see.scene import data_url
+
+    assert told(playing.handle({"do": "open"}))["ground"]["image"] == data_url(expected)
+    chosen = np.all(expected[..., :3] == (213, 94, 0), axis=-1).ravel()
+    np.testing.assert_array_equal(chosen, setup.loss.predictions(output).ravel() > 0)
+
+
+def test_a_square_of_means_is_looked_at_in_its_middle():
+    playing = session(data="digits")
+    query = {"do": "lens", "name": "0.output", "row": 127, "column": 3, "rows": 128, "columns": 16}
+    answer = told(playing.handle(query))
+    assert answer["at"] == [298, 3]
+    assert len(answer["values"]) == 4
+
+
+def test_the_lens_works_on_each_backend(backend):
+    model = nn.Sequential(nn.Dense(2, 3, seed=0), nn.Flatten()).to(backend)
+    setup = made_of(model, np.ones((2, 2)), [0, 1])
+    playing = PlaySession(Workshop(own=setup))
+    answer = told(playing.handle({"do": "lens", "name": "0.dbiases", "row": 0, "column": 2}))
+    assert len(answer["values"][0]) == 3
+
+
 def test_the_lens_shows_numbers_around_a_square():
     playing = session(data="digits")
     answer = told(playing.handle({"do": "lens", "name": "0.dweights", "row": 30, "column": 1}))
     assert (answer["row"], answer["column"]) == (28, 0)
-    gradient = playing._model.gradients()["0.weights"]
+    gradient = playing._practice.model.gradients()["0.weights"]
     np.testing.assert_allclose(answer["values"], gradient[28:33, :4])
 
 
@@ -293,12 +385,30 @@ def test_a_model_of_ones_own_is_copied():
     assert back["loss"] == first["loss"]
 
 
+def test_objects_that_words_cannot_build_are_kept():
+    """A schedule, or a loss of one's own, while their words in the form stay."""
+
+    class Doubled(nn.MeanSquaredError):
+        def forward(self, y_pred, y_true):
+            return 2 * super().forward(y_pred, y_true)
+
+    start = Wish(data="sine", loss=Doubled(), optimizer=nn.SGD(nn.ExponentialDecay(0.1, 0.9, 5)))
+    playing = PlaySession(Workshop(start=start))
+    first = told(playing.handle({"do": "open"}))
+    plain = session(data="sine").handle({"do": "open"})
+    assert first["loss"] == pytest.approx(2 * plain["loss"])
+    told(playing.handle({"do": "step", "n": 9}))
+    again = told(playing.handle({"do": "set up", **first["setup"], "layers": "Dense(1)"}))
+    assert again["setup"]["optimizer"] == first["setup"]["optimizer"]
+    assert isinstance(playing._setup.loss, Doubled)
+
+
 def test_own_data_go_with_written_layers():
     model = nn.Sequential(nn.Dense(3, 2, seed=0, dtype="float64"))
     setup = made_of(model, np.eye(3), [0, 1, 1])
     playing = PlaySession(Workshop(own=setup))
     told(playing.handle({"do": "set up", "data": "own", "layers": "Dense(5), Tanh(), Dense(2)"}))
-    assert playing._model.parameters()["0.weights"].shape == (3, 5)
+    assert playing._practice.model.parameters()["0.weights"].shape == (3, 5)
 
 
 def test_a_session_works_on_each_backend(backend):
@@ -332,6 +442,7 @@ def test_recordings_hold_the_session(tmp_path):
 
 def test_playing_refuses_what_does_not_fit(tmp_path):
     model = nn.Sequential(nn.Dense(2, 2, seed=0))
+    normed = nn.Sequential(nn.Dense(2, 2, seed=0), nn.BatchNorm(2))
     for arguments, text in (
         ({"model": model}, "`X` and `y`"),
         ({"X": [[1.0]]}, "go with a `model`"),
@@ -341,6 +452,11 @@ def test_playing_refuses_what_does_not_fit(tmp_path):
         ({"model": model, "X": [[1.0]], "y": [0]}, "`X` must have shape"),
         ({"model": model, "X": [[1.0, 2.0]], "y": [0], "loss": "mse"}, "`loss` must be"),
         ({"model": model, "X": [[1.0, 2.0]], "y": [0], "optimizer": 3}, "`optimizer` must be"),
+        ({"loss": "mse"}, "`loss` must be a Loss"),
+        ({"model": model, "X": [[1.0, 2.0]], "y": [0], "image_shape": (2, 2)}, "`image_shape`"),
+        ({"open_browser": "yes"}, "open_browser"),
+        ({"model": nn.ReLU(), "X": [[1.0, 2.0]], "y": [0]}, "no weights to learn"),
+        ({"model": normed, "X": [[1.0, 2.0]], "y": [0]}, "BatchNorm"),
     ):
         with pytest.raises(NnfsError, match=text):
             nn.see.play(**arguments)
@@ -390,13 +506,47 @@ def test_commands_serve_pages(tmp_path, capsys, served):
     ):
         assert main([*arguments, "--no-browser"]) == 0, arguments
     assert len(served) == 6
-    assert capsys.readouterr().out.count("at http://127.0.0.1:") == 6
+    said = capsys.readouterr().out
+    assert said.count("at http://127.0.0.1:") == 6
+    assert said.count("features are scaled") == 2
+    assert "later yet; the page waits for it" in said
+
+
+@pytest.fixture
+def played(monkeypatch, served):
+    """What `play` was called with."""
+    calls, play = [], nn.see.play
+    monkeypatch.setattr(nn.see, "play", lambda *a, **k: calls.append((a, k)) or play(*a, **k))
+    return calls
+
+
+def test_the_last_column_of_a_file_is_classes_or_values(tmp_path, played):
+    def targets(numbers, *arguments):
+        path = tmp_path / "own.csv"
+        path.write_text("".join(f"{n},{n}\n" for n in numbers), "utf-8")
+        assert main(["play", str(path), "--no-browser", *arguments]) == 0
+        return played[-1][0][2]
+
+    assert targets([0, 1, 2, 2]).tolist() == [0, 1, 2, 2]
+    assert targets(range(64)).shape == (64, 1)
+    assert targets([0.5, 1]).shape == (2, 1)
+    assert targets([-1, 1]).shape == (2, 1)
+    assert targets([0, 1, 2], "--loss", "MeanSquaredError()").shape == (3, 1)
+    many = targets(range(64), "--loss", "SoftmaxCategoricalCrossentropy()")
+    assert many.tolist() == list(range(64))
+
+
+def test_images_of_digits_are_shown_with_a_model_too(tmp_path, played):
+    model = tmp_path / "model.safetensors"
+    nn.save(nn.Sequential(nn.Dense(64, 10, seed=0)), model)
+    assert main(["play", "digits", "--model", str(model), "--no-browser"]) == 0
+    assert played[-1][1]["image_shape"] == (8, 8)
 
 
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["play", "nothing"], "no file nothing"),
+        (["play", "nothing"], "nothing is neither a file nor a data set"),
         (["play", "--layers", "Dense("], "cannot read Dense("),
         (["play", "--optimizer", "Fast(3)"], "there is no optimizer Fast"),
         (["play", "--model", "model.safetensors"], "--model needs data"),

@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -122,12 +123,14 @@ def test_numbers_that_json_lacks_are_null():
 
 def test_write(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    path = write_recording("new/folder/step.html", [{"loss": 1.0}], title="A step")
-    assert path == tmp_path / "new/folder/step.html"
+    path = write_recording("step.html", [{"loss": 1.0}], title="A step")
+    assert path == Path("step.html")
     assert path.read_bytes() == as_html([{"loss": 1.0}], "A step").encode()
     write_recording(path, [{}], title="Another")
     assert path.read_text() == as_html([{}], "Another")
-    assert list(path.parent.iterdir()) == [path]
+    assert list(tmp_path.iterdir()) == [tmp_path / path]
+    with pytest.raises(OSError, match="make the folder"):
+        write_recording("new/folder/step.html", [{}], title="A step")
 
 
 @pytest.mark.parametrize(
@@ -135,12 +138,12 @@ def test_write(tmp_path, monkeypatch):
     [
         ("", [{}], "a", "`path` must not be empty"),
         (3, [{}], "a", "`path` must be a string"),
-        (".", [{}], "a", "it is a folder"),
         ("x.html", {}, "a", "`answers` must be a list of dictionaries; got {}"),
         ("x.html", [3], "a", "`answers` must be a list of dictionaries; got"),
         ("x.html", [{"a": object()}], "a", "`answers` must hold what JSON can"),
         ("x.html", [], "a", "`answers` must hold at least one answer"),
         ("x.html", [{}], None, "`title` must be a string; got None"),
+        ("x.html", [{}], "\ud800", "`title` must be a string"),
     ],
 )
 def test_bad_arguments(tmp_path, monkeypatch, path, answers, title, message):

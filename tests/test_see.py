@@ -215,6 +215,36 @@ def test_tied_layers_add_up():
     assert picture.values["2.output[0]"]
 
 
+def test_tied_dense_layers_add_up():
+    one, other = nn.Dense(3, 3), nn.Dense(3, 3)
+    other.tie("weights", one)
+    model = nn.Sequential(one, nn.Tanh(), other, seed=0)
+    X = np.random.default_rng(0).normal(size=(5, 3))
+    picture = nn.see.graph(model, X, [0, 1, 1, 0, 2], loss=nn.SoftmaxCategoricalCrossentropy())
+    assert "0.products[0,0]" in picture.values
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan, 1e300])
+def test_weights_that_are_not_finite_are_drawn(value):
+    model = nn.Sequential(
+        nn.Dense(3, 2, dtype="float64"), nn.ReLU(), nn.Dense(2, 2, dtype="float64"), seed=0
+    )
+    weights = np.array(model.layers[0].weights)
+    weights[0, 0] = value
+    model.layers[0].weights = weights
+    with np.errstate(all="ignore"):
+        picture = nn.see.graph(
+            model, np.ones((2, 3)), [0, 1], loss=nn.SoftmaxCategoricalCrossentropy()
+        )
+    assert picture.values["0.weights[0,0]"] == pytest.approx(value, nan_ok=True)
+
+
+def test_too_many_weights_for_lines_are_refused():
+    model = nn.Sequential(nn.Dense(100, 100, seed=0))
+    with pytest.raises(ArgumentError, match="10,000 weights are too many to draw as neurons"):
+        nn.see.graph(model, np.ones((1, 100)), dvalues=np.ones((1, 100)), detail="neurons")
+
+
 def test_softmax_is_drawn_with_its_jacobian():
     model = nn.Sequential(nn.Linear(), nn.Softmax())
     logits = np.array([[1.0, 2.0, 0.5]])

@@ -13,7 +13,7 @@ import pytest
 
 from nnfs_xp.see import watching
 from nnfs_xp.see.run_digest import RunDigest
-from nnfs_xp.see.run_files import MOST_RUNS, WatchFile, find_runs
+from nnfs_xp.see.run_files import MOST_RUNS, WatchReader, find_runs
 from nnfs_xp.see.thinning import MOST_BUCKETS, MOST_COLUMNS, Series, Strip
 from nnfs_xp.see.watching import WatchSession
 
@@ -236,7 +236,7 @@ def test_a_line_without_end_is_skipped_in_bounded_memory(tmp_path, monkeypatch):
     monkeypatch.setattr("nnfs_xp.see.run_files._LONGEST_LINE", 10_000)
     monkeypatch.setattr("nnfs_xp.see.run_files._CHUNK", 1_000)
     write(tmp_path, RUN, b"[" + b"1," * 50_000)
-    file = WatchFile(tmp_path / "watch.jsonl")
+    file = WatchReader(tmp_path / "watch.jsonl")
     assert sum(len(rows) for rows in file.chunks()) == 1
     assert len(file._line) <= 11_000
     write(tmp_path, b"1]\n", END)
@@ -263,7 +263,7 @@ def test_huge_numbers_stay_finite(tmp_path):
 
 def test_only_new_bytes_are_read(tmp_path):
     write(tmp_path, *WHOLE_RUN[:2])
-    file = WatchFile(tmp_path / "watch.jsonl")
+    file = WatchReader(tmp_path / "watch.jsonl")
     assert [row["is"] for rows in file.chunks() for row in rows] == ["run", "steps"]
     assert list(file.chunks()) == []
     write(tmp_path, WHOLE_RUN[2])
@@ -476,7 +476,7 @@ def test_no_link_is_followed(tmp_path):
     (inside / "b" / "watch.jsonl").symlink_to(tmp_path / "outside" / "watch.jsonl")
     (inside / "loop").symlink_to(inside)
     assert list(find_runs(inside)) == ["a"]
-    assert list(WatchFile(inside / "b" / "watch.jsonl").chunks()) == []
+    assert list(WatchReader(inside / "b" / "watch.jsonl").chunks()) == []
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
@@ -484,7 +484,7 @@ def test_a_pipe_does_not_hold_up_the_page(tmp_path):
     (tmp_path / "a").mkdir()
     os.mkfifo(tmp_path / "a" / "watch.jsonl")
     assert find_runs(tmp_path) == {}
-    assert list(WatchFile(tmp_path / "a" / "watch.jsonl").chunks()) == []
+    assert list(WatchReader(tmp_path / "a" / "watch.jsonl").chunks()) == []
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")

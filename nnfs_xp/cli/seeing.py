@@ -16,7 +16,9 @@ from nnfs_xp.interop.paths import shown_path
 from nnfs_xp.see.problems import PROBLEMS, find_problem
 from nnfs_xp.see.words import layers_of, loss_of, optimizer_of
 
-_MOST_CLASSES = 100
+_MOST_CLASSES = 20
+"""Different whole numbers in the last column of a file that are taken for classes."""
+
 _HIDDEN = 8
 
 
@@ -41,13 +43,16 @@ def play(options: argparse.Namespace) -> int:
     name = options.data
     if options.model is None and (name is None or name in PROBLEMS):
         return _serve(nn.see.play(data=name, layers=options.layers, **chosen), "play")
-    model, X, y = _own(options)
-    return _serve(nn.see.play(model, X, y, **chosen), "play")
+    model, X, y, shape = _own(options, chosen["loss"])
+    return _serve(nn.see.play(model, X, y, image_shape=shape, **chosen), "play")
 
 
 def watch(options: argparse.Namespace) -> int:
     """Serve the page that watches trainings, until Ctrl-C."""
-    return _serve(nn.see.watch(options.folder, **_served(options)), "watch")
+    page = nn.see.watch(options.folder, **_served(options))
+    if not options.folder.exists():
+        print(f"there is no folder {shown_path(options.folder)} yet; the page waits for it")
+    return _serve(page, "watch")
 
 
 def _served(options: argparse.Namespace) -> dict[str, Any]:
@@ -65,39 +70,45 @@ def _serve(page: nn.see.Page, what: str) -> int:
     return 0
 
 
-def _own(options: argparse.Namespace) -> tuple[nn.Layer, Any, Any]:
-    """A model and samples of the user's own."""
+def _own(
+    options: argparse.Namespace, loss: nn.Loss | None
+) -> tuple[nn.Layer, Any, Any, tuple[int, int] | None]:
+    """A model and samples of the user's own, and the shape of the images that they are."""
     if options.model is not None and options.layers:
         raise ArgumentError("--layers does not go with --model, which has its own.")
-    name = options.data
+    name, shape = options.data, None
     if name is None:
         raise ArgumentError("--model needs data: a name, or a CSV file of numbers.")
     if name in PROBLEMS:
-        X, y = find_problem(name).load(options.seed)
+        problem = find_problem(name)
+        (X, y), shape = problem.load(options.seed), problem.image_shape
     else:
-        X, y = _read(Path(name))
+        X, y = _read(Path(name), loss)
     if options.model is not None:
-        return nn.load(options.model, backend="numpy"), X, y
+        return nn.load(options.model, backend="numpy"), X, y, shape
     spread = X.std(axis=0)
     X = (X - X.mean(axis=0)) / np.where(spread > 0, spread, 1)
     print("features are scaled to mean 0 and standard deviation 1")
     n_outputs = int(y.max()) + 1 if y.ndim == 1 else 1
     text = options.layers or f"Dense({_HIDDEN}), ReLU(), Dense({n_outputs})"
-    return layers_of(text, X.shape[1], seed=options.seed), X, y
+    return layers_of(text, X.shape[1], seed=options.seed), X, y, shape
 
 
-def _read(path: Path) -> tuple[Any, Any]:
-    """The features, and in the last column classes, if whole numbers from 0 on, or values."""
+def _read(path: Path, loss: nn.Loss | None) -> tuple[Any, Any]:
+    """The features, and in the last column classes or values: as the loss, or else they, say."""
     if not path.exists():
         known = ", ".join(PROBLEMS)
-        raise ArgumentError(f"there is no file {shown(str(path))}, and no such data set: {known}.")
+        raise ArgumentError(
+            f"{shown(str(path))} is neither a file nor a data set of the page: {known}."
+        )
     numbers = read_numbers(path)
     if numbers.shape[1] < 2:
         raise ArgumentError(
             f"{shown_path(path)} needs features, and the target in the last column."
         )
     X, target = numbers[:, :-1], numbers[:, -1]
-    whole = bool((target == np.floor(target)).all())
-    if whole and target.min() >= 0 and target.max() < _MOST_CLASSES:
-        return X, target.astype(np.int64)
+    whole = bool((target == np.floor(target)).all()) and target.min() >= 0
+    has_classes = whole and len(np.unique(target)) <= _MOST_CLASSES
+    if has_classes if loss is None else loss.has_classes:
+        return X, target.astype(np.int64) if whole else target
     return X, target[:, None]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import log10
+from math import log10, prod
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,11 @@ from nnfs_xp._typing import Array
 from nnfs_xp.backend import backend_of, to_numpy
 from nnfs_xp.errors import ArgumentError
 from nnfs_xp.layers import Layer
+from nnfs_xp.layers.stochastic import StochasticLayer
 from nnfs_xp.learning import Chain
 from nnfs_xp.losses import Loss
 from nnfs_xp.optimizers import Optimizer
-from nnfs_xp.see.operations import is_dense
+from nnfs_xp.see.operations import is_dense, penalty_of
 from nnfs_xp.see.rules import rule
 from nnfs_xp.see.scene import format_number as show
 from nnfs_xp.see.tracing import Trace, left_as_it_is
@@ -81,7 +82,7 @@ class Weight:
 
 
 def close_up(
-    weight: Weight, model: Layer, loss: Loss, optimizer: Optimizer, seen: Trace, *, curve: bool
+    weight: Weight, model: Layer, loss: Loss, optimizer: Optimizer, seen: Trace
 ) -> dict[str, Any]:
     """All that the page shows of a weight; the model and the optimizer are left as they are.
 
@@ -93,26 +94,29 @@ def close_up(
     loss : Loss
     optimizer : Optimizer
     seen : Trace
-    curve : bool
-        Whether to work the loss curve out, which takes `N_POINTS` forward passes.
+
+    Returns
+    -------
+    dict
+        ``key``, ``value``; ``gradient``, ``numeric``, the ``digits`` that agree; ``parts``, what
+        the samples add up to; ``rule``, lines of text; ``curve``, the losses ``y`` at weights
+        ``x``. It takes `N_POINTS` forward passes and two.
     """
     value, gradient = weight.read(model.parameters()), weight.read(model.gradients())
     numeric = central_difference(weight, model, loss, seen)
-    found: dict[str, Any] = {
+    reach = max(1.0, 1.5 * abs(value))
+    points = np.linspace(value - reach, value + reach, N_POINTS)
+    points[N_POINTS // 2] = value
+    return {
         "key": weight.key,
         "value": value,
         "gradient": gradient,
         "numeric": numeric,
         "digits": digits_agreeing(gradient, numeric),
-        "parts": parts_of(weight, seen),
+        "parts": parts_of(weight, seen, gradient),
         "rule": next_step(weight, model, optimizer),
+        "curve": {"x": points.tolist(), "y": losses_at(points, weight, model, loss, seen)},
     }
-    if curve:
-        reach = max(1.0, 1.5 * abs(value))
-        points = np.linspace(value - reach, value + reach, N_POINTS)
-        points[N_POINTS // 2] = value
-        found["curve"] = {"x": points.tolist(), "y": losses_at(points, weight, model, loss, seen)}
-    return found
 
 
 def losses_at(points: Any, weight: Weight, model: Layer, loss: Loss, seen: Trace) -> list[float]:
@@ -140,9 +144,8 @@ def losses_at(points: Any, weight: Weight, model: Layer, loss: Loss, seen: Trace
 def _draw_as_in_the_step(model: Layer) -> None:
     """Have the layers draw again what the step that was traced drew: they have counted since."""
     for _, layer in model.walk():
-        step = getattr(layer, "step", None)
-        if isinstance(step, int) and step:
-            layer.reseed(layer.seed, layer.stream, step - 1)
+        if isinstance(layer, StochasticLayer) and layer.step:
+            layer.reseed(layer.seed, layer.stream, layer.step - 1)
 
 
 def central_difference(weight: Weight, model: Layer, loss: Loss, seen: Trace) -> float:
@@ -163,18 +166,31 @@ def digits_agreeing(one: float, other: float) -> int:
     return int(max(0.0, min(16.0, -log10(share)))) if np.isfinite(share) else 0
 
 
-def parts_of(weight: Weight, seen: Trace) -> dict[str, list[float]] | None:
-    """What each sample adds to the gradient of a weight or bias of a dense layer; else None."""
+def parts_of(weight: Weight, seen: Trace, gradient: float) -> dict[str, Any] | None:
+    """What adds up to the gradient of a weight or bias of a dense layer; None for others.
+
+    Returns
+    -------
+    dict or None
+        ``parts``, what each sample adds; ``inputs`` and ``dvalues``, of which they are products;
+        ``penalty``, and ``elsewhere``, what comes through layers that are tied to this one.
+    """
     owner, _, short = weight.name.rpartition(".")
     traced = next((each for each in seen.layers if each.name == owner), None)
     if traced is None or not is_dense(traced) or traced.dvalues is None:
         return None
     dvalues = np.asarray(to_numpy(traced.dvalues[:, weight.index[-1]]), np.float64)
-    if short == "biases":
-        return {"dvalues": dvalues.tolist(), "parts": dvalues.tolist()}
-    inputs = np.asarray(to_numpy(traced.inputs[:, weight.index[0]]), np.float64)
-    parts = inputs * dvalues
-    return {"inputs": inputs.tolist(), "dvalues": dvalues.tolist(), "parts": parts.tolist()}
+    found: dict[str, Any] = {"dvalues": dvalues.tolist()}
+    parts, penalty = dvalues, 0.0
+    if short == "weights":
+        inputs = np.asarray(to_numpy(traced.inputs[:, weight.index[0]]), np.float64)
+        parts, penalty = inputs * dvalues, float(penalty_of(traced)[weight.index])
+        found["inputs"] = inputs.tolist()
+    eps = float(backend_of(seen.output).xp.finfo(seen.output.dtype).eps)
+    rest = gradient - float(parts.sum())
+    rounding = 64 * eps * len(parts) * (float(np.abs(parts).sum()) + abs(gradient))
+    elsewhere = rest - penalty if abs(rest - penalty) > rounding else 0.0
+    return {**found, "parts": parts.tolist(), "penalty": penalty, "elsewhere": elsewhere}
 
 
 def next_step(weight: Weight, model: Layer, optimizer: Optimizer) -> list[str]:
@@ -193,7 +209,7 @@ def next_step(weight: Weight, model: Layer, optimizer: Optimizer) -> list[str]:
             float(to_numpy(model.flat.gradients[place])),
             weight.read(model.parameters()),
         )
-    if gradient != given:
+    if abs(gradient - given) > 0:  # which NaN is not
         lines.append(f"g is clipped: {show(given)} → {show(gradient)}")
     decayed = before
     if optimizer.weight_decay and place - part.place.start < part.n_decayed:
@@ -204,24 +220,22 @@ def next_step(weight: Weight, model: Layer, optimizer: Optimizer) -> list[str]:
         )
     found = rule(optimizer, decayed, gradient, rate, state)
     lines += found.lines
-    if found.after is None or abs(found.after - after) > 1e-4 * max(1e-3, abs(after)):
-        lines.append(f"then the layer's bounds hold: w = {show(after)}" if found.after else "")
-        lines[-1] = lines[-1] or f"w = {show(after)}"
+    if found.after is None:
+        lines.append(f"w = {show(after)}")
+    elif abs(found.after - after) > 1e-4 * max(1e-3, abs(after)):
+        lines.append(f"then the layer's bounds hold: w = {show(after)}")
     return lines
 
 
 def _place_of(weight: Weight, model: Layer) -> int | None:
     """Where the weight lies among the trained parameters, None where it is none of them."""
-    flat = model.flat
-    if weight.name not in flat.layout:
-        return None
-    xp, kept = flat.backend.xp, flat.backend.xp.asarray(flat.values, copy=True)
-    try:
-        places = xp.arange(flat.size, dtype=flat.values.dtype, device=flat.backend.device)
-        flat.values[...] = places
-        return int(weight.read(model.parameters()))
-    finally:
-        flat.values[...] = kept
+    place, parameters = 0, model.parameters()
+    for name in model.flat.layout:
+        shape = tuple(parameters[name].shape)
+        if name == weight.name:
+            return place + int(np.ravel_multi_index(weight.index, shape))
+        place += prod(shape)
+    return None
 
 
 @contextmanager

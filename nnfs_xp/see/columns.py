@@ -11,7 +11,7 @@ from nnfs_xp.backend import backend_of, to_numpy
 from nnfs_xp.layers.stochastic import StochasticLayer
 from nnfs_xp.see.pen import EDGE, ROW, Event, Numbers, Pen, Port, numbered, spread, units_of
 from nnfs_xp.see.scene import CHARACTER, format_number
-from nnfs_xp.see.tracing import LayerTrace, Trace
+from nnfs_xp.see.tracing import LayerTrace, Trace, gradient_name
 
 MOST_LISTED = 12
 """Numbers of a parameter that are written out in a layer's box."""
@@ -74,7 +74,7 @@ class Units:
         return [Event(f"Layer {self._name}: {self._kind} of each number.", keys)]
 
     def backward(self) -> list[Event]:
-        return []  # see `behind`: what comes out of it is the layer before's
+        return []  # what comes out of it is shown where it arrives: see `graphs`
 
     def draw(self, pen: Pen, x: float, middle: float, ports: list[Port]) -> list[Port]:
         del middle
@@ -121,8 +121,7 @@ class Block:
         derivatives: dict[str, float] = {}
         if gradient is not None:
             d = np.asarray(to_numpy(gradient), np.float64).reshape(numbers.shape)
-            owner, _, short = name.rpartition(".")
-            derivatives = numbered(f"{self._name}.{owner and owner + '.'}d{short}", d)
+            derivatives = numbered(f"{self._name}.{gradient_name(name)}", d)
         self.values |= values | derivatives
         keys = list(derivatives)
         for n, key in enumerate(values):
@@ -146,16 +145,11 @@ class Block:
     def forward(self) -> list[Event]:
         keys = (f"{self._name}.output[{i}]" for i in range(self._n))
         jacobian = (key for key in self.values if key.startswith(f"{self._name}.jacobian"))
-        return [Event(f"Layer {self._name}: {self._kind}.", (*keys, *jacobian))]
+        parameters = (keys[0] for _, keys in self._rows)
+        return [Event(f"Layer {self._name}: {self._kind}.", (*keys, *jacobian, *parameters))]
 
     def backward(self) -> list[Event]:
-        known = ("output", "dvalues", "jacobian")
-        keys = tuple(
-            key
-            for _, row in self._rows
-            for key in row[1:]
-            if not key.removeprefix(self._name + ".").startswith(known)
-        )
+        keys = tuple(key for _, row in self._rows for key in row[1:])
         return [Event(f"Back through layer {self._name}, {self._kind}.", keys)]
 
     def draw(self, pen: Pen, x: float, middle: float, ports: list[Port]) -> list[Port]:
@@ -215,8 +209,9 @@ class Loss:
     def forward(self) -> list[Event]:
         what = "its" if self._n == 1 else f"the mean of {self._n} samples"
         caption = f"The loss of the sample is {format_number(self.values['loss.sample'])}"
+        targets = (key for key in self.values if key.startswith("target"))
         rest = "." if self._n == 1 else f"; {what}, {format_number(self.values['loss'])}."
-        return [Event(caption + rest, ("loss.sample", "loss"))]
+        return [Event(caption + rest, ("loss.sample", "loss", *targets))]
 
     def backward(self) -> list[Event]:
         return []

@@ -10,7 +10,7 @@ from nnfs_xp._typing import Array
 from nnfs_xp.backend import backend_of, to_numpy
 from nnfs_xp.see.pen import Event, Numbers, Pen, Port
 from nnfs_xp.see.scene import Pixels, pixels_of
-from nnfs_xp.see.tracing import LayerTrace
+from nnfs_xp.see.tracing import LayerTrace, gradient_name
 
 MOST_CELLS = 64
 """Rows and columns of an image, where not each number has a square of its own."""
@@ -38,10 +38,9 @@ class Field:
         self._counts: list[tuple[str, Numbers]] = []
         most = None if whole else MOST_CELLS
         for name, value in traced.parameters.items():
-            owner, _, short = name.rpartition(".")
             self._add(name, value, most)
             if name in traced.gradients:
-                self._add(f"{owner and owner + '.'}d{short}", traced.gradients[name], most)
+                self._add(gradient_name(name), traced.gradients[name], most)
         for name in ("output", "dvalues"):
             array = getattr(traced, name)
             if array is None:
@@ -149,8 +148,8 @@ def _counts(array: Array) -> Numbers:
     if not np.isfinite([low, high]).all() or low == high:
         return np.asarray(np.bincount([_BINS // 2], minlength=_BINS) * flat.shape[0])
     places = xp.minimum(xp.floor((flat - low) * (_BINS / (high - low))), float(_BINS - 1))
-    counts = [int(xp.sum(xp.astype(places == float(k), xp.int64))) for k in range(_BINS)]
-    return np.asarray(counts)
+    counts = [xp.sum(xp.astype(places == float(k), xp.int64)) for k in range(_BINS)]
+    return np.asarray(to_numpy(xp.stack(counts)))
 
 
 def _bars(counts: Numbers, color: tuple[int, int, int]) -> Pixels:

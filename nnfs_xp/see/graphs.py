@@ -25,6 +25,7 @@ DETAILS = ("operations", "neurons", "fields", "layers")
 
 _MOST_WEIGHTS = 40
 _MOST_NUMBERS = 300
+_MOST_LINES = 5000
 _MOST_PARAMETERS = 10_000
 _MARGIN = 14.0
 
@@ -114,6 +115,12 @@ def scene_of(
     elif detail not in DETAILS:
         known = ", ".join(map(repr, ("auto", *DETAILS)))
         raise ArgumentError(f"`detail` must be one of {known}; got {detail!r}.")
+    n_lines = sum(prod(each.parameters["weights"].shape) for each in seen.layers if is_dense(each))
+    if detail in ("operations", "neurons") and n_lines > _MOST_LINES:
+        raise ArgumentError(
+            f"{n_lines:,} weights are too many to draw as {detail}; {_MOST_LINES:,} are the most. "
+            "Choose fields or layers."
+        )
     drawn = _columns(seen, sample, detail, fine)
     values = {key: value for column in drawn for key, value in column.values.items()}
     events = _events(drawn, seen)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import webbrowser
 from collections.abc import Callable, Iterable
+from math import prod
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from nnfs_xp import _checks
 from nnfs_xp.errors import ArgumentError
@@ -18,7 +21,7 @@ from nnfs_xp.see.front_end import Session
 from nnfs_xp.see.page import Page
 from nnfs_xp.see.playing import PlaySession
 from nnfs_xp.see.recording import write_recording
-from nnfs_xp.see.setups import Workshop, made_of
+from nnfs_xp.see.setups import Wish, Workshop, made_of
 from nnfs_xp.see.watching import WatchSession
 from nnfs_xp.see.widget import in_notebook, widget
 
@@ -38,6 +41,7 @@ def play(
     seed: int = 0,
     data: str | None = None,
     layers: str | None = None,
+    image_shape: tuple[int, int] | None = None,
     port: int = 0,
     allow_hosts: Iterable[str] = (),
     open_browser: bool = False,
@@ -65,8 +69,10 @@ def play(
         ``"sine"``, ``"digits"`` or ``"neuron"``, the chapter's.
     layers : str, optional
         Without `model`: the layers, as in ``"Dense(4), ReLU(), Dense(2)"``.
+    image_shape : tuple of int, optional
+        With `model`: (height, width) of samples whose features are the pixels of an image.
     port : int
-        Of the page; 0 for any that is free.
+        Of the page; 0 for any that is free. A widget has none; nor has it the next two.
     allow_hosts : iterable of str
         Names of proxies that the page may be seen through, beside those of this machine.
     open_browser : bool
@@ -90,9 +96,18 @@ def play(
     ...     page.url.startswith("http://127.0.0.1:")
     True
     """
-    workshop = _workshop(model, X, y, loss, optimizer, batch_size, seed, data, layers)
-    workshop.first()  # an error comes now, and not in the page
-    return _show(lambda: PlaySession(workshop), "nnfs_xp: play", port, allow_hosts, open_browser)
+    wish = Wish(data, layers, loss, optimizer, batch_size, seed)
+    workshop = _workshop(model, X, y, wish, image_shape)
+    first = [PlaySession(workshop)]
+    _answer(first[0], {"do": "open"})  # an error comes now, and not in the page
+
+    def make() -> PlaySession:
+        try:
+            return first.pop()  # of one tab
+        except IndexError:
+            return PlaySession(workshop)
+
+    return _show(make, "nnfs_xp: play", port, allow_hosts, open_browser)
 
 
 def watch(
@@ -140,6 +155,7 @@ def record(
     seed: int = 0,
     data: str | None = None,
     layers: str | None = None,
+    image_shape: tuple[int, int] | None = None,
     steps: int = 30,
     sample: int = 0,
     detail: str = "auto",
@@ -151,7 +167,7 @@ def record(
     ----------
     path : str or Path
         Ends in ``.html``.
-    model, X, y, loss, optimizer, batch_size, seed, data, layers
+    model, X, y, loss, optimizer, batch_size, seed, data, layers, image_shape
         See `play`.
     steps : int
         How many steps are recorded, at most 1,000.
@@ -178,7 +194,8 @@ def record(
     steps = _checks.check_count("steps", steps, least=0)
     if steps > _MOST_RECORDED:
         raise ArgumentError(f"`steps` must be at most {_MOST_RECORDED:,}; got {steps:,}.")
-    session = PlaySession(_workshop(model, X, y, loss, optimizer, batch_size, seed, data, layers))
+    wish = Wish(data, layers, loss, optimizer, batch_size, seed)
+    session = PlaySession(_workshop(model, X, y, wish, image_shape))
     return write_recording(path, recorded(session, steps, sample, detail), title=title)
 
 
@@ -190,7 +207,7 @@ def recorded(session: PlaySession, steps: int, sample: int, detail: str) -> list
     ArgumentError
         There is no such sample or detail.
     """
-    first = _answer(session, {"do": "sample", "sample": sample})
+    _answer(session, {"do": "sample", "sample": sample})
     first = _answer(session, {"do": "detail", "detail": detail})
     answers = [{key: value for key, value in first.items() if key not in _OF_PYTHON}]
     for _ in range(steps):
@@ -207,34 +224,52 @@ def _answer(session: Session, query: dict[str, Any]) -> dict[str, Any]:
 
 
 def _workshop(
-    model: Layer | HasNetwork | None,
-    X: Any,
-    y: Any,
-    loss: Loss | None,
-    optimizer: Optimizer | None,
-    batch_size: int | None,
-    seed: int,
-    data: str | None,
-    layers: str | None,
+    model: Layer | HasNetwork | None, X: Any, y: Any, wish: Wish, image_shape: Any
 ) -> Workshop:
+    """What makes setups, of a model and data of the user's own or of the page's."""
+    for name, kind in (("loss", Loss), ("optimizer", Optimizer)):
+        given = getattr(wish, name)
+        if given is not None and not isinstance(given, kind):
+            raise ArgumentError(f"`{name}` must be {_an(kind)}; got {given!r}.")
     if model is None:
-        if X is not None or y is not None:
-            raise ArgumentError("`X` and `y` go with a `model`. For data of the page, name `data`.")
-        words: dict[str, Any] = {
-            "data": data,
-            "layers": layers,
-            "batch_size": batch_size,
-            "seed": seed,
-        }
-        words |= {"loss": loss and repr(loss), "optimizer": optimizer and repr(optimizer)}
-        return Workshop(start={name: value for name, value in words.items() if value is not None})
-    if data is not None or layers is not None:
+        if X is not None or y is not None or image_shape is not None:
+            raise ArgumentError(
+                "`X`, `y` and `image_shape` go with a `model`. For data of the page, name `data`."
+            )
+        return Workshop(start=wish)
+    if wish.data is not None or wish.layers is not None:
         raise ArgumentError("`data` and `layers` are for networks of the page; leave `model` out.")
     if X is None or y is None:
         raise ArgumentError("a `model` needs `X` and `y` to learn from.")
     return Workshop(
-        made_of(model, X, y, loss=loss, optimizer=optimizer, batch_size=batch_size, seed=seed)
+        made_of(
+            model,
+            X,
+            y,
+            loss=wish.loss,
+            optimizer=wish.optimizer,
+            batch_size=wish.batch_size,
+            seed=wish.seed,
+            image_shape=None if image_shape is None else _checked(image_shape, X),
+        ),
+        Wish(seed=wish.seed),
     )
+
+
+def _an(kind: type) -> str:
+    return f"an {kind.__name__}" if kind.__name__[0] in "AEIO" else f"a {kind.__name__}"
+
+
+def _checked(shape: Any, X: Any) -> tuple[int, int]:
+    """The shape of images, which as many features make."""
+    fits = isinstance(shape, tuple | list) and len(shape) == 2
+    if not fits or prod(shape) != prod(np.shape(X)[1:]):
+        raise ArgumentError(
+            f"`image_shape` must be (height, width), together {prod(np.shape(X)[1:])} features; "
+            f"got {shape!r}."
+        )
+    height, width = (_checks.check_count("image_shape", side) for side in shape)
+    return height, width
 
 
 def _show(
@@ -247,7 +282,8 @@ def _show(
     """A widget where one can be shown, and else a page."""
     if in_notebook():
         return widget(make())
+    opens = _checks.check_bool("open_browser", open_browser)
     page = Page(make, title=title, port=port, allow_hosts=allow_hosts)
-    if _checks.check_bool("open_browser", open_browser):
+    if opens:
         webbrowser.open(page.url)
     return page

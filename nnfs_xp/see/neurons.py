@@ -23,7 +23,7 @@ class Neurons:
     def __init__(self, traced: LayerTrace, sample: int) -> None:
         self._name = traced.name
         weights = np.asarray(to_numpy(traced.parameters["weights"]), np.float64)
-        self._n_inputs, self._n = weights.shape
+        self._n = weights.shape[1]
         self.height = self._n * ROW
         self.values = {
             **numbered(f"{self._name}.weights", weights),

@@ -307,5 +307,5 @@ class _Handler(BaseHTTPRequestHandler):
     def handle_expect_100(self) -> bool:
         return True  # for the gate to refuse
 
-    def logmessage(self, format: str, *args: Any) -> None:  # noqa: A002 # the base class' name
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 # the base class' name
         pass  # it would print addresses, token included

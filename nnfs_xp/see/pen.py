@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import to_numpy
-from nnfs_xp.see.scene import CHARACTER, Box, Image, Item, Line, Pixels, Text, format_number
+from nnfs_xp.see.scene import Box, Image, Item, Line, Pixels, Text, format_number
 
 Numbers: TypeAlias = np.ndarray[Any, Any]
 
@@ -176,8 +176,3 @@ def spread(n: int, middle: float, distance: float = ROW) -> list[float]:
     """The heights of n rows around a middle."""
     first = middle - distance * (n - 1) / 2
     return [first + distance * i for i in range(n)]
-
-
-def text_width(texts: Iterable[str]) -> float:
-    """The width of the longest of the texts, or more."""
-    return max((len(text) * CHARACTER for text in texts), default=0.0)

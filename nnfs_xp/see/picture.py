@@ -27,12 +27,15 @@ class Picture:
     values : dict of str to float
         All numbers of the picture, unrounded, by the keys that its SVG names in ``data-key``:
         ``"0.weights[2,0]"`` and ``"0.dweights[2,0]"``, say.
+    size : tuple of float
+        Width and height of its SVG, in pixels.
     """
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
         self.frames = scene.captions
         self.values: Mapping[str, float] = scene.values
+        self.size = svg.size_of(scene)
 
     def __repr__(self) -> str:
         return f"<Picture: {self._scene.title}, {len(self.frames)} frames>"

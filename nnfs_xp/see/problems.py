@@ -28,12 +28,15 @@ class Problem:
         As `nnfs_xp.see.words` reads them.
     image_shape : tuple of int, optional
         Where the features are the pixels of an image.
+    first_weights : tuple, optional
+        Weights and biases that the first of these layers begins with; else they are drawn.
     """
 
     load: Callable[[int], tuple[Numbers, Numbers]]
     layers: str
     optimizer: str = "Adam(0.05)"
     image_shape: tuple[int, int] | None = None
+    first_weights: tuple[Any, Any] | None = None
 
 
 def _circles(seed: int) -> tuple[Numbers, Numbers]:
@@ -94,7 +97,12 @@ PROBLEMS = {
     "spiral": Problem(_spiral, "Dense(16), ReLU(), Dense(16), ReLU(), Dense(3)"),
     "sine": Problem(_sine, "Dense(8), Tanh(), Dense(1)"),
     "digits": Problem(_digits, "Dense(16), ReLU(), Dense(10)", "Adam(0.01)", (8, 8)),
-    "neuron": Problem(_neuron, "Dense(1), ReLU()", "SGD(0.001)"),
+    "neuron": Problem(
+        _neuron,
+        "Dense(1), ReLU()",
+        "SGD(0.001)",
+        first_weights=(chapter_figures.WEIGHTS, chapter_figures.BIAS),
+    ),
 }
 """By name. ``"neuron"`` is the chapter's: its three inputs, weights and bias."""
 

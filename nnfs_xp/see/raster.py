@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from nnfs_xp.plots._figure import new_figure
 from nnfs_xp.see.scene import NEGATIVE, POSITIVE, Box, Image, Item, Line, Scene, Text
-from nnfs_xp.see.svg import SECONDS
+from nnfs_xp.see.svg import CAPTION, SECONDS, size_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 _UNITS_PER_INCH = 100.0
 _DPI = 200
 _DPI_OF_GIF = 110
-_CAPTION = 30.0
 _ALIGNED = {"start": "left", "middle": "center", "end": "right"}
 _INK, _QUIET, _VALUE, _DERIVATIVE = "#1b1f24", "#5c6470", "#111111", "#b3261e"
 _LINES = {
@@ -67,12 +66,11 @@ def gif(scene: Scene, n_frames: int) -> bytes:
 
 
 def _figure(scene: Scene, frame: int) -> Figure:
-    width = max([scene.width, *(7.2 * len(text) + 28 for text in scene.captions)])
-    height = scene.height + _CAPTION
+    width, height = size_of(scene)
     figure = new_figure(width / _UNITS_PER_INCH, height / _UNITS_PER_INCH)
     figure.set_layout_engine("none")
     axes = figure.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(0, width), ylim=(height - _CAPTION, -_CAPTION))
+    axes.set(xlim=(0, width), ylim=(height - CAPTION, -CAPTION))
     axes.axis("off")
     for item in scene.items:
         if item.born <= frame:

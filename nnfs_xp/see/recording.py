@@ -11,7 +11,7 @@ from typing import Any
 from nnfs_xp._checks import quoted
 from nnfs_xp.errors import ArgumentError
 from nnfs_xp.interop.atomic import write_atomically
-from nnfs_xp.interop.paths import check_writable, path_of
+from nnfs_xp.interop.paths import path_of
 from nnfs_xp.see import front_end
 
 _ADAPTER = """
@@ -65,7 +65,7 @@ def write_recording(path: str | Path, answers: list[dict[str, Any]], *, title: s
     Parameters
     ----------
     path : str or Path
-        Its folder is made where there is none; an older file is replaced.
+        An older file is replaced.
     answers : list of dict
         As the session gave them.
     title : str
@@ -73,19 +73,18 @@ def write_recording(path: str | Path, answers: list[dict[str, Any]], *, title: s
     Returns
     -------
     Path
-        From the root on.
 
     Raises
     ------
     ArgumentError
-        There can be no such file, or the answers are none.
+        The path or the answers are none.
     OSError
         The file cannot be written; an older one is as it was.
     """
     page = as_html(answers, title)
-    target = check_writable(path_of(path))
-    write_atomically(target, page.encode())
-    return target
+    path = path_of(path)
+    write_atomically(path, page.encode())
+    return path
 
 
 def as_html(answers: list[dict[str, Any]], title: str) -> str:
@@ -114,7 +113,7 @@ def as_html(answers: list[dict[str, Any]], title: str) -> str:
         raise ArgumentError(f"`answers` must be a list of dictionaries; got {quoted(answers)}.")
     if not answers:
         raise ArgumentError("`answers` must hold at least one answer; got an empty list.")
-    if not isinstance(title, str):
+    if not isinstance(title, str) or not _is_unicode(title):
         raise ArgumentError(f"`title` must be a string; got {quoted(title)}.")
     try:
         recorded = front_end.as_json(answers)
@@ -133,6 +132,15 @@ def as_html(answers: list[dict[str, Any]], title: str) -> str:
         answers=_inert(recorded),
         adapter=_ADAPTER,
     )
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether it can be written: half of a surrogate pair cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _inert(json: str) -> str:

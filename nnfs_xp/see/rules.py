@@ -85,7 +85,7 @@ def _(
 def _(
     optimizer: Adagrad, weight: float, gradient: float, rate: float, state: Mapping[str, float]
 ) -> Rule:
-    c = state["cache"] + gradient**2
+    c = state["cache"] + gradient * gradient
     first = f"c ← c + g² = {show(state['cache'])} + {_in(gradient)}² = {show(c)}"
     return _divided(weight, gradient, rate, c, optimizer.epsilon, first)
 
@@ -95,7 +95,7 @@ def _(
     optimizer: RMSprop, weight: float, gradient: float, rate: float, state: Mapping[str, float]
 ) -> Rule:
     rho, old = optimizer.rho, state["cache"]
-    c = rho * old + (1 - rho) * gradient**2
+    c = rho * old + (1 - rho) * gradient * gradient
     first = (
         f"c ← ρ·c + (1 − ρ)·g² = {show(rho)}·{show(old)} + {show(1 - rho)}·{_in(gradient)}² = "
         f"{show(c)}"
@@ -120,7 +120,7 @@ def _(
 ) -> Rule:
     t, one, two = optimizer.iterations + 1, optimizer.beta_1, optimizer.beta_2
     m = one * state["momentum"] + (1 - one) * gradient
-    c = two * state["cache"] + (1 - two) * gradient**2
+    c = two * state["cache"] + (1 - two) * gradient * gradient
     m_hat, largest = m / (1 - one**t), max(c, state.get("largest_cache", 0.0))
     c_hat = largest / (1 - two**t)
     after = weight - rate * m_hat / (sqrt(c_hat) + optimizer.epsilon)

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-WATCH_FILE = "watch.jsonl"
+from nnfs_xp.training.watch_file import FILE
+
 MOST_LEVELS = 3
 MOST_RUNS = 300
 _MOST_ENTRIES = 50_000
@@ -73,7 +74,7 @@ def _entries(folder: Path, most: int) -> list[tuple[str, bool]]:
                 if entry.is_dir(follow_symlinks=False):
                     if not entry.name.startswith("."):
                         entries.append((entry.name, True))
-                elif entry.name == WATCH_FILE and entry.is_file(follow_symlinks=False):
+                elif entry.name == FILE and entry.is_file(follow_symlinks=False):
                     entries.append((entry.name, False))
     except OSError:
         return []
@@ -85,7 +86,7 @@ def _name(path: Path) -> str:
     return os.fsencode(path.as_posix()).decode("utf-8", "replace")
 
 
-class WatchFile:
+class WatchReader:
     """Rows of one file, read once each, as whole lines come in.
 
     Attributes

@@ -110,7 +110,15 @@ class Image(Item):
     label: str
 
     def live(self) -> dict[str, str]:
-        return {"href": data_url(self.pixels)}
+        rows, columns, _ = self.pixels.shape
+        return {
+            "href": data_url(self.pixels),
+            "width": f"{self.width:.1f}",
+            "height": f"{self.height:.1f}",
+            "data-rows": str(rows),
+            "data-columns": str(columns),
+            "aria-label": self.label,
+        }
 
 
 @dataclass(frozen=True)
@@ -136,8 +144,13 @@ class Scene:
     title: str
 
 
-POSITIVE, NEGATIVE = (0, 114, 178), (213, 94, 0)
-"""Blue and orange: Okabe and Ito 2008, *Color Universal Design*."""
+COLORS = (
+    *((0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167)),
+    *((230, 159, 0), (86, 180, 233), (240, 228, 66)),
+)
+"""Of classes: Okabe and Ito 2008, *Color Universal Design*."""
+
+POSITIVE, NEGATIVE = COLORS[:2]
 
 
 def pixels_of(values: np.ndarray[Any, Any], limit: float | None = None) -> Pixels:

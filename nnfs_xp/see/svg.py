@@ -6,18 +6,18 @@ from functools import cache
 from html import escape
 from importlib.resources import files
 
-from nnfs_xp.see.scene import Box, Image, Item, Line, Scene, Text, data_url
+from nnfs_xp.see.scene import Box, Image, Item, Line, Scene, Text
 
 SECONDS = 1.4
 """How long a frame of an animation lasts."""
 
-_CAPTION = 30.0
+CAPTION = 30.0
 
 
 def standalone(scene: Scene, frame: int) -> str:
     """One frame as a whole file: with its style, and its caption above it."""
     items = [_tag(each, each.born == frame > 0) for each in scene.items if each.born <= frame]
-    caption = _caption(scene, scene.captions[frame]) if scene.captions else ""
+    caption = _caption(scene.captions[frame]) if scene.captions else ""
     style = f"<style>{picture_style()}</style>"
     return _whole(
         scene, [style, caption, *_lowered(items)], f"{scene.title}. {_said(scene, frame)}"
@@ -49,7 +49,7 @@ def animation(scene: Scene) -> str:
             f"{{{before}{start + 0.01:.3f}%,{end - 0.01:.3f}%{{opacity:1}}{after}}}"
             f".says{k}{{opacity:{int(k == n - 1)};animation:says{k} {length}s infinite}}"
         )
-        captions.append(_caption(scene, text, f" says{k}"))
+        captions.append(_caption(text, f" says{k}"))
     rules.append("@media (prefers-reduced-motion:reduce){[class]{animation:none!important}}")
     style = f"<style>{picture_style()}{''.join(rules)}</style>"
     items = [_tag(each, False, f" born{each.born}" if each.born else "") for each in scene.items]
@@ -83,18 +83,21 @@ def _said(scene: Scene, frame: int) -> str:
 
 def _lowered(items: list[str]) -> list[str]:
     """The items below the caption."""
-    return [f'<g transform="translate(0 {_CAPTION:.0f})">', *items, "</g>"]
+    return [f'<g transform="translate(0 {CAPTION:.0f})">', *items, "</g>"]
 
 
-def _caption(scene: Scene, text: str, more: str = "") -> str:
-    del scene
+def _caption(text: str, more: str = "") -> str:
     return f'<text class="see-caption{more}" x="14" y="22">{escape(text)}</text>'
 
 
-def _whole(scene: Scene, parts: list[str], label: str) -> str:
-    # No narrower than its longest caption.
+def size_of(scene: Scene) -> tuple[float, float]:
+    """Width and height with the caption, no narrower than the longest of these."""
     width = max([scene.width, *(7.2 * len(text) + 28 for text in scene.captions)])
-    height = scene.height + _CAPTION
+    return width, scene.height + CAPTION
+
+
+def _whole(scene: Scene, parts: list[str], label: str) -> str:
+    width, height = size_of(scene)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="see-picture see-alone" role="img" '
         f'aria-label="{escape(label)}" viewBox="0 0 {width:.0f} {height:.0f}" '
@@ -122,10 +125,6 @@ def _tag(item: Item, new: bool, more: str = "", *, frame: bool = False) -> str:
             at = f'x1="{x}" y1="{y}" x2="{item.to_x:.1f}" y2="{item.to_y:.1f}"'
             return f'<line {shared} {at} stroke-width="{item.width:.2f}"/>'
         case Image():
-            at = f'x="{x}" y="{y}" width="{item.width:.1f}" height="{item.height:.1f}"'
-            rows, columns, _ = item.pixels.shape
-            link = f'href="{data_url(item.pixels)}" preserveAspectRatio="none"'
-            link += f' data-rows="{rows}" data-columns="{columns}"'
-            link += f' role="img" aria-label="{escape(item.label)}"'
-            return f"<image {shared} {at} {link}/>"
+            live = " ".join(f'{name}="{escape(value)}"' for name, value in item.live().items())
+            return f'<image {shared} x="{x}" y="{y}" preserveAspectRatio="none" role="img" {live}/>'
     raise AssertionError(item)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +26,18 @@ from nnfs_xp.training.preparation import (
     prepare_inputs,
     prepare_targets,
 )
+
+
+def gradient_name(name: str) -> str:
+    """What the gradient of a parameter is called.
+
+    Examples
+    --------
+    >>> gradient_name("weights"), gradient_name("1.biases")
+    ('dweights', '1.dbiases')
+    """
+    owner, dot, short = name.rpartition(".")
+    return f"{owner}{dot}d{short}"
 
 
 @dataclass(frozen=True)
@@ -190,7 +202,7 @@ def trace_here(
     """What `trace` gives, of the model itself and of data that are ready for it.
 
     As in a training step, gradients and running averages are set, and random numbers are drawn.
-    What the trace holds of parameters and gradients is the model's own, until it is trained on.
+    The parameters and gradients that the trace holds are the model's own.
     """
     chain = Chain(model.links(), fuse=False)
     losses, mean = None, None
@@ -218,12 +230,22 @@ def trace_here(
                 layer,
                 *each[1:],
                 dict(layer.parameters()),
-                dict(layer.gradients()) if back else {},
+                _own_gradients(layer) if back else {},
             )
         )
     if back and isinstance(model, Composite):
         model.sum_ties()
     return Trace(tuple(layers), loss, y, losses, mean)
+
+
+def _own_gradients(layer: Layer) -> dict[str, Array]:
+    """What went back through this layer alone, also where others are tied to it."""
+    within = dict(layer.walk())
+    found = {}
+    for name in layer.parameters():
+        owner, dot, short = name.rpartition(".")
+        found[name] = getattr(within[owner + dot], gradient_name(short))
+    return found
 
 
 def _prepared(dvalues: Any, model: Layer, X: Array, backend: Backend) -> Array | None:
@@ -243,20 +265,35 @@ def _prepared(dvalues: Any, model: Layer, X: Array, backend: Backend) -> Array |
     return backend.asarray(dvalues, output.dtype)
 
 
-@contextmanager
-def left_as_it_is(model: Layer) -> Iterator[None]:
-    """Let a training forward change neither running averages nor what is drawn next."""
-    xp_of = {name: backend_of(array).xp for name, array in model.buffers().items()}
-    before = {n: xp_of[n].asarray(each, copy=True) for n, each in model.buffers().items()}
+def keep_state(model: Layer) -> Callable[[], None]:
+    """Keep what a training forward changes beside the weights; call the result to bring it back.
+
+    That is running averages, and which random numbers are drawn next.
+    """
+    kept = [
+        (array, backend_of(array).xp.asarray(array, copy=True))
+        for array in model.buffers().values()
+    ]
     drawn = [
         (each, each.seed, each.stream, each.step)
         for _, each in model.walk()
         if isinstance(each, StochasticLayer)
     ]
+
+    def bring_back() -> None:
+        for array, before in kept:
+            array[...] = before
+        for layer, *where in drawn:
+            layer.reseed(*where)
+
+    return bring_back
+
+
+@contextmanager
+def left_as_it_is(model: Layer) -> Iterator[None]:
+    """Let a training forward change neither running averages nor what is drawn next."""
+    bring_back = keep_state(model)
     try:
         yield
     finally:
-        for name, array in model.buffers().items():
-            array[...] = before[name]
-        for layer, *where in drawn:
-            layer.reseed(*where)
+        bring_back()

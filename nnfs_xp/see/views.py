@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from nnfs_xp._checks import shown
-from nnfs_xp.backend import to_numpy
+from nnfs_xp.backend import backend_of, to_numpy
 from nnfs_xp.errors import ArgumentError
 from nnfs_xp.layers import Layer
 from nnfs_xp.losses import Loss
-from nnfs_xp.plots._figure import COLORS
-from nnfs_xp.see.scene import data_url
+from nnfs_xp.see.scene import COLORS, data_url
 from nnfs_xp.see.setups import Setup
-from nnfs_xp.see.tracing import LayerTrace, Trace
+from nnfs_xp.see.tracing import LayerTrace, Trace, gradient_name
 
 _CELLS = 48
 _REACH = 2
@@ -36,7 +36,6 @@ class Ground:
     grid : ndarray, shape (cells, features)
     is_plane : bool
         Whether samples have two features, and classes; else one, and a value.
-    n_classes : int
     """
 
     points: dict[str, Any]
@@ -85,15 +84,17 @@ class Ground:
         if not self.is_plane:
             return {"x": self.grid[:, 0].tolist(), "y": to_numpy(output)[:, 0].tolist()}
         scores = loss.probabilities(output) if loss.has_probabilities else output
-        return {"image": data_url(_decisions(np.asarray(to_numpy(scores), np.float64)))}
+        numbers = np.asarray(to_numpy(scores), np.float64)
+        if numbers.shape[1] == 1:  # yes or no: a probability, or a score of either sign
+            no = 1 - numbers if loss.has_probabilities else -numbers
+            numbers = np.concatenate([no, numbers], axis=1)
+        return {"image": data_url(_decisions(numbers))}
 
 
 def _decisions(scores: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """The colour of the class that is chosen at each cell, the fuller the surer."""
-    if scores.shape[1] == 1:  # yes or no
-        scores = np.concatenate([1 - scores, scores], axis=1)
     scores = np.nan_to_num(scores)
-    colors = np.array([[int(c[k : k + 2], 16) for k in (1, 3, 5)] for c in COLORS], np.uint8)
+    colors = np.array(COLORS, np.uint8)
     chosen = scores.argmax(axis=1)
     pixels = np.empty((len(scores), 4), np.uint8)
     pixels[:, :3] = colors[chosen % len(colors)]
@@ -121,7 +122,9 @@ def first_telling(setup: Setup) -> int:
     return int(telling[0]) if len(telling) else 0
 
 
-def lens(seen: Trace, name: object, row: int, column: int) -> dict[str, Any]:
+def lens(
+    seen: Trace, name: object, at: tuple[int, int], drawn: Sequence[int | None] = (None, None)
+) -> dict[str, Any]:
     """Numbers of a heat map around one of its squares.
 
     Parameters
@@ -129,12 +132,16 @@ def lens(seen: Trace, name: object, row: int, column: int) -> dict[str, Any]:
     seen : Trace
     name : str
         As the picture calls the image: ``"0.weights"``, ``"2.dvalues"``.
-    row, column : int
+    at : tuple of int
+        Row and column of a square.
+    drawn : sequence of int or None
+        The rows and columns of the image, where its squares are means of several numbers.
 
     Returns
     -------
     dict
-        ``row`` and ``column`` of the first number of ``values``, a list of rows.
+        ``row`` and ``column`` of the first number of ``values``, a list of rows; ``at``, the number
+        that the lens is on.
 
     Raises
     ------
@@ -148,20 +155,22 @@ def lens(seen: Trace, name: object, row: int, column: int) -> dict[str, Any]:
     if array is None:
         raise ArgumentError(f"there is no heat map called {shown(str(name))}.")
     shape = tuple(array.shape)
-    xp_table = array.reshape(-1, shape[-1]) if len(shape) != 2 else array
-    n_rows, n_columns = xp_table.shape
-    if not (0 <= row < n_rows and 0 <= column < n_columns):
-        raise ArgumentError(f"{name} has {n_rows} rows and {n_columns} columns.")
+    table = backend_of(array).xp.reshape(array, (-1, shape[-1]))
+    sizes = tuple(table.shape)
+    places = [
+        place if n is None else (2 * place + 1) * size // (2 * n)
+        for place, n, size in zip(at, drawn, sizes, strict=True)
+    ]
+    if not all(place < size for place, size in zip(places, sizes, strict=True)):
+        raise ArgumentError(f"{name} has {sizes[0]} rows and {sizes[1]} columns.")
+    row, column = places
     top, left = max(0, row - _REACH), max(0, column - _REACH)
-    part = xp_table[top : row + _REACH + 1, left : column + _REACH + 1]
-    values = np.asarray(to_numpy(part), np.float64).tolist()
-    return {"name": name, "row": top, "column": left, "at": [row, column], "values": values}
+    bottom, right = min(sizes[0], row + _REACH + 1), min(sizes[1], column + _REACH + 1)
+    values = np.asarray(to_numpy(table[top:bottom, left:right]), np.float64).tolist()
+    return {"name": name, "row": top, "column": left, "at": places, "values": values}
 
 
 def _array_of(each: LayerTrace, name: str) -> Any:
-    if name in ("output", "dvalues"):
-        return getattr(each, name)
-    if name in each.parameters:
-        return each.parameters[name]
-    owner, _, short = name.rpartition(".")
-    return each.gradients.get(f"{owner and owner + '.'}{short[1:]}") if short[:1] == "d" else None
+    gradients = {gradient_name(n): gradient for n, gradient in each.gradients.items()}
+    arrays = {"output": each.output, "dvalues": each.dvalues, **each.parameters, **gradients}
+    return arrays.get(name)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nnfs_xp.see.run_digest import RunDigest
-from nnfs_xp.see.run_files import WatchFile, find_runs, is_finished
+from nnfs_xp.see.run_files import WatchReader, find_runs, is_finished
 
 MOST_CHOSEN = 50
 # A query reads no longer than this, in seconds, and says that there is more.
@@ -26,7 +26,7 @@ class _Run:
     """A run that is looked at: its file and what was read from it."""
 
     def __init__(self, path: Path) -> None:
-        self._file = WatchFile(path)
+        self._file = WatchReader(path)
         self._begin()
 
     def _begin(self) -> None:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from nnfs_xp import layers, losses, optimizers
 from nnfs_xp._checks import shown
+from nnfs_xp._settings import arguments_of
 from nnfs_xp.errors import ArgumentError, NnfsError
 from nnfs_xp.layers import Layer, Sequential
 from nnfs_xp.losses import Loss
@@ -137,9 +138,10 @@ def _layer(call: _Call, known: Mapping[str, type], shape: tuple[Any, ...]) -> La
         positional.insert(0, shape[-1])
     if "dtype" in parameters:
         named.setdefault("dtype", "float64")
-    for value in (*positional, *named.values()):
-        if isinstance(value, int) and value > WIDEST:
-            raise ArgumentError(f"{call.name}: {value} is more than {WIDEST}, the most here.")
+    widths = dict(zip(parameters, positional, strict=False)) | named
+    for name, value in widths.items():
+        if name.startswith("n_") and isinstance(value, int) and value > WIDEST:
+            raise ArgumentError(f"{call.name}: {name} may be {WIDEST} here; got {value}.")
     layer: Layer = _build(kind, call.name, positional, named)
     return layer
 
@@ -163,8 +165,11 @@ def _find(name: str, what: str, known: Mapping[str, type]) -> type:
 def _build(kind: type, name: str, positional: list[Any], named: dict[str, Any]) -> Any:
     try:
         return kind(*positional, **named)
-    except (NnfsError, TypeError) as error:
+    except NnfsError as error:
         raise ArgumentError(f"{name}: {shown(str(error), 300)}") from None
+    except TypeError:
+        takes = ", ".join(arguments_of(kind)[0])
+        raise ArgumentError(f"{name} cannot take these arguments; it has {takes}.") from None
 
 
 def _calls(text: str, what: str) -> list[_Call]:
@@ -172,9 +177,10 @@ def _calls(text: str, what: str) -> list[_Call]:
         raise ArgumentError(f"`{what}` must be a text of at most {_LONGEST} letters.")
     try:
         tree = ast.parse(f"[{text}\n]", mode="eval").body
-        assert isinstance(tree, ast.List)
+        if not isinstance(tree, ast.List):
+            raise ValueError("it closes the bracket")
         return [_call(each) for each in tree.elts]
-    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError, AssertionError):
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
         raise ArgumentError(
             f"cannot read {shown(text)}. Write {what} as in Python, with numbers and texts only: "
             "Dense(4), ReLU(), Adam(0.05)."
@@ -184,8 +190,8 @@ def _calls(text: str, what: str) -> list[_Call]:
 def _call(node: ast.expr) -> _Call:
     if isinstance(node, ast.Name):
         return _Call(node.id, [], {})
-    assert isinstance(node, ast.Call)
-    assert isinstance(node.func, ast.Name)
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+        raise ValueError("it is neither a name nor a call of one")
     named = {each.arg: ast.literal_eval(each.value) for each in node.keywords}
     if None in named:
         raise ValueError("** is no argument")
