@@ -12,7 +12,10 @@ from typing import Any, Protocol
 
 _UPLOT_EXPORT = re.compile(r"^export \{ uPlot as default \};\s*\Z", re.MULTILINE)
 
-SCRIPTS = ("watch_charts.js", "watch_layers.js", "watch.js", "play.js", "see.js")
+SCRIPTS = (
+    *("watch_charts.js", "watch_layers.js", "watch.js"),
+    *("play_pictures.js", "play_weight.js", "play.js", "see.js"),
+)
 STYLES = ("uplot.css", "picture.css", "see.css", "watch.css")
 """The parts of the front end, in their order; uPlot comes before the scripts."""
 

@@ -7,408 +7,10 @@ const PLAY_PACES = {
   fast: { label: "10 steps at once", wait: 120 },
 };
 
-/** A number in 3 to 5 digits. */
-function playNumber(value) {
-  if (value === null || value === undefined || Number.isNaN(value)) return "not finite";
-  const size = Math.abs(value);
-  if (size !== 0 && (size < 1e-3 || size >= 1e5)) return value.toExponential(3);
-  return String(Number(value.toPrecision(5)));
-}
-
-/** Whether a control has the focus, in a shadow tree too, as marimo has it. */
-function playHasFocus(control) {
-  return control.getRootNode().activeElement === control;
-}
-
-/** A labelled control. */
-function playField(label, control) {
-  return seeElement("label", { className: "see-field" }, seeElement("span", {}, label), control);
-}
-
-/** A section with a heading. */
-function playPanel(title, ...children) {
-  const heading = seeElement("h2", {}, title);
-  return seeElement("section", { className: "see-panel" }, heading, ...children);
-}
-
-/** The picture of the network: laid out once, then its texts, lines and images are exchanged. */
-class PlayPicture {
-  constructor(onPick, onLook) {
-    this.scroller = seeElement("div", {
-      className: "see-scroller", tabIndex: 0, role: "group", ariaLabel: "The network",
-    });
-    this.caption = seeElement("p", { className: "see-says", ariaLive: "polite" });
-    this.frame = 0;
-    this.frames = [];
-    this.scroller.addEventListener("click", (event) => {
-      const key = event.target.dataset?.key;
-      if (!key) return;
-      if (key.endsWith(":image")) onLook(key.slice(0, -6), ...this.cell(event));
-      else onPick(key);
-    });
-  }
-
-  /** The row and column of an image that was pointed at. */
-  cell(event) {
-    const box = event.target.getBoundingClientRect();
-    const { rows, columns } = event.target.dataset;
-    const part = (at, length, n) => Math.max(0, Math.min(n - 1, Math.floor((at / length) * n)));
-    return [
-      part(event.clientY - box.top, box.height, Number(rows)),
-      part(event.clientX - box.left, box.width, Number(columns)),
-    ];
-  }
-
-  show(state) {
-    this.frames = state.frames;
-    if (state.svg) {
-      // Our own SVG, whose texts Python has escaped: there is no script in it, and none would run.
-      const parsed = new DOMParser().parseFromString(state.svg, "image/svg+xml");
-      this.svg = document.importNode(parsed.documentElement, true);
-      this.scroller.replaceChildren(this.svg);
-      this.items = new Map();
-      this.born = [];
-      for (const item of this.svg.querySelectorAll("[data-frame]")) {
-        const { key, frame } = item.dataset;
-        if (key) this.items.set(key, [...(this.items.get(key) ?? []), item]);
-        (this.born[frame] ??= []).push(item);
-      }
-    } else {
-      for (const [key, live] of Object.entries(state.patch ?? {})) {
-        for (const item of this.items.get(key) ?? []) playPatch(item, live);
-      }
-    }
-    this.svg.setAttribute("aria-label", `The network in step ${state.step}`);
-  }
-
-  /** Show what the first frames have found, the newest of it bold. */
-  reveal(frame) {
-    this.frame = Math.max(0, Math.min(frame, this.frames.length - 1));
-    this.born.forEach((items, born) => {
-      for (const item of items ?? []) {
-        item.classList.toggle("see-hidden", born > this.frame);
-        item.classList.toggle("see-new", born === this.frame && born > 0);
-      }
-    });
-    const text = `${this.frame + 1} of ${this.frames.length}. ${this.frames[this.frame] ?? ""}`;
-    if (this.caption.textContent !== text) this.caption.textContent = text;
-  }
-
-  mark(key) {
-    for (const item of this.svg.querySelectorAll(".see-chosen")) item.classList.remove("see-chosen");
-    // A bias is one number of a row to Python, and of a list in the picture.
-    const items = this.items.get(key) ?? this.items.get(key?.replace("[0,", "["));
-    for (const item of items ?? []) item.classList.add("see-chosen");
-  }
-}
-
-function playPatch(item, live) {
-  for (const [name, value] of Object.entries(live)) {
-    if (name === "text") {
-      if (item.textContent !== value) item.textContent = value;
-    } else if (item.getAttribute(name) !== value) {
-      item.setAttribute(name, value);
-    }
-  }
-}
-
-/** A small line chart. */
-class PlayChart {
-  constructor(label, series, xLabel) {
-    this.box = seeElement("div", { className: "see-chart", role: "img", ariaLabel: label });
-    this.label = label;
-    this.series = series;
-    this.xLabel = xLabel;
-    this.sized = new ResizeObserver(() => this.resize());
-    this.sized.observe(this.box);
-  }
-
-  resize() {
-    const width = this.box.clientWidth;
-    if (this.plot && width && width !== this.plot.width) this.plot.setSize({ width, height: 170 });
-  }
-
-  draw(data, said) {
-    this.box.setAttribute("aria-label", `${this.label}. ${said}`);
-    if (this.plot) {
-      this.plot.setData(data);
-      return;
-    }
-    const color = (name) => seeColor(this.box, name);
-    const axis = {
-      stroke: color("--see-quiet"), grid: { stroke: color("--see-grid"), width: 1 },
-      ticks: { show: false }, font: "11px system-ui, sans-serif",
-    };
-    this.plot = new uPlot(
-      {
-        width: this.box.clientWidth || 300, height: 170, legend: { show: false },
-        cursor: { drag: { x: false, y: false } },
-        // Of a single point uPlot would make a range of 100.
-        scales: { x: { time: false, range: ({ data: [x] }) => [x[0], Math.max(x.at(-1), x[0] + 1)] } },
-        axes: [{ ...axis, label: this.xLabel, labelSize: 18, size: 28 }, { ...axis, size: 52 }],
-        series: [{}, ...this.series.map((each) => ({ ...each, stroke: color(each.stroke) }))],
-      },
-      data,
-      this.box,
-    );
-  }
-
-  stop() {
-    this.sized.disconnect();
-    this.plot?.destroy();
-  }
-}
-
-/** Where the network decides, with the samples; or the line that it has learnt. */
-class PlayGround {
-  constructor(onSample) {
-    this.onSample = onSample;
-    this.box = seeElement("div", { className: "see-ground-box" });
-  }
-
-  set(points) {
-    this.points = points;
-    this.chart?.stop();
-    this.chart = null;
-    this.box.replaceChildren();
-    if (!points) return;
-    if (!points.label) {
-      const series = [
-        { label: "samples", stroke: "--see-series-1", paths: () => null, points: { show: true, size: 4 } },
-        { label: "network", stroke: "--see-derivative", width: 2, points: { show: false } },
-      ];
-      this.chart = new PlayChart("Samples and what the network says of them", series, "x");
-      this.box.append(this.chart.box);
-      return;
-    }
-    const make = (tag, attributes) => {
-      const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-      for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-      return element;
-    };
-    const svg = make("svg", { viewBox: "0 0 200 200", role: "img", class: "see-plane" });
-    this.svg = svg;
-    this.image = make("image", { width: 200, height: 200, preserveAspectRatio: "none" });
-    svg.append(this.image);
-    const [low, high] = [points.low, points.high];
-    this.dots = points.x.map((x, n) => {
-      const dot = make("circle", {
-        cx: (200 * (x - low[0])) / (high[0] - low[0]),
-        cy: 200 - (200 * (points.y[n] - low[1])) / (high[1] - low[1]),
-        r: 3.2, class: `see-dot see-dot-${points.label[n] % 7}`,
-      });
-      dot.addEventListener("click", () => this.onSample(n));
-      return dot;
-    });
-    svg.append(...this.dots);
-    this.box.append(svg);
-  }
-
-  show(state) {
-    if (!this.points || !state.ground) return;
-    if (this.chart) {
-      const { x, y } = state.ground;
-      // One x axis for both: samples where there are some, and the line's own points.
-      const all = [...new Set([...this.points.x, ...x])].sort((a, b) => a - b);
-      const at = (xs, ys) => {
-        const known = new Map(xs.map((each, n) => [each, ys[n]]));
-        return all.map((each) => known.get(each) ?? undefined);
-      };
-      this.chart.draw([all, at(this.points.x, this.points.y), at(x, y)], "");
-      return;
-    }
-    this.image.setAttribute("href", state.ground.image);
-    const n = this.points.x.length;
-    this.svg.setAttribute("aria-label", `${n} samples, and the class that the network chooses around them`);
-    this.dots.forEach((dot, row) => dot.classList.toggle("see-dot-chosen", row === state.row));
-  }
-
-  stop() {
-    this.chart?.stop();
-  }
-}
-
-/** One weight from near. */
-class PlayWeight {
-  constructor(act, look) {
-    this.act = act;
-    this.look = look;
-    this.name = seeElement("select", { onchange: () => this.choose() });
-    this.row = seeElement("input", { type: "number", min: 0, value: 0, onchange: () => this.choose() });
-    this.column = seeElement("input", { type: "number", min: 0, value: 0, onchange: () => this.choose() });
-    const set = (event) => this.set(event.target.value);
-    this.value = seeElement("input", { type: "number", step: "any", onchange: set });
-    this.slider = seeElement("input", { type: "range", step: 0.01, min: -3, max: 3, oninput: set });
-    this.check = seeElement(
-      "button", { type: "button", onclick: () => this.act({ do: "check" }) }, "Check the gradient",
-    );
-    this.facts = seeElement("dl", { className: "see-facts", ariaLive: "polite" });
-    this.parts = seeElement("p", { className: "see-parts" });
-    this.rule = seeElement("div", { className: "see-rule" });
-    this.lens = seeElement("div", { className: "see-lens" });
-    this.curve = new PlayChart("The loss for other values of the weight", [
-      { label: "loss", stroke: "--see-value", width: 1.5, points: { show: false } },
-      { label: "gradient", stroke: "--see-derivative", width: 1.5, points: { show: false } },
-      { label: "now", stroke: "--see-accent", paths: () => null, points: { show: true, size: 8 } },
-    ], "weight");
-    const chooser = seeElement(
-      "div", { className: "see-row" },
-      playField("Parameter", this.name), playField("Row", this.row), playField("Column", this.column),
-    );
-    this.setter = seeElement(
-      "div", { className: "see-row" },
-      playField("Value", this.value), playField("Drag", this.slider), this.check,
-    );
-    this.found = seeElement(
-      "div", { hidden: true },
-      this.setter, this.facts, this.curve.box, this.parts, this.rule,
-    );
-    this.panel = playPanel("One weight from near", chooser, this.found, this.lens);
-  }
-
-  setShapes(shapes) {
-    this.shapes = shapes;
-    // With "none" first, the first parameter can be chosen by keyboard, too.
-    const names = Object.keys(shapes).map((each) => seeElement("option", {}, each));
-    this.name.replaceChildren(seeElement("option", { value: "" }, "none"), ...names);
-    this.limit();
-  }
-
-  limit() {
-    const shape = this.shapes[this.name.value] ?? [1, 1];
-    for (const [input, n] of [[this.row, shape[0]], [this.column, shape[1] ?? 1]]) {
-      input.max = n - 1;
-      if (Number(input.value) >= n) input.value = n - 1;
-    }
-  }
-
-  key() {
-    if (!this.name.value) return null;
-    const shape = this.shapes[this.name.value] ?? [];
-    const index = [this.row.value, this.column.value].slice(0, shape.length).map((n) => Number(n) || 0);
-    return `${this.name.value}[${index.join(",")}]`;
-  }
-
-  async choose() {
-    this.limit();
-    this.choosing = (this.choosing ?? 0) + 1;
-    await this.act({ do: "choose", key: this.key() });
-    this.choosing -= 1;
-    if (this.name.value) this.look(this.name.value, Number(this.row.value), Number(this.column.value));
-  }
-
-  /** Take the last of the values that a drag gives, one query at a time. */
-  async set(text) {
-    const value = Number(text);
-    if (text === "" || !Number.isFinite(value) || !this.chosen) return;
-    this.wanted = value;
-    if (this.busy) return;
-    this.busy = true;
-    while (this.wanted !== undefined) {
-      const next = this.wanted;
-      this.wanted = undefined;
-      await this.act({ do: "set", key: this.chosen.key, value: next });
-    }
-    this.busy = false;
-  }
-
-  show(chosen) {
-    this.chosen = chosen;
-    this.found.hidden = !chosen;
-    if (!chosen) {
-      if (!this.choosing) this.name.value = "";
-      return;
-    }
-    this.follow(chosen.key);
-    if (!playHasFocus(this.value)) this.value.value = playNumber(chosen.value);
-    const reach = Math.max(3, Math.ceil(2 * Math.abs(chosen.value)));
-    if (!this.busy) [this.slider.min, this.slider.max] = [-reach, reach];
-    if (!playHasFocus(this.slider)) this.slider.value = chosen.value;
-    const facts = [["by backpropagation", playNumber(chosen.gradient)]];
-    if (chosen.numeric !== undefined) {
-      facts.push(["by central differences", playNumber(chosen.numeric)]);
-      facts.push(["digits that agree", String(chosen.digits)]);
-    }
-    this.facts.replaceChildren(
-      ...facts.flatMap(([term, value]) => [seeElement("dt", {}, term), seeElement("dd", {}, value)]),
-    );
-    this.showParts(chosen);
-    this.rule.replaceChildren(...(chosen.rule ?? []).map((line) => seeElement("p", {}, line)));
-    this.curve.box.hidden = !chosen.curve;
-    if (chosen.curve) this.showCurve(chosen);
-  }
-
-  follow(key) {
-    if (this.choosing && key !== this.key()) return; // another choice is on its way
-    const [, name, index] = key.match(/^(.*)\[(.*)\]$/);
-    this.name.value = name;
-    const places = index.split(",");
-    const shape = this.shapes[name] ?? [];
-    if (places.length < shape.length) places.unshift("0");
-    if (!playHasFocus(this.row)) this.row.value = places[0];
-    if (!playHasFocus(this.column)) this.column.value = places[1] ?? 0;
-    this.limit();
-  }
-
-  showParts(chosen) {
-    if (!chosen.parts) {
-      this.parts.textContent = "";
-      return;
-    }
-    const { inputs, dvalues, parts } = chosen.parts;
-    const few = parts.slice(0, 4).map((part, n) =>
-      inputs ? `${playNumber(inputs[n])} · ${playNumber(dvalues[n])}` : playNumber(part),
-    );
-    const sum = parts.reduce((total, part) => total + part, 0);
-    const what = inputs ? "input times derivative, summed" : "derivatives, summed";
-    const more = parts.length > 4 ? ` + … (${parts.length} samples)` : "";
-    this.parts.textContent = `The gradient is ${what} over the samples: ${few.join(" + ")}${more} = ${playNumber(sum)}`;
-    const rest = chosen.gradient - sum;
-    if (Math.abs(rest) > 1e-6 * Math.max(1e-3, Math.abs(chosen.gradient))) {
-      this.parts.textContent += `, and ${playNumber(rest)} from the penalty`;
-    }
-  }
-
-  showCurve(chosen) {
-    const { x, y } = chosen.curve;
-    const middle = (x.length - 1) / 2;
-    const tangent = x.map((w) => y[middle] + chosen.gradient * (w - x[middle]));
-    // The tangent is cut where it would leave the curve's own range, which it would flatten.
-    const [low, high] = [Math.min(...y), Math.max(...y)];
-    const room = 0.15 * (high - low || 1);
-    const cut = tangent.map((v) => (v < low - room || v > high + room ? null : v));
-    const now = x.map((_, n) => (n === middle ? y[n] : null));
-    this.curve.draw([x, y, cut, now], `At ${playNumber(x[middle])} it is ${playNumber(y[middle])}`);
-  }
-
-  showLens(answer) {
-    if (!answer) {
-      this.lens.replaceChildren();
-      return;
-    }
-    const [row, column] = answer.at;
-    const head = seeElement(
-      "tr", {}, seeElement("td", {}),
-      ...answer.values[0].map((_, n) => seeElement("th", { scope: "col" }, String(answer.column + n))),
-    );
-    const body = answer.values.map((values, m) =>
-      seeElement(
-        "tr", {}, seeElement("th", { scope: "row" }, String(answer.row + m)),
-        ...values.map((value, n) => {
-          const here = answer.row + m === row && answer.column + n === column;
-          return seeElement("td", { className: here ? "see-here" : "" }, playNumber(value));
-        }),
-      ),
-    );
-    const title = `${answer.name}, around row ${row}, column ${column}`;
-    const table = seeElement("table", {}, seeElement("caption", {}, title), seeElement("tbody", {}, head, ...body));
-    const wide = { className: "see-wide", tabIndex: 0, role: "group", ariaLabel: title };
-    this.lens.replaceChildren(seeElement("div", wide, table));
-  }
-
-  stop() {
-    this.curve.stop();
-  }
+/** What a picture of a plane shows. */
+function playDotsSay(answer) {
+  if (!answer.ground?.image) return "";
+  return `Sample ${answer.row} has a ring. The fuller the colour behind it, the surer the network.`;
 }
 
 /** The form that makes another network. */
@@ -447,8 +49,10 @@ function playForm(choices, setup, submit) {
 function playView(root, ask, first, { recorded, restart }) {
   const state = { ...first };
   let losses = [...first.losses];
-  let timer = null;
+  let run = 0; // counted up with each Play and Pause, so that what an earlier one began ends
+  let playing = false;
   let lensAt = null;
+  let last = Promise.resolve();
 
   const alert = seeElement("p", { role: "alert", className: "see-alert", hidden: true });
   const weight = new PlayWeight((query) => act(query), look);
@@ -468,10 +72,10 @@ function playView(root, ask, first, { recorded, restart }) {
 
   const button = (text, onclick, hint) => seeElement("button", { type: "button", onclick, title: hint }, text);
   const rewind = button("Rewind", () => { pause(); act({ do: "rewind" }, 0); }, "Back to the first weights");
-  const back = button("‹ Back", () => { pause(); picture.reveal(picture.frame - 1); }, "One frame back");
+  const back = button("‹ Back", () => { pause(); backward(); }, "One frame back");
   const onward = button("Forward ›", () => { pause(); forward(); }, "One frame forward");
   const update = button(recorded ? "Next step" : "Update", () => { pause(); act({ do: "step" }); }, "One step of the optimizer");
-  const play = button("Play", () => (timer ? pause() : start()));
+  const play = button("Play", () => (playing ? pause() : start()));
   const pace = seeElement(
     "select", { ariaLabel: "Pace" },
     ...Object.entries(PLAY_PACES).map(([value, each]) => seeElement("option", { value }, each.label)),
@@ -489,7 +93,8 @@ function playView(root, ask, first, { recorded, restart }) {
     recorded ? null : playField("Sample", sample), recorded ? null : playField("Drawn as", detail), status,
   );
   const formBox = seeElement("div", {});
-  const groundPanel = playPanel("Samples", ground.box, image);
+  const imageSays = seeElement("p", { className: "see-hint" });
+  const groundPanel = playPanel("Samples", ground.box, image, imageSays);
   const aside = seeElement(
     "div", { className: "see-aside" },
     playPanel("Loss", lossChart.box), groundPanel, recorded ? null : weight.panel,
@@ -501,29 +106,42 @@ function playView(root, ask, first, { recorded, restart }) {
   );
 
   function pause() {
-    clearTimeout(timer);
-    timer = null;
+    run += 1;
+    playing = false;
     play.textContent = "Play";
   }
 
   function start() {
+    run += 1;
+    playing = true;
     play.textContent = "Pause";
-    timer = setTimeout(tick, 0);
+    tick(run);
   }
 
-  async function tick() {
+  async function tick(mine) {
     const mode = pace.value;
     const began = performance.now();
     const ended = mode === "frames" ? await forward() : await act({ do: "step", n: mode === "fast" ? 10 : 1 });
-    if (timer === null) return;
+    if (mine !== run) return;
     if (ended) pause();
-    else timer = setTimeout(tick, Math.max(0, PLAY_PACES[mode].wait - (performance.now() - began)));
+    else setTimeout(() => mine === run && tick(mine), Math.max(0, PLAY_PACES[mode].wait - (performance.now() - began)));
+  }
+
+  /** One frame back; in a recording also to the end of the step before. */
+  async function backward() {
+    if (picture.frame > 0) reveal(picture.frame - 1);
+    else if (recorded && state.step > 0) await act({ do: "back" }, Infinity);
+  }
+
+  function reveal(frame) {
+    picture.reveal(frame);
+    picture.follow();
   }
 
   /** One frame on, and behind the last one an update; whether that was the end. */
   async function forward() {
     if (picture.frame < picture.frames.length - 1) {
-      picture.reveal(picture.frame + 1);
+      reveal(picture.frame + 1);
       return false;
     }
     if (recorded && state.ended) return true;
@@ -531,16 +149,21 @@ function playView(root, ask, first, { recorded, restart }) {
   }
 
   /** Show the numbers around a square of a heat map. */
-  async function look(name, row, column) {
+  async function look(name, at) {
     if (recorded || state.drawn_as !== "fields") return;
-    const answer = await ask({ do: "lens", name, row, column });
+    const answer = await ask({ do: "lens", name, ...at });
     if (answer.error) return;
-    lensAt = [name, row, column];
+    lensAt = [name, at];
     weight.showLens(answer);
   }
 
-  /** Ask, and show the state that comes; whether it can go no further. */
-  async function act(query, frame = null) {
+  /** Ask when all before is answered, and show the state that comes; whether it can go no further. */
+  function act(query, frame = null) {
+    last = last.then(() => actNow(query, frame));
+    return last;
+  }
+
+  async function actNow(query, frame) {
     const answer = await ask({ ...query, layout: state.layout, have: losses.length });
     alert.hidden = !answer.error;
     if (answer.error) {
@@ -549,9 +172,16 @@ function playView(root, ask, first, { recorded, restart }) {
       if (answer.lost && restart) alert.append(" ", button("Start again", restart));
       return true;
     }
-    show(answer, frame ?? (query.do === "set up" ? 0 : picture.frames.length === 0 ? 0 : picture.frame));
+    const isNew = query.do === "set up";
+    if (isNew) showForm(answer);
+    show(answer, isNew ? 0 : frame ?? picture.frame);
     if (lensAt) look(...lensAt);
     return Boolean(recorded && answer.ended);
+  }
+
+  function showForm({ choices, setup }) {
+    const submit = (wanted) => { pause(); act({ do: "set up", ...wanted }); };
+    formBox.replaceChildren(playForm(choices, setup, submit));
   }
 
   function show(answer, frame) {
@@ -560,7 +190,8 @@ function playView(root, ask, first, { recorded, restart }) {
     losses = [...losses.slice(0, answer.have), ...answer.losses];
     const stays = picture.frame === picture.frames.length - 1 && frame === picture.frame;
     picture.show(answer);
-    picture.reveal(stays ? picture.frames.length - 1 : frame);
+    picture.reveal(stays ? Infinity : frame);
+    if (frame === 0 || frame === Infinity) picture.follow();
     if (isNew) {
       ground.set(answer.points);
       groundPanel.hidden = !answer.points && !answer.image;
@@ -568,7 +199,6 @@ function playView(root, ask, first, { recorded, restart }) {
         weight.setShapes(answer.shapes);
         weight.showLens(null);
         lensAt = null;
-        formBox.replaceChildren(playForm(answer.choices, answer.setup, (wanted) => { pause(); act({ do: "set up", ...wanted }); }));
         detail.value = answer.detail;
       }
     }
@@ -583,12 +213,14 @@ function playView(root, ask, first, { recorded, restart }) {
       image.src = answer.image.href;
       image.alt = `Sample ${answer.row}, target ${answer.image.target.join(", ")}`;
     }
+    imageSays.textContent = answer.image ? image.alt : playDotsSay(answer);
     if (!recorded) {
       weight.show(answer.chosen);
       picture.mark(answer.chosen?.key);
     }
   }
 
+  if (!recorded) showForm(first);
   show(first, 0);
   // A recording plays by itself, unless less motion is asked for.
   if (recorded && !matchMedia("(prefers-reduced-motion: reduce)").matches) start();

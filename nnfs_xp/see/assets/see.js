@@ -47,6 +47,7 @@ function seeRecorded(answers) {
   let at = 0;
   return async (query) => {
     if (query.do === "rewind") at = 0;
+    else if (query.do === "back") at = Math.max(0, at - 1);
     else if (query.do === "step") at = Math.min(at + (query.n ?? 1), answers.length - 1);
     else if (query.do !== "open") return { error: "This is a recording: it can only be played." };
     const losses = answers.slice(0, at).map((each) => each.loss);
