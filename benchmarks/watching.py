@@ -5,7 +5,8 @@ Usage: python -m benchmarks watching [--works a,b] [--batches 128,32] [--rounds 
 
 Two trainings of a work take turns, each a `fit` of about so many seconds, in that many epochs and
 with as many steps; which goes first changes from round to round. A ratio is that of one round; the
-median over the rounds is reported, with the lowest and the highest, and how many looks a fit had.
+median over the rounds is reported, with the lowest and the highest, and how many looks a fit had,
+the one at its end included, which need not be earned.
 The goal is at most 1.02. The works are those of ``python -m benchmarks steps``, on the CPU; both
 trainings must have the same losses, to the last bit.
 """

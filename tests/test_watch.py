@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import errno
+import http.client
 import json
 import math
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -136,6 +139,7 @@ def test_the_lines(tmp_path):
 
     looks = [row for row in found if row["is"] == "look"]
     assert [row["step"] for row in looks] == [2, 4, 6, 8, 10, 12, 14, 14]
+    n_histograms = 0
     for row in looks:
         assert row["learning_rate"] == 0.05
         assert list(row["layers"]) == layers
@@ -146,11 +150,14 @@ def test_the_lines(tmp_path):
             assert ("outputs" in figures) == ("units" in figures) == (name != "4.0")
             assert ("dead" in figures) == (name == "2")
             for histogram in {"gradients", "outputs"} & figures.keys():
+                n_histograms += 1
                 low, high, counts = figures[histogram]
                 assert low <= high
                 assert len(counts) == 30
                 assert 0 < sum(counts) <= 2500
+    assert n_histograms == 8 * (4 + 7)
     times = [row["time"] for row in found if "time" in row]
+    assert len(times) == 1 + 8 + 2 + 1
     assert times == sorted(times)
 
 
@@ -217,8 +224,41 @@ def test_a_dead_neuron_is_counted(tmp_path):
     model.layers[0].biases[0, :2] = -1000.0
     trainer = build(model=model, loss=nn.SoftmaxCategoricalCrossentropy())
     fit(trainer, nn.Watch(tmp_path), epochs=1)
-    assert all(row["layers"]["1"]["dead"] >= 2 for row in rows(tmp_path, "look"))
-    assert rows(tmp_path, "look")
+    looks = rows(tmp_path, "look")
+    assert looks
+    assert all(row["layers"]["1"]["dead"] >= 2 for row in looks)
+
+
+class Ramp(nn.Layer):
+    """An activation of one's own: output = min(max(inputs, 0), 1)."""
+
+    elementwise = True
+
+    def forward(self, inputs, training=False):
+        output = self.check_inputs(inputs).clip(inputs, 0.0, 1.0)
+        if training:
+            self.keep(output, output)
+        return output
+
+    def backward(self, dvalues):
+        _, output = self.recall(dvalues)
+        self.dinputs = dvalues * ((output > 0) & (output < 1))
+        return self.dinputs
+
+
+@pytest.mark.usefixtures("_always")
+def test_which_layers_have_dead_neurons(tmp_path):
+    """Elementwise ones that make something of their inputs, whoever wrote them."""
+    found = {}
+    for activation in (Ramp(), nn.GELU(), nn.LeakyReLU(), nn.Tanh(), nn.Dropout(0.5), nn.Softmax()):
+        model = nn.Sequential(nn.Dense(64, 6), activation, nn.Dense(6, 10), seed=0)
+        model.layers[0].biases[0, :2] = -1000.0
+        trainer = build(model=model, loss=nn.SoftmaxCategoricalCrossentropy())
+        name = type(activation).__name__
+        fit(trainer, nn.Watch(tmp_path / name), epochs=1)
+        found[name] = rows(tmp_path / name, "look")[-1]["layers"]["1"].get("dead")
+    assert found.pop("Ramp") >= 2
+    assert found == {"GELU": 2, "LeakyReLU": 0, "Tanh": 0, "Dropout": None, "Softmax": None}
 
 
 @pytest.mark.parametrize("accumulate", [1, 3, 4])
@@ -245,19 +285,18 @@ def test_the_loss_of_each_step(tmp_path, accumulate):
 
 
 @pytest.mark.usefixtures("_always")
-def test_the_loss_of_a_step_on_several_batches_is_the_mean(tmp_path):
-    class Notes(nn.Callback):
-        only_watches, look_share = True, 0.1
+def test_the_loss_of_a_step_on_several_batches_is_the_mean(tmp_path, monkeypatch):
+    epochs = []
 
-        def begin_looking(self, sight):
-            self.sight = sight
+    class Noted(run.StepLosses):
+        def __init__(self, learner, epoch, steps_made):
+            epochs.append(epoch)
+            super().__init__(learner, epoch, steps_made)
 
-        def on_epoch_end(self, trainer, figures):
-            self.losses = np.array(self.sight.fed.epoch.losses)
-
-    notes = Notes()
-    fit(build(), notes, nn.Watch(tmp_path), epochs=1, accumulate=3)
-    each = notes.losses
+    monkeypatch.setattr(run, "StepLosses", Noted)
+    fit(build(), nn.Watch(tmp_path), epochs=1, accumulate=3)
+    each = np.array(epochs[0].losses)
+    assert len(each) == 7
     means = [each[:3].mean(), each[3:6].mean(), each[6]]
     assert losses_of(tmp_path) == pytest.approx(means, rel=1e-6)
 
@@ -290,7 +329,9 @@ def test_images_of_other_shapes(tmp_path):
         else:
             assert pictures["weights"]["shape"] == shown
             assert image(pictures["weights"]["images"][0], shown).size
-        for each in pictures["misclassified"]:
+        wrong = [each for row in rows(folder, "pictures") for each in row["misclassified"]]
+        assert wrong
+        for each in wrong:
             assert (each["image"] is None) == (shown is None)
 
 
@@ -318,7 +359,9 @@ def test_yes_or_no_and_labels_that_do_not_count(tmp_path):
         folder = tmp_path / f"{n}"
         trainer = build(model=nn.Dense(64, outputs, seed=0), loss=loss, metrics=())
         fit(trainer, nn.Watch(folder), Y=y)
-        for row in rows(folder, "pictures"):
+        pictures = rows(folder, "pictures")
+        assert pictures
+        for row in pictures:
             if most is None:
                 assert row["n_wrong"] is row["misclassified"] is None
             else:
@@ -326,7 +369,6 @@ def test_yes_or_no_and_labels_that_do_not_count(tmp_path):
                 assert row["n_samples"] == 200
                 assert all(each["true"] != each["predicted"] for each in row["misclassified"])
                 assert "-1" not in [each["true"] for each in row["misclassified"]]
-        assert rows(folder, "pictures")
 
 
 @pytest.mark.usefixtures("_always")
@@ -664,14 +706,14 @@ def test_its_repr():
 
 
 def spending(seconds, clock, noted):
-    """A callback that looks, and takes so long each time."""
+    """A callback that looks, and takes so long each time: a number, or a function's answer."""
 
     class Looks(nn.Callback):
         only_watches = True
         look_share = 0.1
 
         def look(self, sight, *, last=False):
-            clock.now += seconds
+            clock.now += seconds() if callable(seconds) else seconds
             noted.append((clock.now, last))
             return False
 
@@ -682,24 +724,79 @@ def passing(clock, seconds):
     return nn.LambdaCallback(on_step_end=lambda trainer: setattr(clock, "now", clock.now + seconds))
 
 
+def test_a_short_training_is_looked_at_in_the_end(tmp_path):
+    fit(build(), nn.Watch(tmp_path), epochs=2)  # less than a second
+    (look,) = rows(tmp_path, "look")
+    assert look["step"] == 14
+    first = look["layers"]["0"]
+    assert first["gradient_norm"] > 0
+    assert first["weight_norm"] > 0
+    assert sum(first["gradients"][2]) > 0
+    assert sum(first["outputs"][2]) > 0
+    (pictures,) = rows(tmp_path, "pictures")
+    assert len(pictures["weights"]["images"]) == 16
+    assert pictures["misclassified"]
+    assert pictures["n_wrong"] >= len(pictures["misclassified"])
+
+
 def test_no_look_before_it_was_earned(clock, tmp_path):
-    fit(build(), passing(clock, 0.1), nn.Watch(tmp_path), epochs=2)  # 1.4 seconds
-    assert not rows(tmp_path, "look")
-    assert len(losses_of(tmp_path)) == 14
-    fit(build(), passing(clock, 0.2), nn.Watch(tmp_path), epochs=2)  # 2.8 seconds
-    (last,) = rows(tmp_path, "look")
-    assert last["step"] == 14, "the time for one look at the end was earned"
+    fit(build(), passing(clock, 0.1), nn.Watch(tmp_path / "a"), epochs=2)  # 1.4 seconds
+    (last,) = rows(tmp_path / "a", "look")
+    assert last["step"] == 14, "but for the last one"
+    fit(build(), passing(clock, 0.2), nn.Watch(tmp_path / "b"), epochs=2)  # 2.8 seconds
+    first, *_ = rows(tmp_path / "b", "look")
+    assert first["step"] == 12, "2 seconds had passed before step 11, and a look takes two steps"
+
+
+def test_a_last_look_that_costs_much_must_be_earned(clock, monkeypatch):
+    """A training of 7 seconds; where a look of 0.06 s is earned, it is so in the last step."""
+    for expected, share, is_made in [
+        (0.05, 0.001, True),
+        (0.06, 0.001, False),
+        (0.06, 0.0087, True),
+    ]:
+        monkeypatch.setattr(looking, "_EXPECTED", expected)
+        noted = []
+        looks = spending(expected, clock, noted)
+        looks.look_share = share
+        fit(build(), passing(clock, 0.5), looks, epochs=2)
+        assert [last for _, last in noted] == [True] * is_made
 
 
 def test_no_more_time_is_spent_than_was_earned(clock):
     noted, begun = [], clock.now
     looks = spending(0.5, clock, noted)
     fit(build(), passing(clock, 0.4), looks, epochs=30)  # 84 seconds
-    assert noted[-1][1]
-    assert not any(last for _, last in noted[:-1])
     assert len(noted) > 10
     for n, (time, _) in enumerate(noted[1:], 2):
         assert 0.5 * n <= 0.1 * (time - begun)
+
+
+def test_one_slow_look_changes_little(clock):
+    noted = []
+    costs = [0.1, 0.1, 0.1, 20.0]
+    looks = spending(lambda: costs.pop(0) if costs else 0.1, clock, noted)
+    fit(build(), passing(clock, 0.05), looks, epochs=1000)  # 350 seconds
+    times = [time for time, _ in noted]
+    gaps = np.diff(times)
+    assert gaps[2] == pytest.approx(21, rel=0.1), "the slow look itself"
+    assert gaps[3] == pytest.approx(203 - (times[3] - 100), rel=0.1), "it is earned, and no more"
+    assert len(gaps) > 50
+    assert max(gaps[4:]) < 1.3, "then all is as before"
+
+
+def test_looks_come_evenly_after_a_time_without(clock):
+    """A validation, say, in which none can be made."""
+    noted = []
+
+    def wait(trainer):
+        clock.now += 100.0 if trainer.step == 1 else 0.1
+
+    looks = spending(0.1, clock, noted)
+    fit(build(), nn.LambdaCallback(on_step_end=wait), looks, epochs=2, batch_size=5)  # 132 steps
+    gaps = np.diff([time for time, _ in noted])
+    assert len(gaps) > 5
+    assert min(gaps[:-1]) >= 1.0
 
 
 def test_a_look_that_costs_nothing_is_made_at_intervals(clock):
@@ -727,7 +824,7 @@ def test_a_look_goes_on_after_the_next_step():
     assert looks.steps == [(n, False) for n in range(1, 8)] + [(7, True)]
 
 
-def test_hooks_that_nobody_has_are_not_called(monkeypatch):
+def test_a_watch_alone_has_no_hook_called_in_a_step(monkeypatch, tmp_path):
     called = []
     call = run.Accord.call
 
@@ -736,7 +833,7 @@ def test_hooks_that_nobody_has_are_not_called(monkeypatch):
         call(self, hook, *arguments)
 
     monkeypatch.setattr(run.Accord, "call", note)
-    fit(build(), nn.EarlyStopping("loss"), epochs=1)
+    fit(build(), nn.Watch(tmp_path), epochs=1)
     assert "on_step_end" not in called
     fit(build(), nn.GradientFlow(), epochs=1)
     assert called.count("on_step_end") == 7
@@ -788,15 +885,20 @@ def test_processes_that_differ_in_it_are_refused(tmp_path):
 def page(monkeypatch):
     import nnfs_xp.see
 
+    noted = []
+
     class Page:
         url = "http://127.0.0.1:1/secret/"
-        opened, closed = [], []
+        done = noted
 
-        def __init__(self, folder):
-            self.opened.append(folder)
+        def __init__(self, folder, *, port, allow_hosts):
+            self.done.append(("open", folder, port, tuple(allow_hosts)))
+
+        def wait(self):
+            self.done.append("wait")
 
         def close(self):
-            self.closed.append(True)
+            self.done.append("close")
 
     monkeypatch.setattr(nnfs_xp.see, "watch", Page, raising=False)
     monkeypatch.setattr("nnfs_xp.cli.datasets.draw_pictures", lambda *_: None)
@@ -811,13 +913,84 @@ def test_the_command_serves_a_page_meanwhile(page, tmp_path, capsys):
     out = capsys.readouterr().out
     assert f"watch it at {page.url}\n" in out
     assert out.endswith(f"see how it went: nnfs-xp watch {tmp_path / 'a'}\n")
-    assert page.opened == [tmp_path / "a"]
-    assert page.closed == [True]
+    assert page.done == [("open", tmp_path / "a", 0, ()), "close"]
     begun = rows(tmp_path / "a", "run")[0]
     assert begun["classes"] == list("0123456789")
     assert begun["image_shape"] == [8, 8]
     assert main(["train", "--epochs", "2", *common, "--resume"]) == 0, "without it"
     assert "watch" not in capsys.readouterr().out
+
+
+def test_on_a_terminal_the_page_stays(page, tmp_path, capsys, monkeypatch):
+    from nnfs_xp.cli import main
+
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    command = ["train", "--epochs", "1", "--hidden", "8", "--backend", "numpy"]
+    address = ["--port", "8123", "--allow-host", "a.example", "--allow-host", "b.example"]
+    assert main([*command, "--out", str(tmp_path / "a"), "--watch", *address]) == 0
+    opened = "open", tmp_path / "a", 8123, ("a.example", "b.example")
+    assert page.done == [opened, "wait", "close"]
+    assert capsys.readouterr().out.endswith(f"the page stays at {page.url}\nCtrl-C ends it\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no pty")
+def test_ctrl_c_ends_the_page_after_the_training(tmp_path):
+    import pty
+    import signal
+
+    parent, child = pty.openpty()
+    command = [sys.executable, "-m", "nnfs_xp", "train", "--epochs", "1", "--hidden", "8"]
+    process = subprocess.Popen(
+        [*command, "--backend", "numpy", "--out", str(tmp_path / "a"), "--watch"],
+        cwd=Path(__file__).parents[1],
+        stdin=subprocess.DEVNULL,
+        stdout=child,
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(child)
+    said = b""
+    try:
+        while b"Ctrl-C ends it" not in said:
+            said += os.read(parent, 1000)
+        assert b"test accuracy" in said
+        url = urlsplit(said.split(b"the page stays at ")[1].split()[0].decode())
+        connection = http.client.HTTPConnection("127.0.0.1", url.port, timeout=30)
+        connection.request("GET", url.path)
+        assert connection.getresponse().status == 200
+        connection.close()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(parent)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", url.port), timeout=30)
+
+
+def test_a_port_that_is_taken_is_refused_before_the_training(tmp_path, capsys):
+    from nnfs_xp.cli import main
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        command = ["train", "--backend", "numpy", "--out", str(tmp_path / "a"), "--watch"]
+        assert main([*command, "--port", port]) == 2
+    assert port in capsys.readouterr().err
+    assert list((tmp_path / "a").iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["--port 0", "--allow-host a.example"])
+def test_options_of_the_page_need_it(option, tmp_path, capsys):
+    from nnfs_xp.cli import main
+
+    name, value = option.split()
+    assert main(["train", name, value, "--out", str(tmp_path / "a")]) == 2
+    assert capsys.readouterr().err == (
+        f"nnfs-xp: error: {name} needs --watch, whose page it is for.\n"
+    )
+    assert main(["train", "table.csv", "--target", "b", name, value]) == 2
+    assert capsys.readouterr().err == f"nnfs-xp: error: {name} does not go with a file.\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_command_refuses_to_watch_what_it_cannot(tmp_path, capsys):
@@ -843,3 +1016,41 @@ def test_the_benchmark():
     assert done.returncode == 0, done.stderr
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("| b | 9 |")]
     assert float(line.split("|")[4]) > 0
+
+
+def test_the_losses_of_an_epoch_that_diverged_are_kept(tmp_path):
+    """The steps are made again to find the first that is not finite, and its losses are others."""
+    X = np.random.default_rng(0).normal(size=(64, 3))
+    model = nn.Sequential(nn.Dense(3, 8), nn.ReLU(), nn.Dense(8, 1), seed=0)
+    trainer = nn.Trainer(model, nn.MeanSquaredError(), nn.SGD(1e10), backend="numpy")
+    settings = {"epochs": 3, "batch_size": 16, "callbacks": [nn.Watch(tmp_path)], "progress": False}
+    with pytest.raises(DivergenceError), np.errstate(all="ignore"):
+        trainer.fit(X, X[:, :1], **settings)
+    losses = [loss for row in rows(tmp_path, "steps") for loss in row["losses"]]
+    assert losses[0] > 0
+    assert losses[-1] is None
+
+
+def test_a_hook_that_is_set_in_the_middle_of_an_epoch_is_called():
+    calls, later = [], nn.Callback()
+
+    def set_it(trainer):
+        if trainer.step == 3:
+            later.on_step_end = lambda trainer: calls.append(trainer.step)
+
+    fit(build(), nn.LambdaCallback(on_step_end=set_it), later, epochs=1)
+    assert calls[0] in (3, 4)
+    assert len(calls) > 3
+
+
+def test_a_watch_is_for_one_fit_at_a_time(tmp_path):
+    watch = nn.Watch(tmp_path)
+
+    class Within(nn.Callback):
+        def on_epoch_end(self, trainer, figures):
+            with pytest.raises(ArgumentError, match="watches another fit"):
+                fit(build(), watch)
+
+    with pytest.raises(ArgumentError, match="let go by another fit"):
+        fit(build(), Within(), watch)
+    fit(build(), watch)

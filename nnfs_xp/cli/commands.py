@@ -21,6 +21,9 @@ _ENDINGS = (".csv", ".tsv", ".txt", ".parquet", ".pq", ".gz")
 _OF_TABLES = ("target", "task", "test", "test_share", "drop", "numeric", "categorical", "separator")
 """The options of ``train`` that are for tables only."""
 
+_OF_DATA_SETS = ("resume", "precision", "ray", "shards", "watch", "port", "allow_host")
+"""Those that are for data sets with a name only."""
+
 
 def train(options: argparse.Namespace) -> int:
     """Train on a data set that the library knows, or on a file."""
@@ -28,7 +31,7 @@ def train(options: argparse.Namespace) -> int:
     if options.resume and options.out is not None and holds_table(options.out):
         raise ArgumentError("--resume goes on with data sets only, not with files. Train anew.")
     if name is not None and name not in RECIPES and _names_file(name, options.target):
-        _refuse(options, ("resume", "precision", "ray", "shards", "watch"), "a file")
+        _refuse(options, _OF_DATA_SETS, "a file")
         if told_size() > 1:
             error = ArgumentError(
                 f"{told_size()} processes were started, and a file is trained on in one. Leave "
@@ -50,7 +53,8 @@ def _names_file(name: str, target: str | None) -> bool:
 def _refuse(options: argparse.Namespace, names: tuple[str, ...], what: str) -> None:
     """Refuse options that do not go with the kind of data."""
     for name in names:
-        if getattr(options, name):
+        given = getattr(options, name)
+        if given is not None and given is not False:
             raise ArgumentError(f"--{name.replace('_', '-')} does not go with {what}.")
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,6 +37,9 @@ from nnfs_xp.runs import (
     write_run,
 )
 
+if TYPE_CHECKING:
+    from nnfs_xp.see import Page
+
 _VALIDATION_SHARE = 0.1
 _CHECKPOINT_SECONDS = 60
 
@@ -53,6 +57,9 @@ def train(options: argparse.Namespace) -> int:
 def _settings(options: argparse.Namespace) -> Settings:
     if options.resume and options.out is None:
         raise ArgumentError("--resume needs --out: the folder of the training to go on with.")
+    for name in ("port", "allow_host"):
+        if getattr(options, name) is not None and not options.watch:
+            raise ArgumentError(f"--{name.replace('_', '-')} needs --watch, whose page it is for.")
     former = options.out if options.resume else None
     return choose_settings(results.given(options, Settings), former)
 
@@ -105,14 +112,14 @@ def _train(options: argparse.Namespace, settings: Settings, group: nn.distribute
     if speaks:
         where = backend.name if group.size == 1 else f"{backend.name} in {group.size} processes"
         print(f"{settings.dataset}: {len(X)} samples, network {widths}, on {where}", flush=True)
-    run = {**asdict(settings), "nnfs_xp": nn.__version__, "backend": backend.name}
-    first = speaks and not (folder / RUN).exists()
-    if first:  # so that it can be resumed, whatever ends it
-        write_run(folder, run)
+    with _served(options, folder, group) as page:
+        run = {**asdict(settings), "nnfs_xp": nn.__version__, "backend": backend.name}
+        first = speaks and not (folder / RUN).exists()
+        if first:  # so that it can be resumed, whatever ends it
+            write_run(folder, run)
 
-    start = time.perf_counter()
-    try:
-        with _watched(options, folder, recipe, speaks=speaks) as callbacks:
+        start = time.perf_counter()
+        try:
             trainer.fit(
                 X,
                 y,
@@ -120,69 +127,91 @@ def _train(options: argparse.Namespace, settings: Settings, group: nn.distribute
                 batch_size=settings.batch_size,
                 validation_data=(X_val, y_val),
                 progress=results.PROGRESS[options.progress],
-                callbacks=callbacks,
+                callbacks=_watching(options, folder, recipe),
                 checkpoint=nn.Checkpoints(
                     folder / CHECKPOINTS, every_seconds=_CHECKPOINT_SECONDS, least_seconds=1
                 ),
                 resume=options.resume,
             )
-    except CheckpointError:
-        if first:
-            (folder / RUN).unlink(missing_ok=True)
-        raise
-    except (KeyboardInterrupt, SystemExit) as stop:
-        if isinstance(stop, KeyboardInterrupt) and not stop.args:
-            raise  # a second Ctrl-C, which leaves at once
-        status = results.INTERRUPTED if isinstance(stop, KeyboardInterrupt) else int(stop.code or 0)
+        except CheckpointError:
+            if first:
+                (folder / RUN).unlink(missing_ok=True)
+            raise
+        except (KeyboardInterrupt, SystemExit) as stop:
+            if isinstance(stop, KeyboardInterrupt) and not stop.args:
+                raise  # a second Ctrl-C, which leaves at once
+            if speaks:
+                _keep(folder, trainer, {**run, "epochs_done": trainer.epoch})
+                _say_stopped(options, folder, trainer, group)
+            if isinstance(stop, KeyboardInterrupt):
+                return results.INTERRUPTED
+            return int(stop.code or 0)
+        seconds = time.perf_counter() - start
+        run |= {"epochs_done": trainer.epoch, "seconds": round(seconds, 3)}
+        run["epochs"] = max(settings.epochs, trainer.epoch)
         if speaks:
-            _keep(folder, trainer, {**run, "epochs_done": trainer.epoch})
-            print(f"stopped after epoch {trainer.epoch}; the model so far is in {folder}")
-            started = f"mpiexec -n {group.size} " if group.name == "mpi" and group.size > 1 else ""
-            print(f"go on with: {started}nnfs-xp train --out {folder} --resume")
-            _say_how_to_watch(options, folder)
-        return status
-    seconds = time.perf_counter() - start
-    run |= {"epochs_done": trainer.epoch, "seconds": round(seconds, 3)}
-    run["epochs"] = max(settings.epochs, trainer.epoch)
-    if speaks:
-        _keep(folder, trainer, run)
-    test = trainer.evaluate(X_test, y_test)
-    if not speaks:
+            _keep(folder, trainer, run)
+        test = trainer.evaluate(X_test, y_test)
+        if not speaks:
+            return 0
+        with results.beside_model(folder):
+            write_run(folder, {**run, "test": test})
+        with results.drawing():
+            draw_pictures(folder, trainer, recipe, data, settings.dataset)
+        epochs = "1 epoch" if trainer.epoch == 1 else f"{trainer.epoch} epochs"
+        print(f"trained {epochs} in {seconds:.1f} s{_memory_text(trainer)}")
+        print(f"test accuracy {test['accuracy']:.4f}, loss {test['loss']:.4f}")
+        print(f"results in {folder}")
+        _say_how_to_watch(options, folder)
+        _stay(page, group)
         return 0
-    with results.beside_model(folder):
-        write_run(folder, {**run, "test": test})
-    with results.drawing():
-        draw_pictures(folder, trainer, recipe, data, settings.dataset)
-    epochs = "1 epoch" if trainer.epoch == 1 else f"{trainer.epoch} epochs"
-    print(f"trained {epochs} in {seconds:.1f} s{_memory_text(trainer)}")
-    print(f"test accuracy {test['accuracy']:.4f}, loss {test['loss']:.4f}")
-    print(f"results in {folder}")
-    _say_how_to_watch(options, folder)
-    return 0
+
+
+def _watching(options: argparse.Namespace, folder: Path, recipe: Recipe) -> list[nn.Callback]:
+    """The callbacks of a training, which has one if it is watched."""
+    if not options.watch:
+        return []
+    return [nn.Watch(folder, classes=recipe.classes, image_shape=recipe.image_shape)]
 
 
 @contextmanager
-def _watched(
-    options: argparse.Namespace, folder: Path, recipe: Recipe, *, speaks: bool
-) -> Iterator[list[nn.Callback]]:
-    """The callbacks of a training that may be watched; one process serves the page meanwhile."""
-    if not options.watch:
-        yield []
-        return
-    callbacks: list[nn.Callback] = [
-        nn.Watch(folder, classes=recipe.classes, image_shape=recipe.image_shape)
-    ]
-    if not speaks:
-        yield callbacks
-        return
-    from nnfs_xp import see  # of which other trainings need nothing
+def _served(
+    options: argparse.Namespace, folder: Path, group: nn.distributed.Group
+) -> Iterator[Page | None]:
+    """The page of --watch, which the first process serves; None in the others, and without it."""
+    pages: list[Page] = []
 
-    page = see.watch(folder)
-    try:
+    def serve() -> None:
+        from nnfs_xp import see  # of which other trainings need nothing
+
+        page = see.watch(folder, port=options.port or 0, allow_hosts=options.allow_host or ())
+        pages.append(page)
         print(f"watch it at {page.url}", flush=True)
-        yield callbacks
+
+    if options.watch:
+        group.on_rank_0(serve)
+    try:
+        yield next(iter(pages), None)
     finally:
-        page.close()
+        for page in pages:
+            page.close()
+
+
+def _stay(page: Page | None, group: nn.distributed.Group) -> None:
+    """Serve the page until Ctrl-C, if somebody sits at the terminal and no process waits for it."""
+    if page is None or group.size > 1 or sys.stdout is None or not sys.stdout.isatty():
+        return
+    print(f"the page stays at {page.url}\nCtrl-C ends it", flush=True)
+    page.wait()
+
+
+def _say_stopped(
+    options: argparse.Namespace, folder: Path, trainer: nn.Trainer, group: nn.distributed.Group
+) -> None:
+    print(f"stopped after epoch {trainer.epoch}; the model so far is in {folder}")
+    started = f"mpiexec -n {group.size} " if group.name == "mpi" and group.size > 1 else ""
+    print(f"go on with: {started}nnfs-xp train --out {folder} --resume")
+    _say_how_to_watch(options, folder)
 
 
 def _say_how_to_watch(options: argparse.Namespace, folder: Path) -> None:

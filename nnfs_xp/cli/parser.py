@@ -86,8 +86,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--watch",
         action="store_true",
         help="keep in --out what a page shows while it goes on, and serve that page on this "
-        "machine; only with a data set by its name",
+        "machine; on a terminal it stays until Ctrl-C; only with a data set by its name",
     )
+    _add_address(train.add_argument_group("for the page of --watch"))
+    train.set_defaults(port=None)  # which tells that it was not given
 
     train.add_argument(
         "--ray",
@@ -191,6 +193,13 @@ def _add_watch(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_page(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a command that serves a page and does nothing else."""
+    _add_address(parser)
+    parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
+
+
+def _add_address(parser: argparse._ActionsContainer) -> None:
+    """Add the options that say where a page is."""
     parser.add_argument(
         "--port", type=_seed, default=0, metavar="N", help="(default: any that is free)"
     )
@@ -200,7 +209,6 @@ def _add_page(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="of a proxy that the page is seen through; may come again",
     )
-    parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
 
 
 def _add_table_options(parser: argparse.ArgumentParser) -> None:

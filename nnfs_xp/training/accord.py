@@ -17,7 +17,7 @@ from nnfs_xp.distributed import Group
 from nnfs_xp.errors import CheckpointError, DistributedError
 from nnfs_xp.interop.paths import shown_path
 from nnfs_xp.learning.epoch import Batch
-from nnfs_xp.training.callbacks import Callback, Training, acts_on
+from nnfs_xp.training.callbacks import Callback, Training
 from nnfs_xp.training.course import Course
 from nnfs_xp.training.signals import StopSignals
 
@@ -85,10 +85,6 @@ class Accord:
     def failed(self) -> bool:
         """Whether a callback of this process raised."""
         return self._error is not None
-
-    def calls(self, hook: str) -> bool:
-        """Whether any callback has that hook."""
-        return any(acts_on(callback, hook) for callback in self.callbacks)
 
     def call(self, hook: str, training: Training, *arguments: Any) -> None:
         """Call a hook of each, also where one before it raised."""

@@ -12,7 +12,8 @@ import numpy as np
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, to_numpy
 from nnfs_xp.flat_parameters import FlatParameters
-from nnfs_xp.layers import Layer, ReLU
+from nnfs_xp.layers import Layer
+from nnfs_xp.layers.chain import Pass
 
 BINS = 30
 """Of each histogram."""
@@ -28,7 +29,7 @@ def names_of(model: Layer) -> dict[int, str]:
 
 def figures_of(
     model: Layer,
-    outputs: Sequence[tuple[Layer, Array]],
+    passes: Sequence[tuple[Layer, Pass]],
     before: tuple[FlatParameters, Array] | None,
     *,
     gradients: bool,
@@ -38,8 +39,8 @@ def figures_of(
     Parameters
     ----------
     model : Layer
-    outputs : sequence of (layer, array)
-        What the layers that run make of the samples that are looked at.
+    passes : sequence of (layer, Pass)
+        What the layers that run make, in inference, of the samples that are looked at.
     before : tuple of FlatParameters and array, optional
         The trained parameters from before the last step, in an array that may be written to.
     gradients : bool
@@ -50,9 +51,15 @@ def figures_of(
     dict
         ``weight_norm``, ``gradient_norm`` and ``update_size``: Euclidean norms, of all parameters
         of the layer together. ``gradients`` and ``outputs``: a histogram each, as the lowest value,
-        the highest one and the counts between them. ``units`` and, of a `ReLU`, ``dead``: how many
-        outputs there are, and how many of them are 0 for all samples. What does not apply is left
-        out.
+        the highest one and the counts between them. ``units``: how many outputs there are.
+        ``dead``, of an elementwise layer: how many of them are exactly 0 for all samples. What does
+        not apply is left out.
+
+    Notes
+    -----
+    A layer that hands its inputs on, as `Dropout` does in inference, has no dead units of its own.
+    `LeakyReLU`, `Tanh` and others give 0 for an input of 0 alone. So a count of 0 does not say that
+    they learn: units that are saturated show in the histograms.
     """
     names = names_of(model)
     found: dict[str, dict[str, Any]] = defaultdict(dict)
@@ -62,13 +69,13 @@ def figures_of(
     if gradients:
         _sample_gradients(model, gathered, samples)
     dead: dict[str, slice] = {}
-    for layer, output in outputs:
-        name = names[id(layer)]
+    for layer, each in passes:
+        name, output = names[id(layer)], each.output
         if output.ndim < 2 or not prod(output.shape):
             continue
         found[name]["units"] = output.shape[-1]
         samples[name, "outputs"].append(gathered.sample(output, prod(output.shape)))
-        if isinstance(layer, ReLU):
+        if layer.elementwise and output is not each.inputs:
             dead[name] = gathered.put(_count_of_dead(gathered.xp, output, gathered.dtype))
     values = gathered.read()
     for (name, figure), places in squares.items():
@@ -128,17 +135,17 @@ def _squares(
     places: dict[tuple[str, str], list[slice]] = defaultdict(list)
     parameters, found = model.parameters(), model.gradients()
     for name, values in parameters.items():
-        places[_layer_of(name), "weight_norm"].append(gathered.put_square(values))
+        places[layer_of(name), "weight_norm"].append(gathered.put_square(values))
     if gradients:
         for name in model.flat.layout:
-            places[_layer_of(name), "gradient_norm"].append(gathered.put_square(found[name]))
+            places[layer_of(name), "gradient_norm"].append(gathered.put_square(found[name]))
     if before is not None and before[0] is model.flat:
         change, start = before[1], 0
         change -= model.flat.values
         for name in model.flat.layout:
             stop = start + prod(parameters[name].shape)
             square = gathered.put_square(change[start:stop])
-            places[_layer_of(name), "update_size"].append(square)
+            places[layer_of(name), "update_size"].append(square)
             start = stop
     return places
 
@@ -149,13 +156,13 @@ def _sample_gradients(
     found = model.gradients()
     sizes: dict[str, int] = defaultdict(int)
     for name in model.flat.layout:
-        sizes[_layer_of(name)] += prod(found[name].shape)
+        sizes[layer_of(name)] += prod(found[name].shape)
     for name in model.flat.layout:
-        place = gathered.sample(found[name], sizes[_layer_of(name)])
-        samples[_layer_of(name), "gradients"].append(place)
+        place = gathered.sample(found[name], sizes[layer_of(name)])
+        samples[layer_of(name), "gradients"].append(place)
 
 
-def _layer_of(name: str) -> str:
+def layer_of(name: str) -> str:
     """The name of the layer that a parameter belongs to."""
     return name.rpartition(".")[0]
 

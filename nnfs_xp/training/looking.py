@@ -1,9 +1,24 @@
-"""When callbacks look at a training: when the time that a look takes has been earned."""
+"""When callbacks look at a training: when the time that a look takes has been earned.
+
+A callback says which share of the training's time it may take. A look is expected to take as long
+as the median of the last few did, so that one slow look changes little. The next one is due when
+three things hold:
+
+- The training has gone on long enough to pay for all looks so far and for this one.
+- It has gone on long enough since the last look to pay for this one. So looks come evenly, and not
+  in bursts, also after a time in which none was affordable.
+- A 500th of the time so far has passed since the last look. So what looks write grows slowly.
+
+At the end comes a last look, where it is paid for or expected to take at most 50 ms. So also a
+training of a moment is looked at once.
+"""
 
 from __future__ import annotations
 
+from collections import deque
 from functools import partial
 from math import inf
+from statistics import median
 from time import monotonic
 
 from nnfs_xp.training.accord import Accord
@@ -13,8 +28,14 @@ from nnfs_xp.training.sight import Sight
 _EXPECTED = 0.01
 """Seconds that the first look is expected to take."""
 
-_SPACING = 500
-"""No look comes sooner after another than this part of the time so far: so files grow slowly."""
+_GRANTED = 0.05
+"""Seconds that the last look may take without having been earned."""
+
+_COSTS = 9
+"""How many of the last looks say how long the next one takes."""
+
+_SPACING_DIVISOR = 500
+"""From one look to the next pass at least the seconds of the training so far, divided by this."""
 
 
 class Looking:
@@ -36,7 +57,7 @@ class Looking:
     """
 
     def __init__(self, accord: Accord, sight: Sight) -> None:
-        self.sight = sight
+        self._sight = sight
         self._accord = accord
         self._lookers = [_Looker(each) for each in accord.callbacks if each.look_share > 0]
         self.wanted = bool(self._lookers)
@@ -46,7 +67,7 @@ class Looking:
         """Tell them what there is to see; the time counts from here."""
         for each in self._lookers:
             begun = monotonic()
-            self._accord.attempt(each.callback.begin_looking, self.sight)
+            self._accord.attempt(each.callback.begin_looking, self._sight)
             each.begin(begun, monotonic())
         self._plan()
 
@@ -55,15 +76,15 @@ class Looking:
         for each in self._lookers:
             start = monotonic()
             if each.due <= start:
-                goes_on = self._accord.attempt(each.callback.look, self.sight)
+                goes_on = self._accord.attempt(each.callback.look, self._sight)
                 each.pay(start, monotonic(), goes_on=bool(goes_on))
         self._plan()
 
     def end(self) -> None:
-        """Have those look for the last time who have time left."""
+        """Have those look for the last time whose look is cheap, or earned."""
         for each in self._lookers:
-            if each.last_due <= monotonic():
-                self._accord.attempt(partial(each.callback.look, last=True), self.sight)
+            if each.expected <= _GRANTED or each.earned <= monotonic():
+                self._accord.attempt(partial(each.callback.look, last=True), self._sight)
 
     def _plan(self) -> None:
         self.due = min((each.due for each in self._lookers), default=inf)
@@ -75,20 +96,19 @@ class _Looker:
     Attributes
     ----------
     due : float
-        When it is its turn, so that there is time for the last look too.
-    last_due : float
-        From when on there is time for the last look.
+        When it is its turn.
     """
 
     def __init__(self, callback: Callback) -> None:
         self.callback = callback
-        self.due = self.last_due = inf
+        self.due = inf
+        self._begun = self._spent = self._of_this_look = 0.0
+        self._costs: deque[float] = deque(maxlen=_COSTS)
 
     def begin(self, begun: float, now: float) -> None:
         self._begun = begun
         self._spent = now - begun
-        self._of_this_look = 0.0
-        self._plan(_EXPECTED)
+        self._plan(now)
 
     def pay(self, start: float, end: float, *, goes_on: bool) -> None:
         """Count the time of a look, or of the first half of one that goes on."""
@@ -97,11 +117,21 @@ class _Looker:
         if goes_on:
             self.due = -inf
             return
-        self._plan(self._of_this_look)
-        self.due = max(self.due, end + (end - self._begun) / _SPACING)
+        self._costs.append(self._of_this_look)
         self._of_this_look = 0.0
+        self._plan(end)
 
-    def _plan(self, expected: float) -> None:
-        share = self.callback.look_share
-        self.last_due = self._begun + (self._spent + expected) / share
-        self.due = self.last_due + expected / share
+    @property
+    def expected(self) -> float:
+        """The seconds that the next look will take."""
+        return median(self._costs) if self._costs else _EXPECTED
+
+    @property
+    def earned(self) -> float:
+        """From when on the next look is paid for."""
+        return self._begun + (self._spent + self.expected) / self.callback.look_share
+
+    def _plan(self, now: float) -> None:
+        paid_since = now + self.expected / self.callback.look_share
+        spaced = now + (now - self._begun) / _SPACING_DIVISOR
+        self.due = max(self.earned, paid_since, spaced)

@@ -29,6 +29,7 @@ from nnfs_xp.training.accord import Accord, Decision, check_seen_by_all, whole_b
 from nnfs_xp.training.callbacks import (
     Callback,
     Training,
+    acts_on,
     check_all_paths,
     is_called_on,
 )
@@ -43,6 +44,7 @@ from nnfs_xp.training.progress import Progress, Shown
 from nnfs_xp.training.sight import Sight
 from nnfs_xp.training.signals import StopSignals
 from nnfs_xp.training.state import Bounds, Snapshot, capture, check_run, describe_run, restore
+from nnfs_xp.training.step_losses import StepLosses
 from nnfs_xp.training.trust import Trust
 from nnfs_xp.training.uniting import check_same_data, check_same_weights, unite
 
@@ -87,7 +89,8 @@ class Run:
         self._accord = Accord(self.group, mine)
         self._actors = [each for each in self.callbacks if not each.only_watches]
         course, validation = self.course, self.validation
-        sight = Sight(self.learner, self.fed, validation, course.totals, lambda: course.step)
+        self._losses = StepLosses(self.learner, self._data, lambda: course.step)
+        sight = Sight(self.learner, self.fed, validation, course.totals, self._losses)
         self._looking = Looking(self._accord, sight)
         self.description = describe_run(
             self.learner,
@@ -167,6 +170,8 @@ class Run:
         if self.checkpoints is not None:
             found = self._found(self.checkpoints, resume)
         validated = () if self.validation is None else self.validation.whole
+        # Here those that only watch count too: a process without callbacks would not take part when
+        # the others agree whether one has failed.
         names = [type(callback).__name__ for callback in self.callbacks]
         told = {"epochs": epochs, "resume": resume, **self.description, "callbacks": names}
         check_same_data(learner, self.fed.whole, validated, **told)
@@ -235,9 +240,12 @@ class Run:
         self._call("on_epoch_begin")
         bar.begin_epoch(course.epoch + 1, course.step, course.totals.count)
         self._snapshot = Snapshot(self.learner, course)
-        looking, calls = self._looking, self._accord.calls("on_step_end")
-        sight = looking.sight
-        sight.begin_epoch(course.step)
+        looking = self._looking
+        # Actors are called in any case: a hook may be set on them in the middle of an epoch.
+        calls = any(
+            not each.only_watches or acts_on(each, "on_step_end") for each in self._accord.callbacks
+        )
+        self._losses.begin_epoch(course.step)
         trust = Trust(self._actors, data, course.step)
         with closing(self._steps()) as steps:
             for group in steps:
@@ -246,7 +254,7 @@ class Run:
                 self.recorder.step_in_epoch(data, index, group, course.totals, unwatched=unwatched)
                 course.step += 1
                 if looking.wanted:
-                    sight.last_batches = len(group)
+                    self._losses.last_batches = len(group)
                     if monotonic() >= looking.due:
                         self._look()
                 if calls:
@@ -256,7 +264,7 @@ class Run:
                 self._after_step(signals)
                 if self._decided.cut and course.step != data.n_steps:
                     return
-        sight.end_epoch()
+        self._losses.end_epoch()
         self._end_epoch(bar)
         self._unsaved = True
         due = self.checkpoints is not None and self.checkpoints.due_at_epoch_end()
@@ -423,7 +431,7 @@ class Run:
         losses = to_numpy(self._data.losses)[first : course.step * self._data.accumulate]
         bad = next((n for n, each in enumerate(losses) if not math.isfinite(each)), len(losses) - 1)
         bad = -int(self.group.agree(-bad)[0])
-        self._looking.sight.keep_losses()
+        self._losses.keep()
         what = (
             "a weight became NaN or infinite" if math.isfinite(loss) else f"the loss became {loss}"
         )

@@ -1,4 +1,4 @@
-"""Which recorded steps may be launched unseen: those whose settings cannot have changed."""
+"""Which recorded steps may be launched without comparing settings."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ class Trust:
     actors : list of Callback
         Those that may change one.
     data : Epoch
+        Whose steps they are. Where it calls functions of the user, those may change one too.
     first : int
         The number of the first step.
     """

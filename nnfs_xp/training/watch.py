@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from math import prod
-from numbers import Real
 from pathlib import Path
-from time import time
 from typing import Any
-
-import numpy as np
 
 from nnfs_xp import _checks
 from nnfs_xp._checks import shown
-from nnfs_xp._typing import Array
-from nnfs_xp.errors import ArgumentError, TrainingWarning
-from nnfs_xp.flat_parameters import FlatParameters
+from nnfs_xp.errors import ArgumentError
 from nnfs_xp.interop.paths import check_writable, make_folder, path_of
-from nnfs_xp.layers.chain import Chain
 from nnfs_xp.training.callbacks import Callback, Figures, Training
-from nnfs_xp.training.layer_figures import figures_of, names_of
 from nnfs_xp.training.sight import Sight
-from nnfs_xp.training.watch_file import FILE, WatchFile
-from nnfs_xp.training.watch_pictures import Wrong, image_shape_of, shown_shape, weight_images
-
-_MOST_SAMPLES = 200
-_MOST_OUTPUTS = 2**22
-"""Numbers that the layers may put out for the samples together."""
-
-_PICTURES_EVERY = 10
-"""Looks; the double of it from `_PICTURES` pictures on, and so on, so that the file stays small."""
-
-_PICTURES = 50
+from nnfs_xp.training.watch_file import FILE, WatchWriter
+from nnfs_xp.training.watched_fit import WatchedFit
 
 
 class Watch(Callback):
@@ -41,14 +21,15 @@ class Watch(Callback):
 
     There are the loss of each step, the figures of each epoch, and now and then a look at the
     network: for each layer the norms of its gradients, of its weights and of what one step changes
-    of them, histograms of its gradients and of its outputs, and the neurons of a `ReLU` that are
-    silent for all samples; more rarely the first layer's weights as images, and the samples that
-    are classified wrongly.
+    of them, histograms of its gradients and of its outputs, and the neurons that are silent for
+    all samples; more rarely the first layer's weights as images, and the samples that are
+    classified wrongly.
 
     It changes nothing of the training, and takes no more of its time than its share: it looks when
-    the time for it has been earned, and in a training of a second or two perhaps never. A training
-    that goes on from a checkpoint, or a further `fit`, adds to the file. Only the first of several
-    processes writes. It is for `fit`: in a loop of your own, `GradientFlow` can be called.
+    the time for it has been earned. At the end of a `fit` it looks also where it has not, if that
+    takes at most 50 ms, as it nearly always does. A training that goes on from a checkpoint, or a
+    further `fit`, adds to the file. Only the first of several processes writes. It is for `fit`:
+    in a loop of your own, `GradientFlow` can be called.
 
     Parameters
     ----------
@@ -64,9 +45,11 @@ class Watch(Callback):
     classes : sequence of str, optional
         The names of the classes, in the order of the labels.
     image_shape : tuple of int, optional
-        Of a sample as an image, (height, width) or (height, width, 3), whose colours are averaged.
-        By default a square, if a sample is a row of at least 16 numbers that make one and have
-        weights of their own in the first layer. Of images with a side above 32, only every second pixel is kept, or every third, and so on.
+        Of a sample as an image, (height, width) or (height, width, 1 or 3), whose colours are
+        averaged. By default a sample's own shape, if that is (height, width, 1 or 3); or a square,
+        if a sample is a row of at least 16 numbers that make one and have weights of their own in
+        the first layer. Of images with a side above 32, only every second pixel is kept, or every
+        third, and so on.
 
     Raises
     ------
@@ -79,12 +62,14 @@ class Watch(Callback):
     Notes
     -----
     Histograms are of at most about 2,000 values of a layer, evenly taken, and leave out what is
-    NaN or infinite. Of a step on several batches (`accumulate`) the loss is the mean of theirs.
+    NaN or infinite. A neuron is silent where an activation gives exactly 0 for all samples: a
+    `ReLU` can come to that, while a `LeakyReLU` or a `Tanh` that no longer learns goes unseen by
+    it. Of a step on several batches (`accumulate`) the loss is the mean of theirs.
     With `shard_optimizer`, where a process has the gradients of its part alone, they are left out.
 
     Examples
     --------
-    >>> import nnfs_xp as nn, tempfile
+    >>> import nnfs_xp as nn, json, tempfile
     >>> X, y = nn.data.spiral_data(samples=100, classes=3, seed=0)
     >>> model = nn.Sequential(nn.Dense(2, 64), nn.ReLU(), nn.Dense(64, 3), seed=0)
     >>> trainer = nn.Trainer(
@@ -94,9 +79,9 @@ class Watch(Callback):
     ...     watch = nn.Watch(folder)
     ...     history = trainer.fit(X, y, epochs=2, callbacks=[watch], progress=False)
     ...     lines = (watch.folder / "watch.jsonl").read_text().splitlines()
-    >>> [line[:13] for line in lines]
-    ['{"is":"run","', '{"is":"steps"', '{"is":"epoch"', '{"is":"steps"', '{"is":"epoch"', '{"is":"end","']
-    """  # noqa: E501 # the output of an example stands as it is
+    >>> [json.loads(line)["is"] for line in lines]
+    ['run', 'steps', 'epoch', 'steps', 'epoch', 'look', 'pictures', 'end']
+    """
 
     only_watches = True
 
@@ -120,161 +105,41 @@ class Watch(Callback):
             raise ArgumentError(f"`classes` must be a sequence of names; got {classes!r}.")
         self.classes = None if classes is None else list(map(str, classes))
         self.image_shape = None if image_shape is None else _image_shape(image_shape)
-        self._file: WatchFile | None = None
-        self._sight: Sight | None = None
-
-    @property
-    def look_share(self) -> float:  # type: ignore[override] # it is read alone
-        return self.share
+        self.look_share = self.share
+        self._fit: WatchedFit | None = None
 
     def check_paths(self) -> Iterable[Path]:
         self.folder = make_folder(self.folder)
         return [check_writable(self.folder / FILE)]
 
     def begin_looking(self, sight: Sight) -> None:
-        self._sight = sight
-        self._file = WatchFile(self.folder / FILE)
-        self._written = self._begun_at = sight.step
-        self._before: tuple[FlatParameters, Array] | None = None
-        self._looks = self._pictures = 0
-        self._next_pictures = 0
-        self._blind = False
-        model = sight.model
-        self._links = model.links()
-        self._chain = Chain(self._links, fuse=False)
-        x, y = sight.samples(_MOST_SAMPLES, self.samples)
-        n = self._fitting(x)
-        self._x, y = x[:n, ...], y[:n, ...]
-        shape = image_shape_of(self._x, self.image_shape, self._links)
-        self._shape = shape
-        self._wrong = None
-        if sight.loss.has_classes:
-            counted = sight.loss.counted(y, (y.shape[0],))
-            self._wrong = Wrong(self._x, y, shape, self.classes, counted)
-        names = names_of(model)
-        ran = {id(layer) for layer in self._links}
-        layers = [layer for _, layer in model.walk() if id(layer) in ran or layer._shapes]
-        self._write(
-            {
-                "is": "run",
-                "version": 1,
-                "time": time(),
-                "model": shown(" → ".join(shown(repr(layer), 60) for layer in self._links), 400),
-                "loss": shown(repr(sight.loss)),
-                "optimizer": shown(repr(sight.optimizer)),
-                "n_parameters": sum(prod(each.shape) for each in model.parameters().values()),
-                "batch_size": sight.batch_size,
-                "steps_per_epoch": sight.steps_per_epoch,
-                "step": sight.step,
-                "layers": [{"name": names[id(la)], "kind": type(la).__name__} for la in layers],
-                "classes": self.classes,
-                "image_shape": None if shape is None else shown_shape(shape),
-            }
-        )
-
-    def _fitting(self, x: Array) -> int:
-        """How many of the samples the layers do not put out too much for."""
-        try:
-            outputs = self._chain.trace(x[:1, ...])
-        except Exception as error:  # of a layer of one's own
-            self._close_eyes(error)
-            return 1
-        n = _MOST_OUTPUTS // max(1, sum(prod(each.output.shape) for each in outputs))
-        return min(max(1, n), x.shape[0])
-
-    def _close_eyes(self, error: Exception) -> None:
-        self._blind = True
-        warnings.warn(
-            "the training goes on, but its layers are not looked at: "
-            f"{type(error).__name__}: {shown(error)}",
-            TrainingWarning,
-            stacklevel=2,
-        )
+        if self._fit is not None:
+            raise ArgumentError(f"{self!r} watches another fit just now. Make one for each.")
+        writer = WatchWriter(self.folder / FILE)
+        self._fit = WatchedFit(sight, writer, self.samples, self.classes, self.image_shape)
+        self._fit.begin()
 
     def look(self, sight: Sight, *, last: bool = False) -> bool:
-        if self._blind or sight.step == self._begun_at:
-            return False
-        try:
-            with np.errstate(all="ignore"):
-                return self._look(sight, last=last)
-        except Exception as error:  # of a layer of one's own, say, or for want of memory
-            self._close_eyes(error)
-            return False
-
-    def _look(self, sight: Sight, *, last: bool) -> bool:
-        """Keep the weights for the time of one step; then look, and let go of them."""
-        flat = sight.model.flat
-        if self._before is None and not last:
-            self._before = flat, flat.backend.xp.asarray(flat.values, copy=True)
-            return True
-        before, self._before = self._before, None
-        self._write_losses()
-        outputs = [each.output for each in self._chain.trace(self._x)]
-        figures = figures_of(
-            sight.model,
-            list(zip(self._links, outputs, strict=True)),
-            None if last else before,
-            gradients=sight.gradients_are_whole,
-        )
-        self._write(
-            {
-                "is": "look",
-                "step": sight.step,
-                "time": time(),
-                "learning_rate": sight.optimizer.current_learning_rate,
-                "layers": figures,
-            }
-        )
-        if last or self._looks >= self._next_pictures:
-            self._pictures += 1
-            every = _PICTURES_EVERY << (self._pictures // _PICTURES)
-            self._next_pictures = self._looks + every
-            self._write_pictures(sight, outputs)
-        self._looks += 1
-        return False
-
-    def _write_pictures(self, sight: Sight, outputs: list[Array]) -> None:
-        row: dict[str, Any] = {"misclassified": None, "n_wrong": None}
-        row["n_samples"] = self._x.shape[0]
-        if self._wrong is not None:
-            row = self._wrong.row(sight.predictions(outputs))
-        weights = weight_images(self._links, self._shape)
-        if weights is not None or row["n_wrong"] is not None:
-            self._write({"is": "pictures", "step": sight.step, "weights": weights, **row})
+        del sight
+        return self._watched.look(last=last)
 
     def on_epoch_end(self, trainer: Training, figures: Figures) -> None:
-        self._write_losses()
-        numbers = {name: value for name, value in figures.items() if isinstance(value, Real)}
-        step = trainer.optimizer.iterations
-        row = {"is": "epoch", "epoch": trainer.epoch, "step": step, "time": time()}
-        self._write({**row, "figures": numbers})
+        self._watched.end_epoch(trainer.epoch, figures)
 
     def on_train_end(self, trainer: Training) -> None:
-        self._write_losses()
-        step = trainer.optimizer.iterations
-        self._write({"is": "end", "step": step, "time": time(), "how": "finished"})
+        del trainer
+        self._watched.end()
 
     def let_go(self) -> None:
-        if self._file is not None:
-            with suppress(Exception):  # what ended the training is to be told, not this
-                self._write_losses()
-            self._file.close()
-        self._file = self._sight = self._before = None
-        self._x = self._wrong = self._chain = self._links = None  # type: ignore[assignment]
+        if self._fit is not None:
+            self._fit.close()
+        self._fit = None
 
-    def _write_losses(self) -> None:
-        """Write the losses that are not written yet."""
-        assert self._sight is not None
-        assert self._file is not None
-        first, losses = self._sight.losses_from(self._written)
-        if not losses.size:
-            return
-        self._written = first + len(losses)
-        self._file.append_losses(first, losses)
-
-    def _write(self, row: dict[str, Any]) -> None:
-        assert self._file is not None
-        self._file.append(row)
+    @property
+    def _watched(self) -> WatchedFit:
+        if self._fit is None:
+            raise ArgumentError(f"{self!r} was let go by another fit. Make one for each.")
+        return self._fit
 
 
 def _image_shape(shape: Any) -> tuple[int, ...]:
@@ -282,7 +147,7 @@ def _image_shape(shape: Any) -> tuple[int, ...]:
         len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3))
     ):
         raise ArgumentError(
-            "`image_shape` must be (height, width) or (height, width, 3); got "
+            "`image_shape` must be (height, width) or (height, width, 1 or 3); got "
             f"{shown(repr(shape))}."
         )
     return tuple(_checks.check_count("image_shape", side) for side in shape)

@@ -23,8 +23,8 @@ _MOST_UNWRITTEN = 2**22
 """Bytes that wait for a disk that is full."""
 
 
-class WatchFile:
-    """A file that lines are appended to; where it cannot be written, they wait."""
+class WatchWriter:
+    """Appends lines to the file; where it cannot be written, they wait."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
