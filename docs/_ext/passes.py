@@ -1,28 +1,21 @@
 """The directives ``chapter-figure``, ``chapter-figures`` and ``graph``: pictures of real passes."""
 
 import html
-import re
 from typing import ClassVar
 
 import page_code
+import public
+import shown
 from docutils import nodes
 from docutils.parsers.rst import directives
-from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 import nnfs_xp as nn
-
-logger = logging.getLogger(__name__)
 
 LEAST = 0.7
 """Of its own width that a picture has on a narrow page, where it scrolls: numbers stay legible."""
 
 FIGURES = [f"9-{k}" for k in range(1, 19)]
-
-
-def drawn_losses():
-    """The names of the public losses, each of which needs a graph."""
-    return {name for name in nn.losses.__all__ if getattr(nn, name) is not nn.Loss}
 
 
 class ChapterFigure(SphinxDirective):
@@ -48,48 +41,49 @@ class ChapterFigures(SphinxDirective):
         return [_raw(f"<details><summary>{summary}</summary>{figures}</details>")]
 
 
-class Graph(SphinxDirective):
-    """``{graph} NAME`` with the arguments of `nn.see.graph`, which may use names of the page.
+class Graph(page_code.Shows):
+    """``{graph} NAME`` with the arguments of `nn.see.graph`.
 
     Where NAME is that of a loss, it must be the loss.
     """
 
-    required_arguments = 1
-    has_content = True
-
-    def run(self):
-        """Run the pass, and show it."""
-        name = self.arguments[0]
-        given, named = page_code.arguments(self)
-        if name in drawn_losses() and type(named.get("loss")).__name__ != name:
+    def check(self, name, given, named):
+        """Look at the loss."""
+        del given
+        loss = public.losses().get(name)
+        if loss is not None and type(named.get("loss")) is not loss:
             raise self.error(f"the graph {name} must have that loss")
+
+    def figure(self, name, given, named):
+        """Run the pass, and write its picture."""
         picture = nn.see.graph(*given, **named)
-        self.env.graphed = {*getattr(self.env, "graphed", ()), name}
-        page_code.note_sources(self.env)
-        path, address = page_code.target(self, "figures", f"{name}.svg")
-        picture.save(path)
-        call = " ".join(" ".join(self.content).split())
-        code = f"<code>{html.escape(f'nn.see.graph({call})')}</code>"
-        return [_raw(_figure(path, address, f"{name}, values and derivatives", code))]
+        address = _save(self, picture, name)
+        code = f"<code>{html.escape(f'nn.see.graph({self.call})')}</code>"
+        return _figure(picture, address, f"{name}, values and derivatives", code)
 
 
 def _chapter_figure(directive, name, animated):
     picture = nn.see.chapter(name)
-    ending = "-animated" if animated else ""
-    path, address = page_code.target(directive, "figures", f"{name}{ending}.svg")
-    picture.save(path, animated=animated)
+    address = _save(directive, picture, f"{name}-animated" if animated else name, animated)
     what = picture.frames[-1]
     if animated:
         what = f"{len(picture.frames)} figures, one after the other: forward, and back."
-    return _figure(path, address, f"Figure {name}: {what}", f"Figure {name}. {html.escape(what)}")
+    alt, caption = f"Figure {name}: {what}", f"Figure {name}. {html.escape(what)}"
+    return _figure(picture, address, alt, caption)
 
 
-def _figure(path, address, alt, caption):
-    width, height = re.search(r'width="(\d+)" height="(\d+)"', path.read_text("utf-8")).groups()
-    least = round(LEAST * int(width))
+def _save(directive, picture, name, animated=False):
+    """Write a picture's file, and give its address."""
+    path, address = page_code.target(directive, "figures", f"{name}.svg")
+    picture.save(path, animated=animated)
+    return address
+
+
+def _figure(picture, address, alt, caption):
+    width, height = (round(length) for length in picture.size)
     image = (
         f'<img src="{address}" alt="{html.escape(alt)}" width="{width}" height="{height}" '
-        f'loading="lazy" class="dark-light" style="min-width: {least}px">'
+        f'loading="lazy" class="dark-light" style="min-width: {round(LEAST * width)}px">'
     )
     return f"""
 <figure class="pass">
@@ -103,17 +97,10 @@ def _raw(text):
     return nodes.raw("", text, format="html")
 
 
-def check(app, env):
-    """Warn of each loss that no page draws."""
-    del app
-    for name in sorted(drawn_losses() - getattr(env, "graphed", set())):
-        logger.warning("docs/backpropagation.md has no {graph} %s", name)
-
-
 def setup(app):
-    """Register the directives and the check."""
+    """Register the directives, of which each loss needs a graph."""
     app.add_directive("chapter-figure", ChapterFigure)
     app.add_directive("chapter-figures", ChapterFigures)
     app.add_directive("graph", Graph)
-    app.connect("env-check-consistency", check)
+    shown.require(app, "graph", public.losses)
     return {"parallel_read_safe": False, "parallel_write_safe": True}

@@ -4,17 +4,15 @@ import ast
 import inspect
 from textwrap import dedent
 
+import page_code
+import public
+import shown
 from docutils import nodes
-from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
-import nnfs_xp
 from nnfs_xp.kernels import standard
 from nnfs_xp.layers.dense import DenseRow
 
-logger = logging.getLogger(__name__)
-
-BASES = {nnfs_xp.Layer, nnfs_xp.StochasticLayer, nnfs_xp.Loss}
 METHODS = ("forward", "backward", "backward_parameters", "_backward", "_through")
 STAGES = {"DenseRow": DenseRow}
 """What runs in the place of several layers, and so has to be shown beside them."""
@@ -22,13 +20,7 @@ STAGES = {"DenseRow": DenseRow}
 
 def explained_classes():
     """What the page must explain: public layers and losses, without the bases, and stages."""
-    found = dict(STAGES)
-    for module in (nnfs_xp.layers, nnfs_xp.losses):
-        for name in module.__all__:
-            thing = getattr(module, name)
-            if thing not in BASES:
-                found[thing.__name__] = thing  # a second name of a class is no second class
-    return found
+    return STAGES | public.layers() | public.losses()
 
 
 def code_of(cls):
@@ -36,7 +28,7 @@ def code_of(cls):
     passes = [
         method
         for owner in cls.__mro__
-        if owner not in BASES
+        if owner not in public.BASES
         for name in METHODS
         if (method := vars(owner).get(name)) is not None and owner is _owner(cls, name)
     ]
@@ -88,8 +80,8 @@ class Source(SphinxDirective):
         classes = explained_classes()
         if name not in classes:
             raise self.error(f"{name} is no public layer, loss or stage")
-        self.env.explained = {*getattr(self.env, "explained", ()), name}
-        self.env.note_dependency(inspect.getsourcefile(classes[name]))
+        shown.note(self, name)
+        page_code.note_sources(self.env)
         passes, kernels = code_of(classes[name])
         result = self._block(passes)
         if kernels:
@@ -103,15 +95,8 @@ class Source(SphinxDirective):
         return [nodes.literal_block(code, code, language="python")]
 
 
-def check(app, env):
-    """Warn of each layer and loss that no page explains."""
-    del app
-    for name in sorted(explained_classes().keys() - getattr(env, "explained", set())):
-        logger.warning("docs/backpropagation.md has no section with {source} %s", name)
-
-
 def setup(app):
-    """Register the directive and the check."""
+    """Register the directive, which all that must be explained needs."""
     app.add_directive("source", Source)
-    app.connect("env-check-consistency", check)
+    shown.require(app, "source", explained_classes)
     return {"parallel_read_safe": False, "parallel_write_safe": True}

@@ -59,6 +59,8 @@ class PlayPicture {
       // Our own SVG, whose texts Python has escaped: there is no script in it, and none would run.
       const parsed = new DOMParser().parseFromString(state.svg, "image/svg+xml");
       this.svg = document.importNode(parsed.documentElement, true);
+      // It may shrink a little to fit in; what is wider still is scrolled.
+      this.svg.style.minWidth = `${0.8 * Number(this.svg.getAttribute("width"))}px`;
       this.scroller.replaceChildren(this.svg);
       this.items = new Map();
       this.born = [];
