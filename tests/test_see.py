@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from cases import LAYERS, LOSSES
 
 import nnfs_xp as nn
 from nnfs_xp.errors import ArgumentError, ShapeError
@@ -16,7 +17,6 @@ from nnfs_xp.see.operations import Operations
 from nnfs_xp.see.scene import format_number, pixels_of, png
 from nnfs_xp.see.svg import live, patch
 from nnfs_xp.see.tracing import left_as_it_is, trace
-from tests.cases import LAYERS, LOSSES
 
 X, W, B = [1.0, -2.0, 3.0], [-3.0, -1.0, 2.0], 1.0
 """The chapter's neuron."""
