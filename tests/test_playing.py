@@ -513,13 +513,14 @@ def test_commands_serve_pages(tmp_path, capsys, served):
 
 
 @pytest.fixture
-def played(monkeypatch, served):
+def played(monkeypatch):
     """What `play` was called with."""
     calls, play = [], nn.see.play
     monkeypatch.setattr(nn.see, "play", lambda *a, **k: calls.append((a, k)) or play(*a, **k))
     return calls
 
 
+@pytest.mark.usefixtures("served")
 def test_the_last_column_of_a_file_is_classes_or_values(tmp_path, played):
     def targets(numbers, *arguments):
         path = tmp_path / "own.csv"
@@ -536,6 +537,7 @@ def test_the_last_column_of_a_file_is_classes_or_values(tmp_path, played):
     assert many.tolist() == list(range(64))
 
 
+@pytest.mark.usefixtures("served")
 def test_images_of_digits_are_shown_with_a_model_too(tmp_path, played):
     model = tmp_path / "model.safetensors"
     nn.save(nn.Sequential(nn.Dense(64, 10, seed=0)), model)
