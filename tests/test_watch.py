@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -23,6 +24,7 @@ from nnfs_xp.learning import Recorder
 from nnfs_xp.learning.recorded_step import RecordedStep
 from nnfs_xp.testing import fake_groups, in_threads
 from nnfs_xp.training import looking, run, watch_file
+from nnfs_xp.training.trust import Trust
 
 X, Y, X_TEST, Y_TEST = nn.data.load_digits()
 X, Y = X[:330], Y[:330]  # 6 batches of 50, and one of 30
@@ -1054,3 +1056,11 @@ def test_a_watch_is_for_one_fit_at_a_time(tmp_path):
     with pytest.raises(ArgumentError, match="let go by another fit"):
         fit(build(), Within(), watch)
     fit(build(), watch)
+
+
+def test_a_hook_that_is_set_in_the_middle_of_an_epoch_ends_the_trust():
+    actor, data = nn.Callback(), SimpleNamespace(is_watched=False)
+    trust = Trust([actor], data, first=0)
+    assert [trust.covers(index, ()) for index in range(4)] == [False, False, True, True]
+    actor.on_step_end = lambda trainer: None
+    assert not trust.covers(4, ())

@@ -22,7 +22,8 @@ class Trust:
     """
 
     def __init__(self, actors: list[Callback], data: Epoch, first: int) -> None:
-        self._never = data.is_watched or any(acts_on(each, "on_step_end") for each in actors)
+        self._actors = actors
+        self._is_watched = data.is_watched
         between = "on_epoch_begin", "on_epoch_end"
         self._changed = any(acts_on(each, hook) for each in actors for hook in between)
         self._first = first
@@ -30,7 +31,8 @@ class Trust:
 
     def covers(self, index: int, group: tuple[Batch, ...]) -> bool:
         """Whether a recording of such a step holds without being looked at."""
-        if self._never:
+        # Asked anew, for a hook may be set in the middle of an epoch.
+        if self._is_watched or any(acts_on(each, "on_step_end") for each in self._actors):
             return False
         if self._changed:  # also of the kinds that come late, as the last batch
             form = tuple(

@@ -1,8 +1,5 @@
 // Of the view to play with: the network, charts, and where the samples lie.
 
-// Between ticks of steps: 1, 2, 5, 10, …
-const PLAY_STEPS = [...Array(12).keys()].flatMap((power) => [1, 2, 5].map((n) => n * 10 ** power));
-
 /** A number in 3 to 5 digits. */
 function playNumber(value) {
   if (value === null || value === undefined || Number.isNaN(value)) return "not finite";
@@ -157,7 +154,7 @@ class PlayChart {
         // Of a single point uPlot would make a range of 100.
         scales: { x: { time: false, range: ({ data: [x] }) => [x[0], Math.max(x.at(-1), x[0] + 1)] } },
         axes: [
-          { ...axis, label: this.xLabel, labelSize: 18, size: 28, incrs: this.xLabel === "step" ? PLAY_STEPS : undefined },
+          { ...axis, label: this.xLabel, labelSize: 18, size: 28, incrs: this.xLabel === "step" ? SEE_WHOLE_STEPS : undefined },
           { ...axis, size: 52 },
         ],
         series: [{}, ...this.series.map((each) => ({ ...each, stroke: color(each.stroke) }))],

@@ -1,6 +1,9 @@
 // The front end's only export, in the form that anywidget asks for. A host gives a model with
 // `send(query)` and `on("msg:custom", callback)`; the view is chosen by what Python answers first.
 
+// Between ticks of steps and epochs: 1, 2, 5, 10, …
+const SEE_WHOLE_STEPS = [...Array(15).keys()].flatMap((power) => [1, 2, 5].map((n) => n * 10 ** power));
+
 /** A function that sends a query and promises the answer. */
 function seeAsker(model) {
   const waiting = new Map();

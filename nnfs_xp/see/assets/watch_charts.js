@@ -4,8 +4,6 @@
 const WATCH_COLOURS = 8;
 const WATCH_MOST_ROWS = 12;
 const WATCH_RUNNING = 30; // seconds since the last row
-// Between ticks of steps and epochs: 1, 2, 5, 10, …
-const WATCH_WHOLE_STEPS = [...Array(15).keys()].flatMap((power) => [1, 2, 5].map((n) => n * 10 ** power));
 
 // ---------------------------------------------------------------------------------- texts and elements
 
@@ -65,11 +63,10 @@ function watchBytes(base64) {
 
 // ---------------------------------------------------------------------------------------------- colours
 
-// Canvases cannot use CSS variables: a hidden element is asked what they stand for.
+// The colours of the theme, each looked up once until it changes.
 class WatchColours {
   constructor(root) {
-    this.probe = seeElement("span", { class: "see-watch-probe", "aria-hidden": "true" });
-    root.append(this.probe);
+    this.root = root;
     this.pixel = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
     this.forget();
   }
@@ -79,10 +76,7 @@ class WatchColours {
   }
 
   css(name) {
-    if (!this.known.has(name)) {
-      this.probe.style.color = `var(--see-${name})`;
-      this.known.set(name, getComputedStyle(this.probe).color);
-    }
+    if (!this.known.has(name)) this.known.set(name, seeColor(this.root, `--see-${name}`));
     return this.known.get(name);
   }
 
@@ -266,7 +260,7 @@ class WatchChart {
       },
       scales: { x: { time: false }, y: this.log ? { distr: 3, range: logRange } : { range } },
       axes: [
-        { ...axis, size: 28, incrs: WATCH_WHOLE_STEPS },
+        { ...axis, size: 28, incrs: SEE_WHOLE_STEPS },
         { ...axis, size: 52, gap: 4 },
       ],
       series: [{}, ...this.drawn.map((curve) => this.lineOptions(curve))],
