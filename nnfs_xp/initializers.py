@@ -94,6 +94,14 @@ def standard_normal(generator: Any, shape: tuple[int, ...]) -> Any:
     return generator.standard_normal(shape)
 
 
+def random_signs(generator: Any, shape: tuple[int, ...]) -> Any:
+    """1 or -1, each as likely: for the factors by which members of an ensemble differ at first.
+
+    Source: Wen, Tran and Ba 2020, *BatchEnsemble*, section 4.
+    """
+    return 2.0 * generator.integers(0, 2, shape) - 1
+
+
 def book_normal(generator: Any, shape: tuple[int, ...]) -> Any:
     """0.01 times the standard normal, as in *Neural Networks from Scratch*, chapter 3."""
     return 0.01 * generator.standard_normal(shape)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Protocol, TypedDict, overload
 
 from nnfs_xp._finite import cast, check_held
@@ -17,8 +17,8 @@ class Options(TypedDict, total=False):
     """What can be said of the parameters of every layer: see `Layer`."""
 
     trainable: bool | tuple[str, ...]
-    weight_decay: bool
-    learning_rate_scale: float
+    weight_decay: bool | float | Mapping[str, float]
+    learning_rate_scale: float | Mapping[str, float]
 
 
 class WeightOptions(Options, total=False):
@@ -56,8 +56,6 @@ class Holder(Protocol):
     _declared: tuple[Parameter, ...]
     _penalises_itself: bool
     _bounds_itself: bool
-    learning_rate_scale: float
-    weight_decay: bool
     _shapes: dict[str, tuple[int, ...]]
     _values: dict[str, Array]
     _gradients: dict[str, Array]
@@ -68,6 +66,12 @@ class Holder(Protocol):
 
     def trains(self, name: str) -> bool:
         """Whether the parameter of that name is trained, and not frozen."""
+
+    def learning_rate_scale_of(self, name: str) -> float:
+        """What the optimizer's learning rate is multiplied by for the parameter of that name."""
+
+    def weight_decay_of(self, name: str) -> float:
+        """What the optimizer's weight decay is multiplied by for it; 0 where it does not decay."""
 
     def add_penalty(self, name: str) -> None:
         """Add the gradient of the penalty on the parameter of that name."""

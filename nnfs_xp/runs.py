@@ -21,8 +21,9 @@ from nnfs_xp.training.watch_file import FILE as WATCHED
 MODEL, RUN, HISTORY = "model.safetensors", "run.json", "history.csv"
 CHECKPOINTS = "checkpoints"
 RAY = "ray"
-TABLE_MODEL = "model.skops"
-RESULTS = (MODEL, TABLE_MODEL, RUN, HISTORY, WATCHED, *PICTURES)
+TABLE_MODEL = "columns.skops"
+REPORT = "report.html"
+RESULTS = (MODEL, TABLE_MODEL, RUN, HISTORY, WATCHED, REPORT, *PICTURES)
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,14 @@ def choose_settings(given: dict[str, Any], resumed: Path | None) -> Settings:
 
 
 def holds_table(folder: Path) -> bool:
-    """Whether the folder is that of a training on a table."""
-    return (folder / TABLE_MODEL).exists()
+    """Whether the folder is that of a training on a table, finished or not."""
+    if (folder / TABLE_MODEL).exists():
+        return True
+    try:
+        record = json.loads((folder / RUN).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(record, dict) and "table" in record
 
 
 def make_folder(out: Path | None, dataset: str, *, resume: bool) -> Path:
@@ -113,9 +120,9 @@ def make_folder(out: Path | None, dataset: str, *, resume: bool) -> Path:
             out = Path("runs") / f"{name}-{count}"
     for name in () if resume else (*RESULTS, CHECKPOINTS):
         if (out / name).exists():
-            advice = "Name" if holds_table(out) else "Go on with --resume, name"
             raise ArgumentError(
-                f"{out} already holds a {name}. {advice} another --out, or delete it first."
+                f"{out} already holds a {name}. Go on with --resume, name another --out, or delete "
+                "it first."
             )
     try:
         out.mkdir(parents=True, exist_ok=True)

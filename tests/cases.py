@@ -124,6 +124,102 @@ def _torch_embedding(torch: Any) -> Any:
     return lambda x: table.to(x.dtype)(x.long()) + 0 * x[..., None]
 
 
+FACTORS = rng.uniform(0.5, 2.0, (1, 4)) * rng.choice([-1.0, 1.0], (1, 4))
+MEMBERS = rng.normal(size=(5, 3, 4))
+"""Five samples, each for three members that see four features."""
+MEMBER_FACTORS = rng.normal(size=(3, 4))
+MEMBER_WEIGHTS = rng.normal(size=(3, 4, 2))
+MEMBER_BIASES = rng.normal(size=(3, 2))
+
+
+def _scale(dtype: str, shape: Any, factors: np.ndarray, **options: float) -> nn.Scale:
+    layer = nn.Scale(shape, dtype=dtype, **options)
+    layer.scale = factors
+    return layer
+
+
+def _member_dense(dtype: str, **options: float) -> nn.MemberDense:
+    layer = nn.MemberDense(3, 4, 2, seed=0, dtype=dtype, **options)
+    layer.weights, layer.biases = MEMBER_WEIGHTS, MEMBER_BIASES
+    return layer
+
+
+def _member_products(x: np.ndarray) -> np.ndarray:
+    samples = x.reshape(-1, 3, 4)
+    members = [
+        [row @ MEMBER_WEIGHTS[k] + MEMBER_BIASES[k] for k, row in enumerate(sample)]
+        for sample in samples
+    ]
+    return np.array(members).reshape(*x.shape[:-1], 2)
+
+
+def _torch_member_dense(torch: Any) -> Any:
+    weights, biases = torch.tensor(MEMBER_WEIGHTS), torch.tensor(MEMBER_BIASES)
+    return lambda x: torch.einsum("...ki,kio->...ko", x, weights.to(x.dtype)) + biases.to(x.dtype)
+
+
+FREQUENCIES = rng.normal(size=(4, 5)) / 5
+PHASES = rng.uniform(-math.pi, math.pi, (4, 5))
+WAVES = rng.normal(size=(4, 5, 2))
+WAVE_BIASES = rng.normal(size=(4, 2))
+
+
+def _periodic(dtype: str, **options: float) -> nn.PeriodicEmbedding:
+    layer = nn.PeriodicEmbedding(4, 5, 3, seed=0, dtype=dtype, **options)
+    layer.frequencies, layer.phases = FREQUENCIES, PHASES
+    layer.weights, layer.biases = WAVES, WAVE_BIASES
+    return layer
+
+
+def _waves(x: np.ndarray) -> np.ndarray:
+    rows = []
+    for row in x:
+        numbers: list[float] = []
+        for i, value in enumerate(row):
+            cosines = [
+                math.cos(2 * math.pi * w * value + b)
+                for w, b in zip(FREQUENCIES[i], PHASES[i], strict=True)
+            ]
+            numbers += [float(np.dot(cosines, WAVES[i, :, j])) + WAVE_BIASES[i, j] for j in (0, 1)]
+            numbers.append(value)
+        rows.append(numbers)
+    return np.array(rows)
+
+
+def _torch_periodic(torch: Any) -> Any:
+    def embed(x: Any) -> Any:
+        given = (FREQUENCIES, PHASES, WAVES, WAVE_BIASES)
+        w, b, weights, biases = (torch.tensor(each).to(x.dtype) for each in given)
+        cosines = torch.cos(2 * math.pi * x[..., None] * w + b)
+        learnt = torch.einsum("bfk,fkj->bfj", cosines, weights) + biases
+        return torch.cat([learnt, x[..., None]], dim=-1).flatten(1)
+
+    return embed
+
+
+def _mish(x: float) -> float:
+    return x * math.tanh(math.log1p(math.exp(x)))
+
+
+SHARES = np.array([[1.0, 0.0, 0.4, -1.5]])
+
+
+def _of_columns(x: Any) -> Any:
+    return x[:, 1:3]
+
+
+def _parametric(dtype: str, **options: float) -> nn.ParametricActivation:
+    layer = nn.ParametricActivation(nn.Mish(), 4, dtype=dtype, **options)
+    layer.alpha = SHARES
+    return layer
+
+
+def _torch_parametric(torch: Any) -> Any:
+    shares = torch.tensor(SHARES)
+    mish = torch.nn.Mish()
+    return lambda x: x * (1 - shares.to(x.dtype)) + mish(x) * shares.to(x.dtype)
+
+
 def _square(seed: int, dtype: str) -> nn.Dense:
     layer = nn.Dense(4, 4, dtype=dtype, weight_regularizer_l2=0.1)
     layer.weights = np.random.default_rng(seed).normal(size=(4, 4))
@@ -176,6 +272,7 @@ LAYERS = [
         np.vectorize(lambda x: x / (1 + math.exp(-x))),
         lambda t: t.nn.SiLU(),
     ),
+    LayerCase("Mish", lambda _: nn.Mish(), np.vectorize(_mish), lambda t: t.nn.Mish()),
     LayerCase(
         "ELU",
         lambda _: nn.ELU(),
@@ -213,6 +310,71 @@ LAYERS = [
         _layer_norm,
         lambda x: GAMMA * _normalized(x) + BETA,
         lambda t: _torch_norm(t, "LayerNorm"),
+    ),
+    LayerCase(
+        "Scale",
+        lambda dtype: _scale(dtype, 4, FACTORS),
+        lambda x: np.array([[a * b for a, b in zip(row, FACTORS[0], strict=True)] for row in x]),
+        lambda t: lambda x: x * t.tensor(FACTORS).to(x.dtype),
+    ),
+    LayerCase(
+        "Scale",
+        lambda dtype: _scale(
+            dtype, (3, 4), MEMBER_FACTORS, scale_regularizer_l1=0.03, scale_regularizer_l2=0.02
+        ),
+        lambda x: np.einsum("...ki,ki->...ki", x, MEMBER_FACTORS),
+        lambda t: lambda x: x * t.tensor(MEMBER_FACTORS).to(x.dtype),
+        inputs=MEMBERS,
+        of_rows=False,
+    ),
+    LayerCase(
+        "ParametricActivation",
+        _parametric,
+        lambda x: (1 - SHARES) * x + SHARES * np.vectorize(_mish)(x),
+        _torch_parametric,
+    ),
+    LayerCase(
+        "ParametricActivation",
+        lambda dtype: _parametric(dtype, alpha_regularizer_l1=0.03, alpha_regularizer_l2=0.02),
+        lambda x: (1 - SHARES) * x + SHARES * np.vectorize(_mish)(x),
+        _torch_parametric,
+    ),
+    LayerCase("PeriodicEmbedding", _periodic, _waves, _torch_periodic),
+    LayerCase(
+        "PeriodicEmbedding",
+        lambda dtype: _periodic(
+            dtype,
+            frequencies_regularizer_l2=0.03,
+            phases_regularizer_l1=0.02,
+            weight_regularizer_l2=0.04,
+            bias_regularizer_l1=0.05,
+        ),
+        _waves,
+        _torch_periodic,
+    ),
+    LayerCase("Columns", lambda _: nn.Columns(1, 3), lambda x: x[:, [1, 2]], lambda t: _of_columns),
+    LayerCase(
+        "Repeat",
+        lambda _: nn.Repeat(3),
+        lambda x: np.stack([x, x, x], axis=-2),
+        lambda t: lambda x: t.stack([x, x, x], dim=-2),
+        of_rows=False,
+    ),
+    LayerCase(
+        "MemberDense",
+        _member_dense,
+        _member_products,
+        _torch_member_dense,
+        inputs=MEMBERS,
+        of_rows=False,
+    ),
+    LayerCase(
+        "MemberDense",
+        lambda dtype: _member_dense(dtype, weight_regularizer_l2=0.02, bias_regularizer_l1=0.05),
+        _member_products,
+        _torch_member_dense,
+        inputs=MEMBERS,
+        of_rows=False,
     ),
     LayerCase("Dropout", lambda _: nn.Dropout(0.4, seed=3), lambda x: x),
     LayerCase("AlphaDropout", lambda _: nn.AlphaDropout(0.4, seed=3), lambda x: x),
@@ -341,6 +503,13 @@ def _torch_focal(t: Any, z: Any, y: Any, gamma: float, alpha: list[float]) -> An
     losses = t.nn.functional.cross_entropy(z, y, reduction="none")
     weights = t.tensor(alpha, dtype=z.dtype)[y]
     return (weights * (1 - t.exp(-losses)) ** gamma * losses).mean()
+
+
+def _torch_pinball(t: Any, z: Any, y: Any, quantiles: list[float]) -> Any:
+    """By the absolute difference, weighed on either side: PyTorch has no loss of quantiles."""
+    d = y.reshape(-1, 1) - z
+    q = t.tensor(quantiles, dtype=z.dtype)
+    return (t.where(d > 0, q, 1 - q) * t.abs(d)).mean()
 
 
 _NLL = [-math.log(row[label]) for row, label in zip(_P, _LABELS, strict=True)]
@@ -500,6 +669,21 @@ LOSSES = [
         _FAR,
         _mean_of(lambda a, b: _huber(a - b, 2.5), _Z, _FAR),
         lambda t, z, y: t.nn.HuberLoss(delta=2.5)(z, y),
+    ),
+    LossCase(
+        "PinballLoss",
+        nn.PinballLoss((0.1, 0.4, 0.9)),
+        _Z,
+        _TARGETS[:, :1],
+        [
+            sum(
+                max(q * (y - z), (q - 1) * (y - z))
+                for q, z in zip((0.1, 0.4, 0.9), row, strict=True)
+            )
+            / 3
+            for row, y in zip(_Z, _TARGETS[:, 0], strict=True)
+        ],
+        lambda t, z, y: _torch_pinball(t, z, y, [0.1, 0.4, 0.9]),
     ),
     LossCase(
         "Poisson",

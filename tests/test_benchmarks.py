@@ -131,3 +131,107 @@ def test_goal_and_epoch(small_mnist):
     done = run("footprint", "--peers", "book", NNFS_XP_DATA=small_mnist)
     assert done.returncode == 0, done.stderr
     assert "| nnfs-xp |" in done.stdout
+
+
+def table_run(table, seed, method, score, area=None, fit=1.0):
+    run = {"table": table, "seed": seed, "method": method, "machine": "a machine"}
+    run["seconds"] = {"fit": fit, "predict": 0.5}
+    if area is None:
+        return {**run, "figures": {"r2": score, "rmse": 2.0, "mae": 1.0}}
+    figures = {"accuracy": score, "roc_auc": area, "log_loss": 0.3}
+    return {**run, "figures": figures, "baseline": 0.8}
+
+
+def table_facts(target, classes):
+    counts = {"rows": 4_000, "columns": 7, "categories": 2, "gaps": 189, "dates": 1}
+    return {"target": target, "classes": classes, **counts}
+
+
+def test_tables_are_scored_by_what_is_kept(tmp_path):
+    runs = []
+    for seed, shift in ((0, 0.01), (1, -0.01)):
+        runs += [
+            table_run("attrition", seed, "nnfs_xp", 0.9, 0.8),
+            table_run("attrition", seed, "RealMLP", 0.85 + shift, 0.9, fit=4.0),
+            table_run("attrition", seed, "MLP", 0.75, 0.6),
+            table_run("SLID", seed, "nnfs_xp", 0.4, fit=4.0),
+            table_run("SLID", seed, "RealMLP", 0.5, fit=4.0),
+            table_run("SLID", seed, "MLP", -0.1),
+            table_run("SLID", seed, "HistGradientBoosting", 0.25),
+        ]
+    runs.append(table_run("attrition", 0, "HistGradientBoosting", 0.99, 0.99))
+    failed = {"table": "attrition", "seed": 1, "method": "HistGradientBoosting"}
+    runs.append({**failed, "machine": "a machine", "error": "ValueError: too hard"})
+    runs.append(table_run("SLID", 2, "nnfs_xp", 1.0))  # not chosen
+    facts = {"attrition": table_facts("Attrition", 2), "SLID": table_facts("wages", None)}
+    path = tmp_path / "tables.json"
+    path.write_text(json.dumps({"facts": facts, "runs": runs}))
+    before = path.read_bytes()
+    done = run("tables", "--only", "attrition,SLID", "--seeds", 2, "--results", path)
+    assert done.returncode == 0, done.stderr
+    assert (done.stderr, path.read_bytes()) == ("", before)  # nothing was learnt
+    deviation = 0.02 / 2**0.5
+    for line in (
+        "a machine",
+        "| attrition | Attrition, 2 classes | 4,000 | 7 | 2 | 189 | 1 |",
+        "| SLID | wages, a number | 4,000 | 7 | 2 | 189 | 1 |",
+        f"| attrition | accuracy | 2 | **0.9000 ± 0.0000**, 1.0 s | 0.8500 ± {deviation:.4f}, 4.0 s"
+        " | 0.7500 ± 0.0000, 1.0 s | failed |",
+        "| SLID | R² | 2 | 0.4000 ± 0.0000, 4.0 s | **0.5000 ± 0.0000**, 4.0 s"
+        " | -0.1000 ± 0.0000, 1.0 s | 0.2500 ± 0.0000, 1.0 s |",
+        # (1 + 4/5) / 2 by accuracy, (3/4 + 4/5) / 2 by the area; √(1/4 · 1) and 10/16 of the time
+        "| nnfs_xp | 0.900 | 0.775 | 10.0 | 0.500 | 0.625 | 2.00 |",
+        "| RealMLP | 0.750 | 1.000 | 16.0 | 1.000 | 1.000 | 2.00 |",
+        "| MLP | 0.000 | 0.125 | 4.0 | 0.250 | 0.250 | 2.00 |",
+        # One of its four runs failed: (0 + 1/2) / 2.
+        "| HistGradientBoosting | 0.250 | 0.250 | 3.0 | 0.250 | 0.250 | 1.50 |",
+        "attrition, seed 1, HistGradientBoosting: failed, ValueError: too hard",
+    ):
+        assert line in done.stdout.splitlines()
+    done = run("tables", "--only", "attrition,SLIDE", "--results", path)
+    assert done.returncode == 2
+    assert "there is no SLIDE; there are attrition, " in done.stderr
+
+
+def test_tables_go_on_where_they_were_stopped(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(ROOT)
+    from benchmarks.tables import Results, complete
+
+    path, asked = tmp_path / "of" / "tables.json", []
+
+    def answers(table, seed, methods):
+        asked.append((table, seed, *methods))
+        yield {"facts": table_facts("wages", None)}
+        for method in methods:
+            if seed == 1 and method == "MLP" and len(asked) == 2:
+                raise KeyboardInterrupt
+            if method == "nnfs_xp":
+                yield {"absent": method, "why": "not built"}
+            else:
+                yield {"run": table_run(table, seed, method, 0.5)}
+
+    with pytest.raises(KeyboardInterrupt):
+        complete(Results(path), ["SLID"], 2, answers)
+    kept = Results(path)
+    assert kept.facts == {"SLID": table_facts("wages", None)}
+    assert [(run["seed"], run["method"]) for run in kept.runs] == [
+        *((0, "RealMLP"), (0, "MLP"), (0, "HistGradientBoosting")),
+        (1, "RealMLP"),
+    ]
+    complete(kept, ["SLID"], 2, answers)
+    assert asked == [
+        ("SLID", 0, "nnfs_xp", "RealMLP", "MLP", "HistGradientBoosting"),
+        ("SLID", 1, "RealMLP", "MLP", "HistGradientBoosting"),  # another first, none that is absent
+        ("SLID", 0, "nnfs_xp"),
+        ("SLID", 1, "MLP", "HistGradientBoosting"),
+    ]
+    assert capsys.readouterr().err.count("without nnfs_xp: not built\n") == 2
+    again = Results(path)
+    assert again.runs == kept.runs
+    again.forget(["MLP", "RealMLP"], ["SLID"], 1)
+    assert [(run["seed"], run["method"]) for run in again.runs] == [
+        (0, "HistGradientBoosting"),
+        *((1, "RealMLP"), (1, "MLP"), (1, "HistGradientBoosting")),
+    ]
+    again.forget(["MLP"], ["ames"], 2)
+    assert len(again.runs) == 4

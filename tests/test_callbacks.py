@@ -801,3 +801,70 @@ def test_gradients_too_large_to_square_are_clipped_all_the_same(backend):
     layer.dweights = [[0.0, 0.0]]
     nn.SGD(1.0, clip_norm=1.0).step(layer)
     np.testing.assert_allclose(nn.to_numpy(layer.weights), [[-0.6, -0.8]], rtol=1e-5)
+
+
+class TestScheduleDropout:
+    @staticmethod
+    def trained(**options):
+        model = nn.Sequential(
+            nn.Dense(64, 16, seed=0),
+            nn.SELU(),
+            nn.AlphaDropout(0.1),
+            nn.Sequential(nn.Dense(16, 10, seed=1), nn.Dropout(0.4)),
+        )
+        loss = nn.SoftmaxCategoricalCrossentropy()
+        return nn.Trainer(model, loss, nn.Adam(0.01), backend="numpy", **options)
+
+    @staticmethod
+    def rates(trainer):
+        return [layer.rate for _, layer in trainer.model.walk() if hasattr(layer, "rate")]
+
+    def test_each_epoch_has_its_rate(self):
+        seen = []
+        note = nn.LambdaCallback(on_step_end=lambda trainer: seen.append(self.rates(trainer)))
+        trainer = self.trained()
+        dropping = nn.ScheduleDropout(nn.StepDecay(1.0, every=2, factor=0.5))
+        fit(trainer, 4, callbacks=[dropping, note], batch_size=150)
+        whole, half = [0.1, 0.4], [0.05, 0.2]
+        assert seen == [whole] * 4 + [half] * 4, "two steps of each epoch"
+        assert self.rates(trainer) == whole
+        fit(trainer, 1, callbacks=[dropping, note], batch_size=150)
+        assert seen[8:] == [[0.025, 0.1]] * 2, "the epochs before count"
+
+    @pytest.mark.parametrize("precision", ["float32", "float16"])
+    def test_without_dropout_it_is_a_training_without(self, precision):
+        found = []
+        for callbacks, share in (((), 0.0), ((nn.ScheduleDropout(nn.FlatCosine(1.0, 1)),), 1.0)):
+            trainer = self.trained(precision=precision)
+            fit(trainer, 1)
+            for _, layer in trainer.model.walk():
+                if hasattr(layer, "rate"):
+                    layer.rate *= share
+            fit(trainer, 2, callbacks=callbacks)  # the schedule is at its end, which is 0
+            found.append(weights(trainer))
+        np.testing.assert_array_equal(*found)
+        assert self.rates(trainer) == [0.1, 0.4]
+
+    @pytest.mark.parametrize("anew", [True, False], ids=["anew", "the same"])
+    def test_a_training_that_was_cut_goes_on_bit_for_bit(self, tmp_path, anew):
+        def dropping():
+            return nn.ScheduleDropout(nn.CosineDecay(1.0, 5))
+
+        whole = self.trained()
+        expected = fit(whole, 3, callbacks=[dropping(), idle()])
+        cut = self.trained()
+        with pytest.raises(CutError):
+            fit(cut, 3, checkpoint=tmp_path, callbacks=[dropping(), cut_at(1, 3)])
+        assert self.rates(cut) == [0.1, 0.4]
+        resumed = self.trained() if anew else cut
+        history = fit(resumed, 3, checkpoint=tmp_path, resume=True, callbacks=[dropping(), idle()])
+        assert history == expected
+        np.testing.assert_array_equal(weights(resumed), weights(whole))
+
+    def test_what_is_refused(self):
+        with pytest.raises(nn.errors.ArgumentError, match="`schedule` must be a Schedule"):
+            nn.ScheduleDropout(0.5)
+        trainer = self.trained()
+        with pytest.raises(nn.errors.ArgumentError, match=r"`rate` must be .*got 1\.2"):
+            fit(trainer, callbacks=[nn.ScheduleDropout(nn.StepDecay(3.0, every=2))])
+        assert self.rates(trainer) == [0.1, 0.4]

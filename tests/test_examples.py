@@ -82,7 +82,7 @@ def test_a_layer_of_ones_own(tmp_path):
     assert "the layer keeps the contract" in output
     accuracy = float(output.partition("test accuracy ")[2].split()[0])
     assert accuracy > 0.93
-    assert "loaded again: Scale and 5 more layers" in output
+    assert "loaded again: Gain and 5 more layers" in output
 
 
 def test_fine_tuning(tmp_path):

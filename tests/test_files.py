@@ -29,6 +29,16 @@ WEIGHTS = {
 }
 
 
+def ensemble(dtype):
+    return (
+        nn.ParametricActivation(nn.Mish(), 3, dtype=dtype, alpha_regularizer_l1=0.1),
+        nn.Repeat(2),
+        nn.Scale((2, 3), initializer=nn.initializers.random_signs, dtype=dtype),
+        nn.MemberDense(2, 3, 4, dtype=dtype, bias_regularizer_l2=0.2),
+        nn.Flatten(),
+    )
+
+
 def every_layer(dtype="float32"):
     return nn.Sequential(
         nn.Dense(6, 5, dtype=dtype, weight_regularizer_l1=0.1, bias_regularizer_l2=0.2),
@@ -40,6 +50,8 @@ def every_layer(dtype="float32"):
         nn.Residual(nn.BatchNorm(3, momentum=0.75, dtype=dtype), nn.GELU("tanh"), nn.SELU()),
         nn.Concatenate(
             nn.Sequential(nn.LayerNorm(3, epsilon=0.5, dtype=dtype), nn.SiLU(), nn.Flatten()),
+            nn.Sequential(nn.Columns(1, 3), nn.PeriodicEmbedding(2, 5, 3, sigma=0.5, dtype=dtype)),
+            nn.Sequential(nn.Scale(3, dtype=dtype, scale_regularizer_l2=0.1), *ensemble(dtype)),
             nn.Residual(nn.ELU(0.5), nn.AlphaDropout(0.25), nn.GaussianNoise(0.5), nn.Softplus()),
         ),
         nn.Softmax(),
@@ -334,7 +346,7 @@ def test_a_former_name_is_free_for_a_layer_of_ones_own(tmp_path):
     assert type(loaded) is Parallel
 
 
-class Scale(nn.Layer):
+class Factors(nn.Layer):
     factors = nn.Parameter()
     dfactors = nn.Gradient()
 
@@ -348,11 +360,11 @@ class Scale(nn.Layer):
 
 
 def test_a_layer_of_ones_own_is_loaded_when_handed_over(tmp_path):
-    model = nn.Sequential(nn.Dense(2, 3), Scale(3))
+    model = nn.Sequential(nn.Dense(2, 3), Factors(3))
     model.layers[1].factors = [[1, 2, 3]]
     nn.save(model, tmp_path / "model")
-    assert_refused(tmp_path / "model", "layer 'Scale', .* custom_layers")
-    loaded = nn.load(tmp_path / "model", custom_layers=[Scale], backend="numpy")
+    assert_refused(tmp_path / "model", "layer 'Factors', .* custom_layers")
+    loaded = nn.load(tmp_path / "model", custom_layers=[Factors], backend="numpy")
     assert architecture(loaded) == architecture(model)
     assert loaded.layers[1].factors.tolist() == [[1, 2, 3]]
 

@@ -44,6 +44,145 @@ def test_variances(name, variance):
         assert abs((weights**4).mean() / variance**2 - 3) < 5 * math.sqrt(96 / n)
 
 
+def test_random_signs():
+    signs = draw(initializers.random_signs)
+    assert signs.shape == SHAPE
+    assert set(signs.ravel()) == {-1.0, 1.0}
+    assert abs(signs.mean()) < 5 / math.sqrt(signs.size)
+
+
+class TestFromData:
+    """Weights and biases by the outputs that they lead to."""
+
+    X = np.random.default_rng(1).normal(size=(5000, 6)) * [1, 2, 5, 0.01, 1, 1] + [0, 1, 9, 0, 0, 0]
+
+    @staticmethod
+    def model(**options):
+        branch = nn.Sequential(nn.Dense(8, 6), nn.Tanh(), nn.Dense(6, 3))
+        return nn.Sequential(
+            nn.Dense(6, 8, **options),
+            nn.SELU(),
+            nn.Residual(nn.Dense(8, 8), nn.Dropout(0.5)),
+            nn.Concatenate(branch, nn.Dense(8, 2)),
+            nn.Dense(5, 4),
+            seed=0,
+        )
+
+    def test_each_output_varies_by_1_and_is_0_among_the_data(self, backend):
+        model = self.model().to(backend)
+        assert nn.initialize_from_data(model, self.X) is None
+        passed, dense = backend.asarray(self.X[:4096], "float32"), []
+
+        def look(layer, inputs):
+            """The outputs of all dense layers, each given what the layers before it make."""
+            if isinstance(layer, nn.Dense):
+                dense.append((layer, nn.to_numpy(layer.forward(inputs))))
+            side_by_side = isinstance(layer, nn.Concatenate)
+            within = inputs
+            for child in layer.children:
+                within = look(child, inputs if side_by_side else within)
+            return layer.forward(inputs)
+
+        look(model, passed)
+        assert len(dense) == 6
+        for layer, outputs in dense:
+            np.testing.assert_allclose(outputs.std(axis=0), 1, rtol=1e-4)
+            before = outputs - nn.to_numpy(layer.biases)
+            assert (-nn.to_numpy(layer.biases)[0] < before.max(axis=0)).all()
+            assert (-nn.to_numpy(layer.biases)[0] > before.min(axis=0)).all()
+
+    def test_a_bias_is_a_share_of_five_outputs(self):
+        layer = nn.Dense(6, 400)
+        nn.initialize_from_data(layer, self.X)
+        weights = layer.weights / np.linalg.norm(layer.weights, axis=0)
+        assert abs(weights.mean()) < 5 / math.sqrt(weights.size)
+        outputs = self.X[:4096] @ layer.weights
+        mean = outputs.mean(axis=0)
+        # Of five values of variance 1 with such weights, the variance is 5 * 2 / (5 * 6).
+        variance = ((-layer.biases[0] - mean) ** 2).mean()
+        assert variance == pytest.approx(1 / 3, rel=5 * math.sqrt(2 / 400))
+
+    def test_by_hand(self):
+        layer = nn.Dense(6, 3, dtype="float64")
+        nn.initialize_from_data(layer, self.X, seed=5)
+        generator, x = np.random.default_rng(5), self.X[:4096]
+        weights = generator.standard_normal((6, 3))
+        weights /= (x @ weights).std(axis=0)
+        np.testing.assert_allclose(layer.weights, weights, rtol=1e-10)
+        shares = generator.exponential(size=(5, 3))
+        shares /= shares.sum(axis=0)
+        rows = generator.integers(4096, size=(5, 3))
+        expected = -(shares * np.stack([(x @ weights)[rows[:, j], j] for j in range(3)], 1)).sum(0)
+        np.testing.assert_allclose(layer.biases[0], expected, rtol=1e-10)
+
+    def test_each_member_has_its_own(self, backend):
+        model = nn.Sequential(nn.Repeat(4), nn.MemberDense(4, 6, 5)).to(backend)
+        nn.initialize_from_data(model, self.X, seed=1)
+        x = backend.asarray(self.X[:4096], "float32")
+        outputs = nn.to_numpy(model.forward(x))
+        np.testing.assert_allclose(outputs.std(axis=0), 1, rtol=1e-4)
+        assert (outputs.max(axis=0) > 0).all()
+        assert (outputs.min(axis=0) < 0).all()
+        assert len(np.unique(nn.to_numpy(model.layers[1].biases))) == 20
+
+    def test_one_seed_is_one_network(self, backend):
+        one, other, third = (self.model().to(each) for each in (backend, "numpy", "numpy"))
+        for model, seed in ((one, 3), (other, 3), (third, 4)):
+            nn.initialize_from_data(model, self.X, seed=seed)
+        theirs = other.parameters()
+        for name, values in one.parameters().items():
+            np.testing.assert_allclose(nn.to_numpy(values), theirs[name], rtol=1e-3, atol=1e-4)
+        assert not np.array_equal(theirs["0.weights"], third.parameters()["0.weights"])
+
+    def test_frozen_and_tied_parameters_stay(self):
+        words = nn.Dense(6, 6, seed=0)
+        tied = nn.Dense(6, 6, seed=1).tie("weights", words)
+        frozen = nn.Dense(6, 6, trainable=("biases",), seed=2)
+        norm = nn.BatchNorm(6)
+        norm.gamma = np.full((1, 6), 3.0)
+        model = nn.Sequential(words, nn.ReLU(), tied, norm, frozen)
+        before = {name: values.copy() for name, values in model.parameters().items()}
+        nn.initialize_from_data(model, self.X)
+        after = model.parameters()
+        same = {name for name in before if np.array_equal(before[name], after[name])}
+        assert same == {"3.gamma", "3.beta", "4.weights"}
+
+    def test_inputs_that_do_not_vary(self):
+        layer = nn.Dense(3, 50, dtype="float64")
+        nn.initialize_from_data(layer, np.full((20, 3), 7.0))
+        assert layer.weights.std() == pytest.approx(1 / math.sqrt(3), rel=0.2)
+        np.testing.assert_allclose(layer.forward(np.full((1, 3), 7.0)), 0.0, atol=1e-12)
+
+    def test_samples_of_any_shape_and_kind(self):
+        frame, sparse = pytest.importorskip("pandas").DataFrame(self.X), self.X[:40]
+        sparse = pytest.importorskip("scipy.sparse").csr_matrix(np.where(sparse > 1, sparse, 0.0))
+        for x in (frame, sparse, self.X[:40].tolist(), self.X.reshape(-1, 10, 6)):
+            layer = nn.Sequential(nn.Dense(6, 3))
+            nn.initialize_from_data(layer, x)
+            rows = x.toarray() if x is sparse else np.asarray(x)[:4096]
+            outputs = layer.forward(rows.astype(np.float32)).reshape(-1, 3)
+            np.testing.assert_allclose(outputs.std(axis=0), 1, rtol=1e-3)
+
+    def test_what_is_refused(self):
+        class Both(nn.Layer):
+            def __init__(self):
+                super().__init__()
+                self.children = (nn.Dense(6, 2), nn.Dense(6, 2))
+
+        model, x = self.model(), self.X[:9].copy()
+        x[3, 2] = np.nan
+        for call, message in (
+            (lambda: nn.initialize_from_data(model, x), "inputs: .*holds NaN or infinity"),
+            (lambda: nn.initialize_from_data(model, x[:, :5]), r"inputs: .*must have shape"),
+            (lambda: nn.initialize_from_data(model, x[:0]), "inputs: .*is empty"),
+            (lambda: nn.initialize_from_data(model, self.X, seed=-1), "`seed` must be"),
+            (lambda: nn.initialize_from_data("model", self.X), "`model` must be a Sequential"),
+            (lambda: nn.initialize_from_data(Both(), self.X), "Both does not say how to"),
+        ):
+            with pytest.raises(nn.NnfsError, match=message):
+                call()
+
+
 @pytest.mark.parametrize("shape", [(6, 4), (4, 6), (5, 5), (1, 3), (3, 1)])
 def test_orthogonal(shape):
     weights = draw(initializers.orthogonal, shape)
@@ -86,7 +225,15 @@ def test_a_dense_layer_alone_draws_he_normal():
     [
         *[
             ([activation()], "he_normal")
-            for activation in (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Softplus)
+            for activation in (
+                nn.ReLU,
+                nn.LeakyReLU,
+                nn.ELU,
+                nn.GELU,
+                nn.SiLU,
+                nn.Mish,
+                nn.Softplus,
+            )
         ],
         *[([a()], "glorot_uniform") for a in (nn.Tanh, nn.Sigmoid, nn.Softmax, nn.Linear)],
         ([nn.SELU()], "lecun_normal"),
@@ -95,6 +242,8 @@ def test_a_dense_layer_alone_draws_he_normal():
         ([nn.BatchNorm(6), nn.Dropout(0.5), nn.ReLU()], "he_normal"),
         ([nn.Sequential(nn.Dropout(0.5), nn.SELU())], "lecun_normal"),
         ([nn.Residual(nn.ReLU(), nn.Dense(6, 6))], "he_normal"),
+        ([nn.ParametricActivation(nn.SELU(), 6)], "lecun_normal"),
+        ([nn.Scale(6), nn.Mish()], "he_normal"),
         ([nn.Concatenate(nn.ReLU(), nn.Tanh())], "he_normal"),
         ([nn.Concatenate(nn.Dropout(0.5)), nn.ReLU()], "he_normal"),
     ],

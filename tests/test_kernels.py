@@ -118,6 +118,47 @@ LAYERS = {
         normal(1, k, seed=1),
         normal(1, k, seed=2),
     ),
+    "mish": lambda n, k: (normal(n, k) * 9,),
+    "mish_backward": lambda n, k: (
+        normal(n, k),
+        normal(n, k, seed=1),
+        np.exp(-np.abs(normal(n, k, seed=1))),
+    ),
+    "scale_gradient": lambda n, k: (normal(n, k), normal(n, k, seed=1), normal(1, k)),
+    "blend": lambda n, k: (normal(n, k), normal(n, k, seed=1), normal(1, k)),
+    "blend_backward": lambda n, k: (
+        normal(n, k),
+        normal(n, k, seed=1),
+        normal(n, k, seed=2),
+        normal(1, k),
+        normal(1, k, seed=1),
+    ),
+    "periodic": lambda n, k: (
+        normal(n, k),
+        normal(k, 5) / 20,  # so that the angles are small, and rounded little
+        normal(k, 5, seed=1),
+        normal(k, 5, 2),
+        normal(k, 2),
+    ),
+    "periodic_gradients": lambda n, k: (
+        normal(n, 3 * k),
+        normal(n, k),
+        normal(k, 5, n),
+        np.cos(normal(k, 5, n)),
+        normal(k, 5, 2),
+        *(normal(k, 5, seed=seed) for seed in (1, 2)),
+        normal(k, 5, 2, seed=1),
+        normal(k, 2),
+    ),
+    "periodic_backward": lambda n, k: (normal(n, 3 * k), normal(k, 5, n), normal(k, 5)),
+    "member_dense": lambda n, k: (normal(n, 4, 3), normal(4, 3, k), normal(4, k)),
+    "member_dense_gradients": lambda n, k: (
+        normal(n, 4, 3),
+        normal(n, 4, k),
+        normal(4, 3, k),
+        normal(4, k),
+    ),
+    "member_dense_backward": lambda n, k: (normal(n, 4, k), normal(4, 3, k)),
     "dropout": lambda n, k: (normal(n, k), 2**23, 2.0, KEYS, "cpu"),
     "dropout_backward": lambda n, k: (normal(n, k), normal(n, k, seed=1) > 0, 2.0),
 }
@@ -507,6 +548,14 @@ SUMS = {  # for each kernel with sums over a long batch: arguments, and the sums
         lambda n: (normal(n, 4) + 1, normal(n, 4, seed=1), *(np.ones((1, 4)),) * 3),
         lambda given: np.concatenate(given[-2:]),
     ),
+    "scale_gradient": (
+        lambda n: (normal(n, 4) + 1, np.ones((n, 4)), np.zeros((1, 4))),
+        lambda given: given[-1],
+    ),
+    "blend_backward": (
+        lambda n: (normal(n, 4) + 1, np.zeros((n, 4)), np.ones((n, 4)), *(np.ones((1, 4)),) * 2),
+        lambda given: given[-1],
+    ),
     "layer_norm": (
         lambda n: (normal(2, n) + 100, np.ones((1, n)), np.zeros((1, n)), 1e-5),
         lambda given: given[2],
@@ -653,6 +702,10 @@ WRONG = {
     "squared_error": lambda: (normal(4, 3), normal(4, 2)),
     "leaky_relu_backward": lambda: (normal(4, 3), normal(4, 2), 0.1),
     "silu_backward": lambda: (normal(4, 3), normal(4, 3), normal(4, 2)),
+    "mish_backward": lambda: (normal(4, 3), normal(4, 3), normal(4, 2)),
+    "scale_gradient": lambda: (normal(4, 3), normal(4, 2), normal(1, 3)),
+    "blend": lambda: (normal(4, 3), normal(4, 3), normal(1, 2)),
+    "blend_backward": lambda: (*(normal(4, 3),) * 3, normal(1, 2), normal(1, 3)),
     "elu_backward": lambda: (normal(4, 3), normal(4, 2), 1.0, 1.0),
     "gelu_backward": lambda: (normal(4, 3), normal(4, 3), normal(4, 2), False),
     "gelu_backward, approximate": lambda: (normal(4, 3), normal(4, 3), normal(4, 2), True),
@@ -680,7 +733,7 @@ def test_no_kernel_runs_beyond_its_arrays(name, dtype):
         for case in (*LAYERS, *UPDATES)
         if hasattr(named(NumbaKernels, case), "__wrapped__")
     }
-    of_one_array = {"dropout", "mean_loss", "leaky_relu", "sigmoid", "elu", "gelu"}
+    of_one_array = {"dropout", "mean_loss", "leaky_relu", "sigmoid", "elu", "gelu", "mish"}
     assert {case.partition(",")[0] for case in WRONG} | of_one_array == compiled
     NUMBA.prepare(dtype)
     with pytest.raises(TypeError, match="shapes differ"):

@@ -288,9 +288,64 @@ def test_the_accuracy_of_rates_is_that_of_rates(backend):
     np.testing.assert_array_equal(nn.to_numpy(values), [1, 1, 0])
 
 
+class TestPinball:
+    def test_it_learns_the_quantiles(self, backend):
+        y = np.random.default_rng(3).exponential(size=2000).astype(np.float32)
+        model = nn.Sequential(nn.Dense(1, 3, seed=0))
+        loss = nn.PinballLoss((0.1, 0.5, 0.9))
+        trainer = nn.Trainer(model, loss, nn.Adam(nn.CosineDecay(0.1, 600)), backend=backend)
+        trainer.fit(np.ones((2000, 1)), y, epochs=60, batch_size=200, progress=False)
+        found = trainer.predict(np.ones((1, 1)))
+        assert found.shape == (1, 3)
+        np.testing.assert_allclose(found[0], np.quantile(y, (0.1, 0.5, 0.9)), rtol=0.05)
+
+    def test_metrics_see_the_middle(self, backend):
+        model = nn.Sequential(nn.Dense(2, 4, seed=0))
+        loss, metrics = nn.PinballLoss((0.9, 0.45, 0.1, 0.3)), [nn.MAE()]
+        trainer = nn.Trainer(model, loss, nn.Adam(), metrics=metrics, backend=backend)
+        x, y = np.random.default_rng(0).normal(size=(2, 20, 2))
+        figures = trainer.evaluate(x, y[:, 0])
+        expected = np.abs(trainer.predict(x)[:, 1] - y[:, 0]).mean()
+        assert figures["mae"] == pytest.approx(expected, rel=1e-5)
+
+    def test_samples_of_any_shape(self, backend):
+        loss, rng = nn.PinballLoss(), np.random.default_rng(1)
+        z, y = rng.normal(size=(4, 5, 3)), rng.normal(size=(4, 5))
+        z, y = z.astype(np.float32), y.astype(np.float32)
+        expected = loss.forward(backend.asarray(z.reshape(20, 3)), backend.asarray(y.reshape(20)))
+        for targets in (y, y[..., None]):
+            found = loss.forward(backend.asarray(z), backend.asarray(targets))
+            assert tuple(found.shape) == (4, 5)
+            np.testing.assert_array_equal(nn.to_numpy(found).ravel(), nn.to_numpy(expected))
+
+    def test_on_the_target_the_gradient_is_that_of_the_middle(self, backend):
+        z = backend.asarray(np.array([[2.0, 2.0, 2.0]], np.float32))
+        y = backend.asarray(np.array([2.0], np.float32))
+        found = nn.PinballLoss((0.1, 0.5, 0.9)).backward(z, y)
+        np.testing.assert_allclose(nn.to_numpy(found), [[0.4 / 3, 0.0, -0.4 / 3]], atol=1e-7)
+
+    def test_other_outputs_than_quantiles(self, backend):
+        z, y = (backend.asarray(np.zeros(shape, np.float32)) for shape in ((4, 2), 4))
+        loss = nn.PinballLoss()
+        for call in (loss.forward, loss.backward, loss.calculate):
+            with pytest.raises(ArgumentError, match="must be 2, one for each output; got 3"):
+                call(z, y)
+        with pytest.raises(ArgumentError, match="must be 2, one for each output; got 3"):
+            loss.prepare_targets(y, 2, z.dtype)
+        z = backend.asarray(np.zeros((4, 3), np.float32))
+        with pytest.raises(LabelError, match=r"must have the shape .*\(4, 1\); got \(4, 3\)"):
+            loss.forward(z, z)
+
+
 class TestBadInput:
     def test_settings(self):
         for build in (
+            lambda: nn.PinballLoss(()),
+            lambda: nn.PinballLoss(0.5),
+            lambda: nn.PinballLoss("0.5"),
+            lambda: nn.PinballLoss((0.0, 0.5)),
+            lambda: nn.PinballLoss((0.5, 1.0)),
+            lambda: nn.PinballLoss((float("nan"),)),
             lambda: nn.Huber(0.0),
             lambda: nn.Huber(float("nan")),
             lambda: nn.FocalLoss(gamma=-1),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+from itertools import pairwise
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -219,6 +221,138 @@ class TestLearningRateScale:
         for scale in (0, -1, float("nan"), "fast"):
             with pytest.raises(ArgumentError, match="learning_rate_scale"):
                 nn.Dense(2, 2, learning_rate_scale=scale)
+
+
+class TestByName:
+    """Rates and decays of each parameter by itself."""
+
+    RATES: ClassVar = {"0.weights": 0.25, "0.biases": 0.1, "2.biases": 0.1}
+    DECAYS: ClassVar = {
+        "0.weights": 16.0,
+        "0.biases": 0.5,
+        "1.gamma": 2.0,
+        "2.weights": 3.0,
+        "5.weights": 1.0,
+    }
+
+    @staticmethod
+    def model():
+        """Numbers by name, one for all, none, and what is usual."""
+        rates, decays = {"weights": 0.25, "biases": 0.1}, {"weights": 16.0, "biases": 0.5}
+        return nn.Sequential(
+            nn.Dense(4, 8, learning_rate_scale=rates, weight_decay=decays),
+            nn.BatchNorm(8, weight_decay={"gamma": 2.0}),
+            nn.Dense(8, 6, learning_rate_scale={"biases": 0.1}, weight_decay=3.0),
+            nn.Dense(6, 5, weight_decay={"weights": 0.0}),
+            nn.Dense(5, 3, weight_decay=0),
+            nn.Dense(3, 3, weight_decay=True),
+            seed=0,
+        )
+
+    @pytest.mark.parametrize("whole", [True, False], ids=["whole", "in parts"])
+    def test_a_step_moves_and_shrinks_each_by_its_own(self, backend, whole):
+        model = self.model().to(backend)
+        model.flat.values[...] = 1.0
+        model.flat.gradients[...] = 2.0
+        if whole:
+            nn.SGD(0.05, weight_decay=0.1).step(model)
+        else:  # as processes do that update a part each
+            for start, stop in pairwise([0, 7, 8, 50, 91, model.flat.size]):
+                nn.SGD(0.05, weight_decay=0.1).update_values(model, slice(start, stop))
+        parameters = model.parameters()
+        assert len(parameters) == 12
+        for name, values in parameters.items():
+            rate, decay = 0.05 * self.RATES.get(name, 1.0), 0.1 * self.DECAYS.get(name, 0)
+            expected = 1 - rate * decay - rate * 2
+            np.testing.assert_allclose(nn.to_numpy(values), expected, rtol=1e-5, err_msg=name)
+
+    def test_parts_are_by_rate_and_within_them_by_decay(self):
+        parts = self.model().flat.parts
+        assert [part.scale for part in parts] == [1.0, 0.1, 0.25]
+        decays = [[multiple for _, multiple in part.decays] for part in parts]
+        assert decays == [[3.0, 2.0, 1.0], [0.5], [16.0]]
+        sizes = [[each.stop - each.start for each, _ in part.decays] for part in parts]
+        assert sizes == [[48, 8, 9], [8], [32]]
+
+    @pytest.mark.parametrize("name", ["weights", "biases"])
+    @pytest.mark.parametrize("precision", PRECISIONS)
+    def test_they_are_those_of_another_optimizer(self, backend, precision, name):
+        needs(backend, precision)
+        said = {"learning_rate_scale": {"weights": 0.5, "biases": 0.125}, "weight_decay": 4.0}
+        rate, decay = {"weights": (0.01, 0.4), "biases": (0.0025, 0.0)}[name]
+        one, other = (
+            nn.Sequential(nn.Dense(4, 3, trainable=(name,), **each), seed=0) for each in (said, {})
+        )
+        optimizers = nn.AdamW(0.02, weight_decay=0.1), nn.AdamW(rate, weight_decay=decay)
+        before = host(one)
+        for model, optimizer in zip((one, other), optimizers, strict=True):
+            made = trainer(model, backend, optimizer, precision=precision)
+            made.fit(X, Y, epochs=2, progress=False)
+        for key, values in host(one).items():
+            np.testing.assert_allclose(values, host(other)[key], rtol=1e-5, atol=1e-6)
+        assert not np.array_equal(host(one)[f"0.{name}"], before[f"0.{name}"])
+
+    def test_copies_and_files_keep_them(self, tmp_path):
+        model = self.model()
+        nn.save(model, tmp_path / "model.safetensors")
+        for other in (
+            nn.load(tmp_path / "model.safetensors"),
+            copy.deepcopy(model),
+            pickle.loads(pickle.dumps(model)),
+        ):
+            for layer, one in zip(other.layers, model.layers, strict=True):
+                assert layer.options() == one.options()
+            assert other.flat.layout == model.flat.layout
+        assert model.layers[0].options()["weight_decay"] == {"weights": 16.0, "biases": 0.5}
+
+    def test_they_can_be_set_later(self):
+        layer = nn.Dense(3, 2, seed=0)
+        layer.weight_decay = {"biases": 2}
+        assert layer.flat.n_decayed == 8
+        layer.weight_decay["biases"] = 5.0  # of a copy
+        assert layer.weight_decay == {"biases": 2.0}
+        layer.learning_rate_scale = {"biases": 0.5}
+        assert [part.scale for part in layer.flat.parts] == [1.0, 0.5]
+
+    def test_a_summary_says_so(self):
+        text = self.model().summary()
+        for remark in (
+            "Dense, weights rate × 0.25, biases rate × 0.1, weights decay × 16, biases decay × 0.5",
+            "BatchNorm, gamma decay × 2",
+            "Dense, biases rate × 0.1, weights decay × 3",
+            "Dense, weights decay × 0 ",
+        ):
+            assert remark in text
+        assert "×" not in network().summary()
+
+    @pytest.mark.parametrize("option", ["learning_rate_scale", "weight_decay"])
+    def test_what_they_cannot_be(self, option):
+        for value, message in (
+            ({"gamma": 1.0}, "names 'gamma'; the parameters of Dense are weights, biases"),
+            ({"weights": -1.0}, r"\['weights'\]` must be"),
+            ({"biases": float("nan")}, r"\['biases'\]` must be"),
+            ({"weights": "fast"}, r"\['weights'\]` must be"),
+            ({0: 1.0}, "names 0"),
+            (-1.0, "must be"),
+            (float("inf"), "must be"),
+            ([1.0, 2.0], "must be"),
+            (None, "must be"),
+        ):
+            with pytest.raises(ArgumentError, match=f"`{option}.*{message}"):
+                nn.Dense(2, 2, **{option: value})
+        with pytest.raises(ArgumentError, match="the parameters of ReLU are none"):
+            setattr(nn.ReLU(), option, {"weights": 1.0})
+
+    @pytest.mark.parametrize("option", ["learning_rate_scale", "weight_decay"])
+    def test_a_container_has_one_number_for_all(self, option):
+        model = network()
+        with pytest.raises(ArgumentError, match=r"of a Sequential must be one .* each layer"):
+            setattr(model, option, {"weights": 0.5})
+        with pytest.raises(ArgumentError, match=r"of a Residual must be one .* each layer"):
+            nn.Residual(nn.Dense(2, 2), **{option: {"0.weights": 0.5}})
+        assert model.layers[0].options() == {}
+        setattr(model, option, 0.5)
+        assert {getattr(layer, option) for _, layer in model.walk()} == {0.5}
 
 
 class TestOtherOptions:

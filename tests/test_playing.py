@@ -244,6 +244,26 @@ def test_a_rule_of_ones_own_is_told_by_its_step():
     )
 
 
+@pytest.mark.parametrize(
+    ("key", "line"),
+    [
+        ("weights[0,0]", "w decays: w − α·λ·w = 1.00 − 0.0500·0.800·1.00 = 0.960"),
+        ("biases[0]", "w decays: w − α·λ·w = 1.00 − 0.100·0.200·1.00 = 0.980"),
+    ],
+)
+def test_a_decay_of_its_own_is_told(key, line):
+    said = {
+        "learning_rate_scale": {"weights": 0.5},
+        "weight_decay": {"weights": 4.0, "biases": 1.0},
+    }
+    model = nn.Sequential(nn.Dense(2, 1, seed=0, dtype="float64", **said))
+    model.layers[0].weights, model.layers[0].biases = [[1.0], [1.0]], [[1.0]]
+    trace_here(model, np.ones((2, 2)), np.ones((2, 1)), loss=nn.MeanSquaredError())
+    optimizer = nn.SGD(0.1, weight_decay=nn.StepDecay(0.2, every=5))
+    lines = next_step(Weight.of(model, f"0.{key}"), model, optimizer)
+    assert lines[0] == line
+
+
 def test_digits_that_agree_are_counted():
     assert digits_agreeing(1.0, 1.0) == digits_agreeing(0.0, 0.0) == 16
     assert digits_agreeing(1.0, 1.0001) == 4

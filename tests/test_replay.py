@@ -60,6 +60,7 @@ NOTED = {
     "ELU": (hidden(plain(nn.ELU)), CROSS_ENTROPY, labels),
     "SELU": (hidden(plain(nn.SELU)), CROSS_ENTROPY, labels),
     "GELU": (hidden(plain(nn.GELU)), CROSS_ENTROPY, labels),
+    "Mish": (hidden(plain(nn.Mish)), CROSS_ENTROPY, labels),
     "LayerNorm": (
         hidden(lambda dtype: nn.LayerNorm(4, dtype=dtype)),
         CROSS_ENTROPY,
@@ -86,6 +87,33 @@ NOT_NOTED = {
     "Sigmoid": (hidden(plain(nn.Sigmoid)), CROSS_ENTROPY, labels),
     "Residual": (
         hidden(lambda dtype: nn.Residual(nn.Dense(4, 4, dtype=dtype), nn.ReLU())),
+        CROSS_ENTROPY,
+        labels,
+    ),
+    "Scale": (hidden(lambda dtype: nn.Scale(4, dtype=dtype)), CROSS_ENTROPY, labels),
+    "ParametricActivation": (
+        hidden(lambda dtype: nn.ParametricActivation(nn.Mish(), 4, dtype=dtype)),
+        CROSS_ENTROPY,
+        labels,
+    ),
+    "numbers and the rest": (
+        lambda dtype: (
+            nn.Concatenate(
+                nn.Sequential(nn.Columns(0, 2), nn.PeriodicEmbedding(2, 3, dtype=dtype)),
+                nn.Sequential(nn.Columns(2, 5), nn.Dense(3, 2, dtype=dtype), nn.ReLU()),
+                input_shape=(FEATURES,),
+            ),
+            nn.Dense(10, CLASSES, dtype=dtype),
+        ),
+        CROSS_ENTROPY,
+        labels,
+    ),
+    "an ensemble": (
+        lambda dtype: (
+            *(nn.Repeat(3), nn.Scale((3, FEATURES), dtype=dtype)),
+            *(nn.MemberDense(3, FEATURES, 2, dtype=dtype), nn.ReLU(), nn.Flatten()),
+            nn.Dense(6, CLASSES, dtype=dtype),
+        ),
         CROSS_ENTROPY,
         labels,
     ),

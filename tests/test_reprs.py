@@ -42,6 +42,11 @@ def again(part):
         (nn.ReduceOnPlateau(0.1), "ReduceOnPlateau(0.1)"),
         (nn.MeanSquaredError(), "MeanSquaredError()"),
         (nn.Huber(2.0), "Huber(delta=2.0)"),
+        (nn.PinballLoss([0.5]), "PinballLoss(quantiles=(0.5,))"),
+        (
+            nn.AdamW(weight_decay=nn.FlatCosine(0.1, 9)),
+            "AdamW(weight_decay=FlatCosine(0.1, 9))",
+        ),
         (
             nn.SoftmaxCategoricalCrossentropy(0.1, ignore_index=-1),
             "SoftmaxCategoricalCrossentropy(label_smoothing=0.1, ignore_index=-1)",
@@ -63,6 +68,10 @@ def again(part):
         ),
         (nn.CSVLogger("log.csv"), "CSVLogger('log.csv')"),
         (nn.GradientFlow(), "GradientFlow()"),
+        (
+            nn.ScheduleDropout(nn.CosLog(1.0, 9, cycles=2)),
+            "ScheduleDropout(CosLog(1.0, 9, cycles=2))",
+        ),
         (nn.Timer(60, path="m"), "Timer(limit=60, path='m')"),
         (
             nn.Timer(until=datetime.datetime(2030, 1, 2, tzinfo=datetime.UTC)),

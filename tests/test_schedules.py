@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -146,6 +147,12 @@ def test_what_a_plateau_has_seen_can_be_taken_up_again():
         lambda: nn.CosineDecay(0.1, 10, growth=0.5),
         lambda: nn.OneCycle(0.1, 1),
         lambda: nn.OneCycle(0.1, 10, rising_share=1.0),
+        lambda: nn.FlatCosine(0.1, 0),
+        lambda: nn.FlatCosine(0.1, 10, flat_share=1.0),
+        lambda: nn.FlatCosine(0.1, 10, final_rate=0.2),
+        lambda: nn.CosLog(0.0, 10),
+        lambda: nn.CosLog(0.1, 0),
+        lambda: nn.CosLog(0.1, 10, cycles=0),
         lambda: nn.InverseTimeDecay(0.1, -1),
         lambda: nn.ReduceOnPlateau(0.1, factor=0),
         lambda: nn.ReduceOnPlateau(0.1, mode="up"),
@@ -162,12 +169,84 @@ def test_what_a_plateau_has_seen_can_be_taken_up_again():
         lambda: nn.SGD(clip_value=-1.0),
         lambda: nn.SGD(average_decay=1.0),
         lambda: nn.SGD(weight_decay=-0.1),
+        lambda: nn.AdamW(weight_decay="much"),
         lambda: nn.Dense(2, 3, max_norm=0.0),
     ],
 )
 def test_settings_out_of_range_are_refused(build):
     with pytest.raises(nn.errors.ArgumentError):
         build()
+
+
+def test_coslog_rises_and_falls_as_often_as_it_is_told():
+    steps, peak = 3000, 0.3
+    for cycles in (1, 2, 4):
+        schedule = nn.CosLog(peak, steps, cycles=cycles)
+        found = np.array(rates(schedule, steps + 1))
+        bounds = [(2**n - 1) / (2**cycles - 1) * steps for n in range(cycles + 1)]
+        for start, end in pairwise(bounds):
+            within = found[math.ceil(start) : math.floor(end) + 1]
+            top = int(within.argmax())
+            assert within[top] == pytest.approx(peak, rel=1e-3)
+            assert (np.diff(within[: top + 1]) >= 0).all()
+            assert (np.diff(within[top:]) <= 0).all()
+            for bound in (start, end):
+                assert schedule.rate(round(bound)) == pytest.approx(0.0, abs=1e-3 * peak)
+    expected = peak * (1 - math.cos(2 * math.pi * math.log2(1 + 15 * 0.37))) / 2
+    assert nn.CosLog(peak, 100).rate(37) == pytest.approx(expected, rel=1e-12)
+    assert nn.CosLog(peak, 100).rate(10**6) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_flat_cosine_stays_and_then_falls_as_a_cosine():
+    schedule = nn.FlatCosine(0.4, 40, flat_share=0.25, final_rate=0.1)
+    assert rates(schedule, 11) == [0.4] * 11
+    half = nn.CosineDecay(0.4, 30, final_rate=0.1)
+    assert rates(schedule, 60)[10:] == pytest.approx(rates(half, 50), rel=1e-12)
+    assert nn.FlatCosine(0.4, 40).rate(40) == nn.FlatCosine(0.4, 40).rate(99) == 0.0
+    whole = nn.FlatCosine(0.4, 40, flat_share=0.0)
+    assert rates(whole) == pytest.approx(rates(nn.CosineDecay(0.4, 40)), rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", [nn.SGD, nn.AdamW, nn.Lion])
+def test_a_weight_decay_follows_a_schedule(backend, kind):
+    layer = nn.Dense(2, 1, dtype="float64", seed=0).to(backend)
+    expected = nn.to_numpy(layer.weights).copy()
+    optimizer = kind(0.1, weight_decay=nn.StepDecay(0.5, every=2))
+    for decay in (0.5, 0.5, 0.05, 0.05):
+        assert optimizer.current_weight_decay == pytest.approx(decay)
+        optimizer.step(layer)
+        expected = expected * (1 - 0.1 * decay)
+        np.testing.assert_allclose(nn.to_numpy(layer.weights), expected, rtol=1e-12)
+    assert set(optimizer.schedules()) == {"weight_decay"}
+
+
+def test_a_schedule_of_two_settings_learns_once_from_each_epoch():
+    schedule = nn.ReduceOnPlateau(0.1, monitor="loss", patience=1)
+    seen = []
+    schedule.observe = lambda figures: seen.append(figures["loss"])
+    model = nn.Sequential(nn.Dense(3, 1, seed=0))
+    optimizer = nn.AdamW(schedule, weight_decay=schedule)
+    trainer = nn.Trainer(model, nn.MeanSquaredError(), optimizer, backend="numpy", metrics=())
+    history = trainer.fit(np.ones((8, 3)), np.ones(8), epochs=3, progress=False)
+    assert seen == history["loss"]
+
+
+def test_a_plateau_lowers_the_weight_decay_of_a_training():
+    schedule = nn.ReduceOnPlateau(0.5, monitor="loss", mode="max", patience=0, factor=0.5)
+    model = nn.Sequential(nn.Dense(3, 1, seed=0))
+    optimizer = nn.SGD(0.05, weight_decay=schedule)
+    trainer = nn.Trainer(model, nn.MeanSquaredError(), optimizer, backend="numpy", metrics=())
+    trainer.fit(np.eye(3), np.arange(3.0), epochs=3, progress=False)
+    assert optimizer.current_weight_decay == 0.5 * 0.5**2, "the loss fell twice"
+    other = nn.Trainer(
+        nn.Sequential(nn.Dense(3, 1, seed=0)),
+        nn.MeanSquaredError(),
+        nn.SGD(0.05, weight_decay=schedule),
+        backend="numpy",
+        metrics=(),
+    )
+    with pytest.raises(nn.errors.ArgumentError, match="has learnt from another training"):
+        other.fit(np.eye(3), np.arange(3.0), epochs=1, progress=False)
 
 
 def test_gradients_are_clipped_to_a_norm_all_together(backend):

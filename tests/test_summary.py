@@ -408,6 +408,33 @@ def sequences(dtype):
     )  # fmt: skip
 
 
+def numbers(dtype):
+    activations = [nn.ParametricActivation(nn.Mish(), 256, dtype=dtype)]
+    activations += [nn.ParametricActivation(nn.SELU(), 128, dtype=dtype)]
+    return nn.Sequential(
+        nn.Scale(48, dtype=dtype), nn.PeriodicEmbedding(48, 6, 4, dtype=dtype),
+        nn.Dense(192, 256, dtype=dtype), activations[0],
+        nn.Dense(256, 128, dtype=dtype), activations[1], nn.Dense(128, 10, dtype=dtype), seed=0,
+    )  # fmt: skip
+
+
+def ensemble(dtype):
+    return nn.Sequential(
+        nn.Dense(64, 128, dtype=dtype), nn.Mish(), nn.Repeat(4), nn.Scale((4, 128), dtype=dtype),
+        nn.Dense(128, 128, dtype=dtype), nn.ReLU(), nn.MemberDense(4, 128, 10, dtype=dtype),
+        seed=0,
+    )  # fmt: skip
+
+
+def split(dtype):
+    numbers = nn.Sequential(nn.Columns(0, 8), nn.PeriodicEmbedding(8, 8, 8, dtype=dtype))
+    others = nn.Sequential(nn.Columns(8, 40), nn.Dense(32, 64, dtype=dtype), nn.Mish())
+    return nn.Sequential(
+        nn.Concatenate(numbers, others), nn.Dense(128, 256, dtype=dtype), nn.ReLU(),
+        nn.Dense(256, 10, dtype=dtype), seed=0, input_shape=(40,),
+    )  # fmt: skip
+
+
 def trained(model, n):
     """A trainer that has made a step on n samples, and these."""
     random, shape = np.random.default_rng(0), model.input_shape
@@ -446,6 +473,7 @@ def allocated(model, n):
     "build",
     [
         dense_and_dropout, batch_norm, residual, side_by_side, embedding, layer_norm, sequences,
+        numbers, ensemble, split,
     ],
 )  # fmt: skip
 def test_a_step_needs_what_was_said(build, dtype):
@@ -465,8 +493,11 @@ def test_a_step_needs_what_was_said(build, dtype):
 
 @pytest.mark.parametrize("fuse", [True, False])
 @pytest.mark.parametrize(
-    "build", [dense_and_dropout, batch_norm, residual, side_by_side, layer_norm]
-)
+    "build",
+    [
+        dense_and_dropout, batch_norm, residual, side_by_side, layer_norm, numbers, ensemble, split,
+    ],
+)  # fmt: skip
 def test_what_layers_hold_is_right_to_a_hundredth(build, fuse):
     """All but arrays of a number for each row or column."""
     model, n = build("float32"), 500

@@ -17,20 +17,26 @@ from nnfs_xp.errors import ArgumentError
 from nnfs_xp.recipes import RECIPES
 from nnfs_xp.runs import holds_table
 
-_ENDINGS = (".csv", ".tsv", ".txt", ".parquet", ".pq", ".gz")
-_OF_TABLES = ("target", "task", "test", "test_share", "drop", "numeric", "categorical", "separator")
+_ENDINGS = (
+    *(".csv", ".tsv", ".txt", ".parquet", ".pq", ".xlsx", ".json", ".jsonl", ".ndjson"),
+    *(".gz", ".bz2", ".xz", ".zst", ".zip"),
+)
+_OF_TABLES = (
+    *("target", "task", "test", "test_share", "separator", "missing"),
+    *("drop", "numeric", "categorical", "dates", "text"),
+    *("ensemble", "folds", "interval"),
+)
 """The options of ``train`` that are for tables only."""
 
-_OF_DATA_SETS = ("resume", "precision", "ray", "shards", "watch", "port", "allow_host")
+_OF_DATA_SETS = ("precision", "ray", "shards", "watch", "port", "allow_host")
 """Those that are for data sets with a name only."""
 
 
 def train(options: argparse.Namespace) -> int:
     """Train on a data set that the library knows, or on a file."""
     name = options.dataset
-    if options.resume and options.out is not None and holds_table(options.out):
-        raise ArgumentError("--resume goes on with data sets only, not with files. Train anew.")
-    if name is not None and name not in RECIPES and _names_file(name, options.target):
+    resumed = name is None and options.resume and options.out and holds_table(options.out)
+    if resumed or (name is not None and name not in RECIPES and _names_file(name, options.target)):
         _refuse(options, _OF_DATA_SETS, "a file")
         if told_size() > 1:
             error = ArgumentError(

@@ -232,11 +232,43 @@ def _add_table_options(parser: argparse.ArgumentParser) -> None:
         ("drop", "do not use it"),
         ("numeric", "it holds numbers"),
         ("categorical", "its numbers are names, of places say"),
+        ("dates", "it holds dates"),
+        ("text", "it holds free text"),
     ):
         group.add_argument(
             f"--{name}", action="append", metavar="COLUMN", help=f"{text}; may come again"
         )
+    group.add_argument(
+        "--missing",
+        type=_texts,
+        metavar="TEXT,…",
+        help="what else stands for a missing value: -9999,? say; write --missing=-9999",
+    )
+    group.add_argument(
+        "--ensemble",
+        type=_count,
+        metavar="N",
+        help="networks that share one pass, whose mean is predicted (default: 1)",
+    )
+    group.add_argument(
+        "--folds",
+        type=_count,
+        metavar="N",
+        help="networks that are each trained without a part of the rows of its own, whose mean is "
+        "predicted (default: 5 for up to 2,500 rows, else 1)",
+    )
+    group.add_argument(
+        "--interval",
+        type=float,
+        metavar="SHARE",
+        help="of a regression: with each prediction, the bounds that so many targets lie within",
+    )
     _add_separator(group)
+
+
+def _texts(text: str) -> list[str]:
+    """Texts between commas."""
+    return [part.strip() for part in text.split(",")]
 
 
 def _add_separator(parser: argparse._ActionsContainer) -> None:

@@ -4,116 +4,147 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import shutil
+import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import nnfs_xp as nn
 from nnfs_xp._checks import shown
 from nnfs_xp.cli import results
+from nnfs_xp.data.table_files import RawTable, open_table
 from nnfs_xp.errors import ArgumentError, DataError
 from nnfs_xp.pictures import draw_table_pictures
-from nnfs_xp.runs import HISTORY, RUN, make_folder
+from nnfs_xp.runs import CHECKPOINTS, HISTORY, REPORT, RUN, make_folder
 from nnfs_xp.tables import Report, TableModel, TableWarning, load_table_model, save_table_model
-from nnfs_xp.tables.files import read_record
+from nnfs_xp.tables.files import read_record, write_record
+from nnfs_xp.tables.fitting import Course
 from nnfs_xp.tables.settings import TableSettings
-from nnfs_xp.tables.source import Source, open_source
-from nnfs_xp.tables.training import evaluate_held_out, prepare
+from nnfs_xp.tables.training import Preparation, Wishes, evaluate_held_out, prepare
 
 _MOST_PROBABILITIES = 30
 """Classes up to which each has a column of probabilities in a file of predictions."""
 
 
-def _show_warnings() -> None:
-    """Show every warning of a table; the filters are restored when the command ends."""
-    warnings.simplefilter("always", TableWarning)
+@contextmanager
+def _warnings_shown() -> Iterator[list[str]]:
+    """Show every warning of a table, each once; the list has their texts."""
+    texts: list[str] = []
+
+    def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+        if not issubclass(category, TableWarning):
+            usual(message, category, *place)
+        elif str(message) not in texts:
+            texts.append(str(message))
+            print(f"warning: {message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", TableWarning)
+        usual, warnings.showwarning = warnings.showwarning, show  # type: ignore[assignment] # fewer
+        yield texts
 
 
 def train(options: argparse.Namespace) -> int:
-    """Train on a file."""
-    _show_warnings()
-    if options.test is not None and options.test_share is not None:
+    """Train on a file, or go on with a training on one."""
+    with _warnings_shown() as texts:
+        return _train(options, texts)
+
+
+def _train(options: argparse.Namespace, texts: list[str]) -> int:
+    said = _said(options)
+    if "test" in said and "test_share" in said:
         raise ArgumentError("--test-share does not go with --test, which is all tested on.")
-    settings = TableSettings(**results.given(options, TableSettings)).check()
+    settings = TableSettings(**_of(TableSettings, said)).check()
+    wishes = Wishes(**_of(Wishes, said))
     backend = nn.get_backend(options.backend)
-    path = Path(options.dataset)
-    source = open_source(path, options.separator)
-    if options.target is None:
+    path = Path(said["dataset"])
+    table = open_table(path, separator=said.get("separator"))
+    if "target" not in said:
         raise ArgumentError(
             f"--target is missing: which column of {path} is to be predicted? It has "
-            f"{shown(', '.join(map(repr, source.names)))}."
+            f"{shown(', '.join(map(repr, table.names)))}."
         )
-    prepared = prepare(
-        source,
-        options.target,
-        settings,
-        task=options.task or "auto",
-        test=None if options.test is None else open_source(options.test, options.separator),
-        numeric=options.numeric or (),
-        categorical=options.categorical or (),
-        drop=options.drop or (),
-    )
+    test = None
+    if "test" in said:
+        test = open_table(said["test"], separator=said.get("separator"))
+    prepared = prepare(table, said["target"], settings, wishes, test)
     name = path.name.partition(".")[0] or "table"
     new = options.out is None or not options.out.exists()
-    folder = make_folder(options.out, name, resume=False)
-    columns = len(prepared.features.used)
-    what = f"{prepared.target.task} of {shown(options.target)!r}"
-    if prepared.target.classes:
-        what += f", {len(prepared.target.classes)} classes"
-    what += f", from {columns} column{'s' * (columns != 1)}"
+    folder = make_folder(options.out, name, resume=options.resume)
+    title = _title(path, prepared, said["target"])
+    begun = {"said": _resolved(said), "sha256 of the data": _digests(said)}
+    _check_same(folder, begun)
+    if not (folder / RUN).exists():  # so that it can be resumed, whatever ends it
+        write_record(folder, begun)
+    course = Course(
+        backend.name, results.PROGRESS[options.progress], folder / CHECKPOINTS, options.resume
+    )
     try:
-        print(f"{path}: {len(prepared.y)} rows; {what}, on {backend.name}", flush=True)
-        progress = results.PROGRESS[options.progress]
-        model = prepared.train(settings, backend=backend.name, progress=progress)
+        print(f"{title}, on {backend.name}", flush=True)
+        model = prepared.train(settings, course)
+    except (KeyboardInterrupt, SystemExit) as stop:
+        if isinstance(stop, KeyboardInterrupt) and not stop.args:
+            raise  # a second Ctrl-C, which leaves at once
+        print(f"stopped; go on with: nnfs-xp train --resume --out {folder}")
+        return results.INTERRUPTED if isinstance(stop, KeyboardInterrupt) else int(stop.code or 0)
     except BaseException:
         if new:
             with suppress(OSError):
-                folder.rmdir()
+                shutil.rmtree(folder)
         raise
-    _keep(folder, model, options)
-    facts = model.settings
-    done, best, seconds = (facts[each] for each in ("epochs_done", "best_epoch", "seconds"))
-    outputs = len(model.classes) if len(model.classes) > 2 else 1
-    widths = "-".join(map(str, (facts["inputs"], *settings.hidden, outputs)))
-    print(
-        f"trained network {widths} on {facts['trained_on']} rows in {seconds:.1f} s; "
-        f"best of {done} epoch{'s' * (done != 1)}: {best}"
-    )
+    save_table_model(model, folder, **begun)
+    with results.beside_model(folder):
+        model.history.to_csv(folder / HISTORY)
+    print(_outcome(model))
     print(model.report)
-    if facts["interrupted"]:
-        print(f"stopped in epoch {done + 1}; the model so far is in {folder}")
-        return results.INTERRUPTED
+    _draw(folder, prepared, model, path.name, title, texts)
     print(f"results in {folder}")
     return 0
 
 
-def _keep(folder: Path, model: TableModel, options: argparse.Namespace) -> None:
-    """Write the model, its history and pictures."""
-    path = Path(options.dataset)
-    save_table_model(
-        model,
-        folder,
-        dataset=str(path.resolve()),
-        test=None if options.test is None else str(options.test.resolve()),
-        separator=options.separator,
-        data_sha256=_digest(path),
-        test_sha256=None if options.test is None else _digest(options.test),
-    )
-    with results.beside_model(folder):
-        model.history.to_csv(folder / HISTORY)
-    assert model.report is not None  # training makes one
-    with results.drawing():
-        draw_table_pictures(
-            folder,
-            model.history,
-            model.report.y_true,
-            model.report.y_pred,
-            name=path.name,
-            target=model.target.name,
-            classes=model.classes or None,
-        )
+def _said(options: argparse.Namespace) -> dict[str, Any]:
+    """All that was said of a training, now, or where it is resumed, when it began."""
+    names = ["dataset", "target", "test", "separator"]
+    names += [each.name for kind in (TableSettings, Wishes) for each in fields(kind)]
+    said = {name: getattr(options, name, None) for name in names}
+    said = {name: value for name, value in said.items() if value is not None}
+    if not options.resume:
+        return said
+    if options.out is None:
+        raise ArgumentError("--resume needs --out: the folder of the training to go on with.")
+    record = read_record(options.out) if (options.out / RUN).exists() else {}
+    former = (record or {}).get("said", {})
+    now = _resolved(said)
+    for name, value in now.items():
+        if former and value != former.get(name):
+            raise ArgumentError(
+                f"{options.out} was trained with {name} {former.get(name)}, not {value}. Name "
+                "another --out."
+            )
+    if not former and "dataset" not in said:
+        raise ArgumentError(f"{options.out} names no file to go on with. Name it.")
+    return {**said, **former}
+
+
+def _resolved(said: dict[str, Any]) -> dict[str, Any]:
+    """What was said, as JSON has it, with the whole paths of files."""
+    paths: dict[str, Any] = {
+        name: str(Path(said[name]).resolve()) for name in ("dataset", "test") if name in said
+    }
+    lists = {name: list(value) for name, value in said.items() if isinstance(value, tuple)}
+    return {**said, **paths, **lists}
+
+
+def _of(kind: type, said: dict[str, Any]) -> dict[str, Any]:
+    return {each.name: said[each.name] for each in fields(kind) if each.name in said}
+
+
+def _digests(said: dict[str, Any]) -> dict[str, str]:
+    return {name: _digest(Path(said[name])) for name in ("dataset", "test") if name in said}
 
 
 def _digest(path: Path) -> str:
@@ -124,57 +155,114 @@ def _digest(path: Path) -> str:
         raise DataError(f"cannot read {path}: {error.strerror}.") from error
 
 
+def _check_same(folder: Path, begun: dict[str, Any]) -> None:
+    """Refuse to go on where a file has changed since the training began."""
+    record = (read_record(folder) or {}) if (folder / RUN).exists() else {}
+    former = record.get("sha256 of the data", {})
+    for name, digest in begun["sha256 of the data"].items():
+        if former.get(name, digest) != digest:
+            raise DataError(
+                f"{begun['said'][name]} has changed since the training began. Train anew, with "
+                "another --out."
+            )
+
+
+def _title(path: Path, prepared: Preparation, target: str) -> str:
+    columns = len(prepared.features.used)
+    what = f"{prepared.target.task} of {shown(target)!r}"
+    if prepared.target.classes:
+        what += f", {len(prepared.target.classes)} classes"
+    return f"{path}: {len(prepared.y)} rows; {what}, from {columns} column{'s' * (columns != 1)}"
+
+
+def _outcome(model: TableModel) -> str:
+    facts = model.settings
+    epochs, folds = facts["epochs_done"], facts["folds"]
+    widths = "-".join(map(str, (facts["inputs"], *facts["hidden"], len(model.classes) or 1)))
+    networks = f"{folds} networks" if folds > 1 else "network"
+    return (
+        f"trained {networks} {widths} on {facts['trained_on']} rows in {facts['seconds']:.1f} s, "
+        f"for {epochs} epoch{'s' * (epochs != 1)}"
+    )
+
+
+def _draw(
+    folder: Path,
+    prepared: Preparation,
+    model: TableModel,
+    name: str,
+    title: str,
+    texts: list[str],
+) -> None:
+    """Write the report as a page, and the pictures."""
+    assert model.report is not None  # training makes one
+    with results.drawing():
+        prepared.write_report(model, folder / REPORT, title=title, warnings=tuple(texts))
+        print(f"report in {folder / REPORT}")
+        draw_table_pictures(
+            folder,
+            model.history,
+            model.report.y_true,
+            model.report.y_pred,
+            name=name,
+            target=model.target.name,
+            classes=model.classes or None,
+        )
+
+
 def evaluate(options: argparse.Namespace) -> int:
     """Test a model on a file, or on the rows that it was tested on after the training."""
-    _show_warnings()
-    model = load_table_model(options.folder, options.backend)
-    if options.dataset is not None:
-        print(model.evaluate_source(open_source(options.dataset, options.separator)))
-    else:
-        print(_evaluate_again(options, model))
+    with _warnings_shown():
+        model = load_table_model(options.folder, options.backend)
+        if options.dataset is not None:
+            print(model.evaluate_table(open_table(options.dataset, separator=options.separator)))
+        else:
+            print(_evaluate_again(options, model))
     return 0
 
 
 def _evaluate_again(options: argparse.Namespace, model: TableModel) -> Report:
     record = read_record(options.folder) or {}
-    separator = options.separator or record.get("separator")
-    data, test = record.get("dataset"), record.get("test")
-    if isinstance(test, str):
-        if "test_sha256" in record and _digest(Path(test)) != record["test_sha256"]:
-            raise DataError(f"{test} has changed since the training. Name a file to test on.")
-        return model.evaluate_source(open_source(test, separator))
-    if not isinstance(data, str):
+    said = record.get("said")
+    if not isinstance(said, dict) or not isinstance(said.get("dataset"), str):
         raise ArgumentError(f"{options.folder / RUN} names no file. Name one to test on.")
-    source = open_source(data, separator)
-    if _digest(Path(data)) != record.get("data_sha256"):
+    path = Path(str(said.get("test", said["dataset"])))
+    digests = record.get("sha256 of the data", {})
+    if _digest(path) != digests.get("test" if "test" in said else "dataset"):
         raise DataError(
-            f"{data} has changed since the training: which rows were held out is not known. Name "
+            f"{path} has changed since the training: which rows were tested on is not known. Name "
             "a file to test on."
         )
-    return evaluate_held_out(model, source)
+    table = open_table(path, separator=options.separator or said.get("separator"))
+    return model.evaluate_table(table) if "test" in said else evaluate_held_out(model, table)
 
 
 def predict(options: argparse.Namespace) -> int:
     """Predict the target of each row of a file."""
-    _show_warnings()
-    model = load_table_model(options.folder, options.backend)
-    record = read_record(options.folder) or {}
-    used = (record.get("dataset"), record.get("test"))
-    results.check_output(options, *(Path(name) for name in used if isinstance(name, str)))
-    results.write_predictions(options, _rows(model, open_source(options.file, options.separator)))
+    with _warnings_shown():
+        model = load_table_model(options.folder, options.backend)
+        said = (read_record(options.folder) or {}).get("said", {})
+        used = [said[name] for name in ("dataset", "test") if isinstance(said.get(name), str)]
+        results.check_output(options, *map(Path, used))
+        table = open_table(options.file, separator=options.separator)
+        results.write_predictions(options, _rows(model, table))
     return 0
 
 
-def _rows(model: TableModel, source: Source) -> Iterator[list[Any]]:
+def _rows(model: TableModel, table: RawTable) -> Iterator[list[Any]]:
     """The rows of the table of predictions."""
+    scores = model.scores(model.read(table))
     if model.task == "regression":
-        yield ["prediction"]
-        yield from ([repr(float(value))] for value in model.predict_source(source))
+        share = model.settings.get("interval")
+        yield ["prediction", *(("low", "high") if share else ())]
+        bounds = model.intervals_of(scores, share) if share else [()] * len(scores)
+        yield from (
+            [repr(float(value)) for value in (score, *row)]
+            for score, row in zip(scores, bounds, strict=True)
+        )
         return
-    probabilities = model.probabilities_of(source)
-    labels = model.labels_of(probabilities)
     each = model.classes if len(model.classes) <= _MOST_PROBABILITIES else ()
     yield ["prediction", "probability", *(f"probability of {label}" for label in each)]
-    for label, row in zip(labels, probabilities, strict=True):
+    for label, row in zip(model.labels_of(scores), scores, strict=True):
         all_of_them = row if each else ()
         yield [label, *(f"{p:.4f}" for p in (row.max(), *all_of_them))]

@@ -6,11 +6,15 @@ from nnfs_xp.layers.containers import Concatenate, Residual
 from nnfs_xp.layers.dense import Dense
 from nnfs_xp.layers.dropout import AlphaDropout, Dropout
 from nnfs_xp.layers.embedding import Embedding
+from nnfs_xp.layers.members import MemberDense, Repeat
 from nnfs_xp.layers.noise import GaussianNoise
 from nnfs_xp.layers.normalization import BatchNorm, LayerNorm
+from nnfs_xp.layers.parametric import ParametricActivation
+from nnfs_xp.layers.periodic import PeriodicEmbedding
+from nnfs_xp.layers.scale import Scale
 from nnfs_xp.layers.sequential import Block, Sequential
-from nnfs_xp.layers.shape import Flatten
-from nnfs_xp.layers.smooth_activations import ELU, GELU, SELU, SiLU, Softplus
+from nnfs_xp.layers.shape import Columns, Flatten
+from nnfs_xp.layers.smooth_activations import ELU, GELU, SELU, Mish, SiLU, Softplus
 from nnfs_xp.layers.stochastic import StochasticLayer
 
 __all__ = [
@@ -20,6 +24,7 @@ __all__ = [
     "AlphaDropout",
     "BatchNorm",
     "Block",
+    "Columns",
     "Concatenate",
     "Dense",
     "Dropout",
@@ -30,8 +35,14 @@ __all__ = [
     "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "MemberDense",
+    "Mish",
+    "ParametricActivation",
+    "PeriodicEmbedding",
     "ReLU",
+    "Repeat",
     "Residual",
+    "Scale",
     "Sequential",
     "SiLU",
     "Sigmoid",

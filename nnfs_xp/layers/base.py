@@ -12,7 +12,7 @@ from nnfs_xp._settings import arguments_of
 from nnfs_xp._typing import Array, Namespace
 from nnfs_xp.backend import backend_of
 from nnfs_xp.distributed.share import Share
-from nnfs_xp.errors import NotReadyError, ShapeError
+from nnfs_xp.errors import ArgumentError, NotReadyError, ShapeError
 from nnfs_xp.initializers import Initializer
 from nnfs_xp.kernels.standard import Kernels
 from nnfs_xp.layers.footprint import Footprint, Held, Need, Sizes
@@ -54,10 +54,13 @@ class Layer(HasParameters):
         Whether the parameters are trained, or the names of those that are. Frozen parameters have
         no part in updates, decay, clipping, averages and penalties. Set on a container, it is
         set on all layers within.
-    weight_decay : bool
-        Whether an optimizer's weight decay acts on weights.
-    learning_rate_scale : float
-        What the optimizer's learning rate is multiplied by for these parameters.
+    weight_decay : bool, float or dict of str to float
+        Whether an optimizer's weight decay acts on weights, or what it is multiplied by for them.
+        A dict has such numbers by the names of parameters: ``{"weights": 16.0, "biases": 0.5}``
+        has biases decay as well, and those that it does not name decay as they do by default.
+    learning_rate_scale : float or dict of str to float
+        What the optimizer's learning rate is multiplied by for these parameters, or such numbers
+        by their names; for those that a dict does not name it is 1.
     weight_regularizer_l1, weight_regularizer_l2 : float
         Strength of the penalties on the weights, l1 * sum(abs(weights)) and
         l2 * sum(weights**2).
@@ -98,6 +101,8 @@ class Layer(HasParameters):
     children: tuple[Layer, ...] = ()
     preferred_initializer: Initializer | None = None
     elementwise: bool = False
+    passes_values: bool = False
+    """Whether its outputs are values of its inputs, so that what follows may refuse these."""
     smallest_batch: int = 1
     says_input_shape: bool = False
     """Whether `input_shape` is the one shape that samples have, as it was given."""
@@ -139,6 +144,30 @@ class Layer(HasParameters):
 
     def initialize(self, generator: Any) -> None:
         """Draw the layer's parameters anew from a host `numpy.random.Generator`."""
+
+    def initialize_from(self, inputs: Array, generator: Any) -> Array:
+        """Draw the parameters anew so that they fit these inputs; return the output for them.
+
+        For `initialize_from_data`. By default the parameters stay as they are.
+
+        Parameters
+        ----------
+        inputs : array
+            As `forward` takes them, and the output is that of inference.
+        generator : numpy.random.Generator
+            On the host.
+
+        Raises
+        ------
+        ArgumentError
+            There are layers with parameters within, and the class does not say what they take.
+        """
+        del generator
+        if any(layer._shapes for child in self.children for _, layer in child.walk()):
+            raise ArgumentError(
+                f"{type(self).__name__} does not say how to `initialize_from` data what is in it."
+            )
+        return self.forward(inputs)
 
     def adopt_initializer(self, following: Initializer) -> Initializer:
         """Take the initializer that what follows prefers; return the one for what comes before."""

@@ -94,6 +94,8 @@ class Composite(Layer):
 
     @property
     def backend(self) -> Backend | None:
+        if self._shapes:
+            return super().backend
         with_parameters = (layer for _, layer in self.walk() if layer._shapes)
         first = next(with_parameters, None)
         return self._place if first is None else first.backend
@@ -200,8 +202,18 @@ class Stack(Composite):
             following = layer.adopt_initializer(following)
         return following
 
+    def initialize_from(self, inputs: Array, generator: Any) -> Array:
+        passed = inputs
+        for layer in self.children:
+            passed = layer.initialize_from(passed, generator)
+        return self.forward(inputs)
+
     def check_values(self, inputs: Array) -> None:
-        self.children[0].check_values(inputs)
+        for layer in self.children:
+            layer.check_values(inputs)
+            if not layer.passes_values:
+                return
+            inputs = layer.forward(inputs)
 
     def check_fit(self) -> None:
         shape = self._input_shape

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import backend_of
@@ -177,6 +178,11 @@ class Concatenate(Composite):
     def adopt_initializer(self, following: Initializer) -> Initializer:
         before = [branch.adopt_initializer(following) for branch in self.children]
         return before[0]
+
+    def initialize_from(self, inputs: Array, generator: Any) -> Array:
+        for branch in self.children:
+            branch.initialize_from(inputs, generator)
+        return self.forward(inputs)
 
     def check_values(self, inputs: Array) -> None:
         for branch in self.children:

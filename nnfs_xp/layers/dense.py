@@ -13,6 +13,7 @@ from nnfs_xp.errors import ShapeError
 from nnfs_xp.initializers import Initializer, by_what_follows, glorot_uniform, he_normal
 from nnfs_xp.layers.activations import ReLU
 from nnfs_xp.layers.base import Layer, Shape
+from nnfs_xp.layers.data_dependent import initialize_neurons
 from nnfs_xp.layers.footprint import Footprint, Held, Need, Sizes
 from nnfs_xp.layers.stages import Stage
 from nnfs_xp.parameters import Gradient, Parameter, WeightAndBiasOptions
@@ -106,6 +107,9 @@ class Dense(Layer):
         draw = self._adopted if self.initializer is by_what_follows else self.initializer
         self.draw("weights", draw, generator)
         self.biases[...] = 0.0
+
+    def initialize_from(self, inputs: Array, generator: Any) -> Array:
+        return initialize_neurons(self, inputs, generator)
 
     def adopt_initializer(self, following: Initializer) -> Initializer:
         self._adopted = following

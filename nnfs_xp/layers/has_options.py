@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nnfs_xp import _checks
@@ -42,8 +42,8 @@ class HasOptions:
 
     def __init__(self, **options: Any) -> None:
         self._trainable: bool | tuple[str, ...] = True
-        self._weight_decay = True
-        self._learning_rate_scale = 1.0
+        self._weight_decay: bool | float | dict[str, float] = True
+        self._learning_rate_scale: float | dict[str, float] = 1.0
         vars(self).update(self._defaults())
         self.set_options(**options)
 
@@ -125,32 +125,70 @@ class HasOptions:
         self._arrange_anew()
 
     @property
-    def weight_decay(self) -> bool:
-        """Whether the optimizer's weight decay acts on those that it acts on by default."""
-        return self._weight_decay
+    def weight_decay(self) -> bool | float | dict[str, float]:
+        """What the optimizer's weight decay is multiplied by for the layer's parameters.
+
+        True and False stand for 1 and 0. One number is for those parameters that decay by default;
+        a dict has numbers by name, and those that it does not name decay as they do by default.
+        """
+        wanted = self._weight_decay
+        return dict(wanted) if isinstance(wanted, dict) else wanted
 
     @weight_decay.setter
-    def weight_decay(self, wanted: bool) -> None:
+    def weight_decay(self, wanted: bool | float | Mapping[str, float]) -> None:
         if not isinstance(wanted, bool):
-            raise ArgumentError(
-                f"`weight_decay` of a layer must be True or False; got {wanted!r}. How strong it "
-                "is, the optimizer says."
-            )
+            wanted = self._by_name("weight_decay", wanted, open_low=False)
         for _, layer in self.walk():
             layer._weight_decay = wanted
         self._arrange_anew()
 
     @property
-    def learning_rate_scale(self) -> float:
-        """What the optimizer's learning rate is multiplied by for the layer's parameters."""
-        return self._learning_rate_scale
+    def learning_rate_scale(self) -> float | dict[str, float]:
+        """What the optimizer's learning rate is multiplied by for the layer's parameters.
+
+        A dict has numbers by name; for those that it does not name it is 1.
+        """
+        scale = self._learning_rate_scale
+        return dict(scale) if isinstance(scale, dict) else scale
 
     @learning_rate_scale.setter
-    def learning_rate_scale(self, scale: float) -> None:
-        scale = _checks.check_range("learning_rate_scale", scale, 0, open_low=True)
+    def learning_rate_scale(self, scale: float | Mapping[str, float]) -> None:
+        scale = self._by_name("learning_rate_scale", scale, open_low=True)
         for _, layer in self.walk():
             layer._learning_rate_scale = scale
         self._arrange_anew()
+
+    def _by_name(self, option: str, value: Any, *, open_low: bool) -> float | dict[str, float]:
+        """A number, or numbers by the names of parameters, checked."""
+        if not isinstance(value, Mapping):
+            return _checks.check_range(option, value, 0, open_low=open_low)
+        if any(layer._declared for _, layer in self.walk() if layer is not self):
+            raise ArgumentError(
+                f"`{option}` of a {type(self).__name__} must be one for all layers within; got "
+                f"{dict(value)!r}. Numbers by name are said of each layer."
+            )
+        known = [each.name for each in self._declared]
+        for name in value:
+            if name not in known:
+                raise ArgumentError(
+                    f"`{option}` names {name!r}; the parameters of {type(self).__name__} are "
+                    f"{', '.join(known) or 'none'}."
+                )
+        return {
+            name: _checks.check_range(f"{option}[{name!r}]", each, 0, open_low=open_low)
+            for name, each in value.items()
+        }
+
+    def learning_rate_scale_of(self, name: str) -> float:
+        """What the optimizer's learning rate is multiplied by for the parameter of that name."""
+        scale = self._learning_rate_scale
+        return scale.get(name, 1.0) if isinstance(scale, dict) else scale
+
+    def weight_decay_of(self, name: str) -> float:
+        """What the optimizer's weight decay is multiplied by for it; 0 where it does not decay."""
+        parameter: Parameter = getattr(type(self), name)
+        wanted, usual = self._weight_decay, float(parameter.decay)
+        return wanted.get(name, usual) if isinstance(wanted, dict) else wanted * usual
 
     def _arrange_anew(self) -> None:
         """Have the buffers built anew when they are next asked for."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from math import prod
 
+from nnfs_xp import _checks
 from nnfs_xp._typing import Array
+from nnfs_xp.errors import ArgumentError, ShapeError
 from nnfs_xp.layers.base import Layer, Shape
 from nnfs_xp.layers.footprint import Footprint
 
@@ -19,6 +21,7 @@ class Flatten(Layer):
     Backward: dinputs = dvalues in the inputs' shape.
     """
 
+    passes_values = True
     footprint = Footprint(
         keeps_inputs=False, keeps_output=False, makes_output=False, makes_dinputs=False, room=0
     )
@@ -39,3 +42,70 @@ class Flatten(Layer):
     def output_shape(self, input_shape: Shape) -> Shape:
         known = [axis for axis in input_shape if axis is not None]
         return (prod(known) if len(known) == len(input_shape) else None,)
+
+
+class Columns(Layer):
+    """Passes on some of each sample's features: those from one number up to another.
+
+    With `Concatenate`, a model treats columns differently: numbers and codes, for example.
+
+    Parameters
+    ----------
+    start, stop : int
+        The first feature that is passed on, from 0 on, and the first behind them that is not.
+
+    Raises
+    ------
+    ShapeError
+        From `forward`: the samples have fewer features.
+
+    Notes
+    -----
+    Forward: output = inputs[..., start:stop], shape (batch, …, stop - start).
+
+    Backward: dinputs = dvalues where these features stand, and 0 elsewhere.
+
+    Examples
+    --------
+    >>> import nnfs_xp as nn
+    >>> numbers = nn.Sequential(nn.Columns(0, 5), nn.PeriodicEmbedding(5))
+    >>> makes = nn.Sequential(nn.Columns(5, 6), nn.Embedding(30, 8), nn.Flatten())
+    >>> cars = nn.Concatenate(numbers, makes, input_shape=6, seed=0)
+    >>> cars.output_shape((6,))
+    (28,)
+    """
+
+    passes_values = True
+    footprint = Footprint(keeps_inputs=False, keeps_output=False, makes_output=False, room=0)
+
+    def __init__(self, start: int, stop: int) -> None:
+        super().__init__()
+        self.start = _checks.check_count("start", start, least=0)
+        self.stop = _checks.check_count("stop", stop)
+        if self.stop <= self.start:
+            raise ArgumentError(f"`stop` must be above `start`, {self.start}; got {self.stop}.")
+
+    def forward(self, inputs: Array, training: bool = False) -> Array:
+        self.check_inputs(inputs)
+        self._check_width(tuple(inputs.shape))
+        output: Array = inputs[..., self.start : self.stop]
+        if training:
+            self.keep(output, inputs.shape[-1])
+        return output
+
+    def backward(self, dvalues: Array) -> Array:
+        xp, width = self.recall(dvalues)
+        shape = (*dvalues.shape[:-1], width)
+        self.dinputs = xp.zeros(shape, dtype=dvalues.dtype, device=dvalues.device)
+        self.dinputs[..., self.start : self.stop] = dvalues
+        return self.dinputs
+
+    def _check_width(self, shape: Shape) -> None:
+        if shape[-1] is not None and shape[-1] < self.stop:
+            raise ShapeError(
+                f"{self!r} takes samples of at least {self.stop} features; got {shape[-1]}."
+            )
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        self._check_width(input_shape)
+        return (*input_shape[:-1], self.stop - self.start)

@@ -94,6 +94,42 @@ class SiLU(Layer):
         return n_bytes * prod(input_shape)  # s
 
 
+class Mish(Layer):
+    """Each input times the hyperbolic tangent of its softplus: smooth, and not monotonic.
+
+    Notes
+    -----
+    Forward: output = inputs * t with t = tanh(log(1 + exp(inputs))), shape (batch, ...). With
+    e = exp(-abs(inputs)), t = (1 + 2 * e) / (1 + 2 * e + 2 * e**2) where inputs >= 0, else
+    (e**2 + 2 * e) / (e**2 + 2 * e + 2): so it is computed, for this can neither overflow nor lose
+    small outputs.
+
+    Backward: dinputs = dvalues * (t + inputs * (1 - t**2) * s) with s = 1 / (1 + exp(-inputs)).
+
+    Source: Misra 2019, *Mish: A Self Regularized Non-Monotonic Activation Function*, equations 1
+    and 3.
+    """
+
+    elementwise = True
+    preferred_initializer = staticmethod(he_normal)
+    footprint = Footprint(keeps_output=False, room=6)
+
+    def forward(self, inputs: Array, training: bool = False) -> Array:
+        xp = self.check_inputs(inputs)
+        output, e = self.kernels_for(inputs).mish(xp, inputs)
+        if training:
+            self.keep(output, inputs, e)
+        return output
+
+    def backward(self, dvalues: Array) -> Array:
+        xp, inputs, e = self.recall(dvalues)
+        self.dinputs = self.kernels_for(dvalues).mish_backward(xp, dvalues, inputs, e)
+        return self.dinputs
+
+    def kept_bytes(self, input_shape: Shape, n_bytes: int) -> int:
+        return n_bytes * prod(input_shape)  # e
+
+
 class ELU(Layer):
     """Exponential linear unit: falls towards -alpha below 0.
 

@@ -104,7 +104,7 @@ def _sizes(layer: Layer, *, frozen: bool = False) -> list[int]:
 
 
 def _remarks(layer: Layer, places: dict[int, str]) -> list[str]:
-    """What is frozen of the layer, and whose parameters it uses."""
+    """What is frozen of the layer, whose parameters it uses, and what learns at another rate."""
     own = [name for name in layer._shapes if name not in layer._ties]
     frozen = [name for name in own if not layer.trains(name)]
     remarks = [f"{' and '.join(frozen)} frozen"] if frozen else []
@@ -113,7 +113,21 @@ def _remarks(layer: Layer, places: dict[int, str]) -> list[str]:
     for name, tie in layer._ties.items():
         whose = f"{places.get(id(tie.layer), '')}{tie.name}"
         remarks.append(f"{name} of {whose}{', transposed' if tie.transposed else ''}")
-    return remarks
+    trained = [name for name in own if layer.trains(name)]
+    rates = {name: layer.learning_rate_scale_of(name) for name in trained}
+    decays = {name: layer.weight_decay_of(name) for name in trained}
+    usual = {name: float(getattr(type(layer), name).decay) for name in trained}
+    return (
+        remarks
+        + _changed("rate", rates, dict.fromkeys(trained, 1.0))
+        + _changed("decay", decays, usual)
+    )
+
+
+def _changed(what: str, numbers: dict[str, float], usual: dict[str, float]) -> list[str]:
+    """By what the optimizer's rate or decay is multiplied for parameters, where it is unusual."""
+    changed = {name: number for name, number in numbers.items() if number != usual[name]}
+    return [f"{name} {what} × {number:g}" for name, number in changed.items()]
 
 
 def _first(layer: Layer, attribute: str) -> Any:

@@ -105,6 +105,7 @@ class RecordedStep:
         self._rehearsed = False
         dtype = xp.float64 if learner.model.dtype == "float64" else xp.float32
         self._rate: Array = xp.zeros((), dtype=dtype, device=device)
+        self._decay: Array = xp.zeros((), dtype=xp.float64, device=device)
         self._counts: Array = xp.zeros(4, dtype=xp.int64, device=device)
 
     def holds(self, learner: Learner, uses: tuple[Any, ...]) -> bool:
@@ -130,8 +131,8 @@ class RecordedStep:
             self._record(learner)
         optimizer = learner.optimizer
         counts = optimizer.iterations, learner.count, start, index
-        rate = optimizer.current_learning_rate
-        self.graph.begin(self._counts, self._rate, counts, rate, batch, self.held)
+        now = optimizer.current_learning_rate, optimizer.current_weight_decay
+        self.graph.begin(self._counts, self._rate, self._decay, counts, *now, batch, self.held)
         self.graph.launch()
 
     def _rehearse(self, learner: Learner, batch: tuple[Array, ...], start: int, index: int) -> None:
@@ -161,15 +162,17 @@ class RecordedStep:
 
     @contextmanager
     def _counted_on_device(self, learner: Learner) -> Iterator[None]:
-        """While it lasts, the optimizer and the layers find rate and counts on the device."""
+        """While it lasts, the optimizer and the layers find rates and counts on the device."""
         optimizer: Any = learner.optimizer
-        before = optimizer.iterations, optimizer.learning_rate
+        before = optimizer.iterations, optimizer.learning_rate, optimizer.weight_decay
         optimizer.iterations, optimizer.learning_rate = self._count(0), _DeviceRate(self._rate)
+        if isinstance(optimizer.weight_decay, Schedule):
+            optimizer.weight_decay = _DeviceRate(self._decay)
         try:
             learner.reseed(self._count(1))
             yield
         finally:
-            optimizer.iterations, optimizer.learning_rate = before
+            optimizer.iterations, optimizer.learning_rate, optimizer.weight_decay = before
             learner.reseed(learner.count)
 
     def _objects_of(self, learner: Learner) -> tuple[Any, ...]:
@@ -182,7 +185,7 @@ class RecordedStep:
 
 
 class _DeviceRate(Schedule):
-    """The learning rate as it lies on the device."""
+    """The learning rate, or the weight decay, as it lies on the device."""
 
     def __init__(self, rate: Array) -> None:
         self._rate = rate

@@ -11,6 +11,7 @@ from nnfs_xp.losses.cross_entropy import (
 from nnfs_xp.losses.focal import FocalLoss
 from nnfs_xp.losses.hinge import CategoricalHinge, Hinge
 from nnfs_xp.losses.poisson import Poisson
+from nnfs_xp.losses.quantiles import PinballLoss
 from nnfs_xp.losses.regression import Huber, MeanAbsoluteError, MeanSquaredError
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Loss",
     "MeanAbsoluteError",
     "MeanSquaredError",
+    "PinballLoss",
     "Poisson",
     "SigmoidBinaryCrossentropy",
     "SoftmaxCategoricalCrossentropy",

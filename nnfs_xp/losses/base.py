@@ -32,6 +32,8 @@ class Loss:
     """
 
     has_classes: bool = False
+    n_targets: int | None = None
+    """How many numbers a row's target has, where that is not as many as there are outputs."""
 
     __repr__ = repr_of
 

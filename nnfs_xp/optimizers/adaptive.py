@@ -157,7 +157,7 @@ class AdamW(Adam):
     ----------
     learning_rate, decay, epsilon, beta_1, beta_2, amsgrad
         See `Adam`.
-    weight_decay : float
+    weight_decay : float or Schedule
         See `Optimizer`, whose default is 0.
 
     Notes
@@ -177,7 +177,7 @@ class AdamW(Adam):
         beta_2: float = 0.999,
         *,
         amsgrad: bool = False,
-        weight_decay: float = 0.01,
+        weight_decay: float | Schedule = 0.01,
         **options: Unpack[OtherOptions],
     ) -> None:
         super().__init__(

@@ -32,7 +32,7 @@ class OtherOptions(TypedDict, total=False):
 class Options(OtherOptions, total=False):
     """What every optimizer can do besides its own formula: see `Optimizer`."""
 
-    weight_decay: float
+    weight_decay: float | Schedule
 
 
 class Optimizer:
@@ -55,11 +55,12 @@ class Optimizer:
         neural networks*, algorithm 1).
     clip_value : float, optional
         Each gradient is then kept within ± this.
-    weight_decay : float
+    weight_decay : float or Schedule
         The share of itself, times the learning rate, that a weight loses in each step, apart
         from the gradient; biases and the parameters of normalizations keep theirs (Loshchilov
         and Hutter 2019, *Decoupled Weight Decay Regularization*, algorithms 1 and 2; as in
-        PyTorch, and unlike the paper, multiplied by the learning rate).
+        PyTorch, and unlike the paper, multiplied by the learning rate). A layer can say
+        otherwise of its own parameters: see `Layer.weight_decay`.
     average_decay : float, optional
         Keep a running average of the weights, average = average_decay * average +
         (1 - average_decay) * weights after each step, that starts at the first step's weights.
@@ -82,7 +83,7 @@ class Optimizer:
         *,
         clip_norm: float | None = None,
         clip_value: float | None = None,
-        weight_decay: float = 0.0,
+        weight_decay: float | Schedule = 0.0,
         average_decay: float | None = None,
     ) -> None:
         self.decay = _checks.check_range("decay", decay, 0)
@@ -96,7 +97,10 @@ class Optimizer:
             )
         self.clip_norm = _above_0("clip_norm", clip_norm)
         self.clip_value = _above_0("clip_value", clip_value)
-        self.weight_decay = _checks.check_range("weight_decay", weight_decay, 0)
+        if isinstance(weight_decay, Schedule):
+            self.weight_decay: float | Schedule = weight_decay
+        else:
+            self.weight_decay = _checks.check_range("weight_decay", weight_decay, 0)
         if average_decay is not None:
             average_decay = _checks.check_range("average_decay", average_decay, 0, 1)
         self.average_decay = average_decay
@@ -119,6 +123,17 @@ class Optimizer:
         else:
             rate = self.learning_rate * (1 / (1 + self.decay * self.iterations))
         return rate if self._scale == 1.0 else rate * self._scale
+
+    @property
+    def current_weight_decay(self) -> float:
+        """The weight decay of the next step, which the learning rate multiplies."""
+        decay = self.weight_decay
+        return decay.rate(self.iterations) if isinstance(decay, Schedule) else decay
+
+    def schedules(self) -> dict[str, Schedule]:
+        """The settings that follow a schedule, by name."""
+        settings = {"learning_rate": self.learning_rate, "weight_decay": self.weight_decay}
+        return {name: each for name, each in settings.items() if isinstance(each, Schedule)}
 
     def step(self, model: Layer) -> None:
         """Update the model's parameters by its gradients, and count the step.
@@ -185,10 +200,11 @@ class Optimizer:
                 self._scale = 1.0
 
     def _update_part(self, xp: Namespace, part: Part, state: State) -> None:
-        if self.weight_decay:
-            decayed = part.values[: part.n_decayed]
-            rate, decay = self.current_learning_rate, self.weight_decay
-            part.backend.kernels.shrink(xp, decayed, rate, decay)
+        if self.weight_decay and part.decays:
+            rate, decay = self.current_learning_rate, self.current_weight_decay
+            for place, multiple in part.decays:
+                strength = decay if multiple == 1.0 else decay * multiple
+                part.backend.kernels.shrink(xp, part.values[place], rate, strength)
         self.apply(xp, part, state)
 
     def apply(self, xp: Namespace, flat: Part, state: State) -> None:

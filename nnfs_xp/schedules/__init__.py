@@ -7,7 +7,9 @@ Lengths are in steps, of which an epoch has ceil(samples / batch_size).
 from nnfs_xp.schedules.base import Schedule
 from nnfs_xp.schedules.curves import (
     CosineDecay,
+    CosLog,
     ExponentialDecay,
+    FlatCosine,
     InverseTimeDecay,
     OneCycle,
     StepDecay,
@@ -16,8 +18,10 @@ from nnfs_xp.schedules.plateau import ReduceOnPlateau
 from nnfs_xp.schedules.warmup import Warmup
 
 __all__ = [
+    "CosLog",
     "CosineDecay",
     "ExponentialDecay",
+    "FlatCosine",
     "InverseTimeDecay",
     "OneCycle",
     "ReduceOnPlateau",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import cos, pi
+from math import cos, log2, pi
 
 from nnfs_xp import _checks
 from nnfs_xp.errors import ArgumentError
@@ -189,6 +189,97 @@ class OneCycle(Schedule):
             return _along_cosine(start, self.peak_rate, step / top)
         t = min((step - top) / (end - top), 1.0)
         return _along_cosine(self.peak_rate, start / self.final_divisor, t)
+
+
+class FlatCosine(Schedule):
+    """Stays at the rate at first, then falls along half a cosine.
+
+    Parameters
+    ----------
+    initial_rate : float
+    steps : int
+        Of the whole training; afterwards the rate stays at its end.
+    flat_share : float
+        The share of the steps in which the rate stays, in [0, 1).
+    final_rate : float
+        Where the cosine ends, at most `initial_rate`.
+
+    Notes
+    -----
+    With t = step / steps, rate = initial_rate while t <= flat_share, and then
+    final_rate + (initial_rate - final_rate) * (1 + cos(pi * (t - flat_share) / (1 - flat_share)))
+    / 2, at most until t = 1.
+
+    Source: the schedule of ``Learner.fit_flat_cos`` in fastai (Howard and Gugger 2020, *fastai: A
+    Layered API for Deep Learning*), whose default stays for three quarters.
+
+    Examples
+    --------
+    >>> import nnfs_xp as nn
+    >>> schedule = nn.FlatCosine(0.1, steps=8)
+    >>> [round(schedule.rate(step), 4) for step in range(9)]
+    [0.1, 0.1, 0.1, 0.1, 0.1, 0.0854, 0.05, 0.0146, 0.0]
+    """
+
+    def __init__(
+        self,
+        initial_rate: float,
+        steps: int,
+        *,
+        flat_share: float = 0.5,
+        final_rate: float = 0.0,
+    ) -> None:
+        self.initial_rate = check_rate("initial_rate", initial_rate)
+        self.steps = _checks.check_count("steps", steps)
+        self.flat_share = _checks.check_range("flat_share", flat_share, 0, 1)
+        self.final_rate = _checks.check_range("final_rate", final_rate, 0)
+        if self.final_rate > self.initial_rate:
+            raise ArgumentError(
+                f"`final_rate` must be at most {initial_rate!r}, the initial; got {final_rate!r}."
+            )
+
+    def rate(self, step: int) -> float:
+        t = min(step / self.steps, 1.0)
+        falling = max(t - self.flat_share, 0.0) / (1 - self.flat_share)
+        return _along_cosine(self.initial_rate, self.final_rate, falling)
+
+
+class CosLog(Schedule):
+    """Rises from 0 to the peak and falls back to 0 several times, each time more slowly.
+
+    Parameters
+    ----------
+    peak_rate : float
+    steps : int
+        Of the whole training; afterwards the rate stays at 0.
+    cycles : int
+        How often it rises. Each cycle is about twice as long as the one before.
+
+    Notes
+    -----
+    rate = peak_rate * (1 - cos(2 * pi * log2(1 + (2**cycles - 1) * t))) / 2, with t = step / steps
+    in [0, 1]. The first step, at t = 0, has a rate of 0.
+
+    Source: Holzmüller, Grinsztajn and Steinwart 2024, *Better by Default: Strong Pre-Tuned MLPs and
+    Boosted Trees on Tabular Data*, section 3 (``coslog4`` is that of 4 cycles).
+
+    Examples
+    --------
+    >>> import nnfs_xp as nn
+    >>> schedule = nn.CosLog(0.1, steps=30)
+    >>> [round(schedule.rate(step), 4) for step in (0, 1, 2, 4, 6, 9, 14, 21, 30)]
+    [0.0, 0.093, 0.0, 0.093, 0.0, 0.0984, 0.0, 0.0995, 0.0]
+    """
+
+    def __init__(self, peak_rate: float, steps: int, *, cycles: int = 4) -> None:
+        self.peak_rate = check_rate("peak_rate", peak_rate)
+        self.steps = _checks.check_count("steps", steps)
+        self.cycles = _checks.check_count("cycles", cycles)
+
+    def rate(self, step: int) -> float:
+        t = min(step / self.steps, 1.0)
+        turns = log2(1 + (2**self.cycles - 1) * t)
+        return self.peak_rate * (1 - cos(2 * pi * turns)) / 2
 
 
 def _along_cosine(start: float, end: float, t: float) -> float:

@@ -15,6 +15,7 @@ from nnfs_xp._checks import shown
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import backend_of, to_numpy
 from nnfs_xp.errors import ArgumentError
+from nnfs_xp.flat_parameters import Part
 from nnfs_xp.layers import Layer
 from nnfs_xp.layers.stochastic import StochasticLayer
 from nnfs_xp.learning import Chain
@@ -212,11 +213,12 @@ def next_step(weight: Weight, model: Layer, optimizer: Optimizer) -> list[str]:
     if abs(gradient - given) > 0:  # which NaN is not
         lines.append(f"g is clipped: {show(given)} → {show(gradient)}")
     decayed = before
-    if optimizer.weight_decay and place - part.place.start < part.n_decayed:
-        decayed = before - rate * optimizer.weight_decay * before
+    strength = _decay_at(place, part, optimizer.current_weight_decay)
+    if strength:
+        decayed = before - rate * strength * before
         lines.append(
             f"w decays: w − α·λ·w = {show(before)} − {show(rate)}·"
-            f"{show(optimizer.weight_decay)}·{show(before)} = {show(decayed)}"
+            f"{show(strength)}·{show(before)} = {show(decayed)}"
         )
     found = rule(optimizer, decayed, gradient, rate, state)
     lines += found.lines
@@ -225,6 +227,12 @@ def next_step(weight: Weight, model: Layer, optimizer: Optimizer) -> list[str]:
     elif abs(found.after - after) > 1e-4 * max(1e-3, abs(after)):
         lines.append(f"then the layer's bounds hold: w = {show(after)}")
     return lines
+
+
+def _decay_at(place: int, part: Part, weight_decay: float) -> float:
+    """The weight decay of the parameter in that place, by the optimizer's."""
+    n = place - part.place.start
+    return next((weight_decay * m for each, m in part.decays if each.start <= n < each.stop), 0.0)
 
 
 def _place_of(weight: Weight, model: Layer) -> int | None:

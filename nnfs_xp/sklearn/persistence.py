@@ -12,7 +12,6 @@ from nnfs_xp.backend import get_backend, to_numpy
 from nnfs_xp.errors import BackendError
 from nnfs_xp.interop.model_file import build, describe, fill, host_arrays
 from nnfs_xp.layers import Layer
-from nnfs_xp.schedules import Schedule
 from nnfs_xp.training import Trainer
 
 
@@ -42,12 +41,14 @@ def pack_trainer(trainer: Trainer) -> dict[str, Any]:
     """The state of the training, beside the network's weights."""
     optimizer, schedule = trainer.optimizer, trainer.optimizer.learning_rate
     state = optimizer.kept(trainer.model)
+    schedules = {name: each.state() for name, each in optimizer.schedules().items()}
     return {
         "kinds": [type(optimizer).__name__, type(schedule).__name__],
         "iterations": optimizer.iterations,
         "exchanged": optimizer.is_exchanged(trainer.model),
         "state": {name: np.array(to_numpy(array)) for name, array in state.items()},
-        "schedule": schedule.state() if isinstance(schedule, Schedule) else {},
+        "schedule": schedules.get("learning_rate", {}),
+        **({"decay_schedule": schedules["weight_decay"]} if "weight_decay" in schedules else {}),
         "epoch": trainer.epoch,
         "steps_done": trainer.learner.count,
         "seed": trainer.learner.seed,
@@ -74,5 +75,7 @@ def unpack_trainer(packed: dict[str, Any], trainer: Trainer) -> None:
     for name, array in optimizer.state(model).items() if packed["iterations"] else ():
         if name in packed["state"]:
             array[...] = trainer.backend.asarray(packed["state"][name])
-    if isinstance(schedule, Schedule):
-        schedule.load_state(packed["schedule"])
+    for name, each in optimizer.schedules().items():
+        learnt = packed["schedule"] if name == "learning_rate" else packed.get("decay_schedule")
+        if learnt:
+            each.load_state(learnt)

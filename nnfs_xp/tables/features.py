@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from nnfs_xp._checks import shown
+from nnfs_xp.data.table_files import RawTable
 from nnfs_xp.errors import ArgumentError, DataError
-from nnfs_xp.tables.columns import Column, Kind, Values, marked_example
-from nnfs_xp.tables.source import Source
+from nnfs_xp.tables.columns import (
+    AS_USUAL,
+    Column,
+    Kind,
+    Reading,
+    Values,
+    far_out,
+    names_rows,
+    read_column,
+)
 from nnfs_xp.tables.warning import TableWarning
 
-_UNIQUE = 0.9
-"""The share of different texts, among a column's filled cells, from which on they are names."""
+_SAID: dict[Kind, str] = {
+    "number": "numeric",
+    "category": "categorical",
+    "date": "a date",
+    "text": "text",
+}
+_OF_INDEX = re.compile(r"(.*[ _])?(id|index|row|nr|no)|unnamed: ?\d+|column 1", re.I)
+_MOST_GAPS, _MOST_GAPS_IN_ORDER = 3, 100
+"""How many times the rows an index reaches of which some were taken out, in any order and not."""
 
 
 @dataclass(frozen=True)
 class Feature:
-    """A column that predictions are made from.
-
-    Attributes
-    ----------
-    name : str
-    kind : {"number", "category"}
-    """
+    """A column that predictions are made from: its name and its kind."""
 
     name: str
     kind: Kind
@@ -35,17 +47,11 @@ class Feature:
 
 @dataclass(frozen=True)
 class Features:
-    """The columns of a table that are used.
-
-    Attributes
-    ----------
-    used : tuple of Feature
-    dropped : dict of str to str
-        Why each of the others is not.
-    """
+    """The columns that are used; why each of the others is not; and how the table was read."""
 
     used: tuple[Feature, ...]
     dropped: dict[str, str]
+    reading: Reading = AS_USUAL
 
     @property
     def names(self) -> list[str]:
@@ -56,120 +62,119 @@ class Features:
         """The names of the columns of one kind."""
         return [feature.name for feature in self.used if feature.kind == kind]
 
-    def read(self, source: Source, rows: Values | None = None) -> pd.DataFrame:
-        """The columns as the network's pipeline takes them, a missing category as "".
-
-        Parameters
-        ----------
-        source : Source
-        rows : ndarray of int, optional
-            By default all.
+    def read(self, table: RawTable, rows: Values | None = None) -> pd.DataFrame:
+        """The columns as the network takes them, in some rows or in all, missing text as "".
 
         Raises
         ------
         DataError
             A column is absent, or has a cell of another kind.
         """
-        source.check_has(self.names, "which the model was trained with")
-        columns = {each.name: source.column(each.name, each.kind) for each in self.used}
-        return _frame(columns, rows)
+        table.check_has(self.names, "which the model was trained with")
+        columns = (read_column(table, each.name, each.kind, self.reading) for each in self.used)
+        return _frame(columns, np.arange(table.n_rows) if rows is None else rows)
 
 
-def _frame(columns: Mapping[str, Column], rows: Values | None) -> pd.DataFrame:
-    """The columns as the pipeline takes them."""
+def _frame(columns: Iterable[Column], rows: Values) -> pd.DataFrame:
+    """The columns as the network takes them."""
     frame = {}
-    for name, column in columns.items():
-        values = column.values
-        if column.kind == "category":
-            values = np.where(column.missing, "", values)
-        frame[name] = values if rows is None else values[rows]
+    for column in columns:
+        is_text = column.kind in ("category", "text")
+        values = np.where(column.missing, "", column.values) if is_text else column.values
+        frame[column.name] = values[rows]
     return pd.DataFrame(frame)
 
 
 def choose_features(
-    source: Source,
+    table: RawTable,
     target: str,
     rows: Values,
+    reading: Reading = AS_USUAL,
     *,
     numeric: Sequence[str] = (),
     categorical: Sequence[str] = (),
+    dates: Sequence[str] = (),
+    text: Sequence[str] = (),
     drop: Sequence[str] = (),
-) -> tuple[Features, pd.DataFrame]:
-    """The columns that may tell something of the target, and their values in the rows.
+) -> tuple[Features, pd.DataFrame, Reading]:
+    """The columns that may tell something of the target, their values, and how they were read.
 
-    Left out are columns that are empty, that are the same in all rows, and those that merely
-    name the rows: text that is nearly always another, and whole numbers that count the rows.
+    Left out are columns that are empty, that are the same in all rows, and those that merely name
+    or count the rows.
 
     Parameters
     ----------
-    source : Source
-    target : str
     rows : ndarray of int
         Those with a target.
-    numeric, categorical : sequence of str
-        Columns that hold numbers, or categories, whatever their cells tell. They are kept if they
-        are not the same in all rows.
+    reading : Reading
+        What is known before.
+    numeric, categorical, dates, text : sequence of str
+        Columns of these kinds, whatever their cells tell; kept if they are not all the same.
     drop : sequence of str
         Columns to leave out.
 
     Raises
     ------
     ArgumentError
-        The target is to be left out.
+        The target is to be left out, or a column is named as of two kinds.
     DataError
         A column is absent, holds a mistake, or none is left.
     """
-    source.check_has(drop, "which is to be dropped")
-    kinds = forced_kinds(source, numeric, categorical)
+    table.check_has(drop, "which is to be dropped")
+    kinds = forced_kinds(table, numeric, categorical, dates, text)
     if target in drop:
         raise ArgumentError(f"`drop` must not name the target {shown(target)!r}.")
-    used: dict[str, Column] = {}
-    dropped = dict.fromkeys(drop, "as asked for")
-    for name in source.names:
-        if name == target or name in dropped:
+    reading = replace(reading, day_first=reading.day_first | {*dates})
+    used, dropped = [], dict.fromkeys(drop, "as asked for")
+    for name in table.names:
+        if name == target or name in drop:
             continue
-        column = source.column(name, kinds.get(name))
-        if name not in kinds and (example := marked_example(column)):
-            warnings.warn(
-                f"column {shown(name)!r} is taken as categories: its numbers have signs "
-                f"({shown(example, 60)!r} first). Write plain ones to have them as numbers",
-                TableWarning,
-                stacklevel=4,
-            )
-        reason = _why_not(Column(column.kind, column.values[rows]), named=name in kinds)
+        column = read_column(table, name, kinds.get(name), reading)
+        _tell_of_signs(column)
+        reason = _why_not(replace(column, values=column.values[rows]), named=name in kinds)
         if reason is None:
-            used[name] = column
+            used.append(column)
+            tell_of_far_out(table, column, rows)
         else:
             dropped[name] = reason
-    unasked = {name: reason for name, reason in dropped.items() if name not in drop}
     if not used:
         reasons = ", ".join(f"{name!r} {reason}" for name, reason in dropped.items())
-        raise DataError(
-            f"{source.label} has no column to predict {shown(target)!r} from"
-            + (f": {shown(reasons)}." if reasons else ". Is the separator right?")
-        )
-    for name, reason in unasked.items():
-        warnings.warn(f"column {shown(name)!r} is left out: {reason}", TableWarning, stacklevel=4)
-    features = tuple(Feature(name, column.kind) for name, column in used.items())
-    return Features(features, dropped), _frame(used, rows)
+        more = f": {shown(reasons)}." if reasons else ". Is the separator right?"
+        raise DataError(f"{table.label} has no column to predict {shown(target)!r} from{more}")
+    for name, reason in dropped.items():
+        if name not in drop:
+            _warn(f"column {shown(name)!r} is left out: {reason}")
+    commas, day_first = ({c.name for c in used if c.comma}, {c.name for c in used if c.day_first})
+    reading = Reading(reading.missing, reading.commas | commas, frozenset(day_first))
+    features = Features(tuple(Feature(c.name, c.kind) for c in used), dropped, reading)
+    return features, _frame(used, rows), reading
 
 
 def forced_kinds(
-    source: Source, numeric: Sequence[str], categorical: Sequence[str]
+    table: RawTable,
+    numeric: Sequence[str] = (),
+    categorical: Sequence[str] = (),
+    dates: Sequence[str] = (),
+    text: Sequence[str] = (),
 ) -> dict[str, Kind]:
     """The kinds of the columns that are named as of one kind.
 
     Raises
     ------
     ArgumentError
-        A column is named as both.
+        A column is named as of two.
     DataError
         A column is absent.
     """
-    source.check_has([*numeric, *categorical], "which is named as numeric or categorical")
-    if both := set(numeric) & set(categorical):
-        raise ArgumentError(f"column {shown(min(both))!r} is named as numeric and as categorical.")
-    return {**dict.fromkeys(numeric, "number"), **dict.fromkeys(categorical, "category")}
+    table.check_has([*numeric, *categorical], "which is named as numeric or categorical")
+    table.check_has([*dates, *text], "which is named as a date or text")
+    kinds: dict[str, Kind] = {}
+    for kind, names in zip(_SAID, (numeric, categorical, dates, text), strict=True):
+        for name in names:
+            if kinds.setdefault(name, kind) != kind:
+                both = f"{_SAID[kinds[name]]} and as {_SAID[kind]}"
+                raise ArgumentError(f"column {shown(name)!r} is named as {both}.")
+    return kinds
 
 
 def _why_not(column: Column, *, named: bool) -> str | None:
@@ -182,9 +187,53 @@ def _why_not(column: Column, *, named: bool) -> str | None:
         return "it is the same in all rows"
     if named:
         return None
-    if column.kind == "category":
-        if different >= max(_UNIQUE * len(filled), 3):
-            return f"{different} different texts in {len(filled)} rows: names or free text"
-    elif different == len(column.values) and set(filled - filled.min()) == set(range(different)):
+    if column.kind == "category" and names_rows(column):
+        return f"{different} different texts in {len(filled)} rows: names or free text"
+    if column.kind != "number" or different < len(column.values) or np.any(filled % 1):
+        return None
+    reach = np.ptp(filled) + 1
+    if reach == different:
         return "it counts the rows"
+    is_index, ascends = _OF_INDEX.fullmatch(column.name), (np.diff(filled) > 0).all()
+    most = _MOST_GAPS_IN_ORDER if ascends else _MOST_GAPS if is_index else 0
+    if reach <= most * different or (is_index and ascends):
+        return (
+            "it looks like a row number, and may give the target away if rows were sorted by it. "
+            "Name it as numeric to keep it"
+        )
     return None
+
+
+def _tell_of_signs(column: Column) -> None:
+    """Warn of a unit that is not read, and of what can be read in two ways."""
+    name, example = shown(column.name), shown(column.example, 60)
+    if column.unit:
+        _warn(f"column {name!r}: read without its unit {column.unit!r}")
+    elif example and column.kind == "date":
+        _warn(f"column {name!r}: its dates are read with the day first ({example!r} first)")
+    elif example:
+        _warn(
+            f"column {name!r} is taken as categories: its numbers have signs ({example!r} first). "
+            "Write plain ones to have them as numbers"
+        )
+
+
+def tell_of_far_out(table: RawTable, column: Column, rows: Values, more: str = "") -> None:
+    """Warn of the numbers in these rows that lie far from the rest, if any do."""
+    if column.kind != "number" or not len(far := rows[far_out(column.values[rows])]):
+        return
+    name, median = shown(column.name), np.nanmedian(column.values[rows])
+    for value, times in Counter(column.values[far].tolist()).most_common(3):
+        row = far[column.values[far] == value][0]
+        what = f"far from the rest (median {median:.4g}).{more}"
+        if times == 1:
+            _warn(f"{table.place(row)}, column {name!r}: {value:g} lies {what}")
+        else:
+            _warn(
+                f"column {name!r}: {times} cells hold {value:g} (row {table.row(row)} is the "
+                f"first), {what} If they stand for missing values: --missing {value:g}"
+            )
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, TableWarning, stacklevel=5)

@@ -1,4 +1,4 @@
-"""The folder of a trained table: the fitted pipeline by skops, and JSON beside it."""
+"""The folder of a trained table: what is done with columns by skops, the network, and JSON."""
 
 from __future__ import annotations
 
@@ -17,39 +17,44 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import skops.io
-from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
-from sklearn.pipeline import Pipeline
+from sklearn.compose import ColumnTransformer
 
 import nnfs_xp
 from nnfs_xp._checks import check_count, check_range, shown
 from nnfs_xp.backend import get_backend
 from nnfs_xp.errors import BackendError, CheckpointError
+from nnfs_xp.interop import load, save
 from nnfs_xp.interop.atomic import write_atomically
-from nnfs_xp.sklearn import MLPClassifier, MLPRegressor
+from nnfs_xp.reports.figures import figures_from
+from nnfs_xp.tables.columns import Reading
 from nnfs_xp.tables.features import Feature, Features
-from nnfs_xp.tables.model import TableModel
-from nnfs_xp.tables.pipeline import Clip
-from nnfs_xp.tables.report import figures_from
+from nnfs_xp.tables.model import TableModel, TargetScale
 from nnfs_xp.tables.target import Target
 from nnfs_xp.training import History
 
-MODEL, RUN = "model.skops", "run.json"
-_FORMAT = 1
+MODEL, TABLE_MODEL, RUN = "model.safetensors", "columns.skops", "run.json"
+_FORMAT = 2
 
-
-def _name(kind: type) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}"
-
-
-TRUSTED = (*map(_name, (MLPClassifier, MLPRegressor, Clip)), "numpy.dtype")
+TRUSTED = (
+    "numpy.dtype",
+    "skrub._apply_to_cols.ApplyToCols",
+    "skrub._apply_to_each_col.ApplyToEachCol",
+    "skrub._datetime_encoder.DatetimeEncoder",
+    "skrub._datetime_encoder._CircularEncoder",
+    "skrub._squashing_scaler.SquashingScaler",
+    "skrub._squashing_scaler._MinMaxScaler",
+    "skrub._string_encoder.StringEncoder",
+    "skrub._to_str.ToStr",
+    "skrub.selectors._base.All",
+)
 """What a file may hold beside skops' own list; nothing that a file says adds to it."""
 
 _LARGEST = 2**31
-"""Bytes of a model file, unpacked; a small file that says it holds more is refused."""
+"""Bytes of a file, unpacked; a small file that says it holds more is refused."""
 
 
 def save_table_model(model: TableModel, folder: str | Path, **facts: Any) -> None:
-    """Write a model into a folder: ``model.skops`` and ``run.json``.
+    """Write a model into a folder: ``columns.skops``, ``model.safetensors`` and ``run.json``.
 
     Parameters
     ----------
@@ -64,33 +69,48 @@ def save_table_model(model: TableModel, folder: str | Path, **facts: Any) -> Non
     CheckpointError
         The files cannot be written; each that was there before is as it was.
     """
-    content = skops.io.dumps(model.pipeline)
-    record = {
-        "table": _FORMAT,
+    columns = skops.io.dumps(model.columns)
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / TABLE_MODEL, columns)
+        save(model.network, folder / MODEL)
+        digests = {name: _digest((folder / name).read_bytes()) for name in (TABLE_MODEL, MODEL)}
+        record = _record(model) | {"sha256": digests} | facts
+        write_record(folder, record)
+    except OSError as error:
+        raise CheckpointError(f"cannot write the model to {folder}: {error.strerror}.") from error
+
+
+def write_record(folder: Path, record: dict[str, Any]) -> None:
+    """Write the ``run.json`` of a training on a table."""
+    text = json.dumps({"table": _FORMAT, **record}, indent=2, ensure_ascii=False) + "\n"
+    write_atomically(folder / RUN, text.encode())
+
+
+def _record(model: TableModel) -> dict[str, Any]:
+    """All of the model that JSON can hold."""
+    reading = {name: sorted(values) for name, values in vars(model.features.reading).items()}
+    return {
         "task": model.task,
-        "target": asdict(model.target),
+        "target": {
+            name: getattr(model.target, name) for name in ("name", "task", "kind", "classes")
+        },
         "features": [asdict(feature) for feature in model.features.used],
         "dropped": model.features.dropped,
-        "decimal_commas": sorted(model.commas),
+        "reading": reading,
+        "scale": None if model.scale is None else asdict(model.scale),
         "constant": model.constant,
+        "temperature": model.temperature,
+        "residuals": model.residuals.tolist(),
         "settings": model.settings,
         "report": None if model.report is None else model.report.as_dict(),
         "history": model.history,
         "versions": {
             "nnfs_xp": nnfs_xp.__version__,
-            **{name: version(name) for name in ("scikit-learn", "skops", "numpy", "pandas")},
+            **{name: version(name) for name in ("scikit-learn", "skrub", "skops", "numpy")},
         },
-        "sha256": hashlib.sha256(content).hexdigest(),
-        **facts,
     }
-    text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / MODEL, content)
-        write_atomically(folder / RUN, text.encode())
-    except OSError as error:
-        raise CheckpointError(f"cannot write the model to {folder}: {error.strerror}.") from error
 
 
 def load_table_model(folder: str | Path, backend: str = "numpy") -> TableModel:
@@ -113,48 +133,42 @@ def load_table_model(folder: str | Path, backend: str = "numpy") -> TableModel:
     record = read_record(folder)
     if record is None:
         raise CheckpointError(f"{folder / RUN} is not that of a table's model.")
+    if "sha256" not in record:
+        raise CheckpointError(f"the training in {folder} is not finished. Go on with --resume.")
     try:
         model = _model(record)
-        digest = str(record["sha256"])
+        digests = {name: str(record["sha256"][name]) for name in (TABLE_MODEL, MODEL)}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{folder / RUN} is damaged: {shown(error)}.") from error
     get_backend(backend)  # refused by an error of its own
-    model.pipeline = _load_pipeline(folder / MODEL, digest)
+    for name, digest in digests.items():
+        if _digest(_content(folder / name)) != digest:
+            raise CheckpointError(
+                f"{folder / name} is damaged or changed: its checksum is not that of {RUN}."
+            )
+    model.columns = _load_columns(folder / TABLE_MODEL)
+    model.network = load(folder / MODEL, backend)  # type: ignore[assignment] # checked below
     try:
-        fits = _fits(model)
-        if fits:
-            model.to(backend)
-            _try(model)
+        _try(model)
     except BackendError:
         raise
     except Exception as error:
         # What another version or a forger left out can be missed anywhere in scikit-learn.
         raise CheckpointError(
-            f"{folder / MODEL} does not predict: {shown(error)}. It is damaged, or of another "
-            f"version: {_versions(record)}."
+            f"{folder / TABLE_MODEL} does not predict: {shown(error)}. It is damaged, of another "
+            f"model than {RUN} beside it says, or of another version: {_versions(record)}."
         ) from error
-    if not fits:
-        raise CheckpointError(f"{folder / MODEL} holds another model than {RUN} beside it says.")
     return model
 
 
 def _try(model: TableModel) -> None:
     """Predict an empty row; raise whatever goes wrong."""
-    columns = model.pipeline[0]
-    kept = {name: list(names) for name, _, names in columns.transformers_}
-    numbers, categories = model.features.of_kind("number"), model.features.of_kind("category")
-    if (kept.get("numbers", []), kept.get("categories", [])) != (numbers, categories):
-        raise ValueError("its columns are of other kinds")
-    if categories:
-        known = columns.named_transformers_["categories"].categories_
-        if len(known) != len(categories) or any(np.ndim(each) != 1 for each in known):
-            raise ValueError("its categories are none")
-    row = pd.DataFrame(
-        {
-            each.name: [np.nan] if each.kind == "number" else np.array([""], dtype=object)
-            for each in model.features.used
-        }
-    )
+    if type(model.columns) is not ColumnTransformer:
+        raise TypeError("it is no transformer of columns")
+    if list(model.columns.feature_names_in_) != model.features.names:
+        raise ValueError("its columns are others")
+    empty = {"number": np.nan, "date": np.datetime64("NaT", "us"), "category": "", "text": ""}
+    row = pd.DataFrame({each.name: [empty[each.kind]] for each in model.features.used})
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         shape = np.shape(model.scores(row))
@@ -167,7 +181,7 @@ def _versions(record: dict[str, Any]) -> str:
     """The versions in the record and those that are here, for a message."""
     said = record.get("versions")
     said = said if isinstance(said, dict) else {}
-    here = {"nnfs_xp": nnfs_xp.__version__, "scikit-learn": version("scikit-learn")}
+    here = {"nnfs_xp": nnfs_xp.__version__, "skrub": version("skrub")}
     return ", ".join(
         f"{name} {shown(said.get(name, 'unknown'), 20)} then, {now} now"
         for name, now in here.items()
@@ -180,16 +194,19 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     Raises
     ------
     CheckpointError
-        The file is missing or damaged.
+        The file is missing, damaged or of another version.
     """
     path = folder / RUN
     try:
-        _check_file(path)
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        record = json.loads(_content(path).decode("utf-8"))
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is missing or damaged: {shown(error)}.") from error
     if not isinstance(record, dict) or "table" not in record:
         return None
+    if record["table"] == 1:
+        raise CheckpointError(
+            f"{path} is of an older nnfs_xp, whose models of tables were others. Train anew."
+        )
     if type(record["table"]) is not int or record["table"] != _FORMAT:
         raise CheckpointError(
             f"{path} is of a newer nnfs_xp, or damaged; its format is {shown(record['table'])}."
@@ -198,9 +215,10 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 
 
 def _model(record: dict[str, Any]) -> TableModel:
-    """The model without its pipeline, checked as far as predictions need it."""
-    said = dict(record["target"])
-    target = Target(said["name"], said["task"], said["kind"], tuple(said["classes"]))
+    """The model without columns and network, checked as far as predictions need it."""
+    said, kinds = dict(record["target"]), {"number", "category", "date", "text"}
+    reading = Reading(**{name: frozenset(texts) for name, texts in record["reading"].items()})
+    target = Target(said["name"], said["task"], said["kind"], tuple(said["classes"]), reading)
     used = tuple(Feature(each["name"], each["kind"]) for each in record["features"])
     labels = {type(label) for label in target.classes}
     sound = (
@@ -209,7 +227,8 @@ def _model(record: dict[str, Any]) -> TableModel:
         and len(labels) <= 1
         and labels <= {str, bool, int, float}
         and all(isinstance(name, str) for name in (target.name, *(each.name for each in used)))
-        and {target.kind, *(each.kind for each in used)} <= {"number", "category"}
+        and all(isinstance(text, str) for texts in vars(reading).values() for text in texts)
+        and {target.kind, *(each.kind for each in used)} <= kinds
     )
     if not sound:
         raise ValueError("its target or features are none")
@@ -218,49 +237,59 @@ def _model(record: dict[str, Any]) -> TableModel:
     for name, values in record["history"].items():
         history[str(name)] = [float(value) for value in values]
     report = None if record["report"] is None else figures_from(record["report"])
-    constant, settings = record["constant"], record["settings"]
-    if type(constant) not in (int, float) or not isfinite(constant):
-        raise ValueError("its constant is no number")
-    if target.classes and constant not in range(len(target.classes)):
-        raise ValueError("its constant is no class")
+    settings = record["settings"]
     if not isinstance(settings, dict):
         raise ValueError("its settings are none")
     check_range("test_share", settings["test_share"], 0, open_low=True)
     check_count("seed", settings["seed"], least=0)
-    for name in ("dataset", "test", "separator"):
-        if not isinstance(record.get(name), str | None):
-            raise ValueError(f"its {name} is {shown(record[name])}")
-    commas = record.get("decimal_commas", [])
-    if not isinstance(commas, list) or not all(isinstance(name, str) for name in commas):
-        raise ValueError("its decimal_commas are no columns")
+    constant, temperature = _number(record["constant"]), _number(record["temperature"])
+    if target.classes and constant not in range(len(target.classes)):
+        raise ValueError("its constant is no class")
+    scale = None
+    if not target.classes:
+        scale = TargetScale(**{name: _number(value) for name, value in record["scale"].items()})
     return TableModel(
         None,
+        None,  # type: ignore[arg-type] # until it is loaded
         target,
-        Features(used, dropped),
-        float(constant),
+        Features(used, dropped, reading),
+        scale,
+        constant,
         settings,
+        check_range("temperature", temperature, 0, open_low=True),
+        np.sort([_number(each) for each in record["residuals"]]),
         history,
         report,
-        frozenset(commas),
     )
 
 
-def _check_file(path: Path) -> None:
-    """Refuse a pipe, which would be waited for."""
-    if path.exists() and not path.is_file():
-        raise OSError(EINVAL, "it is no regular file")
+def _number(value: Any) -> float:
+    if type(value) not in (int, float) or not isfinite(value):
+        raise ValueError(f"it has {shown(value, 20)} where a number should be")
+    return float(value)
 
 
-def _load_pipeline(path: Path, digest: str) -> Any:
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a file; a pipe, which would be waited for, is refused."""
     try:
-        _check_file(path)
-        content = path.read_bytes()
+        if path.exists() and not path.is_file():
+            raise OSError(EINVAL, "it is no regular file")
+        return path.read_bytes()
     except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror}.") from error
-    if hashlib.sha256(content).hexdigest() != digest:
-        raise CheckpointError(f"{path} is damaged or changed: its checksum is not that of {RUN}.")
+        raise CheckpointError(f"{path} is missing or damaged: {error.strerror}.") from error
+
+
+def _load_columns(path: Path) -> Any:
+    content = _content(path)
     try:
-        _check_size(content)
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            size = sum(each.file_size for each in archive.infolist())
+        if size > _LARGEST:
+            raise ValueError(f"it would unpack to {size} bytes")
         return skops.io.loads(content, trusted=list(TRUSTED))
     except skops.io.exceptions.UntrustedTypesFoundException as error:
         raise CheckpointError(
@@ -271,27 +300,3 @@ def _load_pipeline(path: Path, digest: str) -> Any:
         raise CheckpointError(
             f"{path} is no model of a table, or damaged: {shown(error)}."
         ) from error
-
-
-def _check_size(content: bytes) -> None:
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        size = sum(each.file_size for each in archive.infolist())
-    if size > _LARGEST:
-        raise ValueError(f"it would unpack to {size} bytes")
-
-
-def _fits(model: TableModel) -> bool:
-    """Whether the pipeline is of our making and for the columns and classes of the record."""
-    pipeline = model.pipeline
-    if type(pipeline) is not Pipeline or len(pipeline.steps) != 2:
-        return False
-    columns, network = pipeline[0], pipeline[1]
-    names = list(getattr(columns, "feature_names_in_", []))
-    if type(columns) is not ColumnTransformer or names != model.features.names:
-        return False
-    if model.task == "regression":
-        return type(network) is TransformedTargetRegressor and (
-            type(getattr(network, "regressor_", None)) is MLPRegressor
-        )
-    classes = list(getattr(network, "classes_", []))
-    return type(network) is MLPClassifier and classes == list(model.target.labels)

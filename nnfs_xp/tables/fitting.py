@@ -1,32 +1,40 @@
-"""Fitting the pipeline: what is held out, and when it stops."""
+"""Fitting columns and network: what is held out, and when it stops."""
 
 from __future__ import annotations
 
 import time
-import warnings
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
+from math import ceil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.compose import TransformedTargetRegressor
-from sklearn.exceptions import ConvergenceWarning, UndefinedMetricWarning
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
+from scipy.optimize import minimize_scalar
 
+from nnfs_xp.backend import get_backend, host_generator
 from nnfs_xp.data import hold_out
-from nnfs_xp.sklearn import MLPClassifier, MLPRegressor
+from nnfs_xp.layers import Concatenate, Sequential
+from nnfs_xp.losses import MeanSquaredError, SoftmaxCategoricalCrossentropy
+from nnfs_xp.optimizers import AdamW
+from nnfs_xp.schedules import CosLog
 from nnfs_xp.tables.columns import Values
+from nnfs_xp.tables.encoding import column_encoder, n_number_inputs
 from nnfs_xp.tables.features import Features
-from nnfs_xp.tables.model import TableModel
-from nnfs_xp.tables.pipeline import column_pipeline
-from nnfs_xp.tables.progress import EpochLines
-from nnfs_xp.tables.settings import TableSettings
+from nnfs_xp.tables.model import TableModel, TargetScale, outputs_of
+from nnfs_xp.tables.network import table_network
+from nnfs_xp.tables.scoring import EnsembleLoss
+from nnfs_xp.tables.settings import Plan, TableSettings
 from nnfs_xp.tables.target import Target
-from nnfs_xp.training import EarlyStopping
+from nnfs_xp.training import Checkpoints, EarlyStopping, History, Trainer, initialize_from_data
 from nnfs_xp.training.progress import Shown
 
 _VALIDATION_SHARE = 0.15
+_LEAST_KEPT = 20
+"""Rows below which none are kept: each is needed to learn from."""
+
+_DECAY = 0.02
+"""The weight decay of a rate of 1."""
 
 
 def split(
@@ -53,6 +61,39 @@ def split(
     return np.sort(np.concatenate([parts.X_train, rows[lonely]])), parts.X_test
 
 
+@dataclass(frozen=True)
+class Course:
+    """How a training goes: where, how it is shown, where its state is kept.
+
+    Attributes
+    ----------
+    backend : str
+    progress : bool or "lines"
+    checkpoint : Path, optional
+        A folder: see `Trainer.fit`.
+    resume : bool
+        Whether to go on from what the folder holds.
+    """
+
+    backend: str = "auto"
+    progress: Shown = True
+    checkpoint: Path | None = None
+    resume: bool = False
+
+    def part(self, number: int, folds: int | None) -> Course:
+        """The course of one of several networks, which keeps its state in a folder of its own."""
+        if self.checkpoint is None or folds == 1:
+            return self
+        return replace(self, checkpoint=self.checkpoint / f"{number + 1}")
+
+    @property
+    def checkpoints(self) -> Checkpoints | None:
+        """What `Trainer.fit` is told."""
+        if self.checkpoint is None:
+            return None
+        return Checkpoints(self.checkpoint, every_seconds=60, least_seconds=1)
+
+
 def fit(
     frame: pd.DataFrame,
     y: Values,
@@ -60,71 +101,173 @@ def fit(
     target: Target,
     features: Features,
     settings: TableSettings,
-    *,
-    backend: str,
-    progress: Shown,
+    course: Course,
 ) -> TableModel:
-    """Train a model on some of the rows, of which a part is held out to tell when to stop."""
+    """Train a model on some of the rows, of which parts are kept to tell when to stop."""
     begin = time.perf_counter()
-    trained, kept = split(rows, target, y, _VALIDATION_SHARE, settings.seed + 1)
-    columns = column_pipeline(features)
-    X, X_val = columns.fit_transform(frame.iloc[trained]), columns.transform(frame.iloc[kept])
-    batch_size = settings.batch_size_for(len(trained))
-    lines = EpochLines(settings.epochs, len(trained), batch_size, shown=progress)
-    kind = MLPRegressor if target.task == "regression" else MLPClassifier
-    network: Any = kind(
-        hidden_layer_sizes=settings.hidden,
-        learning_rate_init=settings.learning_rate,
-        max_iter=settings.epochs,
-        batch_size=batch_size,
-        dropout=settings.dropout,
-        n_iter_no_change=settings.epochs,  # the callback decides, by the loss on the rows kept
-        random_state=settings.seed,
-        callbacks=[EarlyStopping("val_loss", settings.patience), lines],
-        backend=backend,
-    )
-    if target.task == "regression":
-        scaler = StandardScaler().fit(y[trained, None])
-        model: Any = TransformedTargetRegressor(network, transformer=StandardScaler())
-        targets, y_val = y[trained], scaler.transform(y[kept, None]).ravel()
-    else:
-        labels = target.labels
-        model, targets, y_val = network, labels[y[trained]], labels[y[kept]]
-    with warnings.catch_warnings():
-        # That there are not too many classes is checked with the target.
-        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
-        # All epochs were asked for, the best weights are there: no reason to warn.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        warnings.simplefilter("ignore", UndefinedMetricWarning)  # of a single row held out
-        model.fit(X, targets, X_val=X_val, y_val=y_val)
-    trained_network = model if target.task == "classification" else model.regressor_
-    stopping, lines = trained_network.callbacks  # TransformedTargetRegressor trains a copy
-    lines.close()
-    if not lines.ended:
-        if not lines.history.epochs:
-            raise KeyboardInterrupt
-        stopping.on_train_end(lines.trainer)  # for the best weights
-    for each in (network, trained_network):
-        each.set_params(callbacks=())  # which are no part of the model
-    fitted = TableModel(
-        Pipeline([("columns", columns), ("network", model)]),
+    n_classes = len(target.classes)
+    plan = settings.plan(len(rows), classifies=bool(n_classes))
+    columns = column_encoder(features, frame.iloc[rows], classes=n_classes)
+    X = np.asarray(columns.fit_transform(frame.iloc[rows], y[rows]), dtype=np.float32)
+    scale = None if n_classes else TargetScale.of(y[rows])
+    targets = _for_members(y[rows] if scale is None else scale.scaled(y[rows]), plan)
+    networks, histories, kept_rows = [], [], []
+    for number, (trained, kept) in enumerate(parts(y[rows], target, plan)):
+        network = table_network(
+            n_number_inputs(columns),
+            X.shape[1] - n_number_inputs(columns),
+            n_classes or 1,
+            hidden=plan.hidden,
+            dropout=plan.dropout,
+            ensemble=plan.ensemble,
+            classifies=bool(n_classes),
+            seed=plan.seed + number,
+        )
+        initialize_from_data(network, X[trained], seed=plan.seed + number)
+        validation = (X[kept], targets[kept]) if len(kept) else None
+        data, own = (X[trained], targets[trained]), course.part(number, plan.folds)
+        histories.append(train(network, data, validation, plan, own, n_classes))
+        networks.append(network)
+        kept_rows.append(kept)
+    network = networks[0] if len(networks) == 1 else Sequential(Concatenate(*networks))
+    model = TableModel(
+        columns,
+        network,
         target,
         features,
+        scale=scale,
         constant=_constant(target, y[rows]),
-        settings={**asdict(settings), "batch_size": batch_size},
-        history=lines.history,
+        settings=asdict(plan),
+        history=_mean_history(histories),
     )
-    fitted.settings |= {
+    calibrate(model, networks, X, y[rows], kept_rows)
+    model.settings |= {
         "inputs": int(X.shape[1]),
-        "trained_on": len(trained),
-        "validated_on": len(kept),
-        "epochs_done": fitted.history.epochs,
-        "best_epoch": int(np.argmin(fitted.history["val_loss"])) + 1,
-        "interrupted": not lines.ended,
+        "trained_on": len(rows),
+        "epochs_done": max(history.epochs for history in histories),
         "seconds": round(time.perf_counter() - begin, 3),
-        "backend": backend,
+        "backend": get_backend(course.backend).name,
     }
-    return fitted
+    return model
+
+
+def parts(y: Values, target: Target, plan: Plan) -> list[tuple[Values, Values]]:
+    """The rows that each network is trained on, and those that are kept to tell it when to stop.
+
+    Each class is in all parts, as far as it has rows. Of few rows none are kept.
+    """
+    every = np.arange(len(y))
+    if len(y) < _LEAST_KEPT:
+        return [(every, every[:0])]
+    if plan.folds == 1:
+        return [split(every, target, y, _VALIDATION_SHARE, plan.seed + 1)]
+    order = host_generator(plan.seed + 1).permutation(len(y))
+    if target.task == "classification":
+        order = order[np.argsort(y[order], kind="stable")]
+    fold = np.empty(len(y), np.int64)
+    fold[order] = every % plan.folds
+    return [(every[fold != part], every[fold == part]) for part in range(plan.folds)]
+
+
+def train(
+    network: Sequential,
+    data: Any,
+    validation: Any,
+    plan: Plan,
+    course: Course,
+    n_classes: int,
+    *,
+    n_rows: int | None = None,
+) -> History:
+    """Train the network, on arrays or on a source of batches of so many rows, and keep the best.
+
+    Notes
+    -----
+    Source: Holzmüller, Grinsztajn and Steinwart 2024, *Better by Default*, table A.1.
+    """
+    n_rows = len(data[0]) if n_rows is None else n_rows
+    steps = plan.epochs * ceil(n_rows / plan.batch_size)
+    rate = CosLog(plan.learning_rate, steps)
+    trainer = Trainer(
+        network,
+        SoftmaxCategoricalCrossentropy() if n_classes else MeanSquaredError(),
+        AdamW(rate, weight_decay=_DECAY, beta_2=0.95),
+        [EnsembleLoss(plan.ensemble, classifies=bool(n_classes))],
+        backend=course.backend,
+        seed=plan.seed,
+    )
+    stopping = EarlyStopping("val_error", plan.patience)
+    try:
+        trainer.fit(
+            *data,
+            epochs=plan.epochs,
+            batch_size=plan.batch_size,
+            validation_data=validation,
+            progress=course.progress,
+            callbacks=[] if validation is None else [stopping],
+            checkpoint=course.checkpoints,
+            resume=course.resume,
+        )
+    except KeyboardInterrupt:
+        if course.checkpoint is not None or not trainer.history.epochs:
+            raise
+        stopping.on_train_end(trainer)  # for the best weights
+    return trainer.history
+
+
+def calibrate(
+    model: TableModel, networks: list[Sequential], X: Any, y: Values, kept: list[Values]
+) -> None:
+    """Learn from the rows that each network was not trained on how sure the model may be.
+
+    Of classes, the temperature that the logits are divided by, by least cross-entropy. Of
+    numbers, how far the prediction was from each target: what intervals are made of.
+
+    Notes
+    -----
+    Source: Guo, Pleiss, Sun and Weinberger 2017, *On Calibration of Modern Neural Networks*,
+    section 4.2; Barber, Candès, Ramdas and Tibshirani 2021, *Predictive Inference with the
+    Jackknife+*, section 3 (of one network, split conformal).
+    """
+    rows = np.concatenate(kept)
+    if not len(rows):
+        return
+    outputs = np.concatenate(
+        [
+            outputs_of(network, X[mine], len(model.classes) or 1)
+            for network, mine in zip(networks, kept, strict=True)
+        ]
+    )
+    if model.scale is not None:
+        values = model.scale.unscaled(outputs[:, :, 0].mean(axis=1))
+        model.residuals = np.sort(np.abs(values - y[rows]))
+        return
+
+    def cross_entropy(log_temperature: float) -> float:
+        model.temperature = float(np.exp(log_temperature))
+        shares = model.shares_of(outputs)[np.arange(len(rows)), y[rows]]
+        return float(-np.mean(np.log(np.maximum(shares, 1e-30))))
+
+    best = minimize_scalar(cross_entropy, bounds=(-2.0, 2.0), method="bounded")
+    model.temperature = float(np.exp(best.x))
+
+
+def _mean_history(histories: list[History]) -> History:
+    """The mean of the networks' figures, for as many epochs as all of them had."""
+    least = min(history.epochs for history in histories)
+    mean = History()
+    for name in histories[0]:
+        columns = np.array([history[name][:least] for history in histories])
+        mean[name] = columns.mean(axis=0).tolist()
+    return mean
+
+
+def _for_members(y: Values, plan: Plan) -> Any:
+    """The targets, once for each member of an ensemble."""
+    y = y.astype(np.int64) if y.dtype.kind in "iu" else y.astype(np.float32)
+    if plan.ensemble == 1:
+        return y
+    return np.repeat(y[:, None], plan.ensemble, axis=1)
 
 
 def _constant(target: Target, y: Values) -> float:

@@ -3,39 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from nnfs_xp.tables.columns import Column
+from nnfs_xp.data.table_files import open_table
+from nnfs_xp.tables.columns import Column, Reading, read_column
 from nnfs_xp.tables.features import forced_kinds
-from nnfs_xp.tables.source import open_source
 
 _EXACT = 2**53
 """Up to here a float64 holds every whole number."""
 
 
 def read_table(
-    path: str | Path,
+    data: Any,
     *,
     separator: str | None = None,
     numeric: Sequence[str] = (),
     categorical: Sequence[str] = (),
+    dates: Sequence[str] = (),
+    missing: Sequence[str] = (),
 ) -> pd.DataFrame:
-    """Read a CSV or Parquet file, strictly: what is no table is refused, with row and column.
+    """Read a file of a table, strictly: what is no table is refused, with row and column.
 
     Parameters
     ----------
-    path : str or Path
-        Of a CSV file, compressed with gzip or not, or of a Parquet file.
+    data : str or Path
+        Of a CSV, Parquet, Excel or JSON-lines file, compressed or not; or a frame.
     separator : str, optional
         What stands between two columns of a CSV file; found by itself where not given.
-    numeric : sequence of str
-        Columns that must hold numbers.
+    numeric, dates : sequence of str
+        Columns that must hold numbers, or dates.
     categorical : sequence of str
         Columns whose numbers are names: postal codes, say. They get pandas' type "category".
+    missing : sequence of str
+        What stands for a missing value besides an empty cell and the usual texts.
 
     Returns
     -------
@@ -47,11 +50,14 @@ def read_table(
     DataError
         The file cannot be read, is no table, or has text in a column of numbers.
     """
-    source = open_source(path, separator)
-    kinds = forced_kinds(source, numeric, categorical)
-    columns = {name: _series(source.column(name, kinds.get(name))) for name in source.names}
+    table = open_table(data, separator=separator)
+    kinds = forced_kinds(table, numeric, categorical, dates)
+    reading = Reading(missing=frozenset(missing))
+    columns = {
+        name: _series(read_column(table, name, kinds.get(name), reading)) for name in table.names
+    }
     frame = pd.DataFrame(columns)
-    frame.index = pd.Index([source.row(i) for i in range(source.n_rows)], name="row")
+    frame.index = pd.Index([table.row(i) for i in range(table.n_rows)], name="row")
     for name in categorical:
         frame[name] = frame[name].astype("category")
     return frame
@@ -60,7 +66,9 @@ def read_table(
 def _series(column: Column) -> Any:
     """The values as truth values, text, whole numbers or floats, the first that holds them."""
     values = column.values
-    if column.kind == "category":
+    if column.kind == "date":
+        return values
+    if column.kind != "number":
         if len(column.filled) and set(column.filled) <= {"True", "False"}:
             truth = [None if value is None else value == "True" for value in values]
             return pd.array(truth, dtype="boolean") if None in truth else np.array(truth)

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from nnfs_xp._checks import shown
+from nnfs_xp.data.table_files import RawTable
 from nnfs_xp.errors import ArgumentError, DataError
-from nnfs_xp.tables.columns import Column, Kind, Values, marked_example
-from nnfs_xp.tables.source import Source
+from nnfs_xp.tables.columns import AS_USUAL, Column, Kind, Reading, Values, read_column
+from nnfs_xp.tables.features import tell_of_far_out
 from nnfs_xp.tables.warning import TableWarning
 
 Task = Literal["classification", "regression"]
 TASKS = ("auto", "classification", "regression")
 
-MOST_CLASSES = 20
-"""Different whole numbers up to which a column of them is taken for classes."""
-
-_ROWS_A_CLASS = 3
-"""Rows that each of these classes must have, on average."""
+MOST_CLASSES, _ROWS_A_CLASS = 20, 3
+"""Different whole numbers that are taken for classes, and the rows that each has on average."""
 
 _LEAST_SPREAD = 1e-30
 """The least distance from the smallest to the largest value of a regression."""
@@ -34,18 +32,19 @@ class Target:
 
     Attributes
     ----------
-    name : str
-    task : {"classification", "regression"}
     kind : {"number", "category"}
         Of the column.
     classes : tuple
         Text, truth values or numbers, sorted; empty for a regression.
+    reading : Reading
+        How the training's column was read.
     """
 
     name: str
     task: Task
     kind: Kind
     classes: tuple[str | bool | int | float, ...] = ()
+    reading: Reading = AS_USUAL
 
     @property
     def labels(self) -> Values:
@@ -53,7 +52,7 @@ class Target:
         labels = np.asarray(self.classes)
         return labels.astype(str) if labels.dtype.kind == "f" else labels
 
-    def read(self, source: Source) -> tuple[Values, Values]:
+    def read(self, table: RawTable) -> tuple[Values, Values]:
         """The rows that have a value, by their indices, and these values.
 
         Returns
@@ -68,43 +67,43 @@ class Target:
             The column is absent or of another kind, has no values, or a class that training had
             not.
         """
-        source.check_has([self.name], "which is to be predicted")
-        column = source.column(self.name, self.kind)
+        table.check_has([self.name], "which is to be predicted")
+        column = read_column(table, self.name, self.kind, self.reading)
         rows = np.flatnonzero(~column.missing)
         if not len(rows):
-            raise DataError(f"{source.label}: column {shown(self.name)!r} is empty in all rows.")
-        if len(rows) < source.n_rows:
-            first = source.place(int(column.missing.argmax()))
-            warnings.warn(
-                f"{source.n_rows - len(rows)} of {source.n_rows} rows are left out: they have "
+            raise _problem(table, self.name, "is empty in all rows.")
+        if len(rows) < table.n_rows:
+            _warn(
+                f"{table.n_rows - len(rows)} of {table.n_rows} rows are left out: they have "
                 f"nothing, or NA or the like, in the target {shown(self.name)!r} "
-                f"({first} is the first)",
-                TableWarning,
-                stacklevel=4,
+                f"({table.place(int(column.missing.argmax()))} is the first)"
             )
         values = column.values[rows]
-        return rows, values if self.task == "regression" else self._indices(source, rows, values)
-
-    def _indices(self, source: Source, rows: Values, values: Values) -> Values:
-        index_of = {_key(label): index for index, label in enumerate(self.classes)}
+        if self.task == "regression":
+            return rows, values
+        index_of = {
+            str(label) if self.kind == "category" else label: index
+            for index, label in enumerate(self.classes)
+        }
         indices = np.array([index_of.get(value, -1) for value in values.tolist()])
         if (indices < 0).any():
             first = int((indices < 0).argmax())
-            known = ", ".join(str(label) for label in self.classes)
+            known = ", ".join(map(str, self.classes))
             raise DataError(
-                f"{source.place(rows[first])}, column {shown(self.name)!r}: "
+                f"{table.place(rows[first])}, column {shown(self.name)!r}: "
                 f"{shown(str(values[first]), 60)!r} is no class of the training, which had "
                 f"{shown(known)}."
             )
-        return indices
+        return rows, indices
 
 
-def _key(label: str | bool | int | float) -> str | float:
-    """A class as a column has it."""
-    return str(label) if isinstance(label, str | bool) else float(label)
-
-
-def choose_target(source: Source, name: str, task: str, kind: Kind | None = None) -> Target:
+def choose_target(
+    table: RawTable,
+    name: str,
+    task: str,
+    kind: Kind | None = None,
+    reading: Reading = AS_USUAL,
+) -> Target:
     """The target of that name, with the given task, or the one that its values tell.
 
     Text and truth values make a classification, and so do at most 20 different whole numbers of
@@ -119,65 +118,76 @@ def choose_target(source: Source, name: str, task: str, kind: Kind | None = None
     """
     if task not in TASKS:
         raise ArgumentError(f"`task` must be one of {', '.join(TASKS)}; got {task!r}.")
-    source.check_has([name], "which is to be predicted")
-    column = source.column(name, "number" if task == "regression" else kind)
+    table.check_has([name], "which is to be predicted")
+    column = read_column(table, name, "number" if task == "regression" else kind, reading)
     times = Counter(column.filled.tolist())
     if not times:
-        raise DataError(f"{source.label}: column {shown(name)!r} is empty in all rows.")
-    if task == "auto" and kind is None and (example := marked_example(column)):
+        raise _problem(table, name, "is empty in all rows.")
+    if column.kind == "date":
+        advice = "To predict a time, subtract a start first, in days say."
+        raise _problem(table, name, f"is a date ({column.filled[0]!s:.10} first). {advice}")
+    if task == "auto" and column.example:
         raise DataError(
-            f"{source.label}: the numbers in column {shown(name)!r} have signs "
-            f"({shown(example, 60)!r} first). Write plain ones, or let the task be classification."
+            f"{table.label}: the numbers in column {shown(name)!r} have signs "
+            f"({shown(column.example, 60)!r} first). Write plain ones, or let the task be "
+            "classification."
         )
-    if task == "auto":
-        task = _suitable_task(column, times)
     if len(times) < 2:
         raise DataError(
-            f"{source.label}: all rows have {shown(next(iter(times)))} in column {shown(name)!r}. "
+            f"{table.label}: all rows have {shown(next(iter(times)))} in column {shown(name)!r}. "
             "There is nothing to learn."
         )
-    if task == "regression":
-        if np.ptp(column.filled) < _LEAST_SPREAD:
-            raise DataError(
-                f"{source.label}: the values in column {shown(name)!r} differ by less than "
-                f"{_LEAST_SPREAD:g}, too little to compute with. Multiply them."
-            )
-        return Target(name, "regression", "number")
-    _check_classes(source, name, times)
-    return Target(name, "classification", column.kind, _labels(column, sorted(times)))
-
-
-def _suitable_task(column: Column, times: Counter[Any]) -> Task:
-    if column.kind == "category":
-        return "classification"
-    whole = all(float(value).is_integer() for value in times)
-    few = len(times) <= min(MOST_CLASSES, times.total() // _ROWS_A_CLASS)
-    return "classification" if whole and few else "regression"
-
-
-def _check_classes(source: Source, name: str, times: Counter[Any]) -> None:
-    rows = times.total()
-    if len(times) > rows // 2:
+    if column.comma:
+        reading = replace(reading, commas=reading.commas | {name})
+    if column.unit:
+        _warn(f"column {shown(name)!r}: read without its unit {column.unit!r}")
+    if task == "classification" or (task == "auto" and _are_classes(column, times)):
+        _check_classes(table, name, times)
+        what: Kind = "number" if column.kind == "number" else "category"
+        return Target(name, "classification", what, _labels(sorted(times)), reading)
+    if np.ptp(column.filled) < _LEAST_SPREAD:
         raise DataError(
-            f"{source.label}: column {shown(name)!r} has {len(times)} different values in {rows} "
-            "rows: too many to be classes. If it holds numbers, let the task be regression."
+            f"{table.label}: the values in column {shown(name)!r} differ by less than "
+            f"{_LEAST_SPREAD:g}, too little to compute with. Multiply them."
         )
-    lonely = sorted(str(value) for value, n in times.items() if n == 1)
-    if lonely:
-        warnings.warn(
+    bounded = " In training, targets so far out count as no further than the rest."
+    tell_of_far_out(table, column, np.arange(table.n_rows), bounded)
+    return Target(name, "regression", "number", (), reading)
+
+
+def _are_classes(column: Column, times: Counter[Any]) -> bool:
+    """Whether the values are text, or few whole numbers."""
+    few = len(times) <= min(MOST_CLASSES, times.total() // _ROWS_A_CLASS)
+    return column.kind != "number" or (few and all(value.is_integer() for value in times))
+
+
+def _check_classes(table: RawTable, name: str, times: Counter[Any]) -> None:
+    if len(times) > times.total() // 2:
+        raise _problem(
+            table,
+            name,
+            f"has {len(times)} different values in {times.total()} rows: too many to be classes. "
+            "If it holds numbers, let the task be regression.",
+        )
+    if lonely := sorted(str(value) for value, n in times.items() if n == 1):
+        _warn(
             f"{len(lonely)} of {len(times)} classes of {shown(name)!r} have a single row, which is "
-            f"trained on and never tested: {shown(', '.join(lonely))}",
-            TableWarning,
-            stacklevel=5,
+            f"trained on and never tested: {shown(', '.join(lonely))}"
         )
 
 
-def _labels(column: Column, values: list[Any]) -> tuple[Any, ...]:
+def _labels(values: list[Any]) -> tuple[Any, ...]:
     """The classes as Python would have them: whole numbers whole, truth values true or false."""
-    if column.kind == "number":
-        if all(value.is_integer() for value in values):
-            return tuple(int(value) for value in values)
-        return tuple(sorted(values, key=str))  # as scikit-learn sorts their texts
-    if set(values) <= {"True", "False"}:
-        return tuple(value == "True" for value in values)
-    return tuple(values)
+    if isinstance(values[0], float):
+        whole = all(value.is_integer() for value in values)
+        return tuple(map(int, values) if whole else sorted(values, key=str))  # as scikit-learn does
+    is_truth = set(values) <= {"True", "False"}
+    return tuple(value == "True" for value in values) if is_truth else tuple(values)
+
+
+def _problem(table: RawTable, name: str, what: str) -> DataError:
+    return DataError(f"{table.label}: column {shown(name)!r} {what}")
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, TableWarning, stacklevel=5)

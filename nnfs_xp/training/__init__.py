@@ -2,7 +2,9 @@
 
 from nnfs_xp.training.callbacks import Callback, EarlyStopping, LambdaCallback
 from nnfs_xp.training.checkpoints import Checkpoints
+from nnfs_xp.training.data_dependent import initialize_from_data
 from nnfs_xp.training.diagnosis import diagnose
+from nnfs_xp.training.dropping import ScheduleDropout
 from nnfs_xp.training.gradient_flow import GradientFlow
 from nnfs_xp.training.history import History
 from nnfs_xp.training.logs import CSVLogger, TensorBoard
@@ -20,10 +22,12 @@ __all__ = [
     "History",
     "LambdaCallback",
     "ModelCheckpoint",
+    "ScheduleDropout",
     "TensorBoard",
     "Timer",
     "Trainer",
     "Watch",
     "diagnose",
+    "initialize_from_data",
     "input_gradients",
 ]

@@ -235,6 +235,10 @@ class EarlyStopping(Callback):
     def go_on(self) -> None:
         self.monitor.waited = 0
 
+    def on_train_begin(self, trainer: Training) -> None:
+        if self.monitor.waited >= self.patience:  # it is resumed where it had ended
+            trainer.stop()
+
     def on_epoch_end(self, trainer: Training, figures: Figures) -> None:
         self._calls += 1
         if max(trainer.epoch, self._calls) <= self.start_from_epoch:

@@ -83,7 +83,7 @@ class Course:
             vars(callback)[_MARK] = self.mark  # for it may be a frozen data class
 
     def mark_schedules(self, optimizer: Optimizer) -> None:
-        """Note that the optimizer's schedule has learnt from this training, by this optimizer."""
+        """Note that the optimizer's schedules have learnt from this training, by this optimizer."""
         for each in (optimizer, *_schedules(optimizer)):
             vars(each)[_MARK] = self.mark
 
@@ -98,7 +98,7 @@ class Course:
         for each in _schedules(optimizer):
             if each.state() and vars(each).get(_MARK, self.mark) not in known:
                 raise ArgumentError(
-                    f"the learning rate's {each!r} has learnt from another training, and would "
+                    f"the optimizer's {each!r} has learnt from another training, and would "
                     "begin at the rate that it came to. Make one for each training."
                 )
 
@@ -114,7 +114,7 @@ _MARK = "_mark_of_training"
 
 
 def _schedules(part: Optimizer | Schedule) -> Iterator[Schedule]:
-    """The schedule of an optimizer, and those that it is made of."""
+    """The schedules of an optimizer, and those that they are made of."""
     for each in vars(part).values():
         if isinstance(each, Schedule):
             yield each

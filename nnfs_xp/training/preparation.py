@@ -104,9 +104,10 @@ def prepare_targets(loss: Loss, y: Array, shape: tuple[int, ...], dtype: DType) 
         if len(shape) == 2:
             return loss.prepare_targets(y, n_outputs, dtype)
         places = shape[:-1]
-        if tuple(y.shape) not in (places, shape):
+        whole = (*places, loss.n_targets or n_outputs)
+        if tuple(y.shape) not in (places, whole):
             raise LabelError(
-                f"`y` must have shape {places}, a target for each place, or {shape}; got "
+                f"`y` must have shape {places}, a target for each place, or {whole}; got "
                 f"{tuple(y.shape)}."
             )
         xp = backend_of(y).xp

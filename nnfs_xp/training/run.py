@@ -24,7 +24,6 @@ from nnfs_xp.errors import (
 )
 from nnfs_xp.learning import Recorder
 from nnfs_xp.learning.epoch import Batch
-from nnfs_xp.schedules import Schedule
 from nnfs_xp.training.accord import Accord, Decision, check_seen_by_all, whole_batch
 from nnfs_xp.training.callbacks import (
     Callback,
@@ -156,8 +155,7 @@ class Run:
         course.cut = False
         figures = course.figures(validated=self.validation is not None)
         figure_names = list(figures)
-        schedule = learner.optimizer.learning_rate
-        if isinstance(schedule, Schedule):
+        for schedule in learner.optimizer.schedules().values():
             schedule.check_figures(figures)
         for callback in self.callbacks:
             callback.check_figures(figures)
@@ -345,8 +343,8 @@ class Run:
             bar.end_epoch(figures_now)
             figures = numbers_in(figures_now)
             figures["learning_rate"] = learner.optimizer.current_learning_rate
-            schedule = learner.optimizer.learning_rate
-            if isinstance(schedule, Schedule):
+            schedules = {id(each): each for each in learner.optimizer.schedules().values()}
+            for schedule in schedules.values():  # once, where both settings follow one
                 schedule.observe(figures)
                 course.mark_schedules(learner.optimizer)
             course.end_epoch(figures)

@@ -118,7 +118,7 @@ def capture(
 
     It is the same however many processes train: all of them ask for it.
     """
-    schedule = learner.optimizer.learning_rate
+    schedules = {name: each.state() for name, each in learner.optimizer.schedules().items()}
     states = [callback.state() for callback in callbacks]
     held = device_arrays(learner).items()
     arrays = {name: to_numpy(each) for name, each in held if not name.startswith("optimizer.")}
@@ -143,7 +143,8 @@ def capture(
         "iterations": learner.optimizer.iterations,
         "stopping": course.stopping,
         "history": dict(course.history),
-        "schedule": schedule.state() if isinstance(schedule, Schedule) else {},
+        "schedule": schedules.get("learning_rate", {}),
+        **({"decay_schedule": schedules["weight_decay"]} if "weight_decay" in schedules else {}),
         "callbacks": [
             {name: value for name, value in state.items() if not isinstance(value, np.ndarray)}
             for state in states
@@ -213,9 +214,9 @@ def restore(
         for callback, each in zip(callbacks, learnt, strict=True):
             callback.check_state(training, each)
         parts: list[tuple[Callback | Schedule, Any]] = list(zip(callbacks, learnt, strict=True))
-        schedule = learner.optimizer.learning_rate
-        if isinstance(schedule, Schedule):
-            parts.append((schedule, description["schedule"]))
+        for name, schedule in learner.optimizer.schedules().items():
+            key = "schedule" if name == "learning_rate" else "decay_schedule"
+            parts.append((schedule, description[key]))
         _load_all(parts)
     except MALFORMED as error:
         raise CheckpointError(

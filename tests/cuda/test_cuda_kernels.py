@@ -239,6 +239,8 @@ def test_numbers_on_the_device(name):
         if isinstance(value, float):
             there[place] = BACKEND.asarray(np.array(value), "float32")
             break  # the learning rate is the first
+    if name == "shrink":
+        there[-1] = BACKEND.asarray(np.array(there[-1]), "float64")
     function = getattr(kernels, name)
     function(xp, *here)
     function(xp, *there)

@@ -84,6 +84,7 @@ OPTIMIZERS = {
     "clipped": lambda: nn.Adam(1e-2, clip_norm=0.1, clip_value=0.01),
     "averaged": lambda: nn.Adam(1e-2, average_decay=0.9),
     "scheduled": lambda: nn.Adam(nn.schedules.CosineDecay(1e-2, steps=16, warmup_steps=3)),
+    "decay scheduled": lambda: nn.AdamW(1e-2, weight_decay=nn.CosineDecay(0.5, steps=16)),
 }
 
 
@@ -219,6 +220,17 @@ def test_what_changes_between_steps_is_seen():
                 trained.model.layers[3].rate = 0.9
 
     results = [fit(trainer(graph=graph), callbacks=[Meddler()]) for graph in (True, False)]
+    assert_same(*results)
+
+
+def test_a_dropout_that_follows_a_schedule():
+    results = []
+    for graph in (True, False):
+        trained = trainer(graph=graph)
+        dropping = nn.ScheduleDropout(nn.StepDecay(1.0, every=2))
+        results.append(fit(trained, callbacks=[dropping]))
+        assert trained.recorder.refused is None
+        assert trained.recorder.recordings == 4 * graph, "whole and short batches, at each rate"
     assert_same(*results)
 
 
@@ -449,9 +461,11 @@ def test_more_arrays_than_one_launch_copies():
     held = tuple(cupy.zeros(size, "float32") for size in (5, 8, 3, 7, 1))
     batch = tuple(cupy.asarray(np.arange(each.size, dtype="float32") + 1) for each in held)
     counts, rate = cupy.zeros(4, "int64"), cupy.zeros((), "float32")
-    BACKEND.graph().begin(counts, rate, (1, 2, 3, 4), 0.5, batch, held)
+    decay = cupy.zeros((), "float64")
+    BACKEND.graph().begin(counts, rate, decay, (1, 2, 3, 4), 0.5, 0.1, batch, held)
     assert counts.get().tolist() == [1, 2, 3, 4]
     assert float(rate) == 0.5
+    assert float(decay) == 0.1
     for array, place in zip(batch, held, strict=True):
         np.testing.assert_array_equal(place.get(), array.get())
 
@@ -762,9 +776,13 @@ def test_precision_of_one_trainer_is_not_that_of_another():
 
 LAYERS = [
     nn.LeakyReLU, nn.Sigmoid, nn.Tanh, nn.Softmax, nn.Linear, nn.GELU, nn.SiLU, nn.ELU, nn.SELU,
-    nn.Softplus, lambda: nn.Dropout(0.1), lambda: nn.AlphaDropout(0.1),
+    nn.Softplus, nn.Mish, lambda: nn.Dropout(0.1), lambda: nn.AlphaDropout(0.1),
     lambda: nn.GaussianNoise(0.1), lambda: nn.BatchNorm(10), lambda: nn.LayerNorm(10),
+    lambda: nn.Scale(10), lambda: nn.ParametricActivation(nn.Mish(), 10),
     lambda: nn.Sequential(nn.BatchNorm(10), nn.ReLU()),
+    lambda: nn.Sequential(
+        nn.Columns(2, 8), nn.Repeat(2), nn.Scale((2, 6)), nn.Flatten(), nn.Dense(12, 10)
+    ),
     lambda: nn.Residual(nn.Dense(10, 10), nn.ReLU(), nn.Dense(10, 10)),
     lambda: nn.Concatenate(nn.Sequential(nn.Dense(10, 5), nn.Tanh()), nn.Dense(10, 5)),
 ]  # fmt: skip

@@ -85,6 +85,7 @@ def close(actual, expected, dtype="float32"):
         nn.GELU(),
         nn.GELU("tanh"),
         nn.SiLU(),
+        nn.Mish(),
         nn.Softmax(),
         nn.LeakyReLU(0.3),
         nn.ReLU(),

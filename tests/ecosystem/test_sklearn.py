@@ -265,6 +265,11 @@ PICKLED = {
     "dropout and batch_norm": {"dropout": 0.3, "batch_norm": True},
     "optimizer": {"optimizer": nn.RMSprop(nn.CosineDecay(0.01, steps=50), average_decay=0.9)},
     "schedule": {"schedule": nn.ReduceOnPlateau(0.01, monitor="loss", patience=1)},
+    "decay": {
+        "optimizer": nn.AdamW(
+            0.01, weight_decay=nn.ReduceOnPlateau(9.0, monitor="loss", mode="max", patience=0)
+        )
+    },
 }
 
 

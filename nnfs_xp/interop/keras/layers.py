@@ -315,6 +315,7 @@ ROWS = (
         activation=("gelu", layers.GELU),
     ),
     _function(layers.SiLU, "silu"),
+    _function(layers.Mish, "mish"),
     _function(layers.Sigmoid, "sigmoid"),
     _function(layers.Tanh, "tanh"),
     _function(layers.Softplus, "softplus"),
@@ -357,7 +358,10 @@ ROWS = (
         note="`deviation` is `stddev`",
     ),
 )
-"""All layers but containers. A layer of its own has a row here, and is told of nowhere else."""
+"""All layers but containers. A layer of its own has a row here, and is told of nowhere else.
+
+One without a row is refused by name: Keras has none of the layers for tables.
+"""
 
 CONTAINERS = (
     Container(layers.Sequential, "Sequential", "functional models are refused"),

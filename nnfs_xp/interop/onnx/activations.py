@@ -52,6 +52,11 @@ def silu(graph: Graph, layer: Layer, inputs: str) -> str:
     return graph.add("Mul", inputs, graph.add("Sigmoid", inputs))
 
 
+def mish(graph: Graph, layer: Layer, inputs: str) -> str:
+    """``inputs * tanh(log(1 + exp(inputs)))``."""
+    return graph.add("Mul", inputs, graph.add("Tanh", softplus(graph, layer, inputs)))
+
+
 def gelu(graph: Graph, layer: GELU, inputs: str) -> str:
     """``inputs * (1 + erf(inputs / sqrt(2))) / 2``, or with a tanh in place of erf."""
     if layer.approximate == "tanh":

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nnfs_xp import layers
-from nnfs_xp.interop.onnx import activations
+from nnfs_xp.interop.onnx import activations, tabular
 from nnfs_xp.interop.onnx.graph import Converter, Graph
 from nnfs_xp.interop.translation import check_codes
 from nnfs_xp.layers import Layer
@@ -117,6 +117,7 @@ CONVERTERS: dict[type[Layer], Converter] = {
     layers.Softmax: _one("Softmax", axis=-1),
     layers.GELU: activations.gelu,
     layers.SiLU: activations.silu,
+    layers.Mish: activations.mish,
     layers.ELU: activations.elu,
     layers.SELU: activations.selu,
     layers.Softplus: activations.softplus,
@@ -126,7 +127,13 @@ CONVERTERS: dict[type[Layer], Converter] = {
     layers.GaussianNoise: identity,
     layers.BatchNorm: batch_norm,
     layers.LayerNorm: layer_norm,
+    layers.Scale: tabular.scale,
+    layers.ParametricActivation: tabular.parametric,
     layers.Embedding: embedding,
+    layers.PeriodicEmbedding: tabular.periodic,
+    layers.Repeat: tabular.repeat,
+    layers.MemberDense: tabular.member_dense,
+    layers.Columns: tabular.columns,
     layers.Flatten: _one("Flatten", axis=1),
     layers.Sequential: row,
     layers.Residual: residual,

@@ -179,6 +179,43 @@ def _flatten(module: Any, _: Wanted) -> layers.Flatten:
     return layers.Flatten()
 
 
+def _scale(module: Any, wanted: Wanted) -> layers.Scale:
+    shape = tuple(module.scale.shape)
+    return layers.Scale(shape[1] if shape[0] == 1 else shape, dtype=wanted.dtype)
+
+
+def _parametric(module: Any, wanted: Wanted) -> layers.ParametricActivation:
+    kind = type(module.activation)
+    row = next((row for row in ROWS if class_named(row.theirs) is kind), None)
+    if row is None:
+        raise ArgumentError(f"its `activation`, a {kind.__name__}, has no counterpart here.")
+    activation = row.read(module.activation, wanted)
+    return layers.ParametricActivation(activation, module.alpha.shape[0], dtype=wanted.dtype)
+
+
+def _to_parametric(nn: Any, layer: layers.ParametricActivation) -> Any:
+    activation = layer.children[0]
+    row = BY_LAYER.get(type(activation))
+    if row is None:
+        raise ArgumentError(f"{layer!r} has an activation without a counterpart in PyTorch.")
+    return class_named("ParametricActivation")(row.write(nn, activation), layer.n_features)
+
+
+def _periodic(module: Any, wanted: Wanted) -> layers.PeriodicEmbedding:
+    n_features, n_frequencies, n_learnt = module.weight.shape
+    return layers.PeriodicEmbedding(
+        n_features, n_frequencies, n_learnt + 1, dtype=wanted.dtype, seed=0
+    )
+
+
+def _member_dense(module: Any, wanted: Wanted) -> layers.MemberDense:
+    return layers.MemberDense(*module.weight.shape, dtype=wanted.dtype, seed=0)
+
+
+def _as_it_is(name: str) -> Place:
+    return Place(name, np.asarray, np.asarray)
+
+
 _OWN = "PyTorch has none: a class in `nnfs_xp.interop.torch.modules`"
 
 ROWS = (
@@ -229,7 +266,7 @@ ROWS = (
         _embedding,
         lambda nn, la: nn.Embedding(la.n_values, la.n_dimensions),
         note="here codes may also be whole numbers of the weights' data type",
-        weights={"weight": Place("weights", np.asarray, np.asarray)},
+        weights={"weight": _as_it_is("weights")},
     ),
     _alike(layers.ReLU, "ReLU"),
     _alike(layers.LeakyReLU, "LeakyReLU", {"negative_slope": "negative_slope"}),
@@ -237,6 +274,7 @@ ROWS = (
     _alike(layers.SELU, "SELU"),
     _alike(layers.GELU, "GELU", {"approximate": "approximate"}),
     _alike(layers.SiLU, "SiLU"),
+    _alike(layers.Mish, "Mish"),
     _alike(layers.Sigmoid, "Sigmoid"),
     _alike(layers.Tanh, "Tanh"),
     Row(
@@ -254,6 +292,47 @@ ROWS = (
         note="`dim` is -1; for rows, 1 is taken, too",
         takes_axis_1=lambda module: module.dim == 1,
     ),
+    Row(
+        layers.Scale,
+        "Scale",
+        _scale,
+        lambda _, la: class_named("Scale")(*la._shapes["scale"]),
+        note=_OWN,
+        weights={"scale": _as_it_is("scale")},
+    ),
+    Row(
+        layers.ParametricActivation,
+        "ParametricActivation",
+        _parametric,
+        _to_parametric,
+        note=_OWN,
+        weights={"alpha": _vector("alpha")},
+    ),
+    Row(
+        layers.PeriodicEmbedding,
+        "PeriodicEmbedding",
+        _periodic,
+        lambda _, la: class_named("PeriodicEmbedding")(
+            la.n_features, la.n_frequencies, la.n_dimensions
+        ),
+        note=_OWN,
+        weights={
+            "frequencies": _as_it_is("frequencies"),
+            "phases": _as_it_is("phases"),
+            "weight": _as_it_is("weights"),
+            "bias": _as_it_is("biases"),
+        },
+    ),
+    Row(
+        layers.MemberDense,
+        "MemberDense",
+        _member_dense,
+        lambda _, la: class_named("MemberDense")(la.n_members, la.n_inputs, la.n_neurons),
+        note=_OWN,
+        weights={"weight": _as_it_is("weights"), "bias": _as_it_is("biases")},
+    ),
+    _alike(layers.Repeat, "Repeat", {"n_members": "n_members"}, note=_OWN),
+    _alike(layers.Columns, "Columns", {"start": "start", "stop": "stop"}, note=_OWN),
     _alike(layers.Linear, "Identity"),
     Row(layers.Flatten, "Flatten", _flatten, lambda nn, _: nn.Flatten()),
     _alike(

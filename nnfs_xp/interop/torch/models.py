@@ -128,8 +128,8 @@ def to_torch(model: Layer | HasNetwork, *, drop_penalties: bool = False) -> Any:
     torch.nn.Module
         A `torch.nn.Sequential` for a `Sequential`, in evaluation mode as `forward` is by default:
         call ``.train()`` to train it. It lives where the model does if that is in PyTorch's
-        memory, else on the CPU. The weights are copies. `Residual`, `Concatenate` and
-        `GaussianNoise` become modules of `nnfs_xp.interop.torch.modules`.
+        memory, else on the CPU. The weights are copies. Layers that PyTorch has no modules for,
+        `Residual` for example, become modules of `nnfs_xp.interop.torch.modules`.
 
     Raises
     ------

@@ -9,8 +9,13 @@ import functools
 from typing import Any
 
 from nnfs_xp.backend.importing import import_library
+from nnfs_xp.interop.torch.tabular import NAMES as _TABULAR
+from nnfs_xp.interop.torch.tabular import tabular
 
 REMEDY = "pip install 'nnfs-xp[torch]'"
+
+NAMES = ("Residual", "Concatenate", "BatchNorm", "GaussianNoise", *_TABULAR)
+"""The names of the classes."""
 
 
 def load_torch() -> Any:
@@ -64,7 +69,8 @@ def modules() -> dict[str, Any]:
         def extra_repr(self) -> str:
             return f"deviation={self.deviation}"
 
-    classes = {each.__name__: each for each in (Residual, Concatenate, BatchNorm, GaussianNoise)}
+    own = (Residual, Concatenate, BatchNorm, GaussianNoise)
+    classes = {each.__name__: each for each in (*own, *tabular(torch))}
     for name, each in classes.items():
         each.__module__, each.__qualname__ = __name__, name
     return classes
@@ -76,6 +82,6 @@ def class_named(name: str) -> Any:
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("Residual", "Concatenate", "BatchNorm", "GaussianNoise"):
+    if name in NAMES:
         return modules()[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -45,7 +45,6 @@ _INSTEAD = {
     "InstanceNorm3d": _LAYER_NORM,
     "LogSigmoid": _ON_LOGITS.format("SigmoidBinaryCrossentropy"),
     "LogSoftmax": _ON_LOGITS.format("SoftmaxCategoricalCrossentropy"),
-    "Mish": "The nearest is nnfs_xp.SiLU.",
     "PReLU": _FIXED_SLOPE,
     "RMSNorm": _LAYER_NORM,
     "RReLU": _FIXED_SLOPE,

@@ -25,12 +25,14 @@ _MOST_COPIES = 3
 def begin(
     counts: Array,
     rate: Array,
-    values: tuple[int, int, int, int],
-    value: float,
+    decay: Array,
+    counts_now: tuple[int, int, int, int],
+    rate_now: float,
+    decay_now: float,
     batch: tuple[Array, ...],
     held: tuple[Array, ...],
 ) -> None:
-    """Write what a recorded step reads: four counts, a learning rate, and its batch.
+    """Write what a recorded step reads: four counts, learning rate, weight decay, and its batch.
 
     The numbers come as arguments of the kernel, which the launch copies: memory that the device is
     to copy from later might be overwritten before it does.
@@ -44,8 +46,9 @@ def begin(
             place[...] = array
     largest = max((int(size) for size in copies[::3]), default=0)
     copies += _NO_COPY * (_MOST_COPIES - len(copies) // 3)
-    numbers = [np.int64(each) for each in values]
-    arguments = counts, *numbers, rate, np.float64(value), *copies
+    numbers = [np.int64(each) for each in counts_now]
+    rates = rate, np.float64(rate_now), decay, np.float64(decay_now)
+    arguments = counts, *numbers, *rates, *copies
     launch("steps", "begin", rate.dtype, (blocks_for(largest // 16),), (THREADS,), *arguments)
 
 

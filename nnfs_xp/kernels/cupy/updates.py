@@ -95,9 +95,10 @@ class UpdateKernels(StandardKernels):
         sweep("updates", "lion", (values, g, m), *number(rate, values.dtype), *betas)
 
     @or_standard(1)
-    def shrink(self, xp: Any, values: Array, rate: Any, decay: float) -> None:
+    def shrink(self, xp: Any, values: Array, rate: Any, decay: Any) -> None:
         if values.size:
-            sweep("updates", "shrink", (values,), *number(rate, values.dtype), np.float64(decay))
+            numbers = *number(rate, values.dtype), *number(decay, np.dtype(np.float64))
+            sweep("updates", "shrink", (values,), *numbers)
 
     @or_standard(2)
     def average(self, xp: Any, averages: Array, values: Array, decay: float) -> None:

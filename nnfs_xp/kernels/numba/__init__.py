@@ -14,6 +14,7 @@ from nnfs_xp.kernels.numba.norms import NormKernels
 from nnfs_xp.kernels.numba.program import Program
 from nnfs_xp.kernels.numba.random import RandomKernels
 from nnfs_xp.kernels.numba.rows import compiled_run
+from nnfs_xp.kernels.numba.tabular import TabularKernels
 from nnfs_xp.kernels.numba.updates import UpdateKernels
 from nnfs_xp.kernels.numpy import Array
 
@@ -25,6 +26,7 @@ class NumbaKernels(
     LossKernels,
     NormKernels,
     RandomKernels,
+    TabularKernels,
     UpdateKernels,
 ):
     """What Numba's loops do better than NumPy."""

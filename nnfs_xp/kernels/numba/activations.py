@@ -53,6 +53,28 @@ def _silu_backward(dvalues: Array, inputs: Array, s: Array, dinputs: Array) -> N
         dinputs[i] = dvalues[i] * s[i] * (one + inputs[i] * (one - s[i]))
 
 
+@_exact("F1", "F1", "F1", writes=1)
+def _mish(x: Array, e: Array, output: Array) -> None:
+    zero, one, two = x.dtype.type(0), x.dtype.type(1), x.dtype.type(2)
+    for i in range(x.size):
+        above = x[i] >= zero
+        numerator = one + two * e[i] if above else e[i] * (two + e[i])
+        denominator = numerator + (two * e[i] * e[i] if above else two)
+        output[i] = x[i] * (numerator / denominator)
+
+
+@_exact("F1", "F1", "F1", "F1", writes=1)
+def _mish_backward(dvalues: Array, x: Array, e: Array, dinputs: Array) -> None:
+    zero, one, two = x.dtype.type(0), x.dtype.type(1), x.dtype.type(2)
+    for i in range(x.size):
+        above = x[i] >= zero
+        numerator = one + two * e[i] if above else e[i] * (two + e[i])
+        denominator = numerator + (two * e[i] * e[i] if above else two)
+        f = e[i] * e[i] if above else e[i]
+        slope = (two + two) * f * (one + e[i]) / (denominator * denominator)
+        dinputs[i] = dvalues[i] * (numerator / denominator + x[i] * slope)
+
+
 @_exact("F1", "F1", "F", "F")
 def _elu(inputs: Array, below: Array, alpha: float, scale: float) -> None:
     """Turn exp(inputs) - 1 into the output; alpha has the scale in it."""
@@ -165,6 +187,22 @@ class ActivationKernels(NumPyKernels):
     def silu_backward(self, xp: Any, dvalues: Array, inputs: Array, s: Array) -> Array:
         dinputs = np.empty(dvalues.shape, dvalues.dtype)
         _silu_backward(*_flat(dvalues, inputs, s, dinputs))
+        return dinputs
+
+    @or_numpy
+    def mish(self, xp: Any, x: Array) -> tuple[Array, Array]:
+        output, e = np.empty(x.shape, x.dtype), np.empty(x.shape, x.dtype)
+        flat, of_output, of_e = _flat(x, output, e)
+        noted(np.abs, flat, out=of_e)
+        noted(np.negative, of_e, out=of_e)
+        noted(np.exp, of_e, out=of_e)
+        _mish(flat, of_e, of_output)
+        return output, e
+
+    @or_numpy
+    def mish_backward(self, xp: Any, dvalues: Array, x: Array, e: Array) -> Array:
+        dinputs = np.empty(dvalues.shape, dvalues.dtype)
+        _mish_backward(*_flat(dvalues, x, e, dinputs))
         return dinputs
 
     @or_numpy

@@ -17,12 +17,20 @@ from typing import TYPE_CHECKING, Any, Protocol
 from nnfs_xp.kernels.standard.activations import ActivationKernels
 from nnfs_xp.kernels.standard.counts import DeviceCount, DeviceKeys
 from nnfs_xp.kernels.standard.embedding import EmbeddingKernels
-from nnfs_xp.kernels.standard.functions import erf, log_softmax, sigmoid, sign, softmax
+from nnfs_xp.kernels.standard.functions import (
+    erf,
+    log_softmax,
+    sigmoid,
+    sign,
+    softmax,
+    tanh_of_softplus,
+)
 from nnfs_xp.kernels.standard.layers import DenseKernels
 from nnfs_xp.kernels.standard.losses import LossKernels, shares
 from nnfs_xp.kernels.standard.norms import NormKernels
 from nnfs_xp.kernels.standard.random import BITS, Keys, RandomKernels, stream_keys
 from nnfs_xp.kernels.standard.steps import StepKernels
+from nnfs_xp.kernels.standard.tabular import TabularKernels
 from nnfs_xp.kernels.standard.updates import UpdateKernels
 
 if TYPE_CHECKING:
@@ -42,6 +50,7 @@ __all__ = [
     "sign",
     "softmax",
     "stream_keys",
+    "tanh_of_softplus",
 ]
 
 
@@ -53,6 +62,7 @@ class Kernels(
     NormKernels,
     RandomKernels,
     StepKernels,
+    TabularKernels,
     UpdateKernels,
     Protocol,
 ):

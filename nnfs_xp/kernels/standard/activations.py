@@ -41,6 +41,23 @@ class ActivationKernels(Protocol):
         """Compute dvalues * s * (1 + inputs * (1 - s)), with s = sigmoid(inputs)."""
         return dvalues * s * (1 + inputs * (1 - s))
 
+    def mish(self, xp: Namespace, x: Array) -> tuple[Array, Array]:
+        """Each x times tanh(log(1 + exp(x))), and e = exp(-abs(x)), for `mish_backward`."""
+        e = xp.exp(-xp.abs(x))
+        numerator, denominator = functions.tanh_of_softplus(xp, x, e)
+        return x * (numerator / denominator), e
+
+    def mish_backward(self, xp: Namespace, dvalues: Array, x: Array, e: Array) -> Array:
+        """Compute dvalues * (t + x * dt/dx), with t = tanh(log(1 + exp(x))).
+
+        dt/dx = 4 * f * (1 + e) / denominator**2, with f = e**2 where x >= 0, else e.
+        """
+        numerator, denominator = functions.tanh_of_softplus(xp, x, e)
+        f = xp.where(x >= 0, e * e, e)
+        slope = 4 * f * (1 + e) / (denominator * denominator)
+        dinputs: Array = dvalues * (numerator / denominator + x * slope)
+        return dinputs
+
     def elu(self, xp: Namespace, inputs: Array, alpha: float, scale: float) -> Array:
         """Scale times: inputs where they are above 0, else alpha * (exp(inputs) - 1)."""
         below = scale * alpha * xp.expm1(xp.minimum(inputs, 0.0))

@@ -40,6 +40,17 @@ def sigmoid(xp: Namespace, inputs: Array) -> Array:
     return output
 
 
+def tanh_of_softplus(xp: Namespace, x: Array, e: Array) -> tuple[Array, Array]:
+    """The numerator and the denominator of tanh(log(1 + exp(x))), given e = exp(-abs(x)).
+
+    That is ((1 + exp(x))**2 - 1) / ((1 + exp(x))**2 + 1), where x >= 0 divided by exp(2 * x)
+    above and below, so that nothing overflows or cancels.
+    """
+    above = x >= 0
+    numerator: Array = xp.where(above, 1 + 2 * e, e * (2 + e))
+    return numerator, numerator + xp.where(above, 2 * e * e, 2.0)
+
+
 _ERF_COEFFICIENTS = {
     "float32": (
         3.95,

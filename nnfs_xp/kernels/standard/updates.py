@@ -1,7 +1,7 @@
 """The optimizers' formulas, over flat arrays of one shape.
 
-In a step that is recorded once and run many times, ``rate`` is a 0-d array and ``t`` a
-`DeviceCount`.
+In a step that is recorded once and run many times, ``rate`` is a 0-d array, ``t`` a `DeviceCount`,
+and the ``decay`` of the weights, where it changes from step to step, a 0-d array of float64.
 
 Each writes to the values and to the optimizer's state, and reads the gradients g. The optimizers in
 `nnfs_xp.optimizers` say what the names mean, and where the formulas are from.

@@ -10,7 +10,8 @@ __device__ __forceinline__ void copy(Int bytes, const unsigned char *from, unsig
 // The numbers of the next step, which come as arguments, so that none is overwritten before its step
 // has read it; and the arrays of its batch.
 extern "C" __global__ void begin(
-    Int *counts, Int iterations, Int steps_done, Int start, Int index, T *rate, double value,
+    Int *counts, Int iterations, Int steps_done, Int start, Int index,
+    T *rate, double rate_now, double *decay, double decay_now,
     Int bytes, const unsigned char *from, unsigned char *to,
     Int bytes_2, const unsigned char *from_2, unsigned char *to_2,
     Int bytes_3, const unsigned char *from_3, unsigned char *to_3
@@ -20,7 +21,8 @@ extern "C" __global__ void begin(
         counts[1] = steps_done;
         counts[2] = start;
         counts[3] = index;
-        *rate = T(value);
+        *rate = T(rate_now);
+        *decay = decay_now;
     }
     copy(bytes, from, to);
     copy(bytes_2, from_2, to_2);

@@ -99,9 +99,9 @@ extern "C" __global__ void lion(
 }
 
 extern "C" __global__ void shrink(
-    Int size, Int packs, Address rate_at, A rate, double decay, T *values
+    Int size, Int packs, Address rate_at, A rate, Address decay_at, double decay, T *values
 ) {
-    const A factor = A(1 - (double)number(rate_at, rate) * decay);
+    const A factor = A(1 - (double)number(rate_at, rate) * number(decay_at, decay));
     T *const arrays[1] = {values};
     sweep<1, 1u>(size, packs, arrays, [=](A(&x)[1], Int) { x[0] *= factor; });
 }

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from sklearn import metrics
 
-from nnfs_xp.tables.columns import Values
-
 Figures = dict[str, float | None]
+Values = np.ndarray[Any, Any]
 
 NAMES = {
     "accuracy": "accuracy",
@@ -40,6 +39,7 @@ class Report:
         The figures of the constant prediction: the training's most frequent class, or its mean.
     y_true, y_pred : ndarray, shape (rows,)
         Class indices, or values.
+    probabilities : ndarray, shape (rows, classes), optional
     """
 
     rows: int
@@ -48,6 +48,7 @@ class Report:
     baseline: Figures
     y_true: Values
     y_pred: Values
+    probabilities: Values | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The part of the report that JSON can hold."""
