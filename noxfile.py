@@ -143,7 +143,8 @@ def tests_torch(session: nox.Session) -> None:
 @nox.session(name="tests-ecosystem", venv_backend="none", allow_parallel=True)
 def tests_ecosystem(session: nox.Session) -> None:
     """Test with scikit-learn, ONNX, PyTorch, Keras, JAX, tables and notebooks."""
-    paths = ("tests/ecosystem", "docs/ecosystem", "nnfs_xp/sklearn", "nnfs_xp/tables", "nnfs_xp/reports")
+    paths = ("tests/ecosystem", "docs/ecosystem")
+    paths += ("nnfs_xp/sklearn", "nnfs_xp/tables", "nnfs_xp/reports")
     environment = {"KERAS_BACKEND": "torch", "SCIPY_ARRAY_API": "1"}
     programs = prepare_oracles(session)
     run_tests(session, "numpy", *(session.posargs or paths), programs=programs, **environment)

@@ -23,6 +23,7 @@ WHAT = (
     "book",
     "tables",
     "growth",
+    "large_table",
     "distributed",
     "gpu_check",
 )

@@ -1,6 +1,10 @@
 """Fuzzes what reads files, with atheris: ``nox -s fuzz -- [RUNS]``.
 
-Usage: python tests/fuzz_files.py RUNS [model|book|checkpoint|idx|csv]...
+Usage: python tests/fuzz_files.py RUNS [model|book|checkpoint|idx|csv|table-csv|table-parquet|
+table-xlsx|table-zip|table-json]...
+
+The targets of tables need the extra ``tables``; where it is missing they are left out, and that is
+said.
 
 Each target gets so many cases, in a process of its own: guided by the coverage of the library,
 mutated half of the time by structure, with the checksum made to fit. Any exception but the
@@ -14,10 +18,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 
-TARGETS = ("model", "book", "checkpoint", "idx", "csv")
+TABLES = ("table-csv", "table-parquet", "table-xlsx", "table-zip", "table-json")
+TARGETS = ("model", "book", "checkpoint", "idx", "csv", *TABLES)
+OF_TABLES = ("skrub", "openpyxl", "polars", "hypothesis", "pytest")
+"""What the targets of tables need."""
+
 SECONDS, MEBIBYTES = 20, 1024
 CSV = b"a,b\n1,2\n-3e5,.5\n\n4, 5 \n"
 
@@ -35,6 +44,7 @@ def fuzz(target: str, runs: int, folder: Path) -> None:
     scratch.mkdir()
     path = folder / {"idx": "file.gz", "csv": "file.csv"}.get(target, "file")
     seeds = {
+        **{name: lambda: [table_seeds()[target.partition("-")[2]]] for name in TABLES},
         "model": lambda: [fuzzed.real_model(folder)],
         "book": lambda: [fuzzed.real_book_model(folder)],
         "checkpoint": lambda: fuzzed.real_checkpoints(scratch),
@@ -43,9 +53,11 @@ def fuzz(target: str, runs: int, folder: Path) -> None:
     }[target]()
     for number, seed in enumerate(seeds):
         (corpus / f"{number}").write_bytes(seed)
-    read = {"model": fuzzed.load_model, "book": fuzzed.load_book_model}.get(
-        target, fuzzed.read_data
-    )
+    read = {
+        "model": fuzzed.load_model,
+        "book": fuzzed.load_book_model,
+        **dict.fromkeys(TABLES, fuzzed.read_table),
+    }.get(target, fuzzed.read_data)
     resumer = fuzzed.Resumer(scratch) if target == "checkpoint" else None
     taken = cases = 0
 
@@ -63,7 +75,7 @@ def fuzz(target: str, runs: int, folder: Path) -> None:
             print(f"{target}: {cases:,} cases, {taken:,} of them files that are read", flush=True)
 
     def mutate(content: bytes, most: int, seed: int) -> bytes:
-        if target in ("idx", "csv"):
+        if target in ("idx", "csv", *TABLES):
             return atheris.Mutate(content, most)
         random = Random(seed)
         # What was kept for the new ways that it took is mostly refused early: begin anew at times.
@@ -80,13 +92,24 @@ def fuzz(target: str, runs: int, folder: Path) -> None:
     atheris.Fuzz()
 
 
+def table_seeds() -> dict[str, bytes]:
+    """A small file of each kind, as tests/ecosystem/test_table_files.py damages them."""
+    sys.path.insert(0, str(Path(__file__).parent / "ecosystem"))
+    from test_table_files import SEEDS, zipped
+
+    return {**SEEDS, "zip": zipped({"t.csv": SEEDS["csv"]})}
+
+
 def main() -> None:
     """Start a process for each target."""
     if sys.argv[1] == "--in":
         fuzz(sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]))
         return
-    failed = []
-    for target in sys.argv[2:] or TARGETS:
+    failed, targets = [], sys.argv[2:] or TARGETS
+    if not sys.argv[2:] and not all(map(find_spec, OF_TABLES)):
+        targets = [target for target in targets if target not in TABLES]
+        print(f"files of tables are left out: they need {', '.join(OF_TABLES)}", flush=True)
+    for target in targets:
         with tempfile.TemporaryDirectory() as folder:
             start = time.monotonic()
             command = [sys.executable, __file__, "--in", target, sys.argv[1], folder]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import warnings
 from pathlib import Path
@@ -167,4 +168,30 @@ def read_data(path: Path) -> bool:
         check_message(error)
         return False
     assert np.isfinite(table).all()
+    return True
+
+
+def read_table(path: Path) -> bool:
+    """Whether the file of a table is taken; each column of one that is must be read or refused."""
+    from nnfs_xp.data.table_files import open_in_pieces, open_table
+    from nnfs_xp.tables.columns import read_column
+
+    try:
+        table = open_table(path)
+    except DataError as error:
+        check_message(error)
+        with contextlib.suppress(DataError):
+            list(open_in_pieces(path, rows=2))
+        return False
+    assert table.n_rows == len(table.rows) == sum(p.n_rows for p in open_in_pieces(path, rows=2))
+    for name in table.names:
+        for kind in (None, "number", "category", "date", "text"):
+            try:
+                column = read_column(table, name, kind)
+            except DataError as error:
+                check_message(error)
+                continue
+            assert len(column.values) == table.n_rows
+            assert kind in (None, column.kind)
+            assert column.kind != "number" or np.isfinite(column.filled).all()
     return True

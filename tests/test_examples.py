@@ -162,6 +162,7 @@ def test_every_example_is_run_here_or_with_the_extras():
         "dropout_paper.py",
         "train_many.py",  # in tests/test_mpi.py
         "plot_classifier.py",  # in tests/ecosystem/test_notebook.py, which has scikit-learn
+        "plot_table.py",  # there, too: it has the extra tables
         "tune_with_halving.py",  # these two in tests/ecosystem/test_tuning.py, which has Optuna
         "tune_with_optuna.py",
         *DRAWN,

@@ -12,6 +12,7 @@ ORDER = [
     "plot_autoencoder.py",
     "plot_gan.py",
     "plot_classifier.py",
+    "plot_table.py",
     "tune_with_halving.py",
     "tune_with_optuna.py",
     "custom_layer.py",

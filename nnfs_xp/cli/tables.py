@@ -16,15 +16,22 @@ from typing import Any
 import nnfs_xp as nn
 from nnfs_xp._checks import shown
 from nnfs_xp.cli import results
-from nnfs_xp.data.table_files import RawTable, open_table
+from nnfs_xp.data.table_files import RawTable, open_in_pieces, open_table
 from nnfs_xp.errors import ArgumentError, DataError
 from nnfs_xp.pictures import draw_table_pictures
 from nnfs_xp.runs import CHECKPOINTS, HISTORY, REPORT, RUN, make_folder
 from nnfs_xp.tables import Report, TableModel, TableWarning, load_table_model, save_table_model
 from nnfs_xp.tables.files import read_record, write_record
 from nnfs_xp.tables.fitting import Course
+from nnfs_xp.tables.large import open_or_sample
 from nnfs_xp.tables.settings import TableSettings
-from nnfs_xp.tables.training import Preparation, Wishes, evaluate_held_out, prepare
+from nnfs_xp.tables.training import (
+    Preparation,
+    Wishes,
+    evaluate_held_out,
+    open_tables,
+    prepare,
+)
 
 _MOST_PROBABILITIES = 30
 """Classes up to which each has a column of probabilities in a file of predictions."""
@@ -62,16 +69,16 @@ def _train(options: argparse.Namespace, texts: list[str]) -> int:
     wishes = Wishes(**_of(Wishes, said))
     backend = nn.get_backend(options.backend)
     path = Path(said["dataset"])
-    table = open_table(path, separator=said.get("separator"))
+    separator, progress = said.get("separator"), results.PROGRESS[options.progress]
     if "target" not in said:
+        head = next(open_in_pieces(path, separator=separator, rows=100))
         raise ArgumentError(
             f"--target is missing: which column of {path} is to be predicted? It has "
-            f"{shown(', '.join(map(repr, table.names)))}."
+            f"{shown(', '.join(map(repr, head.names)))}."
         )
-    test = None
-    if "test" in said:
-        test = open_table(said["test"], separator=said.get("separator"))
-    prepared = prepare(table, said["target"], settings, wishes, test)
+    named = said["target"], settings, wishes
+    tables = open_tables(path, *named, said.get("test"), separator=separator, progress=progress)
+    prepared = prepare(tables.table, *named, tables.test, tables.large)
     name = path.name.partition(".")[0] or "table"
     new = options.out is None or not options.out.exists()
     folder = make_folder(options.out, name, resume=options.resume)
@@ -80,9 +87,7 @@ def _train(options: argparse.Namespace, texts: list[str]) -> int:
     _check_same(folder, begun)
     if not (folder / RUN).exists():  # so that it can be resumed, whatever ends it
         write_record(folder, begun)
-    course = Course(
-        backend.name, results.PROGRESS[options.progress], folder / CHECKPOINTS, options.resume
-    )
+    course = Course(backend.name, progress, folder / CHECKPOINTS, options.resume)
     try:
         print(f"{title}, on {backend.name}", flush=True)
         model = prepared.train(settings, course)
@@ -121,9 +126,9 @@ def _said(options: argparse.Namespace) -> dict[str, Any]:
     now = _resolved(said)
     for name, value in now.items():
         if former and value != former.get(name):
+            was = f"with {name} {former[name]}" if name in former else f"without {name}"
             raise ArgumentError(
-                f"{options.out} was trained with {name} {former.get(name)}, not {value}. Name "
-                "another --out."
+                f"{options.out} was trained {was}, not with {value}. Name another --out."
             )
     if not former and "dataset" not in said:
         raise ArgumentError(f"{options.out} names no file to go on with. Name it.")
@@ -172,7 +177,7 @@ def _title(path: Path, prepared: Preparation, target: str) -> str:
     what = f"{prepared.target.task} of {shown(target)!r}"
     if prepared.target.classes:
         what += f", {len(prepared.target.classes)} classes"
-    return f"{path}: {len(prepared.y)} rows; {what}, from {columns} column{'s' * (columns != 1)}"
+    return f"{path}: {prepared.n_rows} rows; {what}, from {columns} column{'s' * (columns != 1)}"
 
 
 def _outcome(model: TableModel) -> str:
@@ -233,7 +238,13 @@ def _evaluate_again(options: argparse.Namespace, model: TableModel) -> Report:
             f"{path} has changed since the training: which rows were tested on is not known. Name "
             "a file to test on."
         )
-    table = open_table(path, separator=options.separator or said.get("separator"))
+    table, _ = open_or_sample(  # as in the training
+        path,
+        model.target.name,
+        separator=options.separator or said.get("separator"),
+        missing=model.features.reading.missing,
+        seed=model.settings["seed"],
+    )
     return model.evaluate_table(table) if "test" in said else evaluate_held_out(model, table)
 
 

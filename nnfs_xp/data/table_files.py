@@ -23,6 +23,9 @@ from nnfs_xp.errors import ArgumentError, DataError, DTypeError
 
 _JSON = (".json", ".jsonl", ".ndjson")
 _NO_PARQUET = "no Parquet file, or damaged"
+_BUFFER = 65_536
+"""Bytes of a column of Parquet that are read together; else it is all of them in a row group."""
+
 _Rows = Sequence[Any] | np.ndarray[Any, Any]
 
 
@@ -231,7 +234,7 @@ def _cut(table: RawTable, rows: int) -> Iterator[RawTable]:
 def _parquet(source: Path | io.BytesIO, label: str, rows: int) -> Iterator[RawTable]:
     errors = (pa.ArrowException, OSError, ValueError, StopIteration)
     with damage(label, _NO_PARQUET, *errors):
-        file = pa.parquet.ParquetFile(source, pre_buffer=False)
+        file = pa.parquet.ParquetFile(source, pre_buffer=False, buffer_size=_BUFFER)
     with file:
         with damage(label, _NO_PARQUET, *errors):
             n_rows, names = file.metadata.num_rows, file.schema_arrow.names

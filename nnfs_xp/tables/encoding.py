@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import MissingIndicator, SimpleImputer
+from sklearn.model_selection import KFold
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, TargetEncoder
 from skrub import ApplyToCols, DatetimeEncoder, SquashingScaler, StringEncoder
@@ -68,7 +69,8 @@ def column_encoder(features: Features, frame: pd.DataFrame, *, classes: int) -> 
         parts.append(("dates", _squashed(("parts", ApplyToCols(date_parts))), dates))
     if many:
         kind = "continuous" if not classes else "binary" if classes == 2 else "multiclass"
-        means = TargetEncoder(target_type=kind, random_state=0)
+        # Not in proportion to the classes, of which some may have fewer rows than there are folds.
+        means = TargetEncoder(target_type=kind, cv=KFold(5, shuffle=True, random_state=0))
         parts.append(("means", _squashed(("means", means)), many))
     if numbers:
         gaps = MissingIndicator(features="missing-only", error_on_new=False)

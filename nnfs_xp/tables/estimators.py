@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
+import pandas as pd
+import scipy.sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from nnfs_xp.data.table_files import open_table
-from nnfs_xp.errors import DataError
-from nnfs_xp.tables.columns import Reading, Values
-from nnfs_xp.tables.features import choose_features
+from nnfs_xp._checks import shown
+from nnfs_xp.data.table_files import RawTable, open_table
+from nnfs_xp.errors import DataError, DTypeError
+from nnfs_xp.tables.columns import LARGEST, Reading, Values
+from nnfs_xp.tables.features import check_texts, choose_features
 from nnfs_xp.tables.fitting import Course, fit
 from nnfs_xp.tables.model import TableModel
 from nnfs_xp.tables.settings import MOST_SEED, TableSettings
-from nnfs_xp.tables.target import Target
+from nnfs_xp.tables.target import LEAST_SPREAD, Target
 
 _TARGET = "\0target"
 """A name that no column has."""
+
+_FEW = 20
+"""Labels below which all may differ."""
 
 
 class _TableEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has no types
@@ -70,16 +78,19 @@ class _TableEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has n
 
     def _fit(self, X: Any, y: Values, classes: Values | None) -> Self:
         """Fit on class indices, or on values."""
-        table = open_table(X)
+        table = _open(X)
         if table.n_rows != len(y):
             raise DataError(f"`X` has {table.n_rows} rows, and `y` {len(y)}.")
+        if table.n_rows < 2:
+            raise DataError("`X` has 1 sample, while a minimum of 2 is required.")
         names = ("hidden", "epochs", "batch_size", "learning_rate", "dropout", "ensemble", "folds")
         values = {name: getattr(self, name) for name in (*names, "patience")}
         settings = TableSettings(**values, seed=self._seed()).check()
         kinds = {name: getattr(self, name) for name in ("numeric", "categorical", "dates", "text")}
+        check_texts(**kinds, drop=self.drop, missing=self.missing)
         features, frame, _ = choose_features(
             table,
-            _TARGET,
+            None,
             np.arange(len(y)),
             Reading(missing=frozenset(self.missing)),
             drop=self.drop,
@@ -96,13 +107,19 @@ class _TableEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has n
         return self
 
     def _seed(self) -> int:
-        if self.random_state is None or not isinstance(self.random_state, int):
+        if not isinstance(self.random_state, Integral):
             return int(check_random_state(self.random_state).randint(MOST_SEED))
         return int(self.random_state)
 
     def _scores(self, X: Any) -> Values:
         check_is_fitted(self)
-        return self.model_.scores(self.model_.read(open_table(X)))
+        table = _open(X)
+        if not _has_names(X) and len(table.names) != self.n_features_in_:
+            raise DataError(
+                f"X has {len(table.names)} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input."
+            )
+        return self.model_.scores(self.model_.read(table))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -155,16 +172,28 @@ class TableClassifier(ClassifierMixin, _TableEstimator):  # type: ignore[misc] #
 
     def fit(self, X: Any, y: Any) -> Self:
         """Train on a frame of pandas or polars, an Arrow table or an array, and a label a row."""
-        y = column_or_1d(_required(y, self), warn=True)
+        y = _column(y, self)
+        if (missing := pd.isna(y)).any():
+            raise DataError(
+                f"Input y contains NaN: row {int(missing.argmax())} has no label. Leave such rows "
+                "out."
+            )
         check_classification_targets(y)
         self.classes_, indices = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise DataError(f"`y` has 1 class, {self.classes_[0]!r}; there is nothing to learn.")
+            only = self.classes_.tolist()[0]
+            raise DataError(f"`y` has 1 class, {only!r}; there is nothing to learn.")
+        if len(y) >= _FEW and len(self.classes_) > len(y) // 2:
+            raise DataError(
+                f"`y` has {len(self.classes_)} different labels in {len(y)} rows: too many to be "
+                "classes. If it holds numbers, use TableRegressor."
+            )
         return self._fit(X, indices, self.classes_)
 
     def predict(self, X: Any) -> Values:
         """The most probable label of each row."""
-        labels: Values = self.classes_[self._scores(X).argmax(axis=1)]
+        indices = self._scores(X).argmax(axis=1)
+        labels: Values = self.classes_[indices]
         return labels
 
     def predict_proba(self, X: Any) -> Values:
@@ -190,12 +219,26 @@ class TableRegressor(RegressorMixin, _TableEstimator):  # type: ignore[misc] # s
 
     def fit(self, X: Any, y: Any) -> Self:
         """Train on a frame of pandas or polars, an Arrow table or an array, and a number a row."""
-        y = column_or_1d(_required(y, self), warn=True).astype(np.float64)
+        y = _column(y, self)
+        try:
+            y = y.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"`y` must hold numbers: {shown(error)}.") from error
         if not np.isfinite(y).all():
             row = int((~np.isfinite(y)).argmax())
             raise DataError(
                 f"`y` must hold finite numbers; row {row} has {y[row]}: Input y contains NaN or "
                 "infinity."
+            )
+        if np.abs(y).max() > LARGEST:
+            row = int(np.abs(y).argmax())
+            raise DataError(
+                f"`y` must hold numbers up to {LARGEST:g}; row {row} has {y[row]:g}. Divide them."
+            )
+        if 0 < np.ptp(y) < LEAST_SPREAD:
+            raise DataError(
+                f"the values in `y` differ by less than {LEAST_SPREAD:g}, too little to compute "
+                "with. Multiply them."
             )
         return self._fit(X, y, None)
 
@@ -205,13 +248,51 @@ class TableRegressor(RegressorMixin, _TableEstimator):  # type: ignore[misc] # s
 
     def predict_interval(self, X: Any, share: float = 0.9) -> Values:
         """The bounds within which a share of the targets lie, shape (rows, 2)."""
-        return self.model_.intervals_of(self._scores(X), share)
+        values = self._scores(X)
+        return self.model_.intervals_of(values, share)
 
 
-def _required(y: Any, estimator: BaseEstimator) -> Any:
+def _has_names(X: Any) -> bool:
+    """Whether the columns have names, as those of files and frames have."""
+    frames = ("__arrow_c_stream__", "__arrow_c_array__", "collect")
+    return isinstance(X, str | Path) or any(hasattr(X, name) for name in frames)
+
+
+def _open(X: Any) -> RawTable:
+    """The table in a file, in a frame, or in whatever NumPy makes an array of two dimensions of."""
+    if _has_names(X):
+        return open_table(X)
+    if scipy.sparse.issparse(X):
+        raise DTypeError("`X` must not be sparse. Use X.toarray().")
+    try:
+        array = np.asarray(X)
+        if array.dtype.kind in "US":  # of a list: what is a number in it shall stay one
+            array = np.asarray(X, dtype=object)
+    except ValueError as error:
+        raise DataError(f"`X` is no table: {shown(error)}.") from error
+    if array.ndim != 2:
+        raise DataError(
+            f"`X` must have rows and columns; got an array of shape {array.shape}. Reshape your "
+            "data by reshape(-1, 1) if it is one column, by reshape(1, -1) if it is one row."
+        )
+    if 0 in array.shape:
+        what = ("sample", "feature")[array.shape.index(0)]
+        raise DataError(
+            f"`X` is empty: 0 {what}(s) (shape={array.shape}) while a minimum of 1 is required."
+        )
+    return open_table(array)
+
+
+def _column(y: Any, estimator: BaseEstimator) -> Values:
+    """The targets as an array of one dimension."""
     if y is None:
         raise DataError(
             f"This {type(estimator).__name__} estimator requires y to be passed, but the target y "
             "is None."
         )
-    return y
+    y = column_or_1d(y, warn=True)
+    if not len(y):
+        raise DataError("`y` is empty: 0 sample(s) while a minimum of 1 is required.")
+    if y.dtype.kind in "mM":
+        raise DataError("`y` holds dates. To predict a time, subtract a start first, in days say.")
+    return np.asarray(y)

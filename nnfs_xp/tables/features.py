@@ -87,7 +87,7 @@ def _frame(columns: Iterable[Column], rows: Values) -> pd.DataFrame:
 
 def choose_features(
     table: RawTable,
-    target: str,
+    target: str | None,
     rows: Values,
     reading: Reading = AS_USUAL,
     *,
@@ -96,6 +96,7 @@ def choose_features(
     dates: Sequence[str] = (),
     text: Sequence[str] = (),
     drop: Sequence[str] = (),
+    drawn_from: int | None = None,
 ) -> tuple[Features, pd.DataFrame, Reading]:
     """The columns that may tell something of the target, their values, and how they were read.
 
@@ -104,6 +105,9 @@ def choose_features(
 
     Parameters
     ----------
+    table : RawTable
+    target : str, optional
+        The column to predict, where the table has it.
     rows : ndarray of int
         Those with a target.
     reading : Reading
@@ -112,6 +116,8 @@ def choose_features(
         Columns of these kinds, whatever their cells tell; kept if they are not all the same.
     drop : sequence of str
         Columns to leave out.
+    drawn_from : int, optional
+        How many rows the table was drawn from, if that is a sample.
 
     Raises
     ------
@@ -131,7 +137,8 @@ def choose_features(
             continue
         column = read_column(table, name, kinds.get(name), reading)
         _tell_of_signs(column)
-        reason = _why_not(replace(column, values=column.values[rows]), named=name in kinds)
+        known = replace(column, values=column.values[rows])
+        reason = _why_not(known, drawn_from or len(rows), named=name in kinds)
         if reason is None:
             used.append(column)
             tell_of_far_out(table, column, rows)
@@ -140,7 +147,8 @@ def choose_features(
     if not used:
         reasons = ", ".join(f"{name!r} {reason}" for name, reason in dropped.items())
         more = f": {shown(reasons)}." if reasons else ". Is the separator right?"
-        raise DataError(f"{table.label} has no column to predict {shown(target)!r} from{more}")
+        what = "" if target is None else f" {shown(target)!r}"
+        raise DataError(f"{table.label} has no column to predict{what} from{more}")
     for name, reason in dropped.items():
         if name not in drop:
             _warn(f"column {shown(name)!r} is left out: {reason}")
@@ -177,8 +185,22 @@ def forced_kinds(
     return kinds
 
 
-def _why_not(column: Column, *, named: bool) -> str | None:
-    """Why the column says nothing of the target, if it does not."""
+def check_texts(**lists: object) -> None:
+    """Refuse what is no list of texts, a single text above all.
+
+    Raises
+    ------
+    ArgumentError
+        It names the first argument that is none.
+    """
+    for what, texts in lists.items():
+        listed = list(texts) if isinstance(texts, Iterable) and not isinstance(texts, str) else [0]
+        if not all(isinstance(text, str) for text in listed):
+            raise ArgumentError(f"`{what}` must be a list of texts; got {shown(repr(texts), 60)}.")
+
+
+def _why_not(column: Column, n_rows: int, *, named: bool) -> str | None:
+    """Why the column, of these rows or of some of them, says nothing of the target."""
     filled = column.filled
     different = len(set(filled.tolist()))
     if not different:
@@ -192,11 +214,11 @@ def _why_not(column: Column, *, named: bool) -> str | None:
     if column.kind != "number" or different < len(column.values) or np.any(filled % 1):
         return None
     reach = np.ptp(filled) + 1
-    if reach == different:
+    if reach <= n_rows:
         return "it counts the rows"
     is_index, ascends = _OF_INDEX.fullmatch(column.name), (np.diff(filled) > 0).all()
     most = _MOST_GAPS_IN_ORDER if ascends else _MOST_GAPS if is_index else 0
-    if reach <= most * different or (is_index and ascends):
+    if reach <= most * n_rows or (is_index and ascends):
         return (
             "it looks like a row number, and may give the target away if rows were sorted by it. "
             "Name it as numeric to keep it"
@@ -231,7 +253,7 @@ def tell_of_far_out(table: RawTable, column: Column, rows: Values, more: str = "
         else:
             _warn(
                 f"column {name!r}: {times} cells hold {value:g} (row {table.row(row)} is the "
-                f"first), {what} If they stand for missing values: --missing {value:g}"
+                f"first), {what} If they stand for missing values: --missing {value:.15g}"
             )
 
 

@@ -37,6 +37,7 @@ _FORMAT = 2
 
 TRUSTED = (
     "numpy.dtype",
+    "sklearn.model_selection._split.KFold",
     "skrub._apply_to_cols.ApplyToCols",
     "skrub._apply_to_each_col.ApplyToEachCol",
     "skrub._datetime_encoder.DatetimeEncoder",

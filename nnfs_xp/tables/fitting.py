@@ -15,14 +15,16 @@ from scipy.optimize import minimize_scalar
 from nnfs_xp.backend import get_backend, host_generator
 from nnfs_xp.data import hold_out
 from nnfs_xp.layers import Concatenate, Sequential
-from nnfs_xp.losses import MeanSquaredError, SoftmaxCategoricalCrossentropy
+from nnfs_xp.losses import Loss, MeanSquaredError, SoftmaxCategoricalCrossentropy
 from nnfs_xp.optimizers import AdamW
 from nnfs_xp.schedules import CosLog
 from nnfs_xp.tables.columns import Values
 from nnfs_xp.tables.encoding import column_encoder, n_number_inputs
 from nnfs_xp.tables.features import Features
+from nnfs_xp.tables.large import LargeTable
 from nnfs_xp.tables.model import TableModel, TargetScale, outputs_of
 from nnfs_xp.tables.network import table_network
+from nnfs_xp.tables.piecewise import TableBatches
 from nnfs_xp.tables.scoring import EnsembleLoss
 from nnfs_xp.tables.settings import Plan, TableSettings
 from nnfs_xp.tables.target import Target
@@ -35,6 +37,9 @@ _LEAST_KEPT = 20
 
 _DECAY = 0.02
 """The weight decay of a rate of 1."""
+
+_SMOOTHING = 0.1
+"""What labels of classes lose to the other classes."""
 
 
 def split(
@@ -102,15 +107,24 @@ def fit(
     features: Features,
     settings: TableSettings,
     course: Course,
+    table: LargeTable | None = None,
 ) -> TableModel:
-    """Train a model on some of the rows, of which parts are kept to tell when to stop."""
+    """Train a model on some of the rows, of which parts are kept to tell when to stop.
+
+    If they are the sample of a large table, the network is trained on the rows of that.
+    """
     begin = time.perf_counter()
     n_classes = len(target.classes)
-    plan = settings.plan(len(rows), classifies=bool(n_classes))
+    n_rows = len(rows) if table is None else table.n_rows
+    plan = settings.plan(n_rows, classifies=bool(n_classes))
     columns = column_encoder(features, frame.iloc[rows], classes=n_classes)
     X = np.asarray(columns.fit_transform(frame.iloc[rows], y[rows]), dtype=np.float32)
     scale = None if n_classes else TargetScale.of(y[rows])
-    targets = _for_members(y[rows] if scale is None else scale.scaled(y[rows]), plan)
+
+    def learnt(y: Values) -> Any:
+        return _for_members(y if scale is None else scale.scaled(y), plan)
+
+    targets = learnt(y[rows])
     networks, histories, kept_rows = [], [], []
     for number, (trained, kept) in enumerate(parts(y[rows], target, plan)):
         network = table_network(
@@ -125,10 +139,19 @@ def fit(
         )
         initialize_from_data(network, X[trained], seed=plan.seed + number)
         validation = (X[kept], targets[kept]) if len(kept) else None
-        data, own = (X[trained], targets[trained]), course.part(number, plan.folds)
-        histories.append(train(network, data, validation, plan, own, n_classes))
+        data: tuple[Any, ...] = X[trained], targets[trained]
+        if table is not None:
+            others = np.asarray(frame.index.delete(rows[trained]))
+            sizes = plan.batch_size, plan.seed
+            data = (TableBatches(table, target, features, columns, learnt, others, *sizes),)
+        n = len(trained) if table is None else data[0].n_samples
+        own = course.part(number, plan.folds)
+        history, ended = train(network, data, validation, plan, own, n_classes, n_rows=n)
+        histories.append(history)
         networks.append(network)
         kept_rows.append(kept)
+        if not ended:  # by Ctrl-C, and there is no checkpoint to go on from
+            break
     network = networks[0] if len(networks) == 1 else Sequential(Concatenate(*networks))
     model = TableModel(
         columns,
@@ -143,9 +166,10 @@ def fit(
     calibrate(model, networks, X, y[rows], kept_rows)
     model.settings |= {
         "inputs": int(X.shape[1]),
-        "trained_on": len(rows),
+        "trained_on": len(rows) if table is None else n + len(kept),
         "epochs_done": max(history.epochs for history in histories),
         "seconds": round(time.perf_counter() - begin, 3),
+        "interrupted": not ended,
         "backend": get_backend(course.backend).name,
     }
     return model
@@ -178,8 +202,14 @@ def train(
     n_classes: int,
     *,
     n_rows: int | None = None,
-) -> History:
+) -> tuple[History, bool]:
     """Train the network, on arrays or on a source of batches of so many rows, and keep the best.
+
+    Returns
+    -------
+    history : History
+    ended : bool
+        Whether it was not cut by Ctrl-C.
 
     Notes
     -----
@@ -188,15 +218,19 @@ def train(
     n_rows = len(data[0]) if n_rows is None else n_rows
     steps = plan.epochs * ceil(n_rows / plan.batch_size)
     rate = CosLog(plan.learning_rate, steps)
+    loss: Loss = MeanSquaredError()
+    if n_classes:
+        loss = SoftmaxCategoricalCrossentropy(label_smoothing=_SMOOTHING)
     trainer = Trainer(
         network,
-        SoftmaxCategoricalCrossentropy() if n_classes else MeanSquaredError(),
+        loss,
         AdamW(rate, weight_decay=_DECAY, beta_2=0.95),
-        [EnsembleLoss(plan.ensemble, classifies=bool(n_classes))],
+        [EnsembleLoss(plan.ensemble, classifies=bool(n_classes), label_smoothing=_SMOOTHING)],
         backend=course.backend,
         seed=plan.seed,
     )
     stopping = EarlyStopping("val_error", plan.patience)
+    ended = True
     try:
         trainer.fit(
             *data,
@@ -211,8 +245,9 @@ def train(
     except KeyboardInterrupt:
         if course.checkpoint is not None or not trainer.history.epochs:
             raise
+        ended = False
         stopping.on_train_end(trainer)  # for the best weights
-    return trainer.history
+    return trainer.history, ended
 
 
 def calibrate(

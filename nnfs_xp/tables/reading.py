@@ -10,7 +10,7 @@ import pandas as pd
 
 from nnfs_xp.data.table_files import open_table
 from nnfs_xp.tables.columns import Column, Reading, read_column
-from nnfs_xp.tables.features import forced_kinds
+from nnfs_xp.tables.features import check_texts, forced_kinds
 
 _EXACT = 2**53
 """Up to here a float64 holds every whole number."""
@@ -50,9 +50,10 @@ def read_table(
     DataError
         The file cannot be read, is no table, or has text in a column of numbers.
     """
+    check_texts(numeric=numeric, categorical=categorical, dates=dates, missing=missing)
     table = open_table(data, separator=separator)
     kinds = forced_kinds(table, numeric, categorical, dates)
-    reading = Reading(missing=frozenset(missing))
+    reading = Reading(missing=frozenset(missing), day_first=frozenset(dates))
     columns = {
         name: _series(read_column(table, name, kinds.get(name), reading)) for name in table.names
     }

@@ -12,22 +12,25 @@ from nnfs_xp.metrics.base import Metric
 class EnsembleLoss(Metric):
     """The loss of what the members of an ensemble say together, of rows not trained on.
 
-    Of classes the cross-entropy of the mean of the probabilities, in nats, without smoothed
-    labels; of numbers the squared error of the mean.
+    Of classes the cross-entropy of the mean of the probabilities, in nats; of numbers the squared
+    error of the mean.
 
     Parameters
     ----------
     ensemble : int
     classifies : bool
+    label_smoothing : float
+        As in the loss of the members.
     """
 
     name = "error"
     direction = "min"
     sees = "outputs"
 
-    def __init__(self, ensemble: int, *, classifies: bool) -> None:
+    def __init__(self, ensemble: int, *, classifies: bool, label_smoothing: float = 0.0) -> None:
         self.ensemble = ensemble
         self.classifies = classifies
+        self.label_smoothing = label_smoothing
 
     def accumulate(self, y_pred: Array, y_true: Array, sample_weight: Array | None = None) -> Array:
         xp = backend_of(y_pred).xp
@@ -39,7 +42,8 @@ class EnsembleLoss(Metric):
             shares = xp.mean(shares / xp.sum(shares, axis=-1, keepdims=True), axis=1)
             places = xp.arange(shares.shape[-1], dtype=targets.dtype, device=shares.device)
             right = xp.astype(targets[:, None] == places, shares.dtype)
-            values = -xp.log(xp.maximum(xp.sum(shares * right, axis=-1), 1e-30))
+            right = right * (1 - self.label_smoothing) + self.label_smoothing / right.shape[-1]
+            values = -xp.sum(right * xp.log(xp.maximum(shares, 1e-30)), axis=-1)
         else:
             difference = xp.mean(members[:, :, 0], axis=1) - targets
             values = difference * difference

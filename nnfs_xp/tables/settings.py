@@ -12,14 +12,17 @@ from nnfs_xp.errors import ArgumentError
 MOST_SEED = 2**32 - 1
 """The largest seed that scikit-learn takes."""
 
-FEW_ROWS = 2500
-"""Rows up to which five networks are trained."""
+_FOLDED = 50_000
+"""Rows up to which there are five networks."""
 
 _BATCH_SIZES, _LARGEST_BATCH = ((1000, 64), (3000, 128), (100_000, 256)), 1024
 """Rows up to which a batch has so many, and how many it has for more."""
 
-_STEPS = 6000
-"""Steps of a network for which the number of epochs is chosen."""
+_EPOCHS, _STEPS = 64, 16_000
+"""Epochs of a training, or as many as make so many steps, if that is fewer."""
+
+_LAST_CYCLE = 0.55
+"""The share of the epochs that the longest rise and fall of the rate takes, and a little more."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +34,12 @@ class TableSettings:
     hidden : tuple of int
         The widths of the hidden layers.
     epochs : int, optional
-        The most passes over the rows; by default as many as make about 6,000 steps, from 30 to
-        256.
+        The most passes over the rows; by default 64, or as many as make 16,000 steps.
     batch_size : int, optional
-        Rows in a step; by default from 32 for a few hundred rows to 256 for more than 4,000.
+        Rows in a step; by default 64 for up to 1,000 rows, 128 for up to 3,000, 256 for up to
+        100,000, else 1024.
     learning_rate : float, optional
-        Of Adam, at its peaks; by default 0.04 for classes, 0.2 for numbers.
+        Of Adam, at its peaks; by default 0.02 for classes, 0.1 for numbers.
     dropout : float
         Share of neurons silenced in training.
     ensemble : int
@@ -45,10 +48,10 @@ class TableSettings:
     folds : int, optional
         Networks that are each trained without a part of the rows of its own, which tells it when
         to stop; their mean is the prediction. With one, 15 % of the rows are kept. By default 5
-        for up to `FEW_ROWS` rows, else 1.
+        for up to 50,000 rows, else 1.
     patience : int, optional
-        Epochs without a better score on the rows kept after which training ends; by default a
-        quarter of all, for the rate rises and falls.
+        Epochs without a better score on the rows kept after which training ends; by default 55 %
+        of all, for the rate rises and falls, and the last fall is the best.
     interval : float, optional
         The share of the targets that the intervals of a regression shall hold.
     test_share : float
@@ -56,7 +59,7 @@ class TableSettings:
     seed : int
     """
 
-    hidden: tuple[int, ...] = (256, 256, 256)
+    hidden: tuple[int, ...] = (128, 128, 128)
     epochs: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
@@ -103,18 +106,15 @@ class TableSettings:
 
     def plan(self, n_rows: int, *, classifies: bool) -> Plan:
         """The settings for so many rows, with a value for each that was not said."""
-        largest = 256 if n_rows < 100_000 else 1024
-        batch_size = self.batch_size or min(
-            max(32, 2 ** (max(n_rows // 16, 1).bit_length())), largest
-        )
-        batch_size = min(batch_size, n_rows)
-        epochs = self.epochs or min(max(_STEPS // ceil(n_rows / batch_size), 1), 256)
+        usual = next((size for rows, size in _BATCH_SIZES if n_rows <= rows), _LARGEST_BATCH)
+        batch_size = min(self.batch_size or usual, n_rows)
+        epochs = self.epochs or min(max(_STEPS // ceil(n_rows / batch_size), 1), _EPOCHS)
         chosen = {
             "batch_size": batch_size,
             "epochs": epochs,
-            "learning_rate": self.learning_rate or (0.04 if classifies else 0.2),
-            "patience": self.patience or max(epochs // 4, 5),
-            "folds": min(self.folds or (5 if n_rows <= FEW_ROWS else 1), n_rows),
+            "learning_rate": self.learning_rate or (0.02 if classifies else 0.1),
+            "patience": self.patience or max(int(_LAST_CYCLE * epochs), 1),
+            "folds": min(self.folds or (5 if n_rows <= _FOLDED else 1), n_rows),
         }
         return Plan(**{**asdict(self), **chosen})
 

@@ -22,7 +22,7 @@ TASKS = ("auto", "classification", "regression")
 MOST_CLASSES, _ROWS_A_CLASS = 20, 3
 """Different whole numbers that are taken for classes, and the rows that each has on average."""
 
-_LEAST_SPREAD = 1e-30
+LEAST_SPREAD = 1e-30
 """The least distance from the smallest to the largest value of a regression."""
 
 
@@ -67,17 +67,23 @@ class Target:
             The column is absent or of another kind, has no values, or a class that training had
             not.
         """
-        table.check_has([self.name], "which is to be predicted")
-        column = read_column(table, self.name, self.kind, self.reading)
-        rows = np.flatnonzero(~column.missing)
+        rows, y = self.read_some(table)
         if not len(rows):
             raise _problem(table, self.name, "is empty in all rows.")
         if len(rows) < table.n_rows:
+            first = int(np.setdiff1d(np.arange(table.n_rows), rows)[0])
             _warn(
                 f"{table.n_rows - len(rows)} of {table.n_rows} rows are left out: they have "
                 f"nothing, or NA or the like, in the target {shown(self.name)!r} "
-                f"({table.place(int(column.missing.argmax()))} is the first)"
+                f"({table.place(first)} is the first)"
             )
+        return rows, y
+
+    def read_some(self, table: RawTable) -> tuple[Values, Values]:
+        """Do what `read` does with a piece of a table, of which no row needs to have a value."""
+        table.check_has([self.name], "which is to be predicted")
+        column = read_column(table, self.name, self.kind, self.reading)
+        rows = np.flatnonzero(~column.missing)
         values = column.values[rows]
         if self.task == "regression":
             return rows, values
@@ -85,7 +91,7 @@ class Target:
             str(label) if self.kind == "category" else label: index
             for index, label in enumerate(self.classes)
         }
-        indices = np.array([index_of.get(value, -1) for value in values.tolist()])
+        indices = np.array([index_of.get(value, -1) for value in values.tolist()], np.int64)
         if (indices < 0).any():
             first = int((indices < 0).argmax())
             known = ", ".join(map(str, self.classes))
@@ -145,10 +151,10 @@ def choose_target(
         _check_classes(table, name, times)
         what: Kind = "number" if column.kind == "number" else "category"
         return Target(name, "classification", what, _labels(sorted(times)), reading)
-    if np.ptp(column.filled) < _LEAST_SPREAD:
+    if np.ptp(column.filled) < LEAST_SPREAD:
         raise DataError(
             f"{table.label}: the values in column {shown(name)!r} differ by less than "
-            f"{_LEAST_SPREAD:g}, too little to compute with. Multiply them."
+            f"{LEAST_SPREAD:g}, too little to compute with. Multiply them."
         )
     bounded = " In training, targets so far out count as no further than the rest."
     tell_of_far_out(table, column, np.arange(table.n_rows), bounded)

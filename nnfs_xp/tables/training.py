@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from nnfs_xp.backend import get_backend
-from nnfs_xp.data.table_files import RawTable, open_table
+from nnfs_xp.data.table_files import RawTable
 from nnfs_xp.errors import ArgumentError, DataError
 from nnfs_xp.reports.figures import Report
 from nnfs_xp.reports.page import Findings, Rival, boosting_rival, permuted_importances, write_page
 from nnfs_xp.tables.columns import Reading, Values
-from nnfs_xp.tables.features import Features, choose_features, forced_kinds
-from nnfs_xp.tables.fitting import Course, fit, split
+from nnfs_xp.tables.features import Features, check_texts, choose_features, forced_kinds
+from nnfs_xp.tables.fitting import Course, fit, parts, split
+from nnfs_xp.tables.large import LargeTable, open_or_sample
 from nnfs_xp.tables.model import TableModel
 from nnfs_xp.tables.settings import TableSettings
 from nnfs_xp.tables.target import Target, choose_target
-from nnfs_xp.training.progress import check_progress
+from nnfs_xp.training.progress import Shown, check_progress
 
 _LEAST_ROWS = 20
 _SHUFFLED = 1000
@@ -56,10 +58,8 @@ class Wishes:
     missing: Sequence[str] = ()
 
     def check(self) -> None:
-        """Refuse a text where a list of columns belongs."""
-        for what, names in vars(self).items():
-            if what != "task" and isinstance(names, str):
-                raise ArgumentError(f"`{what}` must be a list of texts; got the text {names!r}.")
+        """Refuse a text where a list of texts belongs."""
+        check_texts(**{name: value for name, value in vars(self).items() if name != "task"})
 
     @property
     def kinds(self) -> dict[str, Sequence[str]]:
@@ -95,13 +95,17 @@ def train_table(
     progress: bool | Literal["lines"] = True,
     checkpoint: str | Path | None = None,
     resume: bool = False,
+    report: str | Path | None = None,
 ) -> TableModel:
     """Train a classifier or a regressor on a table, and test it on rows that it has not seen.
 
     Parameters
     ----------
     data : path, DataFrame of pandas or polars, or Arrow table
-        Of a file: CSV, Parquet, JSON lines or Excel, compressed or not.
+        Of a file: CSV, Parquet, JSON lines or Excel, compressed or not. A CSV file of more than
+        256 MB, or 64 MB compressed, and a Parquet file of more than 1,000,000 rows are read in
+        pieces, in each epoch anew. All but the weights is learnt from a random sample of their
+        rows, and tested on it.
     target : str
         The column to predict.
     task, numeric, categorical, dates, text, drop, missing
@@ -119,6 +123,9 @@ def train_table(
     checkpoint, resume
         A folder that keeps the state of the training, and whether to go on from it: see
         `Trainer.fit`.
+    report : str or Path, optional
+        Where to write what the model is like on the rows it was tested on: a page of HTML in one
+        file.
 
     Returns
     -------
@@ -163,10 +170,13 @@ def train_table(
     get_backend(backend)  # refused before anything is read
     check_progress(progress)
     wishes = Wishes(task, numeric, categorical, dates, text, drop, missing)
-    table = open_table(data)
-    prepared = prepare(table, target, settings, wishes, None if test is None else open_table(test))
+    tables = open_tables(data, target, settings, wishes, test, progress=progress)
+    prepared = prepare(tables.table, target, settings, wishes, tables.test, tables.large)
     folder = None if checkpoint is None else Path(checkpoint)
-    return prepared.train(settings, Course(backend, progress, folder, resume))
+    model = prepared.train(settings, Course(backend, progress, folder, resume))
+    if report is not None:
+        prepared.write_report(model, report)
+    return model
 
 
 @dataclass(frozen=True)
@@ -185,6 +195,8 @@ class Preparation:
         Which of them are trained on, and which are held out.
     test : (RawTable, DataFrame, ndarray), optional
         A table of its own to test on, and its columns and targets.
+    large : LargeTable, optional
+        The table that the rows are a sample of.
     """
 
     target: Target
@@ -194,10 +206,18 @@ class Preparation:
     trained: Values
     tested: Values
     test: tuple[RawTable, pd.DataFrame, Values] | None
+    large: LargeTable | None = None
+
+    @property
+    def n_rows(self) -> int:
+        """The rows of the table, or those with a target where it is held in memory."""
+        return len(self.y) if self.large is None else self.large.n_rows
 
     def train(self, settings: TableSettings, course: Course) -> TableModel:
         """Train and test the model, and return it."""
-        chosen = (self.target, self.features, settings, course)
+        if self.large is not None:
+            settings = self.large.settings(settings)
+        chosen = (self.target, self.features, settings, course, self.large)
         model = fit(self.frame, self.y, self.trained, *chosen)
         if self.test is None:
             model.report = model.test(self.frame.iloc[self.tested], self.y[self.tested], HELD_OUT)
@@ -265,8 +285,58 @@ class Preparation:
             model.history,
             model.settings["seconds"],
         )
+        table = trained[0].copy(deep=False)
         names = [model.classes[index] for index in trained[1]] if model.classes else trained[1]
-        write_page(Path(path), findings, trained[0].assign(**{self.target.name: names}))
+        table[self.target.name] = names
+        write_page(Path(path), findings, table)
+
+
+class Opened(NamedTuple):
+    """The tables of a training: all rows, or a sample of a large one; and those to test on."""
+
+    table: RawTable
+    test: RawTable | None
+    large: LargeTable | None
+
+
+def open_tables(
+    data: Any,
+    target_name: str,
+    settings: TableSettings,
+    wishes: Wishes = Wishes(),  # frozen
+    test: Any = None,
+    *,
+    separator: str | None = None,
+    progress: Shown = False,
+) -> Opened:
+    """Open the tables of a training; of large files a sample, with what they are a sample of."""
+    _check_said(target_name, settings, wishes)
+
+    def check(head: RawTable) -> None:
+        if settings.folds not in (None, 1):
+            raise ArgumentError(
+                f"`folds` must be 1 for {head.label}, which is read in pieces; got "
+                f"{settings.folds}."
+            )
+        head.check_has(wishes.drop, "which is to be dropped")
+        forced_kinds(head, **wishes.kinds)
+
+    options: dict[str, Any] = {
+        "separator": separator,
+        "missing": frozenset(wishes.missing),
+        "seed": settings.seed,
+        "progress": progress,
+    }
+    table, large = open_or_sample(data, target_name, check=check, **options)
+    apart = None if test is None else open_or_sample(test, target_name, **options)[0]
+    return Opened(table, apart, large)
+
+
+def _check_said(target_name: Any, settings: TableSettings, wishes: Wishes) -> None:
+    settings.check()
+    if not isinstance(target_name, str):
+        raise ArgumentError(f"`target` must be the name of a column; got {target_name!r}.")
+    wishes.check()
 
 
 def prepare(
@@ -275,12 +345,13 @@ def prepare(
     settings: TableSettings,
     wishes: Wishes = Wishes(),  # frozen
     test: RawTable | None = None,
+    large: LargeTable | None = None,
 ) -> Preparation:
-    """Read and check a table, as `train_table` says."""
-    settings.check()
-    if not isinstance(target_name, str):
-        raise ArgumentError(f"`target` must be the name of a column; got {target_name!r}.")
-    wishes.check()
+    """Read and check a table, or the sample of a large one, as `train_table` says."""
+    _check_said(target_name, settings, wishes)
+    n_rows = None
+    if large is not None:
+        settings, n_rows = large.settings(settings), large.n_rows
     reading = Reading(missing=frozenset(wishes.missing))
     kinds = forced_kinds(table, **wishes.kinds)
     target = choose_target(table, target_name, wishes.task, kinds.get(target_name), reading)
@@ -292,15 +363,37 @@ def prepare(
             f"{table.label} has {len(rows)} rows with a target; at least {_LEAST_ROWS} are needed."
         )
     features, frame, _ = choose_features(
-        table, target_name, rows, reading, drop=wishes.drop, **wishes.kinds
+        table,
+        target_name,
+        rows,
+        reading,
+        drop=wishes.drop,
+        drawn_from=n_rows,
+        **wishes.kinds,
     )
     frame.index = pd.Index([table.row(row) for row in rows], name="row")
     if test is None:
         trained, tested = split(np.arange(len(y)), target, y, settings.test_share, settings.seed)
-        return Preparation(target, features, frame, y, trained, tested, None)
+        _check_interval(settings, target, y[trained])
+        return Preparation(target, features, frame, y, trained, tested, None, large)
+    _check_interval(settings, target, y)
     test_rows, y_test = target.read(test)
     apart = (test, features.read(test, test_rows), y_test)
-    return Preparation(target, features, frame, y, np.arange(len(y)), np.arange(0), apart)
+    trained, tested = np.arange(len(y)), np.arange(0)
+    return Preparation(target, features, frame, y, trained, tested, apart, large)
+
+
+def _check_interval(settings: TableSettings, target: Target, y: Values) -> None:
+    """Refuse, before a training on these targets, intervals that it will keep too few rows for."""
+    if settings.interval is None:
+        return
+    plan = settings.plan(len(y), classifies=bool(target.classes))
+    n_kept = sum(len(kept) for _, kept in parts(y, target, plan))
+    if ceil(settings.interval * (n_kept + 1)) > n_kept:
+        raise ArgumentError(
+            f"`interval` must be less, or the rows more: the training keeps {n_kept} rows aside, "
+            f"too few for intervals that hold a share of {settings.interval:g}."
+        )
 
 
 def evaluate_held_out(model: TableModel, table: RawTable) -> Report:

@@ -58,6 +58,8 @@ class Progress:
         standard error (in a notebook on standard output, since the other is red there).
         True: a bar on a terminal; in a notebook a widget, or lines where ipywidgets is missing;
         elsewhere lines from the second minute on, at most one a second. False: nothing.
+    name : str
+        What an epoch is called.
 
     Raises
     ------
@@ -66,8 +68,15 @@ class Progress:
     """
 
     def __init__(
-        self, epochs: int, n_steps: int | None, n_samples: int | None, *, shown: Shown
+        self,
+        epochs: int,
+        n_steps: int | None,
+        n_samples: int | None,
+        *,
+        shown: Shown,
+        name: str = "epoch",
     ) -> None:
+        self._name = name
         self._epochs = epochs
         self._n_steps = n_steps
         self._counts_steps = n_samples is None
@@ -96,7 +105,7 @@ class Progress:
             self._start = self._begin
             self._start_position = epoch - 1 if position is None else position
         if self._view is not None:
-            self._view.begin(f"epoch {epoch}/{self._epochs}")
+            self._view.begin(f"{self._name} {epoch}/{self._epochs}")
 
     def end_batch(self, n_samples: int, read: Callable[[], Mapping[str, float]]) -> None:
         """Count a step and its samples; when due, read the figures and show them."""

@@ -1,4 +1,4 @@
-"""The notebook runs, to what is stored with it; and the example that needs scikit-learn."""
+"""The notebook runs, to what is stored with it; and the examples that need extras."""
 
 from __future__ import annotations
 
@@ -94,3 +94,21 @@ def test_the_classifier_for_scikit_learn(tmp_path):
     plain, _, weighted = ((float(accuracy), int(share)) for accuracy, share in found)
     assert weighted[0] > plain[0] > 0.85
     assert weighted[1] > plain[1]
+
+
+def test_the_table(tmp_path):
+    # Old releases of Matplotlib use what their dependencies have deprecated.
+    quiet = ("-W", "error", "-W", "ignore::DeprecationWarning")
+    result = subprocess.run(
+        [sys.executable, *quiet, EXAMPLES / "plot_table.py"],
+        cwd=tmp_path,
+        env={**os.environ, "MPLBACKEND": "Agg", "MPLCONFIGDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    found = re.search(r"R² (0\.\d+) on 271 days .*\n(\d+)% of them", result.stdout)
+    assert found, result.stdout
+    assert float(found[1]) > 0.85  # the noise leaves 0.94
+    assert 84 <= int(found[2]) <= 96  # 90 %, and three standard deviations of 271 rows

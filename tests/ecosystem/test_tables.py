@@ -1,40 +1,34 @@
-"""Tables from Python: what is read, what is made of each column, and what is refused."""
+"""Tables from Python: what is read, what is learnt of each kind of column, and what is refused."""
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import json
 import logging
-import os
-import zipfile
-from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
-import skops.io
 from sklearn.dummy import DummyClassifier, DummyRegressor
-from sklearn.metrics import f1_score, root_mean_squared_error
+from sklearn.metrics import f1_score, log_loss, root_mean_squared_error
 
+from nnfs_xp.data.table_files import open_table
 from nnfs_xp.errors import (
     ArgumentError,
     BackendError,
-    CheckpointError,
     DataError,
     DivergenceError,
     DTypeError,
+    LabelError,
 )
-from nnfs_xp.tables import (
-    TableWarning,
-    load_table_model,
-    read_table,
-    save_table_model,
-    train_table,
-)
+from nnfs_xp.tables import TableWarning, load_table_model, read_table, save_table_model, train_table
+from nnfs_xp.tables.encoding import encode
 
-QUICK = {"hidden": (8,), "epochs": 3, "backend": "numpy", "progress": False}
+QUICK = {"hidden": (8,), "epochs": 3, "folds": 1, "patience": 99, "backend": "numpy"}
+QUICK["progress"] = False
+LEARNT = {**QUICK, "hidden": (32,), "epochs": 30}
 
 
 @pytest.fixture(autouse=True)
@@ -55,8 +49,8 @@ def mixed(n=200, seed=0):
     return frame
 
 
-def write(text, name="data.csv", encoding="utf-8"):
-    Path(name).write_bytes(text.encode(encoding))
+def write(text, name="data.csv"):
+    Path(name).write_text(text, "utf-8")
     return name
 
 
@@ -65,7 +59,7 @@ def column(cells, name="x"):
     return write(f"{name},other\n" + "".join(f"{cell},o\n" for cell in cells))
 
 
-# Reading --------------------------------------------------------------------------------------
+# Reading -----------------------------------------------------------------------------------------
 
 
 def test_a_csv_file_becomes_a_frame_with_the_rows_numbers():
@@ -82,86 +76,42 @@ def test_a_csv_file_becomes_a_frame_with_the_rows_numbers():
     assert frame["d"].tolist()[:2] == [True, False]
 
 
-@pytest.mark.parametrize(
-    ("encoding", "said"),
-    [
-        ("utf-8", None),
-        ("utf-8-sig", None),
-        ("utf-16", "utf-16"),
-        ("utf-16-le", "utf-16-le"),
-        ("utf-16-be", "utf-16-be"),
-        ("cp1252", "Windows-1252"),
-    ],
-)
-def test_encodings_are_found_and_said(encoding, said, caplog):
-    text = "city,n\n" + "Zürich,1\nŒuvre,2\n" * 20
-    path = write(text, encoding=encoding)
-    with caplog.at_level(logging.INFO, "nnfs_xp"):
-        frame = read_table(path)
-    assert list(frame.columns) == ["city", "n"]
-    assert set(frame["city"]) == {"Zürich", "Œuvre"}
-    assert ([said in line for line in caplog.messages] == [True]) if said else not caplog.messages
-
-
-def test_bytes_that_windows_1252_has_not_are_latin_1():
-    Path("data.csv").write_bytes(b"city,n\nZ\xfcrich\x81,1\n")
-    assert read_table("data.csv")["city"].tolist() == ["Zürich\x81"]
-
-
-@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
-@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_separators_and_line_ends_are_found(separator, end):
-    rows = [["a", "b", "c"], ["1", "x y", "2.5"], ["2", '"q,;\t|"', "3.5"]]
-    path = write("".join(separator.join(row) + end for row in rows))
-    frame = read_table(path)
-    assert frame["c"].tolist() == [2.5, 3.5]
-    assert frame["b"].tolist() == ["x y", "q,;\t|"]
-
-
 def test_a_separator_can_be_forced():
     path = write("a:b;c\n1:2;3\n")
     assert list(read_table(path).columns) == ["a:b", "c"]
     assert list(read_table(path, separator=":").columns) == ["a", "b;c"]
-    for wrong in ("", "ab", "x", '"', "\n"):
-        with pytest.raises(ArgumentError, match="`separator` must be one character"):
-            read_table(path, separator=wrong)
+    with pytest.raises(ArgumentError, match="`separator` must be one character"):
+        read_table(path, separator="ab")
 
 
-def test_decimal_commas_are_read_where_a_comma_separates_nothing():
-    frame = read_table(write("a;b;c\n1,5;1.234,5;2,x\n-2;7;3,5\n,25;1.000.000;y\n"))
-    assert frame["a"].tolist() == [1.5, -2.0, 0.25]
-    assert frame["b"].tolist() == [1234.5, 7.0, 1e6]
-    assert frame["c"].tolist() == ["2,x", "3,5", "y"]
-    frame = read_table(write("a;b\n1.5;x\n2;y\n"))
-    assert frame["a"].tolist() == [1.5, 2.0], "points are decimals where no comma is"
-
-
-def test_gzip_is_told_by_content():
-    with gzip.open("data.csv", "wt") as file:
-        file.write("a,b\n1,2\n")
-    assert read_table("data.csv").to_numpy().tolist() == [[1, 2]]
-
-
-def test_parquet_is_told_by_content_and_read_as_it_is():
+def test_parquet_is_read_as_it_is():
     frame = mixed()
     frame["day"] = pd.Timestamp("2024-02-29")
     frame.to_parquet("data.csv")
     read = read_table("data.csv")
     assert read.index[0] == 1
     assert read["garden"].dtype == np.bool_
-    assert set(read["day"]) == {"2024-02-29"}
+    assert set(read["day"]) == {pd.Timestamp("2024-02-29")}
     np.testing.assert_array_equal(read["size"], frame["size"])
+    long = pd.DataFrame({"a": [2**60 + 1, 2**60 + 3]})
+    assert read_table(long)["a"].tolist() == [str(2**60 + 1), str(2**60 + 3)]
 
 
-def test_what_is_named_as_categorical_or_numeric_is_that():
-    path = write("zip,n\n00123,1\n00456,\n")
-    frame = read_table(path, categorical=["zip"])
+def test_what_is_named_as_of_a_kind_is_of_it():
+    path = write("zip,n,day,gone\n00123,1,31/01/2024,-9\n00456,,01/02/2024,4\n")
+    frame = read_table(path, categorical=["zip"], dates=["day"], missing=["-9"])
     assert frame["zip"].tolist() == ["00123", "00456"]
     assert isinstance(frame["zip"].dtype, pd.CategoricalDtype)
+    assert frame["day"].tolist() == [pd.Timestamp("2024-01-31"), pd.Timestamp("2024-02-01")]
+    np.testing.assert_array_equal(frame["gone"], [np.nan, 4])
     with pytest.raises(DataError, match=r"data.csv has no column 'zap', which .* mean 'zip'\?"):
         read_table(path, categorical=["zap"])
     with pytest.raises(ArgumentError, match="'zip' is named as numeric and as categorical"):
         read_table(path, categorical=["zip"], numeric=["zip"])
+    with pytest.raises(ArgumentError, match="`categorical` must be a list of texts; got 'zip'"):
+        read_table(path, categorical="zip")
+    with pytest.raises(ArgumentError, match=r"`missing` must be a list of texts; got \[-9\]"):
+        read_table(path, missing=[-9])
     with pytest.raises(DataError, match=r"row 2, column 'c': 'x' is no number. There are 2 such"):
         read_table(write("c,d\nx,1\ny,1\n1,1\n"), numeric=["c"])
 
@@ -200,67 +150,15 @@ def test_what_stands_for_missing():
     assert frame["x"].isna().tolist() == [False, True, False, False, False]
 
 
-@pytest.mark.parametrize(
-    ("content", "complaint"),
-    [
-        (b"", "data.csv is empty"),
-        (b" \r\n\r\n", "data.csv is empty"),
-        (b"a,b\n", "data.csv has a header and no rows below it"),
-        (b"a,b\n\n\n", "data.csv has a header and no rows below it"),
-        (b"1,2\n3,4\n", "the first row must name the columns; it holds numbers only: 1, 2"),
-        (
-            b"a,b\n1,2\n1,2,3\n",
-            "row 3 has 3 fields; the header has 2 columns. Text that holds a ','",
-        ),
-        (b"a,b,c\n1,2,3\n1,2\n", "row 3 has 2 fields; the header has 3 columns. Is the row cut"),
-        (b'a,b\n"x\ny",2\n1\n', r"row 3 \(line 4\) has 1 field; the header has 2 columns"),
-        (b'a,b\n1,2\n"x,2\n3,4\n', "row 3: a quote is opened and not closed"),
-        (b'a,b\n"x"y,2\n', "row 2: text goes on after a closing quote"),
-        (b"a,b,a\n1,2,3\n", "columns 1, 3 are all called 'a'"),
-        (b"a,b\n1,\x00\x00\n", "holds NUL bytes"),
-        (b"PK\x03\x04....", "is no CSV file but a zip archive, as Excel writes them"),
-        (b"\xff\xfea\x00,\x00b", "is damaged: it begins as utf-16"),
-        (b"\x1f\x8b\x08\x00rest", "is a damaged gzip file"),
-        (gzip.compress(b"a,b\n1,2\n" * 9, mtime=0)[:-9], "is a damaged gzip file"),
-        (b"PAR1 and then nothing", "is no Parquet file, or damaged"),
-    ],
-)
-def test_a_file_that_is_no_table_is_refused(content, complaint):
-    Path("data.csv").write_bytes(content)
-    with pytest.raises(DataError, match=complaint):
-        read_table("data.csv")
-
-
-def test_a_field_that_never_ends_is_a_quote_left_open():
-    path = write('a,b\n1,"x\n' + "3,4\n" * 5_000_000)
-    with pytest.raises(DataError, match="row 2: a quote is opened and not closed"):
-        read_table(path)
-
-
 def test_what_is_no_readable_file_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"cannot read .*: Is a directory"):
         read_table(tmp_path)
     with pytest.raises(DataError, match=r"cannot read nowhere.csv: No such file"):
         read_table("nowhere.csv")
-    with pytest.raises(DataError, match=r"x.parquet is no Parquet file, or damaged"):
-        read_table(write("a,b\n1,2\n", "x.parquet"))
-    mixed().to_parquet("cut.parquet")
-    with open("cut.parquet", "r+b") as file:
-        file.truncate(2000)
-    with pytest.raises(DataError, match=r"cut.parquet is no Parquet file, or damaged"):
-        read_table("cut.parquet")
-
-
-def test_a_column_without_a_name_is_called_by_its_place():
-    assert list(read_table(write(",b\n1,2\n")).columns) == ["column 1", "b"]
-
-
-def test_many_rows_are_read_whole():
-    n = 120_000
-    path = write("a,b\n" + "".join(f"{i},{i % 7}\n" for i in range(n)))
-    frame = read_table(path)
-    assert (frame["a"] == np.arange(n)).all()
-    assert (frame["b"] == np.arange(n) % 7).all()
+    with pytest.raises(DataError, match=r"cannot read a.x00b"):
+        read_table("a\0b")
+    with pytest.raises(DTypeError, match=r"must be a path, a frame .*; got list"):
+        read_table([1, 2])
 
 
 # The task, and the columns -----------------------------------------------------------------------
@@ -296,7 +194,7 @@ def test_the_task_can_be_said():
     frame = pd.DataFrame({"x": [1.0, 2.0, 3.0] * 20, "y": [1, 2, 3] * 20})
     frame["z"] = frame["y"].map({1: 2.5, 2: 10.5, 3: -1.5})
     assert train_table(frame, "y", task="regression", **QUICK).task == "regression"
-    model = train_table(frame, "z", task="classification", drop=["y"], **{**QUICK, "epochs": 100})
+    model = train_table(frame, "z", task="classification", drop=["y"], **LEARNT)
     assert set(model.classes) == {-1.5, 2.5, 10.5}
     assert model.report.figures["accuracy"] == 1
     save_table_model(model, "kept")
@@ -314,6 +212,10 @@ def test_the_task_can_be_said():
         ([f"t{i}" for i in range(40)], {}, "40 different values in 40 rows: too many to be"),
         (["a", "b"] * 20, {"task": "regression"}, "row 0, column 'y': 'a' is no number"),
         (["a", "b"] * 9, {}, "has 18 rows with a target; at least 20 are needed"),
+        ([pd.Timestamp(2024, 1, 1 + i % 30) for i in range(40)], {}, "is a date .2024-01-01 first"),
+        ([[1], [2]] * 20, {}, r"column 'y' holds .*list.* neither number nor text"),
+        (np.arange(40) * 1e-40, {}, "differ by less than 1e-30"),
+        ([*[1.5, 2.5] * 20, np.inf], {}, "row 40, column 'y': inf is no finite number"),
     ],
 )
 def test_a_target_that_cannot_be_learnt_is_refused(target, more, complaint):
@@ -336,18 +238,18 @@ def test_rows_without_a_target_are_left_out_with_a_warning():
     frame.loc[[4, 9], "price"] = np.nan
     with pytest.warns(TableWarning, match=r"2 of 200 rows are left out.* row 4 is the first"):
         model = train_table(frame, "price", drop=["dear"], **QUICK)
-    settings = model.settings
-    assert settings["trained_on"] + settings["validated_on"] + model.report.rows == 198
+    assert model.settings["trained_on"] + model.report.rows == 198
 
 
-def test_a_class_with_one_row_is_trained_on():
+@pytest.mark.parametrize("folds", [1, 5])
+def test_a_class_with_one_row_is_trained_on(folds):
     frame = pd.DataFrame({"x": np.arange(60) % 7, "y": [*"ab"] * 29 + ["c", "d"]})
     with pytest.warns(TableWarning, match=r"2 of 4 classes of 'y' have a single row.*: c, d"):
-        model = train_table(frame, "y", **QUICK)
+        model = train_table(frame, "y", **{**QUICK, "folds": folds})
     assert model.classes == ("a", "b", "c", "d")
     assert model.report.figures["roc_auc"] is not None
     assert set(model.report.y_true) <= {0, 1}
-    assert model.estimator.classes_.tolist() == ["a", "b", "c", "d"]
+    assert model.predict_proba(frame).shape == (60, 4)
 
 
 def test_columns_that_say_nothing_are_left_out_with_a_warning():
@@ -380,9 +282,7 @@ def test_columns_that_are_named_are_kept():
         ("nr", "number"),
         ("name", "category"),
     ]
-    with (
-        pytest.raises(DataError, match="no column to predict 'y' from: 'nr' it counts the rows"),
-    ):
+    with pytest.raises(DataError, match="no column to predict 'y' from: 'nr' it counts the rows"):
         train_table(frame, "y", **QUICK)
     with pytest.raises(ArgumentError, match="`drop` must not name the target"):
         train_table(frame, "y", drop=["y"], **QUICK)
@@ -391,69 +291,165 @@ def test_columns_that_are_named_are_kept():
 
 
 def test_what_is_done_with_each_kind_of_column():
+    rng = np.random.default_rng(0)
     frame = pd.DataFrame(
         {
             "a": [1.0, 2.0, 3.0, np.nan] * 15,
             "b": np.linspace(0, 1, 60) ** 2,
             "c": ["x", "y", None, "y"] * 15,
+            "day": pd.Timestamp("2024-01-31") + pd.to_timedelta(rng.integers(0, 999, 60), "D"),
             "y": np.arange(60) * 1.5,
         }
     )
+    frame.loc[5, "day"] = pd.NaT
     model = train_table(frame, "y", **QUICK)
-    columns = model.pipeline[0]
-    made = columns.transform(model.features.read(_source(frame)))
+    made = encode(model.columns, model.features.read(open_table(frame)))
     assert made.dtype == np.float32
-    numbers, gaps, categories = made[:, :2], made[:, 2], made[:, 3:]
-    median = numbers[1, 0]
-    assert numbers[3, 0] == median, "the median of 1, 2 and 3 in place of the gap"
-    assert np.abs(numbers.mean(axis=0)).max() < 0.3
-    assert 0.7 < numbers.std(axis=0).min() < numbers.std(axis=0).max() < 1.3
+    assert made.shape == (60, model.settings["inputs"])
+    assert np.isfinite(made).all()
+    assert np.abs(made).max() <= 3, "squashed"
+    numbers, gaps, categories = made[:, :2], made[:, -4], made[:, -3:]
+    assert (numbers[3::4, 0] == 0).all(), "a gap is in the middle"
+    assert numbers[0, 0] < numbers[1, 0] < numbers[2, 0]
     assert gaps.tolist() == [0, 0, 0, 1] * 15
-    np.testing.assert_array_equal(categories[:4], [[0, 1, 0], [0, 0, 1], [1, 0, 0], [0, 0, 1]])
-    scaler = model.pipeline[1].transformer_
-    assert scaler.scale_ == pytest.approx(frame["y"].std(), rel=0.2)
+    assert [len(set(map(tuple, categories[k::4]))) for k in range(4)] == [1, 1, 1, 1]
+    assert len({tuple(row) for row in categories}) == 3, "x, y and nothing"
+    day = made[:, 2:-4]
+    assert (day[5] == 0).all(), "no date is the middle of the circles"
+    assert (np.ptp(day, axis=0) > 0.5).sum() >= 5, "year, weekday and season tell rows apart"
 
 
-def _source(frame):
-    from nnfs_xp.tables.source import open_source
-
-    return open_source(frame)
-
-
-def test_thousands_of_categories_get_a_hundred_inputs_at_most():
+def test_thousands_of_categories_get_a_hundred_inputs_and_a_mean():
     rng = np.random.default_rng(0)
-    frame = pd.DataFrame({"c": rng.integers(0, 3000, 9000).astype(str), "y": rng.random(9000)})
+    effect = rng.normal(size=3000)
+    codes = rng.integers(0, 3000, 9000)
+    frame = pd.DataFrame({"c": codes.astype(str), "y": effect[codes]})
     model = train_table(frame, "y", categorical=["c"], **QUICK)
-    assert model.settings["inputs"] == 100
+    assert model.settings["inputs"] == 101
+    assert model.report.figures["r2"] > 0.5, "each category's mean tells what 100 inputs cannot"
 
 
-def test_a_cell_far_from_all_others_does_not_rule_the_prediction():
-    frame = mixed()
-    model = train_table(frame, "price", drop=["dear"], **{**QUICK, "epochs": 30})
-    far = frame.head(2).assign(size=[1e6, 1e25])
-    near, further = model.predict(far.assign(town="Oslo", garden=True))
-    assert near == further
-    assert abs(near) < 1e5
+def test_means_of_categories_take_classes_of_few_rows():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=100), "c": [f"c{i % 50}" for i in range(100)]})
+    frame["y"] = [f"k{i % 50}" for i in range(100)]
+    model = train_table(frame, "y", categorical=["c"], **QUICK)
+    assert len(model.classes) == 50
+    save_table_model(model, "kept")
+    assert (load_table_model("kept").predict(frame) == model.predict(frame)).all()
 
 
-# Training, and what it is worth ------------------------------------------------------------------
+# What is learnt ----------------------------------------------------------------------------------
+
+
+def line(n=400):
+    x = np.random.default_rng(0).normal(0, 10, n)
+    return pd.DataFrame({"x": x, "y": 3 * x})
+
+
+def clean():
+    x = np.linspace(-20, 20, 100)
+    return pd.DataFrame({"x": x, "y": 3 * x})
+
+
+def test_a_wrong_cell_does_not_rule_what_is_learnt():
+    frame = line()
+    frame.loc[17, "x"] = 1e4
+    with pytest.warns(TableWarning, match=r"row 17, column 'x': 10000 lies far from the rest"):
+        model = train_table(frame, "y", **LEARNT)
+    assert model.evaluate(clean()).figures["r2"] > 0.95
+    near, further = model.predict(pd.DataFrame({"x": [1e6, 1e25]}))
+    assert near == pytest.approx(further, rel=1e-3)
+    assert abs(near) < 150, "predictions stay where targets were"
+
+
+@pytest.mark.parametrize("said", [False, True])
+def test_a_number_that_stands_for_missing_does_not_either(said):
+    frame = line()
+    frame.loc[::20, "x"] = -9999
+    if said:
+        model = train_table(frame, "y", missing=["-9999"], **LEARNT)
+        assert model.settings["inputs"] == 2, "the number, and whether it is there"
+        assert model.features.reading.missing == {"-9999"}
+        written = pd.DataFrame({"x": ["-9999.0", "", "5"]})
+        assert len(set(model.predict(written)[:2])) == 1
+    else:
+        told = r"column 'x': 20 cells hold -9999 \(row 0 is the first\), far .*: --missing -9999$"
+        with pytest.warns(TableWarning, match=told):
+            model = train_table(frame, "y", **LEARNT)
+    assert model.evaluate(clean()).figures["r2"] > 0.95
+
+
+def test_what_to_say_of_a_long_number_for_missing_is_exact():
+    frame = line()
+    frame.loc[::20, "x"] = -9999999
+    with pytest.warns(TableWarning, match="--missing -9999999$"):
+        train_table(frame, "y", **QUICK)
+
+
+def test_a_wrong_target_does_not_rule_what_is_learnt():
+    frame = line()
+    frame.loc[17, "y"] = 1e6
+    told = r"row 17, column 'y': 1e\+06 lies far from the rest .* no further than the rest"
+    with pytest.warns(TableWarning, match=told):
+        model = train_table(frame, "y", **LEARNT)
+    assert model.evaluate(clean()).figures["r2"] > 0.95
+    assert np.abs(model.predict(clean())).max() < 200
+
+
+def test_dates_carry_the_season():
+    rng = np.random.default_rng(0)
+    days = pd.Series(pd.date_range("2021-01-01", periods=800))
+    season = np.sin(2 * np.pi * days.dt.day_of_year / 365.25)
+    frame = pd.DataFrame({"day": days, "y": season + rng.normal(0, 0.1, 800)})
+    model = train_table(frame, "y", **LEARNT)
+    assert [feature.kind for feature in model.features.used] == ["date"]
+    assert model.report.figures["r2"] > 0.8
+    frame.assign(day=days.dt.strftime("%d.%m.%Y")).to_csv("days.csv", index=False)
+    model = train_table("days.csv", "y", **LEARNT)
+    assert model.report.figures["r2"] > 0.8, "as text, too"
+    with pytest.raises(DataError, match=r"row 2, column 'day': '31.31.2024' is no date in the"):
+        model.predict(write("day\n31.31.2024\n"))
+
+
+def notes(n=300):
+    """Sentences, all different, of which two words decide the class."""
+    rng = np.random.default_rng(0)
+    sold = rng.random(n) < 0.5
+    kinds, years = rng.choice(["house", "barn", "shed", "mill"], n), rng.integers(1900, 2000, n)
+    texts = [
+        f"the {kind} number {i} was {'sold quickly' if yes else 'left standing'} in {year}"
+        for i, (kind, year, yes) in enumerate(zip(kinds, years, sold, strict=True))
+    ]
+    return pd.DataFrame({"note": texts, "y": np.where(sold, "yes", "no")})
+
+
+def test_text_decides_the_class():
+    frame = notes()
+    model = train_table(frame, "y", **LEARNT)
+    assert [feature.kind for feature in model.features.used] == ["text"]
+    assert model.report.figures["accuracy"] > 0.9
+    new = pd.DataFrame({"note": ["a tower sold quickly", "a tower left standing", None]})
+    assert model.predict(new)[:2].tolist() == ["yes", "no"]
+    assert np.isfinite(model.predict_proba(new)).all()
+    short = frame.assign(note=np.where(frame["y"] == "yes", "sold quickly", "left standing"))
+    model = train_table(short, "y", text=["note"], **LEARNT)
+    assert model.features.used[0].kind == "text"
+    assert model.report.figures["accuracy"] == 1
 
 
 def test_a_regression_of_mixed_columns_is_learnt():
-    model = train_table(mixed(600), "price", drop=["dear"], backend="numpy", progress=False)
-    assert model.report.figures["r2"] > 0.85
+    model = train_table(mixed(600), "price", drop=["dear"], **LEARNT)
+    assert model.report.figures["r2"] > 0.9
     assert model.report.rows == 120
     assert model.history.epochs == model.settings["epochs_done"]
-    best = model.settings["best_epoch"]
-    assert model.history["val_loss"][best - 1] == min(model.history["val_loss"])
 
 
 def test_a_classification_of_mixed_columns_is_learnt():
     frame = mixed(600).drop(columns="price")
-    model = train_table(frame, "dear", backend="numpy", progress=False)
-    assert model.report.figures["accuracy"] > 0.88
-    assert model.report.figures["roc_auc"] > 0.93
-    assert model.settings["epochs_done"] < 200, "it stopped early"
+    model = train_table(frame, "dear", **LEARNT)
+    assert model.report.figures["accuracy"] > 0.9
+    assert model.report.figures["roc_auc"] > 0.97
     probabilities = model.predict_proba(frame)
     assert probabilities.shape == (600, 2)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-6)
@@ -461,10 +457,58 @@ def test_a_classification_of_mixed_columns_is_learnt():
 
 
 def test_the_weights_are_those_of_the_best_epoch():
-    model = train_table(mixed(600), "price", drop=["dear"], **{**QUICK, "epochs": 60}, patience=2)
-    best = model.settings["best_epoch"]
-    again = train_table(mixed(600), "price", drop=["dear"], **{**QUICK, "epochs": best})
-    assert (model.predict(mixed(50)) == again.predict(mixed(50))).all()
+    model = train_table(mixed(600), "dear", drop=["price"], **{**LEARNT, "patience": 4})
+    errors = model.history["val_error"]
+    best = int(np.argmin(errors))
+    assert len(errors) == min(best + 1 + 4, 30) < 30, "it stopped early"
+    kept, probabilities = mixed(600), model.predict_proba(mixed(600))
+    right = probabilities[np.arange(600), (kept["dear"] == "yes").astype(int)]
+    assert -np.log(right).mean() < 2 * errors[best], "nothing like that of a bad epoch"
+
+
+def test_the_defaults_learn():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, 2))
+    frame = pd.DataFrame(X, columns=list("ab")).assign(y=X[:, 0] + np.abs(X[:, 1]))
+    model = train_table(frame, "y", backend="numpy", progress=False)
+    assert model.report.figures["r2"] > 0.8
+    assert model.settings["folds"] == 5
+
+
+@pytest.mark.parametrize("more", [{"ensemble": 4}, {"folds": 3}, {"folds": 3, "ensemble": 4}])
+@pytest.mark.parametrize("target", ["price", "dear"])
+def test_several_networks_agree_on_a_mean(more, target):
+    frame = mixed(300)
+    model = train_table(frame, target, drop=[{"price": "dear", "dear": "price"}[target]], **{
+        **LEARNT, **more
+    })  # fmt: skip
+    assert (model.settings["folds"], model.settings["ensemble"]) == (
+        more.get("folds", 1),
+        more.get("ensemble", 1),
+    )
+    one = model.network.forward(encode(model.columns, model.features.read(open_table(frame))))
+    members = more.get("folds", 1) * more.get("ensemble", 1)
+    values = one.reshape(300, members, -1)
+    assert np.ptp(values, axis=1).min() > 0, "each says something of its own"
+    if target == "price":
+        mean = model.scale.unscaled(values[:, :, 0].astype(float).mean(axis=1))
+        np.testing.assert_allclose(model.predict(frame), mean, rtol=1e-6)
+        assert model.report.figures["r2"] > 0.85
+        assert len(model.residuals) == (240 if "folds" in more else 36)
+    else:
+        assert model.report.figures["accuracy"] > 0.85
+    save_table_model(model, "kept")
+    np.testing.assert_array_equal(load_table_model("kept").predict(frame), model.predict(frame))
+
+
+@pytest.mark.parametrize("backend", ["array_api_strict", "torch"])
+def test_backends_agree(backend):
+    model = train_table(mixed(), "dear", drop=["price"], **QUICK)
+    other = train_table(mixed(), "dear", drop=["price"], **{**QUICK, "backend": backend})
+    assert other.settings["backend"].startswith(backend)
+    np.testing.assert_allclose(other.predict_proba(mixed()), model.predict_proba(mixed()), 1e-3)
+    here = other.to("numpy").predict_proba(mixed())
+    np.testing.assert_allclose(here, model.predict_proba(mixed()), 1e-3)
 
 
 def test_the_seed_decides_everything():
@@ -472,39 +516,136 @@ def test_the_seed_decides_everything():
         train_table(mixed(), "price", drop=["dear"], seed=seed, **QUICK) for seed in (3, 3, 4)
     )
     assert first.report.figures == same.report.figures != other.report.figures
+    np.testing.assert_array_equal(first.predict(mixed(50)), same.predict(mixed(50)))
     assert first.settings["seed"] == 3
+
+
+# How sure it is ----------------------------------------------------------------------------------
+
+
+def noisy(n, seed):
+    rng = np.random.default_rng(seed)
+    x, z = rng.normal(size=(2, n))
+    return pd.DataFrame({"x": x, "z": z, "y": 2 * x + rng.normal(0, 1, n)})
+
+
+@pytest.mark.parametrize("folds", [1, 3])
+def test_intervals_hold_the_share_that_is_asked_for(folds):
+    model = train_table(noisy(1500, 0), "y", **{**LEARNT, "folds": folds, "interval": 0.9})
+    new = noisy(1000, 1)
+    low, high = model.predict_interval(new, 0.9).T
+    assert np.mean((low <= new["y"]) & (new["y"] <= high)) == pytest.approx(0.9, abs=0.06)
+    np.testing.assert_allclose((low + high) / 2, model.predict(new))
+    narrow = np.diff(model.predict_interval(new, 0.5))
+    assert (narrow < np.diff(model.predict_interval(new, 0.9))).all()
+
+
+def test_intervals_need_rows_kept_aside():
+    model = train_table(noisy(100, 0), "y", **QUICK)
+    assert len(model.residuals) == 12
+    with pytest.raises(ArgumentError, match="12 rows were kept aside in training, too few for"):
+        model.predict_interval(noisy(3, 1), 0.95)
+    with pytest.raises(ArgumentError, match="`share` must be above 0 and below 1; got 1"):
+        model.predict_interval(noisy(3, 1), 1)
+    complaint = "the training keeps 12 rows aside, too few for intervals that hold a share of 0.95"
+    with pytest.raises(ArgumentError, match=complaint):
+        train_table(noisy(100, 0), "y", interval=0.95, **QUICK)
+    train_table(noisy(100, 0), "y", interval=0.95, **{**QUICK, "folds": 5})
+    with pytest.raises(ArgumentError, match="`interval` is for regressions; a classification has"):
+        train_table(mixed(), "dear", interval=0.9, **QUICK)
+    model = train_table(mixed(), "dear", **QUICK)
+    with pytest.raises(ArgumentError, match="intervals are for regressions"):
+        model.predict_interval(mixed())
+
+
+def chances(n, seed):
+    """Classes that follow from the columns by chance only, so that a network learns too much."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 4))
+    probability = 1 / (1 + np.exp(-(X[:, 0] + X[:, 1] * X[:, 2])))
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    return frame.assign(y=np.where(rng.random(n) < probability, "yes", "no"))
+
+
+def test_probabilities_are_calibrated():
+    new, losses = chances(3000, 99), []
+    for seed in range(3):
+        more = {"hidden": (256, 256), "epochs": 60, "batch_size": 32, "learning_rate": 0.04}
+        more |= {"dropout": 0.1, "seed": seed}
+        model = train_table(chances(300, seed), "y", **{**QUICK, **more})
+        assert model.temperature > 1, "it was too sure"
+        for each in (model, replace(model, temperature=1.0)):
+            losses.append(log_loss(new["y"], each.predict_proba(new)))
+    assert sum(losses[::2]) <= sum(losses[1::2])
+    assert max(losses[::2]) < 0.69, "better than a coin"
+
+
+# Settings, and what comes of them ----------------------------------------------------------------
 
 
 def test_settings_are_followed_and_checked():
     model = train_table(
         mixed(), "price", drop=["dear"], hidden=(5, 4), epochs=2, batch_size=50, learning_rate=0.01,
-        dropout=0.25, test_share=0.5, backend="numpy", progress=False,
+        dropout=0.25, test_share=0.5, folds=2, patience=1, ensemble=2, backend="numpy",
+        progress=False,
     )  # fmt: skip
-    parameters = model.estimator.get_params()
-    assert parameters["hidden_layer_sizes"] == (5, 4)
-    assert (parameters["batch_size"], parameters["dropout"]) == (50, 0.25)
-    assert parameters["learning_rate_init"] == 0.01
-    assert (model.report.rows, model.history.epochs) == (100, 2)
+    said = {"hidden": (5, 4), "epochs": 2, "batch_size": 50, "learning_rate": 0.01, "folds": 2}
+    assert model.settings.items() >= {**said, "dropout": 0.25, "patience": 1, "ensemble": 2}.items()
+    assert model.report.rows == 100
     for name, wrong in (
         ("hidden", (0,)),
         ("epochs", 0),
         ("batch_size", 0),
         ("learning_rate", -1),
         ("dropout", 1),
+        ("ensemble", 0),
+        ("folds", 0),
         ("patience", 0),
+        ("interval", 1),
+        ("interval", 0),
         ("test_share", 0.6),
+        ("test_share", 0),
         ("seed", -1),
     ):
         with pytest.raises(ArgumentError, match=f"`{name}`"):
-            train_table(mixed(), "price", **{**QUICK, name: wrong})
+            train_table("nowhere.csv", "price", **{**QUICK, name: wrong})
     with pytest.raises(BackendError, match="unknown backend 'moons'"):
         train_table("nowhere.csv", "price", **{**QUICK, "backend": "moons"})
-    with pytest.raises(DTypeError, match="must be a path or a pandas DataFrame; got list"):
+    with pytest.raises(DTypeError, match=r"must be a path, a frame .*; got list"):
         train_table([1, 2], "price", **QUICK)
+    with pytest.raises(LabelError, match=r"200 samples are too few to hold out a share of 0.001"):
+        train_table(mixed(), "price", test_share=0.001, **QUICK)
+
+
+@pytest.mark.parametrize(
+    ("more", "complaint"),
+    [
+        ({"seed": 2**32}, "`seed` must be at most 4294967295"),
+        ({"hidden": 5}, "`hidden` must be a list of widths; got 5"),
+        ({"hidden": "64"}, "`hidden` must be a list of widths; got '64'"),
+        ({"drop": "town"}, "`drop` must be a list of texts; got 'town'"),
+        ({"missing": [-9999]}, r"`missing` must be a list of texts; got \[-9999\]"),
+        ({"numeric": None}, "`numeric` must be a list of texts; got None"),
+        ({"target": 1}, "`target` must be the name of a column; got 1"),
+        ({"target": None}, "`target` must be the name of a column; got None"),
+    ],
+)
+def test_arguments_of_another_type_are_refused(more, complaint):
+    with pytest.raises(ArgumentError, match=complaint):
+        train_table(mixed(), **{"target": "price", **QUICK, **more})
+
+
+def test_numbers_of_numpy_are_settings_too():
+    more = {**QUICK, "hidden": (np.int64(8),), "seed": np.int64(3), "dropout": np.float32(0)}
+    save_table_model(train_table(mixed(), "price", **more), "kept")
+    assert load_table_model("kept").settings["seed"] == 3
 
 
 def test_a_training_that_diverges_says_so():
-    with pytest.raises(DivergenceError, match="Lower the learning rate"):
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(DivergenceError, match="Lower the learning rate"),
+    ):
         train_table(mixed(), "price", **{**QUICK, "learning_rate": 1e30})
 
 
@@ -550,12 +691,20 @@ def test_a_file_and_a_frame_are_predicted_alike(model):
     frame = mixed()
     frame.to_csv("data.csv", index=False)
     frame.to_csv("data.tsv", index=False, sep="\t")
+    frame.to_csv("data.csv.gz", index=False)
     frame.to_parquet("data.parquet")
+    frame.to_excel("data.xlsx", index=False)
+    frame.to_json("data.jsonl", orient="records", lines=True, double_precision=15)
     expected = model.predict_proba(frame)
-    for name in ("data.csv", "data.tsv", "data.parquet"):
+    for name in ("data.csv", "data.tsv", "data.csv.gz", "data.parquet"):
         np.testing.assert_array_equal(model.predict_proba(name), expected)
+    for name in ("data.xlsx", "data.jsonl"):  # which have fewer digits
+        np.testing.assert_allclose(model.predict_proba(name), expected, rtol=1e-5)
     text = frame.astype(object).where(frame.notna(), None).astype({"size": str})
-    np.testing.assert_array_equal(model.predict_proba(text), expected)
+    for other in (text, pl.from_pandas(frame), pa.Table.from_pandas(frame), frame.convert_dtypes()):
+        np.testing.assert_array_equal(model.predict_proba(other), expected)
+    lazy = pl.from_pandas(frame).lazy()
+    np.testing.assert_array_equal(model.predict_proba(lazy), expected)
 
 
 def test_unknown_categories_are_counted(model):
@@ -611,207 +760,28 @@ def test_a_regression_has_no_probabilities():
 
 def test_categories_are_the_same_as_text_number_and_truth():
     rng = np.random.default_rng(0)
-    frame = pd.DataFrame({"code": rng.integers(1, 4, 90), "flag": rng.random(90) < 0.5})
+    frame = pd.DataFrame({"code": rng.integers(1, 4, 90) + 10114, "flag": rng.random(90) < 0.5})
     frame["y"] = frame["code"] * 1.25 + frame["flag"]
     model = train_table(frame, "y", categorical=["code"], **QUICK)
     text = frame.assign(
         code=frame["code"].astype(str), flag=frame["flag"].map({True: "TRUE", False: "false"})
     )
     floats = frame.assign(code=frame["code"].astype(float))
-    for other in (text, floats):
+    written = frame.assign(code=frame["code"].map("{}.0".format))
+    for other in (text, floats, written):
         assert (model.predict(other) == model.predict(frame)).all()
 
 
-# Files -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("target", ["price", "dear", "garden"])
-def test_what_is_saved_predicts_as_before(target):
-    model = train_table(mixed(), target, **QUICK)
-    save_table_model(model, "kept", note="mine")
-    loaded = load_table_model("kept")
-    assert (loaded.predict(mixed(50)) == model.predict(mixed(50))).all()
-    assert (loaded.task, loaded.classes) == (model.task, model.classes)
-    assert str(loaded.report) == str(model.report)
-    assert loaded.history == model.history
-    record = json.loads(Path("kept/run.json").read_text("utf-8"))
-    assert record["note"] == "mine"
-    assert record["target"]["name"] == target
-    assert record["features"][0] == {"name": "size", "kind": "number"}
-    assert record["versions"].keys() == {"nnfs_xp", "scikit-learn", "skops", "numpy", "pandas"}
-    assert (
-        load_table_model("kept", "array_api_strict").predict(mixed(50)) == model.predict(mixed(50))
-    ).mean() > 0.9
-
-
-def test_a_file_needs_three_types_of_ours_and_one_of_numpys():
-    save_table_model(train_table(mixed(), "price", **QUICK), "kept")
-    assert skops.io.get_untrusted_types(file="kept/model.skops") == [
-        "nnfs_xp.sklearn.regressor.MLPRegressor",
-        "nnfs_xp.tables.pipeline.Clip",
-        "numpy.dtype",
-    ]
-    with zipfile.ZipFile("kept/model.skops") as archive:
-        assert {name.rpartition(".")[2] for name in archive.namelist()} == {"json", "npy"}
-
-
-class Foreign:
-    """What no file may bring."""
-
-
-def _forge(pipeline):
-    """Put another object into the folder, with a checksum that fits."""
-    content = pipeline if isinstance(pipeline, bytes) else skops.io.dumps(pipeline)
-    Path("kept/model.skops").write_bytes(content)
-    record = json.loads(Path("kept/run.json").read_text())
-    record["sha256"] = hashlib.sha256(content).hexdigest()
-    Path("kept/run.json").write_text(json.dumps(record))
-
-
-def test_foreign_changed_and_damaged_files_are_refused(model):
-    save_table_model(model, "kept")
-    content = Path("kept/model.skops").read_bytes()
-    Path("kept/model.skops").write_bytes(content[:500] + b"?" + content[501:])
-    with pytest.raises(CheckpointError, match="is damaged or changed: its checksum"):
-        load_table_model("kept")
-    foreign = Foreign()
-    foreign.x = 1
-    _forge(foreign)
-    with pytest.raises(CheckpointError, match=r"holds what no model of a table does.*Foreign"):
-        load_table_model("kept")
-    _forge(b"no zip")
-    with pytest.raises(CheckpointError, match="is no model of a table, or damaged"):
-        load_table_model("kept")
-    other = train_table(mixed().drop(columns="town"), "dear", drop=["price"], **QUICK)
-    for wrong in ({"a": 1}, model.pipeline[:1], other.pipeline):
-        _forge(wrong)
-        with pytest.raises(CheckpointError, match=r"holds another model than run.json"):
-            load_table_model("kept")
-    _forge(model.pipeline)
-    assert (load_table_model("kept").predict(mixed()) == model.predict(mixed())).all()
-
-
-def test_every_byte_of_the_model_file_counts(model):
-    save_table_model(model, "kept")
-    content = Path("kept/model.skops").read_bytes()
-    rng = np.random.default_rng(0)
-    for place in rng.integers(0, len(content), 30):
-        _forge(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
-        with suppress(CheckpointError):  # any other error fails the test
-            load_table_model("kept")
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"table": 2},
-        {"table": True},
-        {"table": "1"},
-        {"target": None},
-        {"classes": 5, "target": {"name": "dear"}},
-        {"features": [{"name": "size", "kind": "words"}]},
-        {"features": [{"name": 5, "kind": "number"}]},
-        {"features": []},
-        {"constant": "x"},
-        {"constant": 5},
-        {"constant": float("inf")},
-        {"settings": {}},
-        {"settings": []},
-        {"separator": 5},
-        {"decimal_commas": 5},
-        {"report": {"rows": 1}},
-        {"history": 7},
-        {"sha256": "0"},
-        {"sha256": None},
-    ],
-)
-def test_a_record_that_was_changed_is_refused(model, change):
-    save_table_model(model, "kept")
-    record = json.loads(Path("kept/run.json").read_text())
-    Path("kept/run.json").write_text(json.dumps({**record, **change}))
-    with pytest.raises(CheckpointError, match=r"run.json|checksum|another model"):
-        load_table_model("kept")
-
-
-def test_a_folder_that_holds_no_model_is_refused(model):
-    with pytest.raises(CheckpointError, match=r"run.json is missing or damaged"):
-        load_table_model("nowhere")
-    save_table_model(model, "kept")
-    for text in ("", "[]", '{"dataset": "digits"}', "[" * 100_000):
-        write(text, "kept/run.json")
-        with pytest.raises(CheckpointError, match=r"run.json is"):
-            load_table_model("kept")
-    write("", "a-file")
-    with pytest.raises(CheckpointError, match="cannot write the model to a-file"):
-        save_table_model(model, "a-file")
-
-
-def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(model):
-    save_table_model(model, "kept")
-    for name in ("model.skops", "run.json"):
-        Path("kept", name).rename("aside")
-        os.mkfifo(f"kept/{name}")
-        with pytest.raises(CheckpointError, match=f"{name}.* no regular file"):
-            load_table_model("kept")
-        Path("aside").replace(f"kept/{name}")
-    os.mkfifo("pipe.csv")
-    with pytest.raises(DataError, match=r"cannot read pipe.csv: it is a pipe or a device"):
-        read_table("pipe.csv")
-
-
-def test_a_model_that_cannot_predict_is_refused_with_both_versions(model):
-    save_table_model(model, "kept")
-    broken = skops.io.loads(
-        Path("kept/model.skops").read_bytes(),
-        trusted=skops.io.get_untrusted_types(file="kept/model.skops"),
-    )
-    del broken[0].named_transformers_["numbers"][1].scale_
-    _forge(broken)
-    with pytest.raises(CheckpointError, match=r"does not predict: .*nnfs_xp .* then, .* now"):
-        load_table_model("kept")
-    record = json.loads(Path("kept/run.json").read_text())
-    for feature in record["features"]:
-        feature["kind"] = "number"
-    _forge(model.pipeline)
-    record["sha256"] = json.loads(Path("kept/run.json").read_text())["sha256"]
-    Path("kept/run.json").write_text(json.dumps(record))
-    with pytest.raises(CheckpointError, match="its columns are of other kinds"):
-        load_table_model("kept")
+def test_classes_are_the_same_as_whole_numbers_and_with_decimals():
+    frame = pd.DataFrame({"x": [1.0, 2.0] * 60, "y": [10115.0, 20095.0] * 60})
+    model = train_table(frame, "y", **LEARNT)
+    assert model.classes == (10115, 20095)
+    assert model.predict(frame.head(2)).tolist() == [10115, 20095]
+    for other in (frame.astype({"y": int}), frame.astype({"y": str})):
+        assert model.evaluate(other).figures["accuracy"] == 1
 
 
 # Numbers that can be read in two ways, or not at all ----------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("cells", "expected"),
-    [
-        (["0,5", "1,234"], [0.5, 1.234]),
-        (["1,25", "2.523,00"], [1.25, 2523.0]),
-        (["1.234,5", "2.523"], [1234.5, 2523.0]),
-        (["0,125", "7"], [0.125, 7.0]),
-        (["1.5", "2.523"], [1.5, 2.523]),
-        (["1.000.000", "2.523"], [1e6, 2523.0]),
-    ],
-)
-def test_what_a_comma_means_follows_from_the_column(cells, expected):
-    assert read_table(write("x\to\n" + "".join(f"{c}\t1\n" for c in cells)))["x"].tolist() == (
-        expected
-    )
-
-
-@pytest.mark.parametrize(
-    ("cells", "row", "cell"),
-    [
-        (["7", "39,445"], 3, "39,445"),
-        (["1,234,567", "2"], 2, "1,234,567"),
-        (["1.5", "39,445"], 3, "39,445"),
-        (["0,5", "2.523"], 3, "2.523"),
-    ],
-)
-def test_a_comma_or_point_that_may_mean_two_things_is_refused(cells, row, cell):
-    path = write("x\to\n" + "".join(f"{c}\t1\n" for c in cells))
-    with pytest.raises(DataError, match=f"row {row}, column 'x': '{cell}' can be read in two ways"):
-        read_table(path)
 
 
 def test_a_model_keeps_what_a_comma_means():
@@ -823,20 +793,37 @@ def test_a_model_keeps_what_a_comma_means():
     assert loaded.predict(german) == loaded.predict(plain)
 
 
-@pytest.mark.parametrize("kind", ["csv", "int64", "uint64"])
+@pytest.mark.parametrize("kind", ["csv", "int64", "uint64", "Int64"])
 def test_whole_numbers_too_long_for_double_precision_stay_apart(kind):
     numbers = [2**60 + i % 3 for i in range(60)]
-    frame = pd.DataFrame({"x": [i % 3 for i in range(60)], "y": numbers})
-    frame = write(frame.to_csv(index=False)) if kind == "csv" else frame.astype({"y": kind})
-    assert train_table(frame, "y", **QUICK).classes == tuple(str(2**60 + i) for i in range(3))
+    if kind == "Int64":
+        numbers[4] = None
+    frame = pd.DataFrame({"x": [i % 3 for i in range(60)], "y": pd.array(numbers, "Int64")})
+    table = write(frame.to_csv(index=False)) if kind == "csv" else frame.astype({"y": kind})
+    if kind == "Int64":
+        with pytest.warns(TableWarning, match="1 of 60 rows are left out"):
+            model = train_table(table, "y", **LEARNT)
+    else:
+        model = train_table(table, "y", **LEARNT)
+    assert model.classes == tuple(str(2**60 + i) for i in range(3))
+    assert model.predict(frame.head(3)).tolist() == list(model.classes)
     with pytest.raises(DataError, match=r"column 'y'.*double precision"):
-        train_table(frame, "y", task="regression", **QUICK)
+        train_table(table, "y", task="regression", **QUICK)
 
 
-@pytest.mark.parametrize("cell", ["{}%", "${}.2", "€ {}", "{},000"])
-def test_numbers_with_signs_are_said_and_no_target(cell):
-    frame = pd.DataFrame({"x": [cell.format(i % 5 + 1) for i in range(60)]})
+def test_a_unit_is_told_and_read_without():
+    frame = pd.DataFrame({"x": [f"{i % 5 + 1} kg" for i in range(60)]})
     frame["y"] = [i % 5 * 1.5 for i in range(60)]
+    with pytest.warns(TableWarning, match="column 'x': read without its unit 'kg'"):
+        model = train_table(frame, "y", **LEARNT)
+    assert model.report.figures["r2"] > 0.9
+    assert model.predict(pd.DataFrame({"x": [3]})) == model.predict(pd.DataFrame({"x": ["3 kg"]}))
+
+
+@pytest.mark.parametrize("cells", [["{} EUR", "{} USD"], ["{},000"]])
+def test_numbers_with_signs_are_said_and_no_target(cells):
+    texts = [cells[i % len(cells)].format(i % 5 + 1) for i in range(60)]
+    frame = pd.DataFrame({"x": texts, "y": [i % 5 * 1.5 for i in range(60)]})
     with pytest.warns(TableWarning, match=r"column 'x' is taken as categories: its numbers have"):
         train_table(frame, "y", **QUICK)
     with pytest.raises(DataError, match=r"the numbers in column 'x' have signs"):
@@ -844,25 +831,13 @@ def test_numbers_with_signs_are_said_and_no_target(cell):
     assert train_table(frame, "x", task="classification", **QUICK).task == "classification"
 
 
-def test_rows_of_separators_and_of_an_empty_quote_are_rows():
-    assert len(read_table(write("a,b\n1,2\n,\n\n3,4\n"))) == 3
-    assert len(read_table(write('a\n1\n""\n\n3\n'))) == 3
-
-
 def test_a_large_offset_costs_a_regression_nothing():
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"x": rng.normal(size=300)})
     frame["y"] = frame["x"] + 1e9
-    model = train_table(frame, "y", **{**QUICK, "epochs": 60})
+    model = train_table(frame, "y", **LEARNT)
     assert model.report.figures["r2"] > 0.9
-    assert len(set(model.predict(frame))) > 290
-
-
-@pytest.mark.parametrize("scale", [1e-300, 1e-40])
-def test_a_target_too_near_to_nothing_is_refused(scale):
-    frame = pd.DataFrame({"x": np.arange(60) % 7, "y": np.arange(60) * 1.5 * scale})
-    with pytest.raises(DataError, match="differ by less than 1e-30"):
-        train_table(frame, "y", **QUICK)
+    assert len(set(model.predict(frame))) > 270
 
 
 @pytest.mark.parametrize("cell", [[1, 2], {"a": 1}, b"ab"])
@@ -871,29 +846,3 @@ def test_cells_that_are_neither_number_nor_text_are_refused(cell):
     with pytest.raises(DataError, match=r"column 'z' holds .* neither number nor text"):
         train_table(frame, "price", **QUICK)
     assert "z" in train_table(frame, "price", drop=["z"], **QUICK).features.dropped
-
-
-@pytest.mark.parametrize(
-    ("more", "complaint"),
-    [
-        ({"seed": 2**32}, "`seed` must be at most 4294967295"),
-        ({"hidden": 5}, "`hidden` must be a list of widths; got 5"),
-        ({"drop": "town"}, "`drop` must be a list of columns; got the text 'town'"),
-        ({"target": 1}, "`target` must be the name of a column; got 1"),
-        ({"target": None}, "`target` must be the name of a column; got None"),
-    ],
-)
-def test_arguments_of_another_type_are_refused(more, complaint):
-    with pytest.raises(ArgumentError, match=complaint):
-        train_table(mixed(), **{"target": "price", **QUICK, **more})
-
-
-def test_numbers_of_numpy_are_settings_too():
-    more = {**QUICK, "hidden": (np.int64(8),), "seed": np.int64(3), "dropout": np.float32(0)}
-    save_table_model(train_table(mixed(), "price", **more), "kept")
-    assert load_table_model("kept").settings["seed"] == 3
-
-
-def test_a_path_with_a_nul_is_refused():
-    with pytest.raises(DataError, match=r"cannot read a.x00b"):
-        read_table("a\0b")
