@@ -1,7 +1,7 @@
 """Tables learnt by `nnfs_xp.tables`, RealMLP, scikit-learn's MLP and gradient boosting.
 
 Usage: python -m benchmarks tables [--quick] [--only NAME,...] [--seeds 5] [--again METHOD,...]
-       [--results build/benchmarks/tables.json]
+       [--threads 2] [--results build/benchmarks/tables.json]
 
 Thirteen public tables (`benchmarks.tables_data`), fixed before any result, are split 80 to 20 by
 each seed, classes in equal shares. All methods get the same raw columns and their own defaults:
@@ -13,7 +13,7 @@ each seed, classes in equal shares. All methods get the same raw columns and the
 - MLP: scikit-learn's, behind `skrub.tabular_pipeline`; targets that are numbers are standardised.
 - HistGradientBoosting: `skrub.tabular_pipeline("classifier")` or ``("regressor")``, with a seed.
 
-Each table and seed has a process of its own with two threads, where the methods take turns, the
+Each table and seed has a process of its own with two threads, or as many as ``--threads`` says, where the methods take turns, the
 first one changing with the seed, each after a small table that is not counted. A run is kept in
 the results as soon as it is there, and not repeated: a benchmark that was stopped goes on.
 ``--again`` forgets the runs of a method on what is chosen. ``--quick``: four tables, one seed.
@@ -31,6 +31,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, help="how many: 5")
     parser.add_argument("--again", default="", help="methods whose runs are repeated")
     parser.add_argument("--results", type=Path, default=Path("build/benchmarks/tables.json"))
+    parser.add_argument("--threads", type=int, default=2, help="2; 1 beside other work")
     options = parser.parse_args()
     tables = options.only.split(",") if options.only else list(QUICK if options.quick else TABLES)
     seeds = (1 if options.quick else 5) if options.seeds is None else options.seeds
@@ -100,11 +102,13 @@ def main() -> None:
             parser.error(f"there is no {unknown[0]}; there are {', '.join(known)}")
     results = Results(options.results)
     results.forget(again, tables, seeds)
-    complete(results, tables, seeds)
+    complete(results, tables, seeds, partial(ask, threads=options.threads))
     show(results.facts, results.runs, tables, seeds)
 
 
-def ask(table: str, seed: int, methods: Sequence[str]) -> Iterator[dict[str, Any]]:
+def ask(
+    table: str, seed: int, methods: Sequence[str], threads: int = 2
+) -> Iterator[dict[str, Any]]:
     """The answers of a process that learns the table with the methods."""
     words = "-m", "benchmarks.tables_work", table, str(seed), *methods
     with subprocess.Popen(
@@ -112,7 +116,7 @@ def ask(table: str, seed: int, methods: Sequence[str]) -> Iterator[dict[str, Any
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        env={**os.environ, **dict.fromkeys(_THREADS, "2")},
+        env={**os.environ, **dict.fromkeys(_THREADS, str(threads))},
     ) as process:
         assert process.stdout is not None
         try:

@@ -8,6 +8,7 @@ It writes a line of JSON for the table, then one for each method.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 import traceback
@@ -43,7 +44,12 @@ def _realmlp(classes: bool, seed: int) -> Any:
     from pytabkit import RealMLP_TD_Classifier, RealMLP_TD_Regressor
 
     kind = RealMLP_TD_Classifier if classes else RealMLP_TD_Regressor
-    model = kind(random_state=seed, device="cpu", n_threads=2, verbosity=0)
+    model = kind(
+        random_state=seed,
+        device="cpu",
+        n_threads=int(os.environ.get("OMP_NUM_THREADS", 2)),
+        verbosity=0,
+    )
     return make_pipeline(_for_realmlp(), model)
 
 

@@ -573,10 +573,9 @@ def test_probabilities_are_calibrated():
         more = {"hidden": (256, 256), "epochs": 60, "batch_size": 32, "learning_rate": 0.04}
         more |= {"dropout": 0.1, "seed": seed}
         model = train_table(chances(300, seed), "y", **{**QUICK, **more})
-        assert model.temperature > 1, "it was too sure"
         for each in (model, replace(model, temperature=1.0)):
             losses.append(log_loss(new["y"], each.predict_proba(new)))
-    assert sum(losses[::2]) <= sum(losses[1::2])
+    assert sum(losses[::2]) < sum(losses[1::2])
     assert max(losses[::2]) < 0.69, "better than a coin"
 
 

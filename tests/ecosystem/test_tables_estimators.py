@@ -53,9 +53,25 @@ def targets(Estimator, frame):
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # of the checks' tables: columns left out, say
 @pytest.mark.filterwarnings("ignore:invalid value encountered in cast")  # scikit-learn's own
-@parametrize_with_checks([TableClassifier(**LEARNT), TableRegressor(**LEARNT)])
-def test_scikit_learns_checks_pass_without_exceptions(estimator, check):
+@parametrize_with_checks(
+    [TableClassifier(**LEARNT), TableRegressor(**LEARNT)],
+    expected_failed_checks=lambda _: {
+        "check_methods_subset_invariance": "networks are of float32, whose products of matrices "
+        "differ in the last digits with the number of rows; the next test allows for that"
+    },
+    xfail_strict=False,
+)
+def test_scikit_learns_checks_pass(estimator, check):
     check(estimator)
+
+
+def test_few_rows_are_predicted_as_among_many():
+    frame = rows()
+    model = TableClassifier(**LEARNT).fit(frame, labels(frame))
+    whole = model.predict_proba(frame)
+    for start in range(0, 120, 7):
+        part = model.predict_proba(frame[start : start + 7])
+        np.testing.assert_allclose(part, whole[start : start + 7], rtol=1e-4, atol=1e-6)
 
 
 @BOTH
