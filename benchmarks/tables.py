@@ -13,8 +13,9 @@ each seed, classes in equal shares. All methods get the same raw columns and the
 - MLP: scikit-learn's, behind `skrub.tabular_pipeline`; targets that are numbers are standardised.
 - HistGradientBoosting: `skrub.tabular_pipeline("classifier")` or ``("regressor")``, with a seed.
 
-Each table and seed has a process of its own with two threads, or as many as ``--threads`` says, where the methods take turns, the
-first one changing with the seed, each after a small table that is not counted. A run is kept in
+Each table and seed has a process of its own with two threads, or as many as ``--threads`` says.
+There the methods take turns, the first one changing with the seed, each after a small table that
+is not counted. A run is kept in
 the results as soon as it is there, and not repeated: a benchmark that was stopped goes on.
 ``--again`` forgets the runs of a method on what is chosen. ``--quick``: four tables, one seed.
 

@@ -37,6 +37,9 @@ def fuzz(target: str, runs: int, folder: Path) -> None:
 
     with atheris.instrument_imports(include=["nnfs_xp"]):
         import fuzzed
+
+        if target in TABLES:  # which are imported when they are needed
+            import nnfs_xp.tables  # noqa: F401
     import forged
 
     corpus, scratch = folder / "corpus", folder / "scratch"

@@ -173,8 +173,8 @@ def read_data(path: Path) -> bool:
 
 def read_table(path: Path) -> bool:
     """Whether the file of a table is taken; each column of one that is must be read or refused."""
+    from nnfs_xp.data.table_columns import read_column
     from nnfs_xp.data.table_files import open_in_pieces, open_table
-    from nnfs_xp.tables.columns import read_column
 
     try:
         table = open_table(path)

@@ -21,17 +21,12 @@ from nnfs_xp.errors import ArgumentError, DataError
 from nnfs_xp.pictures import draw_table_pictures
 from nnfs_xp.runs import CHECKPOINTS, HISTORY, REPORT, RUN, make_folder
 from nnfs_xp.tables import Report, TableModel, TableWarning, load_table_model, save_table_model
+from nnfs_xp.tables.course import Course
 from nnfs_xp.tables.files import read_record, write_record
-from nnfs_xp.tables.fitting import Course
 from nnfs_xp.tables.large import open_or_sample
-from nnfs_xp.tables.settings import TableSettings
-from nnfs_xp.tables.training import (
-    Preparation,
-    Wishes,
-    evaluate_held_out,
-    open_tables,
-    prepare,
-)
+from nnfs_xp.tables.preparing import Preparation, evaluate_held_out, open_tables, prepare
+from nnfs_xp.tables.settings import TableSettings, Wishes
+from nnfs_xp.tables.telling import write_report
 
 _MOST_PROBABILITIES = 30
 """Classes up to which each has a column of probabilities in a file of predictions."""
@@ -202,7 +197,7 @@ def _draw(
     """Write the report as a page, and the pictures."""
     assert model.report is not None  # training makes one
     with results.drawing():
-        prepared.write_report(model, folder / REPORT, title=title, warnings=tuple(texts))
+        write_report(prepared, model, folder / REPORT, title=title, warnings=tuple(texts))
         print(f"report in {folder / REPORT}")
         draw_table_pictures(
             folder,

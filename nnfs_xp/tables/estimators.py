@@ -16,11 +16,12 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from nnfs_xp._checks import shown
+from nnfs_xp.data.table_columns import LARGEST, Reading, Values
 from nnfs_xp.data.table_files import RawTable, open_table
 from nnfs_xp.errors import DataError, DTypeError
-from nnfs_xp.tables.columns import LARGEST, Reading, Values
+from nnfs_xp.tables.course import Course
 from nnfs_xp.tables.features import check_texts, choose_features
-from nnfs_xp.tables.fitting import Course, fit
+from nnfs_xp.tables.fitting import fit
 from nnfs_xp.tables.model import TableModel
 from nnfs_xp.tables.settings import MOST_SEED, TableSettings
 from nnfs_xp.tables.target import LEAST_SPREAD, Target

@@ -12,9 +12,7 @@ import numpy as np
 import pandas as pd
 
 from nnfs_xp._checks import shown
-from nnfs_xp.data.table_files import RawTable
-from nnfs_xp.errors import ArgumentError, DataError
-from nnfs_xp.tables.columns import (
+from nnfs_xp.data.table_columns import (
     AS_USUAL,
     Column,
     Kind,
@@ -24,6 +22,8 @@ from nnfs_xp.tables.columns import (
     names_rows,
     read_column,
 )
+from nnfs_xp.data.table_files import RawTable
+from nnfs_xp.errors import ArgumentError, DataError
 from nnfs_xp.tables.warning import TableWarning
 
 _SAID: dict[Kind, str] = {

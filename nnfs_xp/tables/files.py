@@ -22,11 +22,11 @@ from sklearn.compose import ColumnTransformer
 import nnfs_xp
 from nnfs_xp._checks import check_count, check_range, shown
 from nnfs_xp.backend import get_backend
+from nnfs_xp.data.table_columns import Reading
 from nnfs_xp.errors import BackendError, CheckpointError
 from nnfs_xp.interop import load, save
 from nnfs_xp.interop.atomic import write_atomically
 from nnfs_xp.reports.figures import figures_from
-from nnfs_xp.tables.columns import Reading
 from nnfs_xp.tables.features import Feature, Features
 from nnfs_xp.tables.model import TableModel, TargetScale
 from nnfs_xp.tables.target import Target

@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow as pa
 
 from nnfs_xp.data.packed_files import ZIP, content_of
+from nnfs_xp.data.table_cells import to_number
+from nnfs_xp.data.table_columns import Column, Kind, Reading, Values, read_column
 from nnfs_xp.data.table_files import RawTable, count_rows, open_in_pieces, open_table
 from nnfs_xp.errors import DataError
-from nnfs_xp.tables.cells import to_number
-from nnfs_xp.tables.columns import Column, Kind, Reading, Values, read_column
 from nnfs_xp.tables.sampling import Sample
 from nnfs_xp.tables.settings import TableSettings
 from nnfs_xp.training.progress import Progress, Shown

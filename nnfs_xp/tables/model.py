@@ -14,11 +14,11 @@ from scipy.special import softmax
 
 from nnfs_xp._checks import check_range, shown
 from nnfs_xp.backend import get_backend, to_numpy
+from nnfs_xp.data.table_columns import Values, far_out
 from nnfs_xp.data.table_files import RawTable, open_table
 from nnfs_xp.errors import ArgumentError
 from nnfs_xp.layers import Sequential
 from nnfs_xp.reports.figures import Report, class_figures, number_figures
-from nnfs_xp.tables.columns import Values, far_out
 from nnfs_xp.tables.encoding import encode
 from nnfs_xp.tables.features import Features
 from nnfs_xp.tables.target import Target

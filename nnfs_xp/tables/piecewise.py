@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.compose import ColumnTransformer
 
 from nnfs_xp.backend import host_generator
-from nnfs_xp.tables.columns import Values
+from nnfs_xp.data.table_columns import Values
 from nnfs_xp.tables.encoding import encode
 from nnfs_xp.tables.features import Features
 from nnfs_xp.tables.large import LargeTable

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from nnfs_xp.data.table_columns import Column, Reading, read_column
 from nnfs_xp.data.table_files import open_table
-from nnfs_xp.tables.columns import Column, Reading, read_column
 from nnfs_xp.tables.features import check_texts, forced_kinds
 
 _EXACT = 2**53

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from nnfs_xp.backend import host_generator
+from nnfs_xp.data.table_columns import Column
 from nnfs_xp.data.table_files import RawTable
-from nnfs_xp.tables.columns import Column
 
 _MOST_VALUES, _ROWS_A_VALUE = 1000, 2
 """Different targets up to which the first rows of each are drawn; and how many are."""

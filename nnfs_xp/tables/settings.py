@@ -1,13 +1,14 @@
-"""The settings of a table's training."""
+"""What can be said of a training on a table: how to train, and what the columns are."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from math import ceil
 
 from nnfs_xp._checks import check_count, check_range
 from nnfs_xp.errors import ArgumentError
+from nnfs_xp.tables.features import check_texts
 
 MOST_SEED = 2**32 - 1
 """The largest seed that scikit-learn takes."""
@@ -128,3 +129,42 @@ class Plan(TableSettings):
     learning_rate: float = 0.01
     folds: int = 1
     patience: int = 1
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What is said of a table's columns.
+
+    Attributes
+    ----------
+    task : {"auto", "classification", "regression"}
+        By default a classification of text, of truth values, and of at most 20 different whole
+        numbers with at least 3 rows each on average; else a regression.
+    numeric, categorical, dates, text : sequence of str
+        Columns of that kind, whatever their cells tell.
+    drop : sequence of str
+        Columns to leave out.
+    missing : sequence of str
+        What stands for a missing value besides an empty cell and the usual texts: ``"-9999"``.
+    """
+
+    task: str = "auto"
+    numeric: Sequence[str] = ()
+    categorical: Sequence[str] = ()
+    dates: Sequence[str] = ()
+    text: Sequence[str] = ()
+    drop: Sequence[str] = ()
+    missing: Sequence[str] = ()
+
+    def check(self) -> None:
+        """Refuse a text where a list of texts belongs."""
+        check_texts(**{name: value for name, value in vars(self).items() if name != "task"})
+
+    @property
+    def kinds(self) -> dict[str, Sequence[str]]:
+        """The columns that are said to be of some kind."""
+        names = ("numeric", "categorical", "dates", "text")
+        return {name: getattr(self, name) for name in names}
+
+
+NO_WISHES = Wishes()

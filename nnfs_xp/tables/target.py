@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 
 from nnfs_xp._checks import shown
+from nnfs_xp.data.table_columns import AS_USUAL, Column, Kind, Reading, Values, read_column
 from nnfs_xp.data.table_files import RawTable
 from nnfs_xp.errors import ArgumentError, DataError
-from nnfs_xp.tables.columns import AS_USUAL, Column, Kind, Reading, Values, read_column
 from nnfs_xp.tables.features import tell_of_far_out
 from nnfs_xp.tables.warning import TableWarning
 

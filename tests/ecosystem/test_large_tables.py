@@ -26,8 +26,8 @@ from nnfs_xp.errors import ArgumentError, DataError
 from nnfs_xp.tables import TableWarning, fitting, large, sampling, train_table
 from nnfs_xp.tables.large import is_large, survey
 from nnfs_xp.tables.piecewise import TableBatches
-from nnfs_xp.tables.settings import TableSettings
-from nnfs_xp.tables.training import Wishes, open_tables, prepare
+from nnfs_xp.tables.preparing import open_tables, prepare
+from nnfs_xp.tables.settings import TableSettings, Wishes
 
 ROOT = Path(__file__).parents[2]
 N = 1500

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from nnfs_xp.data.table_columns import Reading, far_out, read_column
 from nnfs_xp.data.table_files import RawTable
 from nnfs_xp.errors import ArgumentError, DataError
-from nnfs_xp.tables.columns import Reading, far_out, read_column
 from nnfs_xp.tables.features import Feature, choose_features
 from nnfs_xp.tables.target import Target, choose_target
 from nnfs_xp.tables.warning import TableWarning

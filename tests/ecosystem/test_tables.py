@@ -567,16 +567,16 @@ def chances(n, seed):
     return frame.assign(y=np.where(rng.random(n) < probability, "yes", "no"))
 
 
-def test_probabilities_are_calibrated():
-    new, losses = chances(3000, 99), []
-    for seed in range(3):
-        more = {"hidden": (256, 256), "epochs": 60, "batch_size": 32, "learning_rate": 0.04}
-        more |= {"dropout": 0.1, "seed": seed}
-        model = train_table(chances(300, seed), "y", **{**QUICK, **more})
-        for each in (model, replace(model, temperature=1.0)):
-            losses.append(log_loss(new["y"], each.predict_proba(new)))
-    assert sum(losses[::2]) < sum(losses[1::2])
-    assert max(losses[::2]) < 0.69, "better than a coin"
+@pytest.mark.parametrize("seed", range(3))
+def test_probabilities_are_calibrated(seed):
+    more = {**QUICK, "hidden": (32,), "epochs": 1, "learning_rate": 0.3, "seed": seed}
+    model, new = train_table(chances(300, seed), "y", **more), chances(3000, 99)
+    calibrated, before = (
+        log_loss(new["y"], each.predict_proba(new))
+        for each in (model, replace(model, temperature=1.0))
+    )
+    assert model.temperature > 1, "it was too sure"
+    assert calibrated < before - 0.1
 
 
 # Settings, and what comes of them ----------------------------------------------------------------

@@ -26,7 +26,6 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 from nnfs_xp import runs, tables
 from nnfs_xp.cli import main
 from nnfs_xp.tables import files
-from nnfs_xp.tables.training import Preparation
 from nnfs_xp.training import EarlyStopping
 
 QUICK = ("--hidden", "8", "--epochs", "3", "--folds", "1", "--backend", "numpy")
@@ -42,7 +41,7 @@ def _empty_folder(tmp_path, monkeypatch):
 @pytest.fixture
 def no_pages(monkeypatch):
     """Trainings that draw nothing, in a tenth of the time."""
-    monkeypatch.setattr(Preparation, "write_report", lambda *_, **__: None)
+    monkeypatch.setattr("nnfs_xp.cli.tables.write_report", lambda *_, **__: None)
     monkeypatch.setattr("nnfs_xp.cli.tables.draw_table_pictures", lambda *_, **__: None)
 
 
@@ -292,7 +291,7 @@ def test_a_page_that_cannot_be_written_costs_pages_only(run, monkeypatch):
         raise OSError(28, "No space left on device")
 
     houses().to_csv("data.csv", index=False)
-    monkeypatch.setattr(Preparation, "write_report", fail)
+    monkeypatch.setattr("nnfs_xp.cli.tables.write_report", fail)
     result = run("train", "data.csv", "--target", "kind", "--out", "out", *QUICK)
     assert result.status == 0
     assert "not all pictures could be drawn: [Errno 28] No space left" in result.err

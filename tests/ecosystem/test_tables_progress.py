@@ -13,7 +13,6 @@ import pytest
 from nnfs_xp.cli import main
 from nnfs_xp.errors import ArgumentError
 from nnfs_xp.tables import train_table
-from nnfs_xp.tables.training import Preparation
 from nnfs_xp.training import progress
 
 QUICK = {"hidden": (8,), "epochs": 3, "folds": 1, "patience": 9, "backend": "numpy"}
@@ -63,7 +62,7 @@ def test_anything_else_is_refused_before_the_table_is_read():
 
 
 def test_on_the_command_line_lines_go_to_standard_error(capsys, monkeypatch):
-    monkeypatch.setattr(Preparation, "write_report", lambda *_, **__: None)
+    monkeypatch.setattr("nnfs_xp.cli.tables.write_report", lambda *_, **__: None)
     monkeypatch.setattr("nnfs_xp.cli.tables.draw_table_pictures", lambda *_, **__: None)
     houses().to_csv("houses.csv", index=False)
     options = ["train", "houses.csv", "--target", "kind", "--epochs", "3", "--hidden", "8"]

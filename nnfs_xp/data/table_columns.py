@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nnfs_xp._checks import shown
+from nnfs_xp.data import table_cells as of
 from nnfs_xp.data.table_files import RawTable
 from nnfs_xp.errors import DataError
-from nnfs_xp.tables import cells as of
 
 _LOG = logging.getLogger(__name__)
 
