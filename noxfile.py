@@ -275,8 +275,8 @@ def minimums(session: nox.Session) -> None:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Fuzz what reads files: ``nox -s fuzz -- 100000``, so many cases for each of four readers."""
-    session.install("-e", ".", *group("fuzz"))
+    """Fuzz what reads files: ``nox -s fuzz -- 100000``, so many cases for each reader."""
+    session.install("-e", ".[tables,testing]", *group("test"), *group("fuzz"))
     session.run("python", "tests/fuzz_files.py", *(session.posargs or ["100000"]))
 
 

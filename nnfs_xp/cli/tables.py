@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import shutil
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,7 +16,7 @@ import nnfs_xp as nn
 from nnfs_xp._checks import shown
 from nnfs_xp.cli import results
 from nnfs_xp.data.table_files import RawTable, open_in_pieces, open_table
-from nnfs_xp.errors import ArgumentError, DataError
+from nnfs_xp.errors import ArgumentError, CheckpointError, DataError
 from nnfs_xp.pictures import draw_table_pictures
 from nnfs_xp.runs import CHECKPOINTS, HISTORY, REPORT, RUN, make_folder
 from nnfs_xp.tables import Report, TableModel, TableWarning, load_table_model, save_table_model
@@ -27,6 +26,8 @@ from nnfs_xp.tables.large import open_or_sample
 from nnfs_xp.tables.preparing import Preparation, evaluate_held_out, open_tables, prepare
 from nnfs_xp.tables.settings import TableSettings, Wishes
 from nnfs_xp.tables.telling import write_report
+
+_DIGESTS = "sha256 of the data"
 
 _MOST_PROBABILITIES = 30
 """Classes up to which each has a column of probabilities in a file of predictions."""
@@ -38,11 +39,11 @@ def _warnings_shown() -> Iterator[list[str]]:
     texts: list[str] = []
 
     def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
-        if not issubclass(category, TableWarning):
-            usual(message, category, *place)
-        elif str(message) not in texts:
+        if issubclass(category, TableWarning):
+            if str(message) in texts:
+                return
             texts.append(str(message))
-            print(f"warning: {message}", file=sys.stderr)
+        usual(message, category, *place)
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", TableWarning)
@@ -78,7 +79,7 @@ def _train(options: argparse.Namespace, texts: list[str]) -> int:
     new = options.out is None or not options.out.exists()
     folder = make_folder(options.out, name, resume=options.resume)
     title = _title(path, prepared, said["target"])
-    begun = {"said": _resolved(said), "sha256 of the data": _digests(said)}
+    begun = {"said": _resolved(said), _DIGESTS: _digests(said)}
     _check_same(folder, begun)
     if not (folder / RUN).exists():  # so that it can be resumed, whatever ends it
         write_record(folder, begun)
@@ -116,8 +117,7 @@ def _said(options: argparse.Namespace) -> dict[str, Any]:
         return said
     if options.out is None:
         raise ArgumentError("--resume needs --out: the folder of the training to go on with.")
-    record = read_record(options.out) if (options.out / RUN).exists() else {}
-    former = (record or {}).get("said", {})
+    former, _ = _begun(options.out)
     now = _resolved(said)
     for name, value in now.items():
         if former and value != former.get(name):
@@ -128,6 +128,23 @@ def _said(options: argparse.Namespace) -> dict[str, Any]:
     if not former and "dataset" not in said:
         raise ArgumentError(f"{options.out} names no file to go on with. Name it.")
     return {**said, **former}
+
+
+def _begun(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """What was said of the training in a folder, and the checksums of its files; or nothing yet."""
+    if not (folder / RUN).exists():
+        return {}, {}
+    record = read_record(folder)
+    if record is None:
+        raise ArgumentError(f"{folder} holds a training on a data set. Name another --out.")
+    said, digests = record.get("said", {}), record.get(_DIGESTS, {})
+    sound = isinstance(said, dict) and isinstance(digests, dict)
+    if sound:
+        texts = [said.get(name, "") for name in ("dataset", "test", "target", "separator")]
+        sound = all(isinstance(text, str) for text in (*texts, *digests.values()))
+    if not sound:
+        raise CheckpointError(f"{folder / RUN} is damaged: what it says of the training is none.")
+    return said, digests
 
 
 def _resolved(said: dict[str, Any]) -> dict[str, Any]:
@@ -157,9 +174,8 @@ def _digest(path: Path) -> str:
 
 def _check_same(folder: Path, begun: dict[str, Any]) -> None:
     """Refuse to go on where a file has changed since the training began."""
-    record = (read_record(folder) or {}) if (folder / RUN).exists() else {}
-    former = record.get("sha256 of the data", {})
-    for name, digest in begun["sha256 of the data"].items():
+    _, former = _begun(folder)
+    for name, digest in begun[_DIGESTS].items():
         if former.get(name, digest) != digest:
             raise DataError(
                 f"{begun['said'][name]} has changed since the training began. Train anew, with "
@@ -222,12 +238,10 @@ def evaluate(options: argparse.Namespace) -> int:
 
 
 def _evaluate_again(options: argparse.Namespace, model: TableModel) -> Report:
-    record = read_record(options.folder) or {}
-    said = record.get("said")
-    if not isinstance(said, dict) or not isinstance(said.get("dataset"), str):
+    said, digests = _begun(options.folder)
+    if "dataset" not in said:
         raise ArgumentError(f"{options.folder / RUN} names no file. Name one to test on.")
-    path = Path(str(said.get("test", said["dataset"])))
-    digests = record.get("sha256 of the data", {})
+    path = Path(said.get("test", said["dataset"]))
     if _digest(path) != digests.get("test" if "test" in said else "dataset"):
         raise DataError(
             f"{path} has changed since the training: which rows were tested on is not known. Name "
@@ -247,8 +261,8 @@ def predict(options: argparse.Namespace) -> int:
     """Predict the target of each row of a file."""
     with _warnings_shown():
         model = load_table_model(options.folder, options.backend)
-        said = (read_record(options.folder) or {}).get("said", {})
-        used = [said[name] for name in ("dataset", "test") if isinstance(said.get(name), str)]
+        said, _ = _begun(options.folder)
+        used = [said[name] for name in ("dataset", "test") if name in said]
         results.check_output(options, *map(Path, used))
         table = open_table(options.file, separator=options.separator)
         results.write_predictions(options, _rows(model, table))

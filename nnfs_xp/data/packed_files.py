@@ -29,7 +29,10 @@ _PACKED: dict[bytes, tuple[str, Callable[[BinaryIO], Any]]] = {
     b"\xfd7zXZ\0": ("xz file", lzma.LZMAFile),
     b"\x28\xb5\x2f\xfd": ("zstd file", lambda file: pa.CompressedInputStream(file, "zstd")),
 }
-_UNPACKING = (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError)
+_UNPACKING = (
+    *(EOFError, OSError, RuntimeError, UnicodeError),
+    *(zlib.error, lzma.LZMAError, zipfile.BadZipFile),
+)
 _OTHER = {
     b"\xd0\xcf\x11\xe0": "an old Excel or Word file; save the sheet as .xlsx or CSV",
     b"\x89PNG": "a picture",

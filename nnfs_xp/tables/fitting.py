@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from dataclasses import asdict
 from typing import Any
 
@@ -26,6 +27,9 @@ from nnfs_xp.tables.target import Target
 from nnfs_xp.training import History, initialize_from_data
 
 _VALIDATION_SHARE = 0.15
+_DEVIATION = 0.25
+"""Of the logarithm of a temperature, before any row is seen."""
+
 _LEAST_KEPT = 20
 """Rows below which none are kept: each is needed to learn from."""
 
@@ -79,7 +83,9 @@ def fit(
     n_rows = len(rows) if table is None else table.n_rows
     plan = settings.plan(n_rows, classifies=bool(n_classes))
     columns = column_encoder(features, frame.iloc[rows], classes=n_classes)
-    X = np.asarray(columns.fit_transform(frame.iloc[rows], y[rows]), dtype=np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of skrub, that a text has few words
+        X = np.asarray(columns.fit_transform(frame.iloc[rows], y[rows]), dtype=np.float32)
     scale = None if n_classes else TargetScale.of(y[rows])
 
     def learnt(y: Values) -> Any:
@@ -159,7 +165,8 @@ def calibrate(
 ) -> None:
     """Learn from the rows that each network was not trained on how sure the model may be.
 
-    Of classes, the temperature that the logits are divided by, by least cross-entropy. Of
+    Of classes, the temperature that the logits are divided by, by least cross-entropy; its
+    logarithm is drawn towards 0, as a normal prior would, which counts where rows are few. Of
     numbers, how far the prediction was from each target: what intervals are made of.
 
     Notes
@@ -185,7 +192,8 @@ def calibrate(
     def cross_entropy(log_temperature: float) -> float:
         model.temperature = float(np.exp(log_temperature))
         shares = model.shares_of(outputs)[np.arange(len(rows)), y[rows]]
-        return float(-np.mean(np.log(np.maximum(shares, 1e-30))))
+        surprise = float(-np.sum(np.log(np.maximum(shares, 1e-30))))
+        return surprise + 0.5 * (log_temperature / _DEVIATION) ** 2
 
     best = minimize_scalar(cross_entropy, bounds=(-2.0, 2.0), method="bounded")
     model.temperature = float(np.exp(best.x))
