@@ -4,9 +4,9 @@ Usage: python -m benchmarks large_table [--rows 10000000] [--hidden 64] [--epoch
 [--folder FOLDER]
 
 The file is made in a temporary folder, by row groups of 100,000: 25 columns of floats, 3 of whole
-numbers below 100, 2 of 8 categories each, and a target of two classes. Rows a second are
-those of all epochs over all seconds, the reading for the sample included, and over those after it.
-Memory is the largest resident set of the process.
+numbers below 100, 2 of 8 categories each, and a target of two classes. Rows a second are those of
+all epochs over all seconds, the reading for the sample included, and over those after it. Memory
+is the largest resident set of the process.
 """
 
 from __future__ import annotations

@@ -15,9 +15,9 @@ each seed, classes in equal shares. All methods get the same raw columns and the
 
 Each table and seed has a process of its own with two threads, or as many as ``--threads`` says.
 There the methods take turns, the first one changing with the seed, each after a small table that
-is not counted. A run is kept in
-the results as soon as it is there, and not repeated: a benchmark that was stopped goes on.
-``--again`` forgets the runs of a method on what is chosen. ``--quick``: four tables, one seed.
+is not counted. A run is kept in the results as soon as it is there, and not repeated: a benchmark
+that was stopped goes on. ``--again`` forgets the runs of a method on what is chosen. ``--quick``:
+four tables, one seed.
 
 A score is accuracy or R². The normalised score of a method on a table is 0 for always the most
 frequent class, or R² 0, and 1 for the best method, from means over the seeds. A method that failed

@@ -255,7 +255,7 @@ def _add_table_options(parser: argparse.ArgumentParser) -> None:
         type=_count,
         metavar="N",
         help="networks that are each trained without a part of the rows of its own, whose mean is "
-        "predicted (default: 5 for up to 2,500 rows, else 1)",
+        "predicted (default: 5 for up to 50,000 rows, else 1)",
     )
     group.add_argument(
         "--interval",

@@ -23,9 +23,9 @@ from nnfs_xp.tables import Report, TableModel, TableWarning, load_table_model, s
 from nnfs_xp.tables.course import Course
 from nnfs_xp.tables.files import read_record, write_record
 from nnfs_xp.tables.large import open_or_sample
-from nnfs_xp.tables.preparing import Preparation, evaluate_held_out, open_tables, prepare
+from nnfs_xp.tables.preparing import Preparation, evaluate_held_out, prepare
+from nnfs_xp.tables.report import write_report
 from nnfs_xp.tables.settings import TableSettings, Wishes
-from nnfs_xp.tables.telling import write_report
 
 _DIGESTS = "sha256 of the data"
 
@@ -72,9 +72,10 @@ def _train(options: argparse.Namespace, texts: list[str]) -> int:
             f"--target is missing: which column of {path} is to be predicted? It has "
             f"{shown(', '.join(map(repr, head.names)))}."
         )
-    named = said["target"], settings, wishes
-    tables = open_tables(path, *named, said.get("test"), separator=separator, progress=progress)
-    prepared = prepare(tables.table, *named, tables.test, tables.large)
+    tested = said.get("test")
+    prepared = prepare(
+        path, said["target"], settings, wishes, tested, separator=separator, progress=progress
+    )
     name = path.name.partition(".")[0] or "table"
     new = options.out is None or not options.out.exists()
     folder = make_folder(options.out, name, resume=options.resume)

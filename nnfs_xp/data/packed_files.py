@@ -97,6 +97,8 @@ def content_of(path: Path) -> Iterator[Content]:
             raise DataError(f"cannot read {path}: it is a pipe or a device. Name a file.")
         with path.open("rb"):
             before = _state(path)
+    except DataError:
+        raise
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}.") from error
     except (ValueError, UnicodeError) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from math import nan
+from math import isinf, nan
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,9 @@ MISSING_NUMBERS = MISSING | {"none", "-", ".", "nat"}
 _COMMA_NUMBER = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d+)?(,\d+)?(e[+-]?\d+)?", re.ASCII | re.I)
 _BY_COMMA = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+", re.ASCII)
 _BY_POINT = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}", re.ASCII)
-_LONG = re.compile(r"([+-]?\d{16,})(\.\d*)?", re.ASCII)
+_LONG = re.compile(
+    r"[+-]?(\d{16,}|\d{1,3}(?:\.\d{3}){5,}|\d{1,3}(?:,\d{3}){5,})([.,]\d*)?", re.ASCII
+)
 _MARKED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?", re.ASCII)
 _WHOLE = re.compile(r"(?:-(?=0\.))?(-?(?:0|[1-9]\d*))\.0+", re.ASCII)
 _PLAIN = re.compile(r"[+-]?\d*[.,]?\d*", re.ASCII)
@@ -104,8 +106,12 @@ def decimal_sign(texts: Sequence[str], expected: bool) -> tuple[bool, set[str]]:
 
 def is_inexact(text: str) -> bool:
     """Whether the text is a number whose whole part double precision has no room for."""
-    long = _LONG.fullmatch(text.strip())
-    return long is not None and int(float(long[1])) != int(long[1])
+    long = _LONG.fullmatch(split_unit(text)[0])
+    if long is None:
+        return False
+    digits = long[1].replace(".", "").replace(",", "")
+    rounded = float(digits)
+    return isinf(rounded) or int(rounded) != int(digits)
 
 
 def is_marked(text: str) -> bool:

@@ -294,12 +294,34 @@ def _checked(table: RawTable, name: str, values: Values) -> Values:
     return values
 
 
+def _nines(column: Values) -> Values:
+    """The rows that hold the smallest value, or the largest, if that is a sign of missing ones.
+
+    That is one of several nines in several cells, less than half: below 0 where no other is, or
+    further from all others than these are from each other.
+    """
+    values, times = np.unique(column[~np.isnan(column)], return_counts=True)
+    for at, others in ((0, values[1:]), (-1, values[:-1])):
+        value = values[at] if len(others) > 1 else 0.0
+        if set(f"{abs(value):.15g}") != {"9"} or abs(value) < 99 or times[at] < 2:
+            continue
+        alone = value < 0 <= others[0] or np.abs(others - value).min() > np.ptp(others)
+        if alone and times[at] < _HALF * times.sum():
+            return np.flatnonzero(column == value)
+    return np.empty(0, np.int64)
+
+
 def far_out(column: Values) -> list[int]:
     """The rows of a column of numbers, NaN where missing, whose values lie far from the rest.
 
     They are further from the median than 100 spreads between the quartiles and than 10 times the
-    next nearer value, and in less than 5.5 % of the rows.
+    next nearer value, and in less than 5.5 % of the rows; or several cells, less than half, hold
+    one value of nines, -999 say, which nothing else is near.
     """
+    if len(nines := _nines(column)):
+        rest = column.copy()
+        rest[nines] = np.nan
+        return sorted([*nines.tolist(), *far_out(rest)])
     low, first, median, third, high = np.nanpercentile(column, (5, 25, 50, 75, 95))
     spread = (third - first) or (high - low)
     distances = np.abs(column - median)

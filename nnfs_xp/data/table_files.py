@@ -71,7 +71,7 @@ class RawTable:
 
     def place(self, index: int) -> str:
         """How messages name the row of that index."""
-        return f"{self.label}: row {self.row(index)}"
+        return f"{self.label}: row {shown(str(self.row(index)), 60)}"
 
     def take(self, indices: Any) -> RawTable:
         """The rows of these indices, in this order."""
@@ -214,8 +214,10 @@ def _text(content: Content, separator: str | None, rows: int) -> Iterator[RawTab
 
     with content.open() as file, opened(file) as text:
         first = next((line.strip() for line in text if line.strip()), "")
-    if re.match("<!doctype|<html|<table", first, re.I):
+    if re.match("<(!doctype|!--|html|head|body|table)", first, re.I):
         raise DataError(f"{label} is a web page (HTML), not the data; download the data itself.")
+    if first.startswith("<?xml"):
+        raise DataError(f"{label} is XML, and no table; save the table as CSV or Parquet.")
     with content.open() as file, opened(file) as text:
         if content.suffix in _JSON or re.match(r'\{\s*("|\}|$)|\[\s*(\{|$)', first):
             frame = json_frame(text, label, is_list=first.startswith("["))

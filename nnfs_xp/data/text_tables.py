@@ -82,7 +82,7 @@ def encoding_of(open_file: Opener, label: str) -> str:
 
 def _encodings(start: bytes, label: str) -> tuple[str, ...]:
     """The encodings to try, by the file's first bytes."""
-    if not start.strip(b"\r\n\t "):
+    if not start.strip(b"\r\n\t ") or start in dict(_MARKS):
         raise DataError(f"{label} is empty.")
     for mark, encoding in _MARKS:
         if start.startswith(mark):
@@ -127,7 +127,8 @@ def text_rows(file: TextIO, label: str, separator: str | None) -> tuple[Iterator
         comments += head[above].startswith("#")
         above += 1
     if above == len(head):
-        raise DataError(f"{label} has no header, but comments only, as far as line {above}.")
+        found = ", but comments only," if comments else ""
+        raise DataError(f"{label} has no header{found} as far as line {above}.")
     if comments:
         _LOG.info("%s: comment lines above the header are skipped: %d", label, comments)
     return _rows(chain(head[above:], file), separator, label, above), separator
@@ -259,12 +260,18 @@ def _names(header: Sequence[str], label: str) -> list[str]:
 
 
 def check_names(names: list[str], label: str) -> list[str]:
-    """Refuse columns of the same name, and too many of them."""
+    """Refuse columns of the same name, too many of them, and names that no file can hold."""
     if len(names) > MOST_COLUMNS:
         raise DataError(
             f"{label} has {len(names)} columns; at most {MOST_COLUMNS} are read. Are rows and "
             "columns swapped?"
         )
+    for place, name in enumerate(names, start=1):
+        if any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise DataError(
+                f"{label}: the name of column {place}, {shown(name)!r}, is damaged text: it holds "
+                "half a letter (a surrogate). Give it another."
+            )
     twice = [name for name, times in Counter(names).items() if times > 1]
     if twice:
         places = [i for i, name in enumerate(names, start=1) if name == twice[0]]

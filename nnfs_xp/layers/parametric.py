@@ -45,6 +45,10 @@ class ParametricActivation(Composite):
     ------
     ArgumentError
         The activation does not work on each number by itself, or has parameters.
+    ShapeError, DTypeError, BackendError
+        From `forward` and `backward`: arrays that do not fit the layer.
+    NotReadyError
+        From `backward` without a training `forward` before it.
 
     Notes
     -----

@@ -51,6 +51,8 @@ class Scale(Layer):
     ------
     ShapeError, DTypeError, BackendError
         From `forward` and `backward`: arrays that do not fit the layer.
+    NotReadyError
+        From `backward` without a training `forward` before it.
 
     Notes
     -----

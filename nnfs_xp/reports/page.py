@@ -14,9 +14,9 @@ import pandas as pd
 from nnfs_xp.interop.atomic import write_atomically
 from nnfs_xp.interop.paths import path_of
 from nnfs_xp.plots import plot_history
-from nnfs_xp.reports.figures import NAMES
+from nnfs_xp.reports.figures import NAMES, Figures, Values
 from nnfs_xp.reports.markup import bullets, cell, grid, paragraph, picture, plain, side_by_side
-from nnfs_xp.reports.rivals import Rival, Values, boosting_rival, permuted_importances
+from nnfs_xp.reports.rivals import Rival, boosting_rival, permuted_importances
 from nnfs_xp.reports.sections import (
     calibration,
     columns_report,
@@ -82,7 +82,7 @@ class Findings:
     title: str
     task: str
     classes: tuple[Any, ...]
-    figures: dict[str, float | None]
+    figures: Figures
     rivals: tuple[Rival, ...]
     frame: pd.DataFrame
     y_true: Values

@@ -14,14 +14,12 @@ import pandas as pd
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 from nnfs_xp.backend.importing import first_line
-from nnfs_xp.reports.figures import class_figures, number_figures
+from nnfs_xp.reports.figures import Figures, Values, class_figures, number_figures
 
 _LOG = logging.getLogger(__name__)
 
 _MOST_ROWS = 50_000
 _MOST_ROUNDS, _TREES_A_CALL = 100, 10
-
-Values = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class Rival:
     """
 
     name: str
-    figures: dict[str, float | None]
+    figures: Figures
 
 
 def boosting_rival(

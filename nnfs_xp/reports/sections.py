@@ -15,6 +15,7 @@ from sklearn.calibration import calibration_curve
 
 from nnfs_xp.backend.importing import first_line
 from nnfs_xp.plots._figure import COLORS, new_figure
+from nnfs_xp.reports.figures import Values
 from nnfs_xp.reports.markup import cell, grid, paragraph, picture, plain, side_by_side
 
 _LOG = logging.getLogger(__name__)
@@ -25,7 +26,6 @@ _WORST = 10
 _BOTH_THEMES = '<meta name="color-scheme" content="light dark">'
 _OUTWARD_LINK = re.compile(r'<a href="https?:[^"]*"[^>]*>(.*?)</a>', re.DOTALL)
 
-Values = np.ndarray[Any, Any]
 Classes = Sequence[object]
 
 

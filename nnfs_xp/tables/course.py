@@ -16,10 +16,6 @@ from nnfs_xp.tables.settings import Plan
 from nnfs_xp.training import Checkpoints, EarlyStopping, History, Trainer
 from nnfs_xp.training.progress import Shown
 
-_VALIDATION_SHARE = 0.15
-_LEAST_KEPT = 20
-"""Rows below which none are kept: each is needed to learn from."""
-
 _DECAY = 0.02
 """The weight decay of a rate of 1."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -16,14 +18,14 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from nnfs_xp._checks import shown
-from nnfs_xp.data.table_columns import LARGEST, Reading, Values
+from nnfs_xp.data.table_columns import LARGEST, Values
 from nnfs_xp.data.table_files import RawTable, open_table
-from nnfs_xp.errors import DataError, DTypeError
+from nnfs_xp.errors import ArgumentError, DataError, DTypeError
 from nnfs_xp.tables.course import Course
-from nnfs_xp.tables.features import check_texts, choose_features
+from nnfs_xp.tables.features import choose_features
 from nnfs_xp.tables.fitting import fit
 from nnfs_xp.tables.model import TableModel
-from nnfs_xp.tables.settings import MOST_SEED, TableSettings
+from nnfs_xp.tables.settings import MOST_SEED, TableSettings, Wishes
 from nnfs_xp.tables.target import LEAST_SPREAD, Target
 
 _TARGET = "\0target"
@@ -84,19 +86,10 @@ class _TableEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has n
             raise DataError(f"`X` has {table.n_rows} rows, and `y` {len(y)}.")
         if table.n_rows < 2:
             raise DataError("`X` has 1 sample, while a minimum of 2 is required.")
-        names = ("hidden", "epochs", "batch_size", "learning_rate", "dropout", "ensemble", "folds")
-        values = {name: getattr(self, name) for name in (*names, "patience")}
-        settings = TableSettings(**values, seed=self._seed()).check()
-        kinds = {name: getattr(self, name) for name in ("numeric", "categorical", "dates", "text")}
-        check_texts(**kinds, drop=self.drop, missing=self.missing)
-        features, frame, _ = choose_features(
-            table,
-            None,
-            np.arange(len(y)),
-            Reading(missing=frozenset(self.missing)),
-            drop=self.drop,
-            **kinds,
-        )
+        settings = TableSettings(**self._said(TableSettings), seed=self._seed()).check()
+        wishes = Wishes(**self._said(Wishes))
+        wishes.check()
+        features, frame = choose_features(table, None, np.arange(len(y)), wishes)
         if classes is None:
             target = Target(_TARGET, "regression", "number")
         else:
@@ -107,9 +100,17 @@ class _TableEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has n
         self.feature_names_in_ = np.asarray(table.names, dtype=object)
         return self
 
+    def _said(self, kind: type) -> dict[str, Any]:
+        """The parameters that are fields of these settings, too."""
+        said = self.get_params(deep=False)
+        return {each.name: said[each.name] for each in fields(kind) if each.name in said}
+
     def _seed(self) -> int:
         if not isinstance(self.random_state, Integral):
-            return int(check_random_state(self.random_state).randint(MOST_SEED))
+            try:
+                return int(check_random_state(self.random_state).randint(MOST_SEED))
+            except ValueError as error:
+                raise ArgumentError(f"`random_state` is no seed: {shown(error)}.") from error
         return int(self.random_state)
 
     def _scores(self, X: Any) -> Values:
@@ -179,7 +180,8 @@ class TableClassifier(ClassifierMixin, _TableEstimator):  # type: ignore[misc] #
                 f"Input y contains NaN: row {int(missing.argmax())} has no label. Leave such rows "
                 "out."
             )
-        check_classification_targets(y)
+        with _one_line("y"):
+            check_classification_targets(y)
         self.classes_, indices = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             only = self.classes_.tolist()[0]
@@ -221,6 +223,12 @@ class TableRegressor(RegressorMixin, _TableEstimator):  # type: ignore[misc] # s
     def fit(self, X: Any, y: Any) -> Self:
         """Train on a frame of pandas or polars, an Arrow table or an array, and a number a row."""
         y = _column(y, self)
+        if y.dtype.kind in "iu" and (inexact := y.astype(np.float64).astype(object) != y).any():
+            row = int(inexact.argmax())
+            raise DataError(
+                f"`y`: row {row} has {y[row]}, which has more digits than double precision holds. "
+                "Subtract something first."
+            )
         try:
             y = y.astype(np.float64)
         except (TypeError, ValueError) as error:
@@ -251,6 +259,16 @@ class TableRegressor(RegressorMixin, _TableEstimator):  # type: ignore[misc] # s
         """The bounds within which a share of the targets lie, shape (rows, 2)."""
         values = self._scores(X)
         return self.model_.intervals_of(values, share)
+
+
+@contextmanager
+def _one_line(name: str) -> Iterator[None]:
+    """Have what scikit-learn refuses be a `DataError`."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise DataError(f"`{name}` is refused: {shown(reason)}.") from error
 
 
 def _has_names(X: Any) -> bool:
@@ -291,7 +309,8 @@ def _column(y: Any, estimator: BaseEstimator) -> Values:
             f"This {type(estimator).__name__} estimator requires y to be passed, but the target y "
             "is None."
         )
-    y = column_or_1d(y, warn=True)
+    with _one_line("y"):
+        y = column_or_1d(y, warn=True)
     if not len(y):
         raise DataError("`y` is empty: 0 sample(s) while a minimum of 1 is required.")
     if y.dtype.kind in "mM":

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,7 +23,8 @@ from nnfs_xp.data.table_columns import (
 )
 from nnfs_xp.data.table_files import RawTable
 from nnfs_xp.errors import ArgumentError, DataError
-from nnfs_xp.tables.warning import TableWarning
+from nnfs_xp.tables.settings import NO_WISHES, Wishes
+from nnfs_xp.tables.warning import warn
 
 _SAID: dict[Kind, str] = {
     "number": "numeric",
@@ -33,6 +33,9 @@ _SAID: dict[Kind, str] = {
     "text": "text",
 }
 _OF_INDEX = re.compile(r"(.*[ _])?(id|index|row|nr|no)|unnamed: ?\d+|column 1", re.I)
+_FILLED, _DIFFERENT = 0.9, 0.99
+"""The shares of the rows that have an index, and of these whose index is no other's."""
+
 _MOST_GAPS, _MOST_GAPS_IN_ORDER = 3, 100
 """How many times the rows an index reaches of which some were taken out, in any order and not."""
 
@@ -89,16 +92,12 @@ def choose_features(
     table: RawTable,
     target: str | None,
     rows: Values,
-    reading: Reading = AS_USUAL,
+    wishes: Wishes = NO_WISHES,
+    reading: Reading | None = None,
     *,
-    numeric: Sequence[str] = (),
-    categorical: Sequence[str] = (),
-    dates: Sequence[str] = (),
-    text: Sequence[str] = (),
-    drop: Sequence[str] = (),
     drawn_from: int | None = None,
-) -> tuple[Features, pd.DataFrame, Reading]:
-    """The columns that may tell something of the target, their values, and how they were read.
+) -> tuple[Features, pd.DataFrame]:
+    """The columns that may tell something of the target, and their values in some rows.
 
     Left out are columns that are empty, that are the same in all rows, and those that merely name
     or count the rows.
@@ -110,12 +109,10 @@ def choose_features(
         The column to predict, where the table has it.
     rows : ndarray of int
         Those with a target.
-    reading : Reading
-        What is known before.
-    numeric, categorical, dates, text : sequence of str
-        Columns of these kinds, whatever their cells tell; kept if they are not all the same.
-    drop : sequence of str
-        Columns to leave out.
+    wishes : Wishes
+        Columns of a kind that is said are kept if their cells are not all the same.
+    reading : Reading, optional
+        What is known before; by default what the wishes say.
     drawn_from : int, optional
         How many rows the table was drawn from, if that is a sample.
 
@@ -126,11 +123,10 @@ def choose_features(
     DataError
         A column is absent, holds a mistake, or none is left.
     """
-    table.check_has(drop, "which is to be dropped")
-    kinds = forced_kinds(table, numeric, categorical, dates, text)
+    drop, kinds = wishes.drop, forced_kinds(table, wishes)
     if target in drop:
         raise ArgumentError(f"`drop` must not name the target {shown(target)!r}.")
-    reading = replace(reading, day_first=reading.day_first | {*dates})
+    reading = reading or wishes.reading
     used, dropped = [], dict.fromkeys(drop, "as asked for")
     for name in table.names:
         if name == target or name in drop:
@@ -151,20 +147,14 @@ def choose_features(
         raise DataError(f"{table.label} has no column to predict{what} from{more}")
     for name, reason in dropped.items():
         if name not in drop:
-            _warn(f"column {shown(name)!r} is left out: {reason}")
+            warn(f"column {shown(name)!r} is left out: {reason}")
     commas, day_first = ({c.name for c in used if c.comma}, {c.name for c in used if c.day_first})
     reading = Reading(reading.missing, reading.commas | commas, frozenset(day_first))
     features = Features(tuple(Feature(c.name, c.kind) for c in used), dropped, reading)
-    return features, _frame(used, rows), reading
+    return features, _frame(used, rows)
 
 
-def forced_kinds(
-    table: RawTable,
-    numeric: Sequence[str] = (),
-    categorical: Sequence[str] = (),
-    dates: Sequence[str] = (),
-    text: Sequence[str] = (),
-) -> dict[str, Kind]:
+def forced_kinds(table: RawTable, wishes: Wishes) -> dict[str, Kind]:
     """The kinds of the columns that are named as of one kind.
 
     Raises
@@ -172,31 +162,19 @@ def forced_kinds(
     ArgumentError
         A column is named as of two.
     DataError
-        A column is absent.
+        A column is absent, or one that is to be dropped.
     """
-    table.check_has([*numeric, *categorical], "which is named as numeric or categorical")
-    table.check_has([*dates, *text], "which is named as a date or text")
+    table.check_has(wishes.drop, "which is to be dropped")
+    numbers = [*wishes.numeric, *wishes.categorical]
+    table.check_has(numbers, "which is named as numeric or categorical")
+    table.check_has([*wishes.dates, *wishes.text], "which is named as a date or text")
     kinds: dict[str, Kind] = {}
-    for kind, names in zip(_SAID, (numeric, categorical, dates, text), strict=True):
+    for kind, names in wishes.kinds.items():
         for name in names:
             if kinds.setdefault(name, kind) != kind:
                 both = f"{_SAID[kinds[name]]} and as {_SAID[kind]}"
                 raise ArgumentError(f"column {shown(name)!r} is named as {both}.")
     return kinds
-
-
-def check_texts(**lists: object) -> None:
-    """Refuse what is no list of texts, a single text above all.
-
-    Raises
-    ------
-    ArgumentError
-        It names the first argument that is none.
-    """
-    for what, texts in lists.items():
-        listed = list(texts) if isinstance(texts, Iterable) and not isinstance(texts, str) else [0]
-        if not all(isinstance(text, str) for text in listed):
-            raise ArgumentError(f"`{what}` must be a list of texts; got {shown(repr(texts), 60)}.")
 
 
 def _why_not(column: Column, n_rows: int, *, named: bool) -> str | None:
@@ -211,12 +189,13 @@ def _why_not(column: Column, n_rows: int, *, named: bool) -> str | None:
         return None
     if column.kind == "category" and names_rows(column):
         return f"{different} different texts in {len(filled)} rows: names or free text"
-    if column.kind != "number" or different < len(column.values) or np.any(filled % 1):
+    is_number = column.kind == "number" and len(filled) >= _FILLED * len(column.values)
+    if not is_number or different < _DIFFERENT * len(filled) or np.any(filled % 1):
         return None
     reach = np.ptp(filled) + 1
     if reach <= n_rows:
         return "it counts the rows"
-    is_index, ascends = _OF_INDEX.fullmatch(column.name), (np.diff(filled) > 0).all()
+    is_index, ascends = _OF_INDEX.fullmatch(column.name), (np.diff(filled) >= 0).all()
     most = _MOST_GAPS_IN_ORDER if ascends else _MOST_GAPS if is_index else 0
     if reach <= most * n_rows or (is_index and ascends):
         return (
@@ -230,18 +209,33 @@ def _tell_of_signs(column: Column) -> None:
     """Warn of a unit that is not read, and of what can be read in two ways."""
     name, example = shown(column.name), shown(column.example, 60)
     if column.unit:
-        _warn(f"column {name!r}: read without its unit {column.unit!r}")
+        warn(f"column {name!r}: read without its unit {column.unit!r}")
     elif example and column.kind == "date":
-        _warn(f"column {name!r}: its dates are read with the day first ({example!r} first)")
+        warn(f"column {name!r}: its dates are read with the day first ({example!r} first)")
     elif example:
-        _warn(
+        warn(
             f"column {name!r} is taken as categories: its numbers have signs ({example!r} first). "
             "Write plain ones to have them as numbers"
         )
 
 
+def _tell_of_far_dates(table: RawTable, column: Column, rows: Values) -> None:
+    dates = column.values[rows].astype("datetime64[s]")
+    days = np.where(np.isnat(dates), np.nan, dates.astype(np.int64) / 86_400)
+    if len(days) == np.isnan(days).sum() or not len(far := far_out(days)):
+        return
+    cells = "1 cell lies" if len(far) == 1 else f"{len(far)} cells lie"
+    warn(
+        f"column {shown(column.name)!r}: {cells} far from the other dates "
+        f"({table.place(rows[far[0]])}: {dates[far[0]]!s:.10} first). Leave such cells empty if "
+        "they stand for missing ones"
+    )
+
+
 def tell_of_far_out(table: RawTable, column: Column, rows: Values, more: str = "") -> None:
     """Warn of the numbers in these rows that lie far from the rest, if any do."""
+    if column.kind == "date":
+        _tell_of_far_dates(table, column, rows)
     if column.kind != "number" or not len(far := rows[far_out(column.values[rows])]):
         return
     name, median = shown(column.name), np.nanmedian(column.values[rows])
@@ -249,13 +243,9 @@ def tell_of_far_out(table: RawTable, column: Column, rows: Values, more: str = "
         row = far[column.values[far] == value][0]
         what = f"far from the rest (median {median:.4g}).{more}"
         if times == 1:
-            _warn(f"{table.place(row)}, column {name!r}: {value:g} lies {what}")
+            warn(f"{table.place(row)}, column {name!r}: {value:g} lies {what}")
         else:
-            _warn(
+            warn(
                 f"column {name!r}: {times} cells hold {value:g} (row {table.row(row)} is the "
                 f"first), {what} If they stand for missing values: --missing {value:.15g}"
             )
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, TableWarning, stacklevel=5)

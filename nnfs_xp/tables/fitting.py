@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
+from sklearn.compose import ColumnTransformer
 
 from nnfs_xp.backend import get_backend, host_generator
 from nnfs_xp.data import hold_out
@@ -27,17 +28,13 @@ from nnfs_xp.tables.target import Target
 from nnfs_xp.training import History, initialize_from_data
 
 _VALIDATION_SHARE = 0.15
+"""What a single network keeps of the rows."""
+
 _DEVIATION = 0.25
 """Of the logarithm of a temperature, before any row is seen."""
 
 _LEAST_KEPT = 20
 """Rows below which none are kept: each is needed to learn from."""
-
-_DECAY = 0.02
-"""The weight decay of a rate of 1."""
-
-_SMOOTHING = 0.1
-"""What labels of classes lose to the other classes."""
 
 
 def split(
@@ -76,7 +73,18 @@ def fit(
 ) -> TableModel:
     """Train a model on some of the rows, of which parts are kept to tell when to stop.
 
-    If they are the sample of a large table, the network is trained on the rows of that.
+    Parameters
+    ----------
+    frame : DataFrame
+        The columns, as `Features.read` gives them.
+    y : ndarray, shape (rows of the frame,)
+        Class indices, or values.
+    rows : ndarray of int
+        Which rows are learnt from.
+    target, features, settings, course
+        What is learnt, from what, and how.
+    table : LargeTable, optional
+        What the frame is a sample of; the network is trained on its other rows, too.
     """
     begin = time.perf_counter()
     n_classes = len(target.classes)
@@ -94,17 +102,7 @@ def fit(
     targets = learnt(y[rows])
     networks, histories, kept_rows = [], [], []
     for number, (trained, kept) in enumerate(parts(y[rows], target, plan)):
-        network = table_network(
-            n_number_inputs(columns),
-            X.shape[1] - n_number_inputs(columns),
-            n_classes or 1,
-            hidden=plan.hidden,
-            dropout=plan.dropout,
-            ensemble=plan.ensemble,
-            classifies=bool(n_classes),
-            seed=plan.seed + number,
-        )
-        initialize_from_data(network, X[trained], seed=plan.seed + number)
+        network = _new_network(columns, X[trained], n_classes, plan, plan.seed + number)
         validation = (X[kept], targets[kept]) if len(kept) else None
         data: tuple[Any, ...] = X[trained], targets[trained]
         if table is not None:
@@ -140,6 +138,25 @@ def fit(
         "backend": get_backend(course.backend).name,
     }
     return model
+
+
+def _new_network(
+    columns: ColumnTransformer, X: Any, n_classes: int, plan: Plan, seed: int
+) -> Sequential:
+    """A network whose first weights fit these inputs."""
+    n_numbers = n_number_inputs(columns)
+    network = table_network(
+        n_numbers,
+        X.shape[1] - n_numbers,
+        n_classes or 1,
+        hidden=plan.hidden,
+        dropout=plan.dropout,
+        ensemble=plan.ensemble,
+        classifies=bool(n_classes),
+        seed=seed,
+    )
+    initialize_from_data(network, X, seed=seed)
+    return network
 
 
 def parts(y: Values, target: Target, plan: Plan) -> list[tuple[Values, Values]]:
@@ -185,8 +202,7 @@ def calibrate(
         ]
     )
     if model.scale is not None:
-        values = model.scale.unscaled(outputs[:, :, 0].mean(axis=1))
-        model.residuals = np.sort(np.abs(values - y[rows]))
+        model.residuals = np.sort(np.abs(model.values_of(outputs) - y[rows]))
         return
 
     def cross_entropy(log_temperature: float) -> float:

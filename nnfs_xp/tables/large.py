@@ -89,15 +89,11 @@ class LargeTable:
 
     def pieces(self) -> Iterator[RawTable]:
         """The rows of the file, a piece at a time."""
-        pieces = _pieces(self.path, self.separator, self.piece_rows)
+        pieces = open_in_pieces(self.path, separator=self.separator, rows=self.piece_rows)
         for piece, size in zip_longest(pieces, self.sizes):
             if piece is None or piece.n_rows != size:
                 raise DataError(f"{self.path} has changed since it was first read. Train anew.")
             yield piece
-
-
-def _pieces(path: Path, separator: str | None, rows: int) -> Iterator[RawTable]:
-    return open_in_pieces(path, separator=separator, rows=rows)
 
 
 def open_or_sample(
@@ -146,7 +142,7 @@ def survey(
     check : callable (table), optional
         Called with the first rows, before the others are read.
     """
-    head = next(_pieces(path, separator, 100))
+    head = next(open_in_pieces(path, separator=separator, rows=100))
     head.check_has([target], "which is to be predicted")
     if check is not None:
         check(head)
@@ -156,7 +152,7 @@ def survey(
     n_rows = None if head.is_text else count_rows(path)
     with Progress(1, None, n_rows, shown=progress, name="reading") as bar:
         bar.begin_epoch(1)
-        for piece in _pieces(path, separator, rows):
+        for piece in open_in_pieces(path, separator=separator, rows=rows):
             column = _target_column(piece, target, Reading(missing))
             drawn.add(piece, column)
             sizes.append(piece.n_rows)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from dataclasses import dataclass, field
 from math import ceil
 from typing import Any, Self
@@ -22,7 +21,7 @@ from nnfs_xp.reports.figures import Report, class_figures, number_figures
 from nnfs_xp.tables.encoding import encode
 from nnfs_xp.tables.features import Features
 from nnfs_xp.tables.target import Target
-from nnfs_xp.tables.warning import TableWarning
+from nnfs_xp.tables.warning import warn
 from nnfs_xp.training import History
 
 _LOG = logging.getLogger(__name__)
@@ -188,8 +187,22 @@ class TableModel:
 
     def tell_of(self, table: RawTable, frame: pd.DataFrame) -> None:
         """Log which columns are ignored, and warn of categories that training has not seen."""
-        self._tell_of_extra(table)
-        self._warn_of_unknown(table, frame)
+        known = {*self.features.names, *self.features.dropped, self.target.name}
+        extra = [name for name in table.names if name not in known]
+        if extra:
+            said = "%s: columns that the model does not know are ignored: %s"
+            _LOG.info(said, table.label, shown(", ".join(extra)))
+        names = self.features.of_kind("category")
+        seen = self.columns.named_transformers_["categories"][0].categories_ if names else []
+        for name, categories in zip(names, seen, strict=True):
+            unknown = frame[name][~frame[name].isin([*categories, ""])]
+            if len(unknown):
+                n = len(unknown)
+                cells = "1 cell holds a category" if n == 1 else f"{n} cells hold categories"
+                warn(
+                    f"{table.label}, column {shown(name)!r}: {cells} that training has not seen "
+                    f"({shown(repr(unknown.iloc[0]), 60)} first)"
+                )
 
     def test(self, frame: pd.DataFrame, y: Values, label: str) -> Report:
         """The figures on rows that are read.
@@ -216,7 +229,7 @@ class TableModel:
         """The values, or the probabilities of each class, of rows as `read` gives them."""
         X = encode(self.columns, frame)
         if self.task == "regression":
-            return self.values_of(X)
+            return self.values_of(outputs_of(self.network, X))
         return self.shares_of(outputs_of(self.network, X, len(self.classes)))
 
     def score(self, frame: pd.DataFrame, y: Values) -> float:
@@ -246,47 +259,15 @@ class TableModel:
         distance = self.residuals[rank - 1]
         return np.stack([values - distance, values + distance], axis=1)
 
-    def values_of(self, X: Any) -> Values:
+    def values_of(self, outputs: Values) -> Values:
         """The mean of the members' values, in units of the target."""
         assert self.scale is not None  # of a regression
-        return self.scale.unscaled(outputs_of(self.network, X)[:, :, 0].mean(axis=1))
+        return self.scale.unscaled(outputs[:, :, 0].mean(axis=1))
 
     def shares_of(self, outputs: Values) -> Values:
         """The mean of the members' probabilities."""
         shares: Values = softmax(outputs / self.temperature, axis=-1).mean(axis=1)
         return shares
-
-    def _tell_of_extra(self, table: RawTable) -> None:
-        known = {*self.features.names, *self.features.dropped, self.target.name}
-        extra = [name for name in table.names if name not in known]
-        if extra:
-            _LOG.info(
-                "%s: columns that the model does not know are ignored: %s",
-                table.label,
-                shown(", ".join(extra)),
-            )
-
-    def _warn_of_unknown(self, table: RawTable, frame: pd.DataFrame) -> None:
-        """Count the cells whose category was not in the training."""
-        names = self.features.of_kind("category")
-        if not names:
-            return
-        encoder = self.columns.named_transformers_["categories"][0]
-        for name, known in zip(names, encoder.categories_, strict=True):
-            cells = frame[name]
-            unknown = cells[~cells.isin([*known, ""])]
-            if len(unknown):
-                n = (
-                    "1 cell holds a category"
-                    if len(unknown) == 1
-                    else f"{len(unknown)} cells hold categories"
-                )
-                warnings.warn(
-                    f"{table.label}, column {shown(name)!r}: {n} that training has not seen "
-                    f"({shown(repr(unknown.iloc[0]), 60)} first)",
-                    TableWarning,
-                    stacklevel=4,
-                )
 
 
 def outputs_of(network: Sequential, X: Any, n_outputs: int = 1) -> Values:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from nnfs_xp.data.table_columns import Reading, Values
+from nnfs_xp.data.table_columns import Values
 from nnfs_xp.data.table_files import RawTable
 from nnfs_xp.errors import ArgumentError, DataError
 from nnfs_xp.reports.figures import Report
@@ -75,15 +75,7 @@ class Preparation:
         return model
 
 
-class Opened(NamedTuple):
-    """The tables of a training: all rows, or a sample of a large one; and those to test on."""
-
-    table: RawTable
-    test: RawTable | None
-    large: LargeTable | None
-
-
-def open_tables(
+def prepare(
     data: Any,
     target_name: str,
     settings: TableSettings,
@@ -92,53 +84,32 @@ def open_tables(
     *,
     separator: str | None = None,
     progress: Shown = False,
-) -> Opened:
-    """Open the tables of a training; of large files a sample, with what they are a sample of."""
-    _check_said(target_name, settings, wishes)
+) -> Preparation:
+    """Read and check the tables of a training, as `train_table` says; of large files a sample.
 
-    def check(head: RawTable) -> None:
-        if settings.folds not in (None, 1):
-            raise ArgumentError(
-                f"`folds` must be 1 for {head.label}, which is read in pieces; got "
-                f"{settings.folds}."
-            )
-        head.check_has(wishes.drop, "which is to be dropped")
-        forced_kinds(head, **wishes.kinds)
-
-    options: dict[str, Any] = {
-        "separator": separator,
-        "missing": frozenset(wishes.missing),
-        "seed": settings.seed,
-        "progress": progress,
-    }
-    table, large = open_or_sample(data, target_name, check=check, **options)
-    apart = None if test is None else open_or_sample(test, target_name, **options)[0]
-    return Opened(table, apart, large)
-
-
-def _check_said(target_name: Any, settings: TableSettings, wishes: Wishes) -> None:
-    settings.check()
+    Parameters
+    ----------
+    data, test
+        See `train_table`.
+    target_name : str
+    settings : TableSettings
+        Checked.
+    wishes : Wishes
+    separator : str, optional
+        See `open_table`.
+    progress : bool or "lines"
+        Whether to show how far the first reading of a large file is.
+    """
     if not isinstance(target_name, str):
         raise ArgumentError(f"`target` must be the name of a column; got {target_name!r}.")
     wishes.check()
-
-
-def prepare(
-    table: RawTable,
-    target_name: str,
-    settings: TableSettings,
-    wishes: Wishes = NO_WISHES,
-    test: RawTable | None = None,
-    large: LargeTable | None = None,
-) -> Preparation:
-    """Read and check a table, or the sample of a large one, as `train_table` says."""
-    _check_said(target_name, settings, wishes)
+    options = {"separator": separator, "progress": progress}
+    table, test, large = _open(data, target_name, settings, wishes, test, **options)
     n_rows = None
     if large is not None:
         settings, n_rows = large.settings(settings), large.n_rows
-    reading = Reading(missing=frozenset(wishes.missing))
-    kinds = forced_kinds(table, **wishes.kinds)
-    target = choose_target(table, target_name, wishes.task, kinds.get(target_name), reading)
+    kind = forced_kinds(table, wishes).get(target_name)
+    target = choose_target(table, target_name, wishes.task, kind, wishes.reading)
     if settings.interval is not None and target.task == "classification":
         raise ArgumentError("`interval` is for regressions; a classification has probabilities.")
     rows, y = target.read(table)
@@ -146,25 +117,38 @@ def prepare(
         raise DataError(
             f"{table.label} has {len(rows)} rows with a target; at least {_LEAST_ROWS} are needed."
         )
-    features, frame, _ = choose_features(
-        table,
-        target_name,
-        rows,
-        reading,
-        drop=wishes.drop,
-        drawn_from=n_rows,
-        **wishes.kinds,
+    features, frame = choose_features(
+        table, target_name, rows, wishes, target.reading, drawn_from=n_rows
     )
-    frame.index = pd.Index([table.row(row) for row in rows], name="row")
+    numbers = [table.row(row) for row in rows]
+    frame.index = pd.Index(numbers, name="row", tupleize_cols=False)
+    trained, tested, apart = np.arange(len(y)), np.arange(0), None
     if test is None:
-        trained, tested = split(np.arange(len(y)), target, y, settings.test_share, settings.seed)
-        _check_interval(settings, target, y[trained])
-        return Preparation(target, features, frame, y, trained, tested, None, large)
-    _check_interval(settings, target, y)
-    test_rows, y_test = target.read(test)
-    apart = (test, features.read(test, test_rows), y_test)
-    trained, tested = np.arange(len(y)), np.arange(0)
+        trained, tested = split(trained, target, y, settings.test_share, settings.seed)
+    else:
+        test_rows, y_test = target.read(test)
+        apart = (test, features.read(test, test_rows), y_test)
+    _check_interval(settings, target, y[trained])
     return Preparation(target, features, frame, y, trained, tested, apart, large)
+
+
+def _open(
+    data: Any, target: str, settings: TableSettings, wishes: Wishes, test: Any, **options: Any
+) -> tuple[RawTable, RawTable | None, LargeTable | None]:
+    """The table, or the sample of a large one; that to test on, likewise; and the large one."""
+
+    def check(head: RawTable) -> None:
+        if settings.folds not in (None, 1):
+            raise ArgumentError(
+                f"`folds` must be 1 for {head.label}, which is read in pieces; got "
+                f"{settings.folds}."
+            )
+        forced_kinds(head, wishes)
+
+    options |= {"missing": frozenset(wishes.missing), "seed": settings.seed}
+    table, large = open_or_sample(data, target, check=check, **options)
+    apart = None if test is None else open_or_sample(test, target, **options)[0]
+    return table, apart, large
 
 
 def _check_interval(settings: TableSettings, target: Target, y: Values) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nnfs_xp.data.table_columns import Column, Reading, read_column
+from nnfs_xp.data.table_columns import Column, read_column
 from nnfs_xp.data.table_files import open_table
-from nnfs_xp.tables.features import check_texts, forced_kinds
+from nnfs_xp.tables.features import forced_kinds
+from nnfs_xp.tables.settings import Wishes
 
 _EXACT = 2**53
 """Up to here a float64 holds every whole number."""
@@ -50,15 +51,17 @@ def read_table(
     DataError
         The file cannot be read, is no table, or has text in a column of numbers.
     """
-    check_texts(numeric=numeric, categorical=categorical, dates=dates, missing=missing)
+    wishes = Wishes(numeric=numeric, categorical=categorical, dates=dates, missing=missing)
+    wishes.check()
     table = open_table(data, separator=separator)
-    kinds = forced_kinds(table, numeric, categorical, dates)
-    reading = Reading(missing=frozenset(missing), day_first=frozenset(dates))
+    kinds = forced_kinds(table, wishes)
     columns = {
-        name: _series(read_column(table, name, kinds.get(name), reading)) for name in table.names
+        name: _series(read_column(table, name, kinds.get(name), wishes.reading))
+        for name in table.names
     }
     frame = pd.DataFrame(columns)
-    frame.index = pd.Index([table.row(i) for i in range(table.n_rows)], name="row")
+    numbers = [table.row(i) for i in range(table.n_rows)]
+    frame.index = pd.Index(numbers, name="row", tupleize_cols=False)
     for name in categorical:
         frame[name] = frame[name].astype("category")
     return frame

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from math import ceil
+from typing import Any
 
-from nnfs_xp._checks import check_count, check_range
+from nnfs_xp._checks import check_count, check_range, shown
+from nnfs_xp.data.table_columns import Kind, Reading
 from nnfs_xp.errors import ArgumentError
-from nnfs_xp.tables.features import check_texts
 
 MOST_SEED = 2**32 - 1
 """The largest seed that scikit-learn takes."""
@@ -78,24 +79,16 @@ class TableSettings:
             raise ArgumentError(f"`hidden` must be a list of widths; got {self.hidden!r}.")
         checked = TableSettings(
             hidden=tuple(check_count("hidden", width) for width in self.hidden),
-            epochs=None if self.epochs is None else check_count("epochs", self.epochs),
-            batch_size=(
-                None if self.batch_size is None else check_count("batch_size", self.batch_size)
-            ),
-            learning_rate=(
-                None
-                if self.learning_rate is None
-                else check_range("learning_rate", self.learning_rate, 0, open_low=True)
+            epochs=_if_said(check_count, "epochs", self.epochs),
+            batch_size=_if_said(check_count, "batch_size", self.batch_size),
+            learning_rate=_if_said(
+                check_range, "learning_rate", self.learning_rate, 0, open_low=True
             ),
             dropout=check_range("dropout", self.dropout, 0, 1),
             ensemble=check_count("ensemble", self.ensemble),
-            folds=None if self.folds is None else check_count("folds", self.folds),
-            patience=None if self.patience is None else check_count("patience", self.patience),
-            interval=(
-                None
-                if self.interval is None
-                else check_range("interval", self.interval, 0, 1, open_low=True)
-            ),
+            folds=_if_said(check_count, "folds", self.folds),
+            patience=_if_said(check_count, "patience", self.patience),
+            interval=_if_said(check_range, "interval", self.interval, 0, 1, open_low=True),
             test_share=check_range("test_share", self.test_share, 0, open_low=True),
             seed=check_count("seed", self.seed, least=0),
         )
@@ -118,6 +111,12 @@ class TableSettings:
             "folds": min(self.folds or (5 if n_rows <= _FOLDED else 1), n_rows),
         }
         return Plan(**{**asdict(self), **chosen})
+
+
+def _if_said(
+    check: Callable[..., Any], name: str, value: Any, *limits: float, **options: Any
+) -> Any:
+    return None if value is None else check(name, value, *limits, **options)
 
 
 @dataclass(frozen=True)
@@ -157,14 +156,34 @@ class Wishes:
     missing: Sequence[str] = ()
 
     def check(self) -> None:
-        """Refuse a text where a list of texts belongs."""
-        check_texts(**{name: value for name, value in vars(self).items() if name != "task"})
+        """Refuse what is no list of texts, a single text above all.
+
+        Raises
+        ------
+        ArgumentError
+            It names the first that is none.
+        """
+        for what, texts in vars(self).items():
+            is_list = isinstance(texts, Iterable) and not isinstance(texts, str)
+            if what != "task" and not (is_list and all(isinstance(text, str) for text in texts)):
+                raise ArgumentError(
+                    f"`{what}` must be a list of texts; got {shown(repr(texts), 60)}."
+                )
 
     @property
-    def kinds(self) -> dict[str, Sequence[str]]:
-        """The columns that are said to be of some kind."""
-        names = ("numeric", "categorical", "dates", "text")
-        return {name: getattr(self, name) for name in names}
+    def kinds(self) -> dict[Kind, Sequence[str]]:
+        """The columns that are said to be of each kind."""
+        return {
+            "number": self.numeric,
+            "category": self.categorical,
+            "date": self.dates,
+            "text": self.text,
+        }
+
+    @property
+    def reading(self) -> Reading:
+        """How cells are to be read."""
+        return Reading(missing=frozenset(self.missing), day_first=frozenset(self.dates))
 
 
 NO_WISHES = Wishes()

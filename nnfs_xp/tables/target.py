@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -14,7 +13,7 @@ from nnfs_xp.data.table_columns import AS_USUAL, Column, Kind, Reading, Values, 
 from nnfs_xp.data.table_files import RawTable
 from nnfs_xp.errors import ArgumentError, DataError
 from nnfs_xp.tables.features import tell_of_far_out
-from nnfs_xp.tables.warning import TableWarning
+from nnfs_xp.tables.warning import warn
 
 Task = Literal["classification", "regression"]
 TASKS = ("auto", "classification", "regression")
@@ -72,7 +71,7 @@ class Target:
             raise _problem(table, self.name, "is empty in all rows.")
         if len(rows) < table.n_rows:
             first = int(np.setdiff1d(np.arange(table.n_rows), rows)[0])
-            _warn(
+            warn(
                 f"{table.n_rows - len(rows)} of {table.n_rows} rows are left out: they have "
                 f"nothing, or NA or the like, in the target {shown(self.name)!r} "
                 f"({table.place(first)} is the first)"
@@ -146,7 +145,7 @@ def choose_target(
     if column.comma:
         reading = replace(reading, commas=reading.commas | {name})
     if column.unit:
-        _warn(f"column {shown(name)!r}: read without its unit {column.unit!r}")
+        warn(f"column {shown(name)!r}: read without its unit {column.unit!r}")
     if task == "classification" or (task == "auto" and _are_classes(column, times)):
         _check_classes(table, name, times)
         what: Kind = "number" if column.kind == "number" else "category"
@@ -176,7 +175,7 @@ def _check_classes(table: RawTable, name: str, times: Counter[Any]) -> None:
             "If it holds numbers, let the task be regression.",
         )
     if lonely := sorted(str(value) for value, n in times.items() if n == 1):
-        _warn(
+        warn(
             f"{len(lonely)} of {len(times)} classes of {shown(name)!r} have a single row, which is "
             f"trained on and never tested: {shown(', '.join(lonely))}"
         )
@@ -193,7 +192,3 @@ def _labels(values: list[Any]) -> tuple[Any, ...]:
 
 def _problem(table: RawTable, name: str, what: str) -> DataError:
     return DataError(f"{table.label}: column {shown(name)!r} {what}")
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, TableWarning, stacklevel=5)

@@ -9,9 +9,9 @@ from typing import Any, Literal
 from nnfs_xp.backend import get_backend
 from nnfs_xp.tables.course import Course
 from nnfs_xp.tables.model import TableModel
-from nnfs_xp.tables.preparing import open_tables, prepare
+from nnfs_xp.tables.preparing import prepare
+from nnfs_xp.tables.report import write_report
 from nnfs_xp.tables.settings import TableSettings, Wishes
-from nnfs_xp.tables.telling import write_report
 from nnfs_xp.training.progress import check_progress
 
 
@@ -117,8 +117,7 @@ def train_table(
     get_backend(backend)  # refused before anything is read
     check_progress(progress)
     wishes = Wishes(task, numeric, categorical, dates, text, drop, missing)
-    tables = open_tables(data, target, settings, wishes, test, progress=progress)
-    prepared = prepare(tables.table, target, settings, wishes, tables.test, tables.large)
+    prepared = prepare(data, target, settings, wishes, test, progress=progress)
     folder = None if checkpoint is None else Path(checkpoint)
     model = prepared.train(settings, Course(backend, progress, folder, resume))
     if report is not None:

@@ -26,7 +26,7 @@ from nnfs_xp.errors import ArgumentError, DataError
 from nnfs_xp.tables import TableWarning, fitting, large, sampling, train_table
 from nnfs_xp.tables.large import is_large, survey
 from nnfs_xp.tables.piecewise import TableBatches
-from nnfs_xp.tables.preparing import open_tables, prepare
+from nnfs_xp.tables.preparing import prepare
 from nnfs_xp.tables.settings import TableSettings, Wishes
 
 ROOT = Path(__file__).parents[2]
@@ -62,9 +62,7 @@ def write(frame, name="houses.parquet"):
 
 
 def prepared_of(path, target, **said):
-    named = target, TableSettings(), Wishes(**said)
-    tables = open_tables(path, *named)
-    return prepare(tables.table, *named, tables.test, tables.large)
+    return prepare(path, target, TableSettings(), Wishes(**said))
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from nnfs_xp.data.table_columns import Reading, far_out, read_column
 from nnfs_xp.data.table_files import RawTable
 from nnfs_xp.errors import ArgumentError, DataError
 from nnfs_xp.tables.features import Feature, choose_features
+from nnfs_xp.tables.settings import Wishes
 from nnfs_xp.tables.target import Target, choose_target
 from nnfs_xp.tables.warning import TableWarning
 
@@ -385,9 +386,10 @@ def choose(table, **options):
     """The features of a table with the target y, and the warnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        features, frame, reading = choose_features(table, "y", np.arange(table.n_rows), **options)
+        rows = np.arange(table.n_rows)
+        features, frame = choose_features(table, "y", rows, Wishes(**options))
     assert {each.category for each in caught} <= {TableWarning}
-    return features, frame, reading, [str(each.message) for each in caught]
+    return features, frame, features.reading, [str(each.message) for each in caught]
 
 
 def test_every_kind_of_column_is_chosen_and_read_again_alike():
@@ -399,7 +401,7 @@ def test_every_kind_of_column_is_chosen_and_read_again_alike():
         words=[f"review number {i} of this" for i in range(n)],
         y=["1"] * n,
     )
-    features, frame, reading, said = choose(table, reading=Reading(frozenset({"-1"})))
+    features, frame, reading, said = choose(table, missing=["-1"])
     kinds = [("number", "number"), ("day", "date"), ("town", "category"), ("words", "text")]
     assert features.used == tuple(Feature(*each) for each in kinds)
     assert reading == Reading(frozenset({"-1"}), frozenset({"number"}), frozenset({"day"}))
@@ -553,7 +555,7 @@ def test_a_number_that_stands_for_missing_is_told_with_the_remedy():
     assert len(said) == 1
     assert said[0].startswith("column 'x': 25 cells hold -9999 (row 7 is the first), far from the")
     assert said[0].endswith("If they stand for missing values: --missing -9999")
-    _, frame, _, said = choose(table, reading=Reading(frozenset({"-9999"})))
+    _, frame, _, said = choose(table, missing=["-9999"])
     assert said == []
     assert frame["x"].isna().sum() == 25
 

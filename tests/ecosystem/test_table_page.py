@@ -13,6 +13,7 @@ import skrub
 from sklearn.metrics import confusion_matrix
 
 from nnfs_xp.errors import ArgumentError
+from nnfs_xp.reports import rivals
 from nnfs_xp.reports.figures import class_figures, number_figures
 from nnfs_xp.reports.page import (
     Findings,
@@ -21,7 +22,6 @@ from nnfs_xp.reports.page import (
     permuted_importances,
     write_page,
 )
-from nnfs_xp.tables import rivals
 from nnfs_xp.training import History
 
 EVIL = "<script>alert(1)</script>"

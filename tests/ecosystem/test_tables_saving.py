@@ -74,6 +74,14 @@ def forge(content, name="columns.skops"):
 # What is saved -----------------------------------------------------------------------------------
 
 
+def test_the_decimal_sign_of_the_target_is_kept():
+    lines = [f"{i};{2 * i},5" for i in range(40)]
+    Path("trained.csv").write_text("\n".join(["size;price", *lines]))
+    Path("later.csv").write_text("size;price\n1;2,125\n2;4,375\n")  # thousands, or decimals
+    save_table_model(train_table("trained.csv", "price", numeric=["size"], **QUICK), "kept")
+    assert load_table_model("kept").evaluate("later.csv").y_true.tolist() == [2.125, 4.375]
+
+
 @pytest.mark.parametrize(
     ("target", "more"),
     [

@@ -28,8 +28,9 @@ def write_report(
 
     Parameters
     ----------
+    prepared : Preparation
     model : TableModel
-        As `train` gave it.
+        As its `train` gave it.
     path : str or Path
     title : str
     warnings : sequence of str
