@@ -182,6 +182,19 @@ class TestAFurtherFit:
             assert min(history["val_loss"]) > best == stopping.monitor.best
             assert np.array_equal(weights(trainer), best_weights)
 
+    def test_a_training_that_had_stopped_stays_so_when_it_is_resumed(self, tmp_path):
+        def run(resume):
+            stopping = nn.EarlyStopping("val_loss", patience=3, min_delta=100.0)
+            trainer, options = build(), {"checkpoint": tmp_path / "kept", "resume": resume}
+            fit(trainer, 10, validation_data=VALIDATION, callbacks=[stopping], **options)
+            return trainer.history.epochs, weights(trainer)
+
+        epochs, kept = run(resume=False)
+        assert epochs == 4
+        again, resumed = run(resume=True)
+        assert again == epochs
+        assert np.array_equal(resumed, kept)
+
     def test_csv_logger_keeps_the_rows_of_the_fits_before(self, tmp_path):
         log = nn.CSVLogger(tmp_path / "log.csv")
         trainer = build()

@@ -294,7 +294,7 @@ def _checked(table: RawTable, name: str, values: Values) -> Values:
     return values
 
 
-def _nines(column: Values) -> Values:
+def nines(column: Values) -> Values:
     """The rows that hold the smallest value, or the largest, if that is a sign of missing ones.
 
     That is one of several nines in several cells, less than half: below 0 where no other is, or
@@ -315,13 +315,8 @@ def far_out(column: Values) -> list[int]:
     """The rows of a column of numbers, NaN where missing, whose values lie far from the rest.
 
     They are further from the median than 100 spreads between the quartiles and than 10 times the
-    next nearer value, and in less than 5.5 % of the rows; or several cells, less than half, hold
-    one value of nines, -999 say, which nothing else is near.
+    next nearer value, and in less than 5.5 % of the rows.
     """
-    if len(nines := _nines(column)):
-        rest = column.copy()
-        rest[nines] = np.nan
-        return sorted([*nines.tolist(), *far_out(rest)])
     low, first, median, third, high = np.nanpercentile(column, (5, 25, 50, 75, 95))
     spread = (third - first) or (high - low)
     distances = np.abs(column - median)

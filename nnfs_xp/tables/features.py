@@ -19,6 +19,7 @@ from nnfs_xp.data.table_columns import (
     Values,
     far_out,
     names_rows,
+    nines,
     read_column,
 )
 from nnfs_xp.data.table_files import RawTable
@@ -236,12 +237,16 @@ def tell_of_far_out(table: RawTable, column: Column, rows: Values, more: str = "
     """Warn of the numbers in these rows that lie far from the rest, if any do."""
     if column.kind == "date":
         _tell_of_far_dates(table, column, rows)
-    if column.kind != "number" or not len(far := rows[far_out(column.values[rows])]):
+    if column.kind != "number":
+        return
+    beyond = rows[far_out(column.values[rows])]
+    far = np.union1d(beyond, rows[nines(column.values[rows])]).astype(np.int64)
+    if not len(far):
         return
     name, median = shown(column.name), np.nanmedian(column.values[rows])
     for value, times in Counter(column.values[far].tolist()).most_common(3):
         row = far[column.values[far] == value][0]
-        what = f"far from the rest (median {median:.4g}).{more}"
+        what = f"far from the rest (median {median:.4g}).{more if row in beyond else ''}"
         if times == 1:
             warn(f"{table.place(row)}, column {name!r}: {value:g} lies {what}")
         else:
