@@ -45,12 +45,6 @@ class Target:
     classes: tuple[str | bool | int | float, ...] = ()
     reading: Reading = AS_USUAL
 
-    @property
-    def labels(self) -> Values:
-        """The classes as scikit-learn takes them: numbers with decimals as text."""
-        labels = np.asarray(self.classes)
-        return labels.astype(str) if labels.dtype.kind == "f" else labels
-
     def read(self, table: RawTable) -> tuple[Values, Values]:
         """The rows that have a value, by their indices, and these values.
 
