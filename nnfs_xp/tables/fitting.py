@@ -190,7 +190,9 @@ def calibrate(
     -----
     Source: Guo, Pleiss, Sun and Weinberger 2017, *On Calibration of Modern Neural Networks*,
     section 4.2; Barber, Candès, Ramdas and Tibshirani 2021, *Predictive Inference with the
-    Jackknife+*, section 3 (of one network, split conformal).
+    Jackknife+*, section 1: of one network it is split conformal prediction; of several the
+    jackknife with folds, whose bounds are about the mean of all networks, and which lacks the
+    guarantee that the jackknife+ has.
     """
     rows = np.concatenate(kept)
     if not len(rows):
