@@ -91,6 +91,8 @@ class Parameter:
 
     Assignment copies into place and checks the shape; arrays of any backend will do.
 
+    A layer may do without some of those that its class declares; they read as None.
+
     Every layer takes options for its parameters: see `Layer`. The strengths of the penalties on
     this one are attributes of the layer, ``weight_regularizer_l1`` and ``weight_regularizer_l2``
     where the label is ``"weight"``.
@@ -99,19 +101,28 @@ class Parameter:
     ----------
     decay : bool
         Whether weight decay acts on it: yes for weights, no for biases.
-    norm_axis : int, optional
-        The axis along which lie the vectors that the layer's `max_norm` bounds; by default it
-        bounds none.
+    norm_axis : int or tuple of int, optional
+        The axis, or axes, along which lie the vectors that the layer's `max_norm` bounds; by
+        default it bounds none.
     label : str, optional
         By default ``"weight"`` of `weights`, ``"bias"`` of `biases`, and else its name.
+    is_matrix : bool
+        Whether it is a matrix of what each neuron, or filter, sees by neurons: all its axes but the
+        last by the last. `Muon` steps such a matrix as a whole.
     """
 
     def __init__(
-        self, *, decay: bool = False, norm_axis: int | None = None, label: str | None = None
+        self,
+        *,
+        decay: bool = False,
+        norm_axis: int | tuple[int, ...] | None = None,
+        label: str | None = None,
+        is_matrix: bool = False,
     ) -> None:
         self.decay = decay
         self.norm_axis = norm_axis
         self.label = label
+        self.is_matrix = is_matrix
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -125,7 +136,8 @@ class Parameter:
     def __get__(self, layer: Holder | None, owner: type) -> Parameter | Array:
         if layer is None:
             return self
-        return layer._values[self.name]
+        values: Array = layer._values.get(self.name)  # type: ignore[assignment] # or None
+        return values
 
     def __set__(self, layer: Holder, value: Any) -> None:
         _copy_into(self.name, layer._values[self.name], value)
@@ -155,7 +167,8 @@ class Gradient:
     def __get__(self, layer: Holder | None, owner: type) -> Gradient | Array:
         if layer is None:
             return self
-        return layer._gradients[self.parameter]
+        gradient: Array = layer._gradients.get(self.parameter)  # type: ignore[assignment] # or None
+        return gradient
 
     def __set__(self, layer: Holder, value: Any) -> None:
         _copy_into(self.name, layer._gradients[self.parameter], value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod, sqrt
 from typing import Any
 
@@ -16,7 +17,13 @@ _LEAST = 1e-6
 """A standard deviation below this share of the largest output is rounding: the output is one."""
 
 
-def initialize_neurons(layer: Layer, inputs: Array, generator: Any) -> Array:
+def initialize_neurons(
+    layer: Layer,
+    inputs: Array,
+    generator: Any,
+    shape: tuple[int, ...] | None = None,
+    arranged: Callable[[Any], Any] = lambda weights: weights,
+) -> Array:
     """Draw a layer's `weights` and `biases` by its outputs for these inputs; return the new output.
 
     Of frozen and tied parameters, the values stay.
@@ -24,19 +31,24 @@ def initialize_neurons(layer: Layer, inputs: Array, generator: Any) -> Array:
     Parameters
     ----------
     layer : Layer
-        With weights of shape (n_inputs, n_neurons) and biases of shape (1, n_neurons), or both
-        with members in front: (n_members, n_inputs, n_neurons) and (n_members, n_neurons).
+        With weights of shape (…, n_inputs, n_neurons) and biases of shape (1, n_neurons), if any;
+        or both with members in front: (n_members, n_inputs, n_neurons) and (n_members, n_neurons).
     inputs : array
     generator : numpy.random.Generator
         On the host, so that one seed gives one network everywhere.
+    shape : tuple of int, optional
+        Of the weights as they are drawn, if the layer keeps them in another order.
+    arranged : callable
+        Brings what was drawn into that order.
     """
     xp = get_backend("numpy").xp
     own = [name for name in layer._shapes if name not in layer._ties and layer.trains(name)]
     parameters: Any = layer
-    shape, neurons = layer._shapes["weights"], layer._shapes["biases"]
+    shape = layer._shapes["weights"] if shape is None else shape
+    neurons = layer._shapes.get("biases", (1, shape[-1]))
     weights = generator.standard_normal(shape) / sqrt(shape[-2])
     if "weights" in own:
-        parameters.weights = weights
+        parameters.weights = arranged(weights)
     if "biases" in own:
         parameters.biases[...] = 0.0
     outputs = xp.astype(to_numpy(layer.forward(inputs)), xp.float64)
@@ -46,7 +58,8 @@ def initialize_neurons(layer: Layer, inputs: Array, generator: Any) -> Array:
         varies = deviations > _LEAST * xp.max(xp.abs(outputs), axis=0)
         deviations = xp.where(varies, deviations, 1.0)
         outputs = outputs / deviations
-        parameters.weights = xp.reshape(weights / deviations[..., None, :], shape)
+        drawn = xp.reshape(weights / deviations[..., None, :], shape)
+        parameters.weights = arranged(drawn)
     if "biases" in own:
         shares = generator.exponential(size=(_SHARES, *neurons))
         rows = generator.integers(outputs.shape[0], size=(_SHARES, prod(neurons)))

@@ -7,6 +7,7 @@ update, which a pool shares out: see `nnfs_xp.kernels.numba.products`.
 
 from nnfs_xp.kernels.numba.activations import ActivationKernels
 from nnfs_xp.kernels.numba.compilation import prepare
+from nnfs_xp.kernels.numba.convolution import ConvolutionKernels
 from nnfs_xp.kernels.numba.embedding import EmbeddingKernels
 from nnfs_xp.kernels.numba.layers import DenseKernels
 from nnfs_xp.kernels.numba.losses import LossKernels
@@ -21,6 +22,7 @@ from nnfs_xp.kernels.numpy import Array
 
 class NumbaKernels(
     ActivationKernels,
+    ConvolutionKernels,
     DenseKernels,
     EmbeddingKernels,
     LossKernels,

@@ -29,8 +29,11 @@ from nnfs_xp.kernels.threads import Blas
 PARTS = 16
 """A job has no more parts than these."""
 
-PRODUCT, ADAM = 0, 1
-"""The kinds of jobs: see `_product` and `_adam`."""
+PRODUCT, ADAM, CALL = 0, 1, 2
+"""The kinds of jobs: see `_product`, `_adam` and `_call`."""
+
+JOB = 32
+"""A job has no more numbers than these."""
 
 WHOLE, TRANSPOSED = 111, 112
 """What CBLAS calls a matrix as it lies in memory, and its transpose."""
@@ -83,6 +86,23 @@ def _to_pointer(context: Any, address: Any) -> Any:
 pointer: Any = intrinsic(_to_pointer)
 
 
+def _call_at(context: Any, address: Any, job: Any, part: Any) -> Any:
+    del context
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        del context, signature
+        number = ir.IntType(64)
+        kind = ir.FunctionType(ir.VoidType(), [number, number]).as_pointer()
+        builder.call(builder.inttoptr(arguments[0], kind), arguments[1:])
+        return arguments[0]
+
+    return types.int64(address, job, part), generate
+
+
+call_at: Any = intrinsic(_call_at)
+"""Call the function at an address with two whole numbers."""
+
+
 @njit()
 def _cut(part: int, step: int, size: int) -> tuple[int, int]:
     return min(part * step, size), min(part * step + step, size)
@@ -124,6 +144,37 @@ def multiply_by_vector(job: Any) -> None:
 
 
 @njit()
+def multiply_add(
+    n_bytes: int,
+    a_flag: int,
+    b_flag: int,
+    n: int,
+    m: int,
+    k: int,
+    a: int,
+    a_row: int,
+    b: int,
+    b_row: int,
+    past: int,
+    c: int,
+    c_row: int,
+) -> None:
+    """Write past * c + the product of two matrices to c, by CBLAS. Matrices are addresses."""
+    if n_bytes == 4:
+        one, beta = np.float32(1), np.float32(past)
+        _sgemm(BY_ROWS, a_flag, b_flag, n, m, k, one, a, a_row, b, b_row, beta, c, c_row)
+    else:
+        share = np.float64(past)
+        _dgemm(BY_ROWS, a_flag, b_flag, n, m, k, 1.0, a, a_row, b, b_row, share, c, c_row)
+
+
+@njit()
+def _call(job: Any, part: int) -> None:
+    """Its part of whatever the job's first number is the address of."""
+    call_at(job[0], job[1], part)
+
+
+@njit()
 def _product(job: Any, part: int) -> None:
     """Its part of a product: the job's third number is how many rows, or columns, each has."""
     start, stop = _cut(part, job[2], job[5] if job[1] else job[6])
@@ -161,8 +212,10 @@ def _adam(job: Any, numbers: Any, part: int) -> None:
 def _work(kind: int, job: Any, numbers: Any, part: int) -> None:
     if kind == PRODUCT:
         _product(job, part)
-    else:
+    elif kind == ADAM:
         _adam(job, numbers, part)
+    else:
+        _call(job, part)
 
 
 @njit()

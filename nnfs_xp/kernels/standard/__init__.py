@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nnfs_xp.kernels.standard.activations import ActivationKernels
+from nnfs_xp.kernels.standard.convolution import ConvolutionKernels
 from nnfs_xp.kernels.standard.counts import DeviceCount, DeviceKeys
 from nnfs_xp.kernels.standard.embedding import EmbeddingKernels
 from nnfs_xp.kernels.standard.functions import (
@@ -28,10 +29,12 @@ from nnfs_xp.kernels.standard.functions import (
 from nnfs_xp.kernels.standard.layers import DenseKernels
 from nnfs_xp.kernels.standard.losses import LossKernels, shares
 from nnfs_xp.kernels.standard.norms import NormKernels
-from nnfs_xp.kernels.standard.random import BITS, Keys, RandomKernels, stream_keys
+from nnfs_xp.kernels.standard.pooling import PoolingKernels
+from nnfs_xp.kernels.standard.random import BITS, Keys, RandomKernels, hashed, stream_keys
 from nnfs_xp.kernels.standard.steps import StepKernels
 from nnfs_xp.kernels.standard.tabular import TabularKernels
 from nnfs_xp.kernels.standard.updates import UpdateKernels
+from nnfs_xp.kernels.standard.windows import Window
 
 if TYPE_CHECKING:
     from nnfs_xp.kernels.threads import Threads
@@ -43,7 +46,9 @@ __all__ = [
     "Kernels",
     "Keys",
     "StandardKernels",
+    "Window",
     "erf",
+    "hashed",
     "log_softmax",
     "shares",
     "sigmoid",
@@ -56,10 +61,12 @@ __all__ = [
 
 class Kernels(
     ActivationKernels,
+    ConvolutionKernels,
     DenseKernels,
     EmbeddingKernels,
     LossKernels,
     NormKernels,
+    PoolingKernels,
     RandomKernels,
     StepKernels,
     TabularKernels,

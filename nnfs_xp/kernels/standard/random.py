@@ -38,6 +38,23 @@ def stream_keys(seed: int, stream: int, step: int | DeviceCount, start: int = 0)
     return state & _MASK_32, state >> 32, start
 
 
+def hashed(indices: Array, first: int, second: int) -> Array:
+    """The bits that `random_bits` gives the elements of these indices; it writes over the array."""
+    bits = indices
+    bits &= _MASK_32
+    bits ^= first
+    bits ^= bits >> 16
+    bits *= 0x21F0AAAD
+    bits &= _MASK_32
+    bits ^= second
+    bits ^= bits >> 15
+    bits *= 0x735A2D97
+    bits &= _MASK_32
+    bits ^= bits >> 15
+    bits >>= 32 - BITS
+    return bits
+
+
 class RandomKernels(Protocol):
     """Random bits, and dropout."""
 
@@ -66,18 +83,7 @@ class RandomKernels(Protocol):
         """
         first, second, start = keys
         bits: Array = xp.arange(start, start + prod(shape), dtype=xp.int64, device=device)
-        bits &= _MASK_32
-        bits ^= first
-        bits ^= bits >> 16
-        bits *= 0x21F0AAAD
-        bits &= _MASK_32
-        bits ^= second
-        bits ^= bits >> 15
-        bits *= 0x735A2D97
-        bits &= _MASK_32
-        bits ^= bits >> 15
-        bits >>= 32 - BITS
-        reshaped: Array = xp.reshape(bits, shape)
+        reshaped: Array = xp.reshape(hashed(bits, first, second), shape)
         return reshaped
 
     def dropout(
