@@ -6,11 +6,11 @@ import logging
 from collections.abc import Callable
 from functools import cache
 from math import ceil, prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from nnfs_xp.kernels.numba import pool, windows
+from nnfs_xp.kernels.numba import pool, windows, winograd
 from nnfs_xp.kernels.numba.products import PoolThreads, SharedKernels, threads_of_pool
 from nnfs_xp.kernels.numpy import Array
 from nnfs_xp.kernels.standard.windows import Window
@@ -27,6 +27,9 @@ _LEAST_ROWS = 128
 _LEAST_POOLED = 2**18
 """Numbers that windows see that are worth a second thread."""
 
+_LEAST_CHANNELS = 16
+"""Channels, and filters, from which on Winograd's fewer products are worth their sums."""
+
 
 class ConvolutionKernels(SharedKernels):
     """Convolutions of one group, and the largest numbers of windows."""
@@ -41,11 +44,15 @@ class ConvolutionKernels(SharedKernels):
         relu: bool = False,
     ) -> Array:
         others = (weights,) if biases is None else (weights, biases)
-        job = _of_products(windows.CONVOLVE, window, inputs, *others)
-        if job is None or weights.shape[2] != inputs.shape[3]:
+        way = _way_of(window, inputs, weights, *others)
+        worker = None if way is None else _compiled(way.convolve)
+        if way is None or worker is None:
             return super().convolve(xp, inputs, weights, biases, window, relu)
-        output = np.empty((*job.windows, weights.shape[3]), inputs.dtype)
-        job.by_lines(inputs=inputs, weights=weights, biases=biases, output=output, flag=relu)
+        shape = (inputs.shape[0], *window.places(*inputs.shape[1:3]), weights.shape[3])
+        output = np.empty(shape, inputs.dtype)
+        job = _Job(window, inputs, weights.shape[3], way)
+        matrix = way.transformed(weights)
+        job.run(worker, inputs, output, weights=matrix, biases=biases, flag=relu)
         return output
 
     def convolve_gradients(
@@ -57,16 +64,16 @@ class ConvolutionKernels(SharedKernels):
         dbiases: Array | None,
         window: Window,
     ) -> None:
-        job = _of_products(windows.GRADIENTS, window, inputs, dweights, dvalues)
-        if job is None or dweights.shape[2] != inputs.shape[3]:
+        way = _way_of(window, inputs, dweights, dvalues)
+        worker = None if way is None else _compiled(way.gradients)
+        if way is None or worker is None:
             super().convolve_gradients(xp, inputs, dvalues, dweights, dbiases, window)
             return
         # Each part has a matrix of its own, and below it a row for the biases.
-        sums = np.empty((job.n_parts, job.n_weights + 1, dvalues.shape[3]), inputs.dtype)
-        flag = dbiases is not None
-        job.by_lines(inputs=inputs, weights=sums, biases=None, output=dvalues, flag=flag)
-        matrix = dweights.reshape(job.n_weights, -1)
-        np.add.reduce(sums[:, :-1, :], axis=0, out=matrix)
+        sums = np.empty((way.n_parts, way.n_rows + 1, dvalues.shape[3]), inputs.dtype)
+        job = _Job(window, inputs, dvalues.shape[3], way)
+        job.run(worker, inputs, dvalues, weights=sums, flag=dbiases is not None)
+        way.write_back(np.add.reduce(sums[:, :-1, :], axis=0), dweights)
         if dbiases is not None:
             np.add.reduce(sums[:, -1:, :], axis=0, out=dbiases)
 
@@ -79,149 +86,185 @@ class ConvolutionKernels(SharedKernels):
         shape: tuple[int, ...],
     ) -> Array:
         dinputs = np.empty(shape, dvalues.dtype)
-        job = _of_products(windows.BACKWARD, window, dinputs, weights, dvalues)
-        if job is None or weights.shape[2] != shape[3]:
+        way = _way_of(window, dinputs, weights, dvalues)
+        worker = None if way is None else _compiled(way.backward)
+        if way is None or worker is None:
             return super().convolve_backward(xp, dvalues, weights, window, shape)
-        job.by_pictures(inputs=dinputs, weights=weights, biases=None, output=dvalues)
+        job = _Job(window, dinputs, weights.shape[3], way._replace(lines_of_picture=1))
+        job.run(worker, dinputs, dvalues, weights=way.transformed(weights))
         return dinputs
 
     def max_pool(self, xp: Any, inputs: Array, window: Window) -> tuple[Array, Array]:
-        job = _of_pooling(windows.MAX_POOL, window, inputs)
-        if job is None:
+        way, worker = _way_of_pooling(window, inputs), _compiled(windows.MAX_POOL)
+        if way is None or worker is None:
             return super().max_pool(xp, inputs, window)
-        output = np.empty((*job.windows, inputs.shape[3]), inputs.dtype)
-        which = np.empty(output.shape, np.uint8)
-        job.by_lines(inputs=inputs, output=output, which=which)
+        shape = (inputs.shape[0], *window.places(*inputs.shape[1:3]), inputs.shape[3])
+        output, which = np.empty(shape, inputs.dtype), np.empty(shape, np.uint8)
+        _Job(window, inputs, 0, way).run(worker, inputs, output, which=which)
         return output, which
 
     def max_pool_backward(
         self, xp: Any, dvalues: Array, which: Array, window: Window, shape: tuple[int, ...]
     ) -> Array:
         dinputs = np.empty(shape, dvalues.dtype)
-        job = _of_pooling(windows.MAX_POOL_BACKWARD, window, dinputs, dvalues)
-        if job is None or which.dtype != np.uint8 or not which.flags.c_contiguous:
+        way, worker = (
+            _way_of_pooling(window, dinputs, dvalues),
+            _compiled(windows.MAX_POOL_BACKWARD),
+        )
+        fits = which.dtype == np.uint8 and which.flags.c_contiguous
+        if way is None or worker is None or not fits:
             return super().max_pool_backward(xp, dvalues, which, window, shape)
-        job.by_pictures(inputs=dinputs, output=dvalues, which=which)
+        job = _Job(window, dinputs, 0, way._replace(lines_of_picture=1))
+        job.run(worker, dinputs, dvalues, which=which)
         return dinputs
 
 
-class _Job:
-    """What one of the functions of `nnfs_xp.kernels.numba.windows` is to do.
-
-    Parameters
-    ----------
-    worker : compiled function
-    window : Window
-    like : array
-        Pictures of the shape and data type that windows look at.
-    n_filters : int
-    n_weights : int
-        Of each filter; 0 where there are no products.
-    n_parts : int
-        At most.
+class _Way(NamedTuple):
+    """How something is worked out.
 
     Attributes
     ----------
-    windows : tuple of int
-        Pictures, and windows of each from top to bottom and from left to right.
+    convolve, gradients, backward : function
+        Of `windows` or `winograd`.
+    transformed : callable (weights) -> array
+        What they are told as the weights: matrices, of so many rows in all.
+    write_back : callable (gradient of that, dweights)
+    n_rows : int
+    n_parts : int
+        What threads share out.
+    lines_of_picture : int
+        In how many lines of a picture the parts are cut, 1 where they are cut in pictures.
+    lines : int
+        That are worked on at once.
+    room : int
+        Numbers that each part works in.
     """
 
-    def __init__(
-        self, worker: Any, window: Window, like: Array, n_filters: int, n_weights: int, n_parts: int
-    ) -> None:
+    n_parts: int
+    lines_of_picture: int
+    convolve: Any = None
+    gradients: Any = None
+    backward: Any = None
+    transformed: Any = None
+    write_back: Any = None
+    n_rows: int = 0
+    lines: int = 1
+    room: int = 0
+
+
+def _way_of(window: Window, like: Array, weights: Array, *arrays: Array) -> _Way | None:
+    """How a convolution of pictures like these is worked out; None where the standard does it."""
+    down, across = window.places(*like.shape[1:3])
+    n_weights, filters = prod(weights.shape[:3]), weights.shape[3]
+    n, channels = like.shape[0], like.shape[3]
+    if window.is_pixel or weights.shape[2] != channels or not _suit(like, weights, *arrays):
+        return None
+    n_parts = _parts(n, down * across * n_weights * filters, LEAST_PRODUCT)
+    steps = window.size, window.strides, window.dilation
+    if steps == ((3, 3), (1, 1), (1, 1)) and min(channels, filters) >= _LEAST_CHANNELS:
+        tiles_down, tiles_across = ceil(down / 2), ceil(across / 2)
+        lines = min(max(1, _LEAST_ROWS // tiles_across), n * tiles_down)
+        room = winograd.numbers_of_room(
+            lines * tiles_across, tiles_across, channels, filters, like.shape[2]
+        )
+        functions = winograd.CONVOLVE, winograd.GRADIENTS, winograd.BACKWARD
+        changes = winograd.transformed, winograd.write_back
+        return _Way(n_parts, tiles_down, *functions, *changes, 16 * channels, lines, room)
+    rows = max(_LEAST_ROWS, _ROOM // (n_weights * like.itemsize))
+    lines = min(max(1, rows // across), n * down)
+    functions = windows.CONVOLVE, windows.GRADIENTS, windows.BACKWARD
+    room = lines * across * n_weights
+    return _Way(n_parts, down, *functions, _as_they_are, _write, n_weights, lines, room)
+
+
+def _as_they_are(weights: Array) -> Array:
+    return weights
+
+
+def _write(gradient: Array, dweights: Array) -> None:
+    dweights[...] = gradient.reshape(dweights.shape)
+
+
+def _way_of_pooling(window: Window, like: Array, *arrays: Array) -> _Way | None:
+    if prod(window.size) > 256 or not _suit(like, *arrays):
+        return None
+    down, across = window.places(*like.shape[1:3])
+    n_parts = _parts(
+        like.shape[0], down * across * prod(window.size) * like.shape[3], _LEAST_POOLED
+    )
+    return _Way(n_parts, down)
+
+
+def _parts(n: int, work: int, least: int) -> int:
+    """Into how many parts something is cut: the same ones, however many threads take them."""
+    threads = threads_of_pool()
+    most = threads.most if isinstance(threads, PoolThreads) else 1
+    return min(most, 1 + n * work // least, n)
+
+
+class _Job:
+    """What compiled functions are told: see `nnfs_xp.kernels.numba.windows`.
+
+    Parameters
+    ----------
+    window : Window
+    like : array
+        Pictures of the shape and data type of those that windows look at.
+    n_filters : int
+    way : _Way
+    """
+
+    def __init__(self, window: Window, like: Array, n_filters: int, way: _Way) -> None:
         n, height, width, channels = like.shape
         down, across = window.places(height, width)
-        self.windows = n, down, across
-        self.n_weights, self.n_parts = n_weights, n_parts
-        self._worker = worker
-        rows = max(_LEAST_ROWS, _ROOM // max(1, n_weights * like.itemsize))
-        self._lines = min(max(1, rows // across), n * down)
-        self._room = self._lines * across * n_weights * like.itemsize
         (top, _), (left, _) = window.padding
-        self._numbers = np.zeros(windows.SIZE, np.int64)
-        self._numbers[windows.N : windows.FLAG] = (
+        self._n_parts = way.n_parts
+        self._room = np.empty(way.n_parts * way.room, like.dtype)
+        self._numbers = numbers = np.zeros(windows.SIZE, np.int64)
+        numbers[windows.STEP] = ceil(n * way.lines_of_picture / way.n_parts)
+        numbers[windows.N : windows.FLAG] = (
             *(n, height, width, channels, down, across, n_filters),
             *(*window.size, *window.strides, top, left, *window.dilation),
         )
-        self._numbers[windows.N_BYTES] = like.itemsize
+        numbers[windows.ROOM :] = (
+            *(_place(self._room), way.room * like.itemsize),
+            *(way.lines, like.itemsize),
+        )
 
-    def by_lines(self, **arrays: Any) -> None:
-        """Do it, each part some lines of windows."""
-        n, down, _ = self.windows
-        self._run(n * down, **arrays)
-
-    def by_pictures(self, **arrays: Any) -> None:
-        """Do it, each part some pictures."""
-        self._run(self.windows[0], **arrays)
-
-    def _run(
+    def run(
         self,
-        size: int,
-        *,
+        worker: Any,
         inputs: Array,
         output: Array,
+        *,
         weights: Array | None = None,
         biases: Array | None = None,
         which: Array | None = None,
         flag: bool = False,
     ) -> None:
-        room = np.empty(self.n_parts * self._room, np.uint8)
+        """Have a compiled function do all parts."""
         numbers = self._numbers
-        numbers[windows.STEP] = ceil(size / self.n_parts)
         numbers[windows.FLAG] = flag
-        places = [0 if each is None else each.ctypes.data for each in (weights, biases)]
-        numbers[windows.INPUTS : windows.ROOM] = (
-            *(inputs.ctypes.data, *places, output.ctypes.data),
-            0 if which is None else which.ctypes.data,
-        )
-        numbers[windows.ROOM :] = room.ctypes.data, self._room, self._lines, numbers[-1]
+        numbers[windows.INPUTS : windows.ROOM] = [
+            _place(each) for each in (inputs, weights, biases, output, which)
+        ]
         threads = PoolThreads.at_work
-        if threads is not None and self.n_parts > 1:
-            job = np.array([self._worker.address, numbers.ctypes.data])
-            threads.share(pool.CALL, job, self.n_parts)
+        if threads is not None and self._n_parts > 1:
+            job = np.array([worker.address, _place(numbers)])
+            threads.share(pool.CALL, job, self._n_parts)
         else:
-            for part in range(self.n_parts):
-                self._worker.ctypes(numbers.ctypes.data, part)
+            for part in range(self._n_parts):
+                worker.ctypes(_place(numbers), part)
 
 
-def _of_products(worker: Any, window: Window, like: Array, weights: Array, *rows: Array) -> Any:
-    """A job with products of patches; None where it is left to the standard."""
-    n_weights, n_filters = prod(weights.shape[:3]), weights.shape[3]
-    if window.is_pixel or not _suit(like, weights, *rows):
-        return None
-    work = prod(window.places(*like.shape[1:3])) * n_weights * n_filters
-    return _job(worker, window, like, n_filters, n_weights, work, LEAST_PRODUCT)
-
-
-def _of_pooling(worker: Any, window: Window, like: Array, *rows: Array) -> Any:
-    """A job without products; None where it is left to the standard."""
-    if prod(window.size) > 256 or not _suit(like, *rows):
-        return None
-    work = prod(window.places(*like.shape[1:3])) * prod(window.size) * like.shape[3]
-    return _job(worker, window, like, 0, 0, work, _LEAST_POOLED)
-
-
-def _job(
-    worker: Any,
-    window: Window,
-    like: Array,
-    n_filters: int,
-    n_weights: int,
-    work: int,
-    least: int,
-) -> _Job | None:
-    compiled = _compiled(worker)
-    if compiled is None:
-        return None
-    threads = threads_of_pool()
-    most = threads.most if isinstance(threads, PoolThreads) else 1
-    n_parts = min(most, 1 + work * like.shape[0] // least, like.shape[0])
-    return _Job(compiled, window, like, n_filters, n_weights, n_parts)
+def _place(array: Array | None) -> int:
+    place: int = 0 if array is None else array.ctypes.data
+    return place
 
 
 @cache
 def _compiled(worker: Callable[[int, int], None]) -> Any:
-    """One of the functions of `windows`, compiled; None where it cannot be."""
+    """A function of `windows` or `winograd`, compiled; None where it cannot be."""
     blas = numpys_blas()
     if blas is None or pool.link(blas) is None:
         return None

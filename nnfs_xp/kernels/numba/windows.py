@@ -16,7 +16,6 @@ import numpy as np
 from numba import carray, cfunc, njit, types  # type: ignore[attr-defined] # it has carray
 
 from nnfs_xp.kernels.numba.pool import (
-    BY_ROWS,
     TRANSPOSED,
     WHOLE,
     multiply_add,
@@ -59,237 +58,223 @@ once."""
 
 SIZE = 26
 
-_inline = njit(error_model="numpy", fastmath={"contract"})
+inline = njit(error_model="numpy", fastmath={"contract"})
 
 
-@_inline
-def _copy(source: Any, start: int, target: Any, place: int, size: int) -> None:
-    for i in range(size):
-        target[place + i] = source[start + i]
-
-
-@_inline
-def _clear(target: Any, place: int, size: int) -> None:
-    for i in range(size):
-        target[place + i] = 0
-
-
-@_inline
-def _add(source: Any, start: int, target: Any, place: int, size: int) -> None:
-    for i in range(size):
-        target[place + i] += source[start + i]
-
-
-@_inline
-def see(job: Any, inputs: Any, start: int, stop: int, patches: Any) -> None:
-    """Write what the windows of these lines see, a row for each."""
-    height, width, channels = job[HEIGHT], job[WIDTH], job[CHANNELS]
-    taps, dilation = job[TAPS_ACROSS], job[DILATION_ACROSS]
-    run = taps * channels
-    at = 0
-    for line in range(start, stop):
-        picture, y = line // job[DOWN], line % job[DOWN]
-        first_row = y * job[STRIDE_DOWN] - job[TOP]
-        for x in range(job[ACROSS]):
-            first = x * job[STRIDE_ACROSS] - job[LEFT]
-            for i in range(job[TAPS_DOWN]):
-                row = first_row + i * job[DILATION_DOWN]
-                if row < 0 or row >= height:
-                    _clear(patches, at, run)
-                    at += run
-                    continue
-                place = (picture * height + row) * width
-                if dilation == 1:
-                    if first >= 0 and first + taps <= width:
-                        _copy(inputs, (place + first) * channels, patches, at, run)
-                    else:
-                        left = min(max(-first, 0), taps)
-                        right = max(min(taps, width - first), left)
-                        _clear(patches, at, left * channels)
-                        _copy(
-                            inputs,
-                            (place + first + left) * channels,
-                            patches,
-                            at + left * channels,
-                            (right - left) * channels,
-                        )
-                        _clear(patches, at + right * channels, (taps - right) * channels)
-                    at += run
-                    continue
-                for j in range(taps):
-                    column = first + j * dilation
-                    if column < 0 or column >= width:
-                        _clear(patches, at, channels)
-                    else:
-                        _copy(inputs, (place + column) * channels, patches, at, channels)
-                    at += channels
-
-
-@_inline
-def spread(job: Any, dpatches: Any, start: int, stop: int, dinputs: Any) -> None:
-    """Add what these lines' windows give back to the pictures that they saw."""
-    height, width, channels = job[HEIGHT], job[WIDTH], job[CHANNELS]
-    taps, dilation = job[TAPS_ACROSS], job[DILATION_ACROSS]
-    run = taps * channels
-    at = 0
-    for line in range(start, stop):
-        picture, y = line // job[DOWN], line % job[DOWN]
-        first_row = y * job[STRIDE_DOWN] - job[TOP]
-        for x in range(job[ACROSS]):
-            first = x * job[STRIDE_ACROSS] - job[LEFT]
-            for i in range(job[TAPS_DOWN]):
-                row = first_row + i * job[DILATION_DOWN]
-                if 0 <= row < height:
-                    place = (picture * height + row) * width
-                    if dilation == 1:
-                        left = min(max(-first, 0), taps)
-                        right = max(min(taps, width - first), left)
-                        _add(
-                            dpatches,
-                            at + left * channels,
-                            dinputs,
-                            (place + first + left) * channels,
-                            (right - left) * channels,
-                        )
-                    else:
-                        for j in range(taps):
-                            column = first + j * dilation
-                            if 0 <= column < width:
-                                _add(
-                                    dpatches,
-                                    at + j * channels,
-                                    dinputs,
-                                    (place + column) * channels,
-                                    channels,
-                                )
-                at += run
-
-
-@_inline
-def _array(kind: Any, address: int, size: int) -> Any:
+@inline
+def array(kind: Any, address: int, size: int) -> Any:
+    """The numbers that lie at an address."""
     return carray(pointer(address), size, kind)
 
 
-@_inline
-def _pictures(job: Any) -> int:
-    return job[N] * job[HEIGHT] * job[WIDTH] * job[CHANNELS]
+@inline
+def copy(kind: Any, source: int, target: int, size: int) -> None:
+    """Copy so many numbers from one address to another."""
+    a, out = array(kind, source, size), array(kind, target, size)
+    for i in range(size):
+        out[i] = a[i]
 
 
-@_inline
+@inline
+def clear(kind: Any, target: int, size: int) -> None:
+    """Write so many zeros."""
+    out = array(kind, target, size)
+    for i in range(size):
+        out[i] = 0
+
+
+@inline
+def add(kind: Any, source: int, target: int, size: int) -> None:
+    """Add so many numbers to others."""
+    a, out = array(kind, source, size), array(kind, target, size)
+    for i in range(size):
+        out[i] += a[i]
+
+
+@inline
+def see(kind: Any, job: Any, start: int, stop: int, patches: int) -> None:
+    """Write what the windows of these lines see, a row for each."""
+    height, width, taps, dilation = job[HEIGHT], job[WIDTH], job[TAPS_ACROSS], job[DILATION_ACROSS]
+    pixel = job[CHANNELS] * job[N_BYTES]
+    channels = job[CHANNELS]
+    at = patches
+    for line in range(start, stop):
+        picture, y = line // job[DOWN], line % job[DOWN]
+        first_row = y * job[STRIDE_DOWN] - job[TOP]
+        for x in range(job[ACROSS]):
+            first = x * job[STRIDE_ACROSS] - job[LEFT]
+            for i in range(job[TAPS_DOWN]):
+                row = first_row + i * job[DILATION_DOWN]
+                place = job[INPUTS] + (picture * height + row) * width * pixel
+                if row < 0 or row >= height:
+                    clear(kind, at, taps * channels)
+                elif dilation == 1 and 0 <= first <= width - taps:
+                    copy(kind, place + first * pixel, at, taps * channels)
+                elif dilation == 1:
+                    left = min(max(-first, 0), taps)
+                    right = max(min(taps, width - first), left)
+                    clear(kind, at, left * channels)
+                    size = (right - left) * channels
+                    copy(kind, place + (first + left) * pixel, at + left * pixel, size)
+                    clear(kind, at + right * pixel, (taps - right) * channels)
+                else:
+                    for j in range(taps):
+                        column = first + j * dilation
+                        if column < 0 or column >= width:
+                            clear(kind, at + j * pixel, channels)
+                        else:
+                            copy(kind, place + column * pixel, at + j * pixel, channels)
+                at += taps * pixel
+
+
+@inline
+def spread(kind: Any, job: Any, start: int, stop: int, dpatches: int) -> None:
+    """Add what these lines' windows give back to the pictures that they saw."""
+    height, width, taps, dilation = job[HEIGHT], job[WIDTH], job[TAPS_ACROSS], job[DILATION_ACROSS]
+    pixel = job[CHANNELS] * job[N_BYTES]
+    channels = job[CHANNELS]
+    at = dpatches
+    for line in range(start, stop):
+        picture, y = line // job[DOWN], line % job[DOWN]
+        first_row = y * job[STRIDE_DOWN] - job[TOP]
+        for x in range(job[ACROSS]):
+            first = x * job[STRIDE_ACROSS] - job[LEFT]
+            for i in range(job[TAPS_DOWN]):
+                row = first_row + i * job[DILATION_DOWN]
+                place = job[INPUTS] + (picture * height + row) * width * pixel
+                if 0 <= row < height and dilation == 1:
+                    left = min(max(-first, 0), taps)
+                    right = max(min(taps, width - first), left)
+                    size = (right - left) * channels
+                    add(kind, at + left * pixel, place + (first + left) * pixel, size)
+                elif 0 <= row < height:
+                    for j in range(taps):
+                        column = first + j * dilation
+                        if 0 <= column < width:
+                            add(kind, at + j * pixel, place + column * pixel, channels)
+                at += taps * pixel
+
+
+@inline
+def complete(kind: Any, job: Any, output: int, rows: int) -> None:
+    """Add the biases to these rows of the output, and make negative numbers 0, where it is asked.
+
+    NaN stays.
+    """
+    m, zero = job[FILTERS], kind(0)
+    if job[BIASES] != 0:
+        biases = array(kind, job[BIASES], m)
+        for i in range(rows):
+            row = array(kind, output + i * m * job[N_BYTES], m)
+            if job[FLAG]:
+                for j in range(m):
+                    z = row[j] + biases[j]
+                    row[j] = zero if z < zero else z
+            else:
+                for j in range(m):
+                    row[j] += biases[j]
+    elif job[FLAG]:
+        numbers = array(kind, output, rows * m)
+        for i in range(rows * m):
+            z = numbers[i]
+            numbers[i] = zero if z < zero else z
+
+
+@inline
+def add_rows(kind: Any, job: Any, dvalues: int, rows: int, dbiases: int) -> None:
+    """Add these rows to the gradient of the biases."""
+    m = job[FILTERS]
+    for i in range(rows):
+        add(kind, dvalues + i * m * job[N_BYTES], dbiases, m)
+
+
+@inline
+def lines_of(job: Any, part: int, total: int) -> tuple[int, int]:
+    """Where a part begins and ends."""
+    return min(part * job[STEP], total), min((part + 1) * job[STEP], total)
+
+
+@inline
 def _row(job: Any) -> int:
     """Numbers of a patch."""
     return job[TAPS_DOWN] * job[TAPS_ACROSS] * job[CHANNELS]
 
 
-@_inline
-def _lines_of(job: Any, part: int) -> tuple[int, int]:
-    total = job[N] * job[DOWN]
-    return min(part * job[STEP], total), min((part + 1) * job[STEP], total)
-
-
-@_inline
+@inline
 def convolve(kind: Any, job: Any, part: int) -> None:
     """Some lines of a convolution's output."""
-    n_bytes = job[N_BYTES]
-    k, m, across = _row(job), job[FILTERS], job[ACROSS]
-    room = job[ROOM] + part * job[ROOM_BYTES]
-    patches = _array(kind, room, job[LINES] * across * k)
-    inputs = _array(kind, job[INPUTS], _pictures(job))
-    start, stop = _lines_of(job, part)
+    n_bytes, k, m, across = job[N_BYTES], _row(job), job[FILTERS], job[ACROSS]
+    patches = job[ROOM] + part * job[ROOM_BYTES]
+    start, stop = lines_of(job, part, job[N] * job[DOWN])
     for line in range(start, stop, job[LINES]):
         end = min(line + job[LINES], stop)
-        see(job, inputs, line, end, patches)
-        rows = (end - line) * across
-        address = job[OUTPUT] + line * across * m * n_bytes
-        multiply_add(n_bytes, WHOLE, WHOLE, rows, m, k, room, k, job[WEIGHTS], m, 0, address, m)
-        output = _array(kind, address, rows * m)
-        if job[BIASES] != 0:
-            biases = _array(kind, job[BIASES], m)
-            if job[FLAG]:
-                for i in range(rows):
-                    for j in range(m):
-                        z = output[i * m + j] + biases[j]
-                        output[i * m + j] = kind(0) if z < kind(0) else z
-            else:
-                for i in range(rows):
-                    for j in range(m):
-                        output[i * m + j] += biases[j]
-        elif job[FLAG]:
-            for i in range(rows * m):
-                z = output[i]
-                output[i] = kind(0) if z < kind(0) else z
+        rows, output = (end - line) * across, job[OUTPUT] + line * across * m * n_bytes
+        see(kind, job, line, end, patches)
+        weights = job[WEIGHTS]
+        multiply_add(n_bytes, WHOLE, WHOLE, rows, m, k, patches, k, weights, m, 0, output, m)
+        complete(kind, job, output, rows)
 
 
-@_inline
+@inline
 def gradients(kind: Any, job: Any, part: int) -> None:
     """The gradients of the weights and biases, from some lines, in a place of the part's own.
 
     OUTPUT has dvalues. WEIGHTS has a place for each part: a matrix of the weights' shape, and a row
     for the biases below.
     """
-    n_bytes = job[N_BYTES]
-    k, m, across = _row(job), job[FILTERS], job[ACROSS]
-    room = job[ROOM] + part * job[ROOM_BYTES]
-    patches = _array(kind, room, job[LINES] * across * k)
-    inputs = _array(kind, job[INPUTS], _pictures(job))
-    mine = job[WEIGHTS] + part * (k + 1) * m * n_bytes
-    dbiases = _array(kind, mine + k * m * n_bytes, m)
-    start, stop = _lines_of(job, part)
-    _clear(dbiases, 0, m)
+    n_bytes, k, m, across = job[N_BYTES], _row(job), job[FILTERS], job[ACROSS]
+    patches = job[ROOM] + part * job[ROOM_BYTES]
+    dweights = job[WEIGHTS] + part * (k + 1) * m * n_bytes
+    dbiases = dweights + k * m * n_bytes
+    start, stop = lines_of(job, part, job[N] * job[DOWN])
+    clear(kind, dbiases, m)
     if start == stop:
-        _clear(_array(kind, mine, k * m), 0, k * m)
+        clear(kind, dweights, k * m)
     past = 0
     for line in range(start, stop, job[LINES]):
         end = min(line + job[LINES], stop)
-        see(job, inputs, line, end, patches)
-        rows = (end - line) * across
-        address = job[OUTPUT] + line * across * m * n_bytes
-        multiply_add(n_bytes, TRANSPOSED, WHOLE, k, m, rows, room, k, address, m, past, mine, m)
+        rows, dvalues = (end - line) * across, job[OUTPUT] + line * across * m * n_bytes
+        see(kind, job, line, end, patches)
+        multiply_add(
+            n_bytes, TRANSPOSED, WHOLE, k, m, rows, patches, k, dvalues, m, past, dweights, m
+        )
         past = 1
         if job[FLAG]:
-            dvalues = _array(kind, address, rows * m)
-            for i in range(rows):
-                _add(dvalues, i * m, dbiases, 0, m)
+            add_rows(kind, job, dvalues, rows, dbiases)
 
 
-@_inline
+@inline
 def backward(kind: Any, job: Any, part: int) -> None:
     """The gradient of some pictures. OUTPUT has dvalues, INPUTS the place of dinputs."""
-    n_bytes = job[N_BYTES]
-    k, m, across, down = _row(job), job[FILTERS], job[ACROSS], job[DOWN]
-    room = job[ROOM] + part * job[ROOM_BYTES]
-    dpatches = _array(kind, room, job[LINES] * across * k)
-    dinputs = _array(kind, job[INPUTS], _pictures(job))
+    n_bytes, k, m = job[N_BYTES], _row(job), job[FILTERS]
+    across, down = job[ACROSS], job[DOWN]
+    dpatches = job[ROOM] + part * job[ROOM_BYTES]
     size = job[HEIGHT] * job[WIDTH] * job[CHANNELS]
-    first, last = min(part * job[STEP], job[N]), min((part + 1) * job[STEP], job[N])
-    _clear(dinputs, first * size, (last - first) * size)
+    first, last = lines_of(job, part, job[N])
+    clear(kind, job[INPUTS] + first * size * n_bytes, (last - first) * size)
     for line in range(first * down, last * down, job[LINES]):
         end = min(line + job[LINES], last * down)
-        rows = (end - line) * across
-        address = job[OUTPUT] + line * across * m * n_bytes
-        multiply_add(
-            n_bytes, WHOLE, TRANSPOSED, rows, k, m, address, m, job[WEIGHTS], m, 0, room, k
-        )
-        spread(job, dpatches, line, end, dinputs)
+        rows, dvalues = (end - line) * across, job[OUTPUT] + line * across * m * n_bytes
+        weights = job[WEIGHTS]
+        multiply_add(n_bytes, WHOLE, TRANSPOSED, rows, k, m, dvalues, m, weights, m, 0, dpatches, k)
+        spread(kind, job, line, end, dpatches)
 
 
-@_inline
+@inline
 def max_pool(kind: Any, job: Any, part: int) -> None:
     """The largest number that each window of some lines sees, and its tap."""
-    channels, across = job[CHANNELS], job[ACROSS]
-    inputs = _array(kind, job[INPUTS], _pictures(job))
-    size = job[N] * job[DOWN] * across * channels
-    output = _array(kind, job[OUTPUT], size)
-    which = carray(pointer(job[WHICH]), size, np.uint8)
+    channels, pixel = job[CHANNELS], job[CHANNELS] * job[N_BYTES]
     lowest = kind(-np.inf)
-    start, stop = _lines_of(job, part)
+    start, stop = lines_of(job, part, job[N] * job[DOWN])
     for line in range(start, stop):
         picture, y = line // job[DOWN], line % job[DOWN]
-        for x in range(across):
-            at = (line * across + x) * channels
+        for x in range(job[ACROSS]):
+            at = line * job[ACROSS] + x
+            output = array(kind, job[OUTPUT] + at * pixel, channels)
+            which = array(np.uint8, job[WHICH] + at * channels, channels)
             for c in range(channels):
-                output[at + c] = lowest
-                which[at + c] = 0
+                output[c] = lowest
+                which[c] = 0
             for i in range(job[TAPS_DOWN]):
                 row = y * job[STRIDE_DOWN] - job[TOP] + i * job[DILATION_DOWN]
                 if row < 0 or row >= job[HEIGHT]:
@@ -299,29 +284,28 @@ def max_pool(kind: Any, job: Any, part: int) -> None:
                     if column < 0 or column >= job[WIDTH]:
                         continue
                     tap = np.uint8(i * job[TAPS_ACROSS] + j)
-                    seen = ((picture * job[HEIGHT] + row) * job[WIDTH] + column) * channels
+                    place = (picture * job[HEIGHT] + row) * job[WIDTH] + column
+                    seen = array(kind, job[INPUTS] + place * pixel, channels)
                     for c in range(channels):
-                        value, most = inputs[seen + c], output[at + c]
-                        larger = value > most or value != value  # noqa: PLR0124 # NaN is kept
-                        output[at + c] = value if larger else most
-                        which[at + c] = tap if larger else which[at + c]
+                        value, most = seen[c], output[c]
+                        larger = value > most or value != value  # NaN is kept
+                        output[c] = value if larger else most
+                        which[c] = tap if larger else which[c]
 
 
-@_inline
+@inline
 def max_pool_backward(kind: Any, job: Any, part: int) -> None:
     """The gradient of some pictures, of which each window saw its largest number at a tap."""
-    channels, across, down = job[CHANNELS], job[ACROSS], job[DOWN]
-    dinputs = _array(kind, job[INPUTS], _pictures(job))
-    n_values = job[N] * down * across * channels
-    dvalues = _array(kind, job[OUTPUT], n_values)
-    which = carray(pointer(job[WHICH]), n_values, np.uint8)
+    channels, pixel, down = job[CHANNELS], job[CHANNELS] * job[N_BYTES], job[DOWN]
     size = job[HEIGHT] * job[WIDTH] * channels
-    first, last = min(part * job[STEP], job[N]), min((part + 1) * job[STEP], job[N])
-    _clear(dinputs, first * size, (last - first) * size)
+    first, last = lines_of(job, part, job[N])
+    clear(kind, job[INPUTS] + first * size * job[N_BYTES], (last - first) * size)
     for line in range(first * down, last * down):
         picture, y = line // down, line % down
-        for x in range(across):
-            at = (line * across + x) * channels
+        for x in range(job[ACROSS]):
+            at = line * job[ACROSS] + x
+            dvalues = array(kind, job[OUTPUT] + at * pixel, channels)
+            which = array(np.uint8, job[WHICH] + at * channels, channels)
             for i in range(job[TAPS_DOWN]):
                 row = y * job[STRIDE_DOWN] - job[TOP] + i * job[DILATION_DOWN]
                 if row < 0 or row >= job[HEIGHT]:
@@ -331,9 +315,10 @@ def max_pool_backward(kind: Any, job: Any, part: int) -> None:
                     if column < 0 or column >= job[WIDTH]:
                         continue
                     tap = np.uint8(i * job[TAPS_ACROSS] + j)
-                    seen = ((picture * job[HEIGHT] + row) * job[WIDTH] + column) * channels
+                    place = (picture * job[HEIGHT] + row) * job[WIDTH] + column
+                    dseen = array(kind, job[INPUTS] + place * pixel, channels)
                     for c in range(channels):
-                        dinputs[seen + c] += dvalues[at + c] if which[at + c] == tap else kind(0)
+                        dseen[c] += dvalues[c] if which[c] == tap else kind(0)
 
 
 def _convolve(numbers: int, part: int) -> None:
