@@ -22,7 +22,7 @@ from typing import Any
 import nnfs_xp as nn
 from benchmarks.machine import describe_run
 from benchmarks.terminal import terminal
-from nnfs_xp.recipes import RECIPES, build_classifier
+from nnfs_xp.recipes import RECIPES
 from nnfs_xp.training.progress import Progress
 from nnfs_xp.training.run import Run
 
@@ -51,11 +51,12 @@ def main() -> None:
     """Measure in turn and print."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
     recipe = RECIPES["mnist"]
+    plan = recipe.plan("mlp")
     X, y, X_test, y_test = recipe.load()
 
     def build() -> nn.Trainer:
-        model = build_classifier(recipe.n_features, recipe.hidden, 10, recipe.dropout, seed=0)
-        optimizer = nn.Adam(recipe.learning_rate, decay=recipe.decay)
+        model = plan.build((recipe.n_features,), plan.hidden, 10, plan.dropout, 0)
+        optimizer = nn.Adam(plan.learning_rate, decay=plan.decay)
         return nn.Trainer(model, nn.CategoricalCrossentropy(), optimizer, backend="numpy")
 
     trainers = build(), build()
@@ -81,7 +82,7 @@ def main() -> None:
             trainers[full].fit(
                 X,
                 y,
-                batch_size=recipe.batch_size,
+                batch_size=plan.batch_size,
                 validation_data=(X_test, y_test),
                 progress=bool(full),
                 callbacks=callbacks if full else (),

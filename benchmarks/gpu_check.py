@@ -6,10 +6,10 @@ Usage: python -m benchmarks.gpu_check [--minutes 7] [--only smoke,tests] [--no-e
 For a machine that may be bare and without a network: `python -m benchmarks.gpu.prepare`, run before
 where there is one, lays the wheels and data that it takes along into the kit. The parts run one
 after the other, each with all its processes ended at its limit: smoke checks, the tests, steps
-beside PyTorch and JAX, MNIST, and compiled PyTorch; others are run when they are asked for. All
-that is found lies in $OUT, or in build/gpu; its summary.md is written anew after each part, and
-printed at the end. Where a step is not even right, little else is run. With the stand-in for CuPy,
-tests/cuda_on_cpu, on PYTHONPATH it is a rehearsal.
+beside PyTorch and JAX, steps of a network for CIFAR-10, MNIST, and compiled PyTorch; others are run
+when they are asked for. All that is found lies in $OUT, or in build/gpu; its summary.md is written
+anew after each part, and printed at the end. Where a step is not even right, little else is run.
+With the stand-in for CuPy, tests/cuda_on_cpu, on PYTHONPATH it is a rehearsal.
 
 The status is 1 if a check or a test failed or a part did not run to its end, 2 if there is nothing
 to run on; a goal that is missed is no failure.
@@ -68,6 +68,9 @@ PARTS = {
     "tests": Part("The project's tests", 160, 30, "tests.log", "suite"),
     "ranks": Part("Two processes on one card", 40, 20, "smoke.log", "ranks", (), True),
     "bench": Part("Times beside PyTorch and JAX", 150, 40, "bench.log", "bench", (), True),
+    "cifar": Part(
+        "A step of the CIFAR-10 network beside PyTorch", 60, 30, "bench.log", "cifar", (), True
+    ),
     "mnist": Part("MNIST in ten epochs", 60, 50, "mnist.log", "mnist", (), True),
     "compiled": Part(
         "Times beside compiled PyTorch", 75, 30, "bench.log", "bench", ("--compiled",), True
@@ -89,7 +92,7 @@ FILES = (
 SETUP_SECONDS, TESTS_OF_A_WRONG_STEP, LEAST = 60.0, 90.0, 4.0
 """Seconds of each step of the setup; of tests where a step is not right; none is begun in less."""
 
-_SPARE = {"smoke": 5.0, "bench": 2.0, "mnist": 2.0}
+_SPARE = {"smoke": 5.0, "bench": 2.0, "cifar": 2.0, "mnist": 2.0}
 """Seconds by which a part ends before its limit, by itself."""
 
 _SLOWER = 4.0

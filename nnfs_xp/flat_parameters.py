@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend
@@ -44,9 +44,26 @@ def check_room(n_elements: int) -> None:
             raise ArgumentError("it has more parameters than the file holds")
 
 
+class Matrix(NamedTuple):
+    """A parameter that is a matrix, of what each neuron sees by neurons.
+
+    Attributes
+    ----------
+    name : str
+        As in `Layer.parameters`.
+    place : slice
+        Where its elements lie, row by row.
+    shape : pair of int
+    """
+
+    name: str
+    place: slice
+    shape: tuple[int, int]
+
+
 @dataclass
 class Part:
-    """The trained parameters that learn at one rate, for an optimizer's formula.
+    """Trained parameters that learn at one rate, for an optimizer's formula.
 
     Attributes
     ----------
@@ -58,6 +75,9 @@ class Part:
         Their learning rate is the optimizer's times this.
     place : slice
         Where they lie among all trained parameters.
+    matrices : tuple of Matrix
+        Those that it has whole, their places counted from its start. None in a part of a part,
+        unless it is one matrix.
     """
 
     backend: Backend
@@ -66,6 +86,23 @@ class Part:
     decays: tuple[tuple[slice, float], ...]
     scale: float
     place: slice
+    matrices: tuple[Matrix, ...] = ()
+
+    def cut(self, start: int, stop: int) -> Part:
+        """The part from one of its elements to another."""
+        size = stop - start
+        clipped = (
+            (slice(max(each.start - start, 0), min(each.stop - start, size)), multiple)
+            for each, multiple in self.decays
+        )
+        return replace(
+            self,
+            values=self.values[start:stop],
+            gradients=self.gradients[start:stop],
+            decays=tuple((each, multiple) for each, multiple in clipped if each.start < each.stop),
+            place=slice(self.place.start + start, self.place.start + stop),
+            matrices=(),
+        )
 
     @property
     def n_decayed(self) -> int:
@@ -269,11 +306,26 @@ class FlatParameters:
             whole = size == self.size
             values = self.values if whole else self.values[place]
             gradients = self.gradients if whole else self.gradients[place]
-            decays = _decays(of_scale)
-            parts.append(Part(self.backend, values, gradients, decays, scale, place))
+            decays, matrices = _decays(of_scale), self._matrices(place)
+            parts.append(Part(self.backend, values, gradients, decays, scale, place, matrices))
             start += size
         nothing = Part(self.backend, self.values, self.gradients, (), 1.0, slice(0, 0))
         return tuple(parts) or (nothing,)
+
+    def _matrices(self, place: slice) -> tuple[Matrix, ...]:
+        """The parameters in a place that are matrices."""
+        found, start = [], 0
+        trained = [(layer, name) for layer, name in self._slots if layer.trains(name)]
+        for full_name, (layer, name) in zip(self.layout, trained, strict=True):
+            *seen, n_neurons = layer._shapes[name]
+            shape = prod(seen), n_neurons
+            stop = start + prod(shape)
+            is_matrix = getattr(type(layer), name).is_matrix and min(shape) > 1
+            if is_matrix and place.start <= start and stop <= place.stop:
+                within = slice(start - place.start, stop - place.start)
+                found.append(Matrix(full_name, within, shape))
+            start = stop
+        return tuple(found)
 
     def places_of(self, layer: Holder) -> list[slice]:
         """Where the gradients of a layer's own parameters lie, of those that are trained."""
@@ -297,15 +349,8 @@ class FlatParameters:
             start, stop = max(part.place.start, own.start), min(part.place.stop, own.stop)
             if start >= stop:
                 continue
-            skipped, size = start - part.place.start, stop - start
-            clipped = (
-                (slice(max(each.start - skipped, 0), min(each.stop - skipped, size)), multiple)
-                for each, multiple in part.decays
-            )
-            decays = tuple((each, multiple) for each, multiple in clipped if each.start < each.stop)
-            values, gradients = self.values[start:stop], self.gradients[start:stop]
-            place = slice(start - own.start, stop - own.start)
-            found.append(Part(self.backend, values, gradients, decays, part.scale, place))
+            within = part.cut(start - part.place.start, stop - part.place.start)
+            found.append(replace(within, place=slice(start - own.start, stop - own.start)))
         return tuple(found)
 
     def trained_gradients(self) -> list[Array]:

@@ -18,8 +18,12 @@ Values = np.ndarray[Any, Any]
 
 _TRAINING, _CONFUSION, _MISCLASSIFIED = "training.png", "confusion.png", "misclassified.png"
 _WEIGHTS, _BOUNDARY, _PREDICTIONS = "weights.png", "boundary.png", "predictions.png"
+_FILTERS, _FEATURE_MAPS = "filters.png", "feature_maps.png"
 
-PICTURES = (_TRAINING, _CONFUSION, _MISCLASSIFIED, _WEIGHTS, _BOUNDARY, _PREDICTIONS)
+PICTURES = (
+    *(_TRAINING, _CONFUSION, _MISCLASSIFIED, _WEIGHTS, _FILTERS, _FEATURE_MAPS),
+    *(_BOUNDARY, _PREDICTIONS),
+)
 """All pictures that may be written; the data set decides which of them are."""
 
 
@@ -53,7 +57,11 @@ def draw_pictures(folder: Path, trainer: Trainer, recipe: Recipe, data: Split, n
     if shape is not None:
         path = folder / _MISCLASSIFIED
         plots.plot_misclassified(X, y, y_pred, path, image_shape=shape, classes=classes)
-        plots.plot_weights(trainer.model, folder / _WEIGHTS, image_shape=shape)
+        if len(trainer.model.input_shape or ()) == 3:
+            plots.plot_filters(trainer, folder / _FILTERS)
+            plots.plot_feature_maps(trainer, X[0], folder / _FEATURE_MAPS)
+        else:
+            plots.plot_weights(trainer.model, folder / _WEIGHTS, image_shape=shape)
     if recipe.n_features == 2:
         plots.plot_decision_boundary(trainer, X, y, folder / _BOUNDARY, classes=classes)
 

@@ -1,26 +1,98 @@
-"""What the command line trains: each data set with its settings."""
+"""What the command line trains: each data set, and how a network learns it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeAlias
 
 from nnfs_xp.data import (
+    CIFAR10_CLASSES,
     FASHION_CLASSES,
     Split,
+    augment,
     hold_out,
+    load_cifar10,
     load_digits,
     load_fashion_mnist,
     load_mnist,
     spiral_data,
 )
-from nnfs_xp.errors import DataError
-from nnfs_xp.layers import Dense, Dropout, Layer, ReLU, Sequential, Softmax
+from nnfs_xp.data.transforms import Transform
+from nnfs_xp.errors import ArgumentError, DataError
+from nnfs_xp.layers import (
+    BatchNorm,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAveragePool,
+    Layer,
+    MaxPool2D,
+    ReLU,
+    Residual,
+    Sequential,
+    Softmax,
+)
+from nnfs_xp.losses import CategoricalCrossentropy, Loss
+from nnfs_xp.optimizers import Adam, AdamW, Optimizer
+from nnfs_xp.schedules import OneCycle
+
+Shape: TypeAlias = tuple[int, ...]
+
+MODELS = ("mlp", "cnn")
+"""The kinds of networks: dense layers on rows of features, convolutions on pictures."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A network for a data set, and how it learns where nothing else is said.
+
+    Attributes
+    ----------
+    build : callable (shape of a sample, hidden, number of classes, dropout, seed) -> Sequential
+    hidden : tuple of int
+        The widths of the hidden layers; of a network of convolutions the filters of each stage.
+    epochs, batch_size, learning_rate, decay, dropout
+        See `Trainer.fit`, `Adam` and `Dropout`.
+    one_cycle : bool
+        Whether the learning rate rises to `learning_rate` and falls to nothing over all epochs.
+    weight_decay : float
+        With `one_cycle`: see `AdamW`.
+    label_smoothing : float
+        See `CategoricalCrossentropy`.
+    augmentation : callable () -> transform, optional
+        What `Trainer.fit` does to each batch.
+    """
+
+    build: Callable[[Shape, tuple[int, ...], int, float, int], Sequential]
+    hidden: tuple[int, ...]
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    decay: float = 0.0
+    dropout: float = 0.0
+    one_cycle: bool = False
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
+    augmentation: Callable[[], Transform] | None = None
+
+    def optimizer(self, learning_rate: float, decay: float, steps: int) -> Optimizer:
+        """The optimizer of a training of so many steps."""
+        if not self.one_cycle:
+            return Adam(learning_rate, decay=decay)
+        schedule = OneCycle(learning_rate, max(steps, 2))
+        return AdamW(schedule, weight_decay=self.weight_decay)
+
+    def loss(self) -> Loss:
+        """What the network is trained with."""
+        return CategoricalCrossentropy(self.label_smoothing)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A data set and how to train on it.
+    """A data set, and the plans for it.
 
     Attributes
     ----------
@@ -32,25 +104,215 @@ class Recipe:
     unit : float
         What a feature of 1 stands for in the data set's own units: 255 grey levels, say. The
         features of a file to predict from are divided by it.
-    hidden : tuple of int
-        The widths of the hidden layers.
-    epochs, batch_size, learning_rate, decay, dropout
-        See `Trainer.fit`, `Adam` and `Dropout`.
+    plans : dict of Plan
+        By the kinds of network; the first is trained where none is named.
     image_shape : tuple of int, optional
-        (height, width), where the features are the pixels of an image.
+        (height, width), or in colours (height, width, 3), where the features are the pixels of an
+        image.
     """
 
     load: Callable[[], Split]
     classes: tuple[str, ...]
     n_features: int
     unit: float
-    hidden: tuple[int, ...]
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    decay: float
-    dropout: float
-    image_shape: tuple[int, int] | None = None
+    plans: dict[str, Plan]
+    image_shape: tuple[int, ...] | None = None
+
+    def plan(self, model: str) -> Plan:
+        """The plan for that kind of network.
+
+        Raises
+        ------
+        ArgumentError
+            There is none.
+        """
+        if model not in self.plans:
+            raise ArgumentError(f"--model {model} needs images, and this data set has none.")
+        return self.plans[model]
+
+    def sample_shape(self, model: str) -> Shape:
+        """The shape of a sample for that kind of network: a row, or a picture."""
+        if model == "cnn" and self.image_shape is not None:
+            return (*self.image_shape, *((1,) if len(self.image_shape) == 2 else ()))
+        return (self.n_features,)
+
+    def kind_of(self, shape: Shape) -> str | None:
+        """The kind of network that takes samples of the shape; None if none does."""
+        return next((model for model in self.plans if self.sample_shape(model) == shape), None)
+
+
+def build_mlp(
+    shape: Shape, hidden: tuple[int, ...], n_classes: int, dropout: float, seed: int
+) -> Sequential:
+    """Dense layers with ReLU and dropout between them, and a softmax at the end."""
+    (n_inputs,) = shape
+    layers: list[Layer] = []
+    for width in hidden:
+        layers += [Dense(n_inputs, width), ReLU()]
+        if dropout:
+            layers.append(Dropout(dropout))
+        n_inputs = width
+    return Sequential(*layers, Dense(n_inputs, n_classes), Softmax(), seed=seed)
+
+
+def build_cnn(
+    shape: Shape, filters: tuple[int, ...], n_classes: int, dropout: float, seed: int
+) -> Sequential:
+    """Stages of two convolutions and a pool, and a dense layer on all that is left."""
+    check_size(shape, filters)
+    height, width, channels = shape
+    layers: list[Layer] = []
+    for n_filters in filters:
+        layers += [*_convolution(channels, n_filters), *_convolution(n_filters, n_filters)]
+        layers.append(MaxPool2D(2))
+        height, width, channels = height // 2, width // 2, n_filters
+    layers.append(Flatten())
+    return _classifier(layers, height * width * channels, shape, n_classes, dropout, seed)
+
+
+def build_residual_cnn(
+    shape: Shape, filters: tuple[int, ...], n_classes: int, dropout: float, seed: int
+) -> Sequential:
+    """Stages of a convolution, a pool and two convolutions with a way around them.
+
+    What each filter of the last stage finds, on average over the picture, decides.
+    """
+    check_size(shape, filters)
+    channels = shape[2]
+    layers: list[Layer] = []
+    for n_filters in filters:
+        around = (*_convolution(n_filters, n_filters), *_convolution(n_filters, n_filters))
+        layers += [*_convolution(channels, n_filters), MaxPool2D(2), Residual(*around)]
+        channels = n_filters
+    layers.append(GlobalAveragePool())
+    return _classifier(layers, channels, shape, n_classes, dropout, seed)
+
+
+def check_size(shape: Shape, filters: tuple[int, ...]) -> None:
+    """Refuse pictures that are too small for so many stages, of which each halves them.
+
+    Raises
+    ------
+    ArgumentError
+    """
+    least = 2 ** len(filters)
+    if min(shape[:2]) < least:
+        raise ArgumentError(
+            f"{len(filters)} stages need images of at least {least} x {least} pixels; these have "
+            f"{shape[0]} x {shape[1]}. Give fewer numbers in --hidden, or larger images."
+        )
+
+
+def _convolution(channels: int, n_filters: int) -> list[Layer]:
+    convolution = Conv2D(channels, n_filters, 3, padding="same", use_bias=False)
+    return [convolution, BatchNorm(n_filters), ReLU()]
+
+
+def _classifier(
+    layers: list[Layer], n_inputs: int, shape: Shape, n_classes: int, dropout: float, seed: int
+) -> Sequential:
+    """The layers, and behind them a dense one for the classes."""
+    if dropout:
+        layers.append(Dropout(dropout))
+    return Sequential(*layers, Dense(n_inputs, n_classes), Softmax(), seed=seed, input_shape=shape)
+
+
+def _shifted() -> Transform:
+    return augment.Shift(2, mode="zeros")
+
+
+def _mirrored(most: int) -> Transform:
+    """Pictures that may be turned left to right, and shifted by so many pixels."""
+    return augment.Compose(augment.Flip(), augment.Shift(most))
+
+
+CNN = {
+    "digits": Plan(
+        build=build_cnn,
+        hidden=(32, 64),
+        epochs=15,
+        batch_size=64,
+        learning_rate=0.005,
+        one_cycle=True,
+    ),
+    "mnist": Plan(
+        build=build_cnn,
+        hidden=(32, 64),
+        epochs=10,
+        batch_size=128,
+        learning_rate=0.005,
+        one_cycle=True,
+        augmentation=_shifted,
+    ),
+    "fashion-mnist": Plan(
+        build=build_cnn,
+        hidden=(32, 64),
+        epochs=15,
+        batch_size=128,
+        learning_rate=0.005,
+        one_cycle=True,
+        weight_decay=0.01,
+        augmentation=partial(_mirrored, 2),
+    ),
+    "cifar10": Plan(
+        build=build_residual_cnn,
+        hidden=(64, 128, 256),
+        epochs=20,
+        batch_size=256,
+        learning_rate=0.01,
+        one_cycle=True,
+        weight_decay=0.05,
+        label_smoothing=0.1,
+        augmentation=partial(_mirrored, 4),
+    ),
+    "images": Plan(
+        build=build_residual_cnn,
+        hidden=(32, 64, 128),
+        epochs=30,
+        batch_size=64,
+        learning_rate=0.005,
+        one_cycle=True,
+        weight_decay=0.05,
+        label_smoothing=0.1,
+        augmentation=partial(_mirrored, 4),
+    ),
+}
+"""The plans for networks of convolutions: of data sets, and of folders of images."""
+
+_MNIST_ROWS = Plan(
+    build=build_mlp,
+    hidden=(512, 256),
+    epochs=5,
+    batch_size=128,
+    learning_rate=0.002,
+    decay=0.002,
+    dropout=0.2,
+)
+
+MLP = {
+    "digits": Plan(
+        build=build_mlp,
+        hidden=(128, 64),
+        epochs=60,
+        batch_size=32,
+        learning_rate=0.003,
+        decay=0.003,
+        dropout=0.3,
+    ),
+    "spiral": Plan(
+        build=build_mlp,
+        hidden=(64, 64),
+        epochs=60,
+        batch_size=32,
+        learning_rate=0.005,
+        decay=0.001,
+    ),
+    "mnist": _MNIST_ROWS,
+    "fashion-mnist": replace(_MNIST_ROWS, epochs=10),
+    "cifar10": replace(_MNIST_ROWS, epochs=20),
+    "images": replace(_MNIST_ROWS, epochs=20),
+}
+"""The plans for networks of dense layers."""
 
 
 def _spiral() -> Split:
@@ -59,32 +321,13 @@ def _spiral() -> Split:
 
 _DIGITS = tuple("0123456789")
 
-_MNIST = Recipe(
-    load=load_mnist,
-    classes=_DIGITS,
-    n_features=784,
-    unit=255,
-    hidden=(512, 256),
-    epochs=5,
-    batch_size=128,
-    learning_rate=0.002,
-    decay=0.002,
-    dropout=0.2,
-    image_shape=(28, 28),
-)
-
 RECIPES = {
     "digits": Recipe(
         load=load_digits,
         classes=_DIGITS,
         n_features=64,
         unit=16,
-        hidden=(128, 64),
-        epochs=60,
-        batch_size=32,
-        learning_rate=0.003,
-        decay=0.003,
-        dropout=0.3,
+        plans={"mlp": MLP["digits"], "cnn": CNN["digits"]},
         image_shape=(8, 8),
     ),
     "spiral": Recipe(
@@ -92,15 +335,32 @@ RECIPES = {
         classes=("0", "1", "2"),
         n_features=2,
         unit=1,
-        hidden=(64, 64),
-        epochs=60,
-        batch_size=32,
-        learning_rate=0.005,
-        decay=0.001,
-        dropout=0.0,
+        plans={"mlp": MLP["spiral"]},
     ),
-    "mnist": _MNIST,
-    "fashion-mnist": replace(_MNIST, load=load_fashion_mnist, classes=FASHION_CLASSES, epochs=10),
+    "mnist": Recipe(
+        load=load_mnist,
+        classes=_DIGITS,
+        n_features=784,
+        unit=255,
+        plans={"mlp": MLP["mnist"], "cnn": CNN["mnist"]},
+        image_shape=(28, 28),
+    ),
+    "fashion-mnist": Recipe(
+        load=load_fashion_mnist,
+        classes=FASHION_CLASSES,
+        n_features=784,
+        unit=255,
+        plans={"mlp": MLP["fashion-mnist"], "cnn": CNN["fashion-mnist"]},
+        image_shape=(28, 28),
+    ),
+    "cifar10": Recipe(
+        load=partial(load_cifar10, compact=True),
+        classes=CIFAR10_CLASSES,
+        n_features=3072,
+        unit=255,
+        plans={"cnn": CNN["cifar10"], "mlp": MLP["cifar10"]},
+        image_shape=(32, 32, 3),
+    ),
 }
 
 
@@ -114,20 +374,7 @@ def find_recipe(name: str) -> Recipe:
     """
     if name not in RECIPES:
         raise DataError(
-            f"unknown data set {name!r}; known are {', '.join(RECIPES)}, and .csv and .parquet "
-            "files."
+            f"unknown data set {name!r}; known are {', '.join(RECIPES)}, .csv and .parquet "
+            "files, and folders of images."
         )
     return RECIPES[name]
-
-
-def build_classifier(
-    n_inputs: int, hidden: tuple[int, ...], n_classes: int, dropout: float, seed: int
-) -> Sequential:
-    """Dense layers with ReLU and dropout between them, and a softmax at the end."""
-    layers: list[Layer] = []
-    for width in hidden:
-        layers += [Dense(n_inputs, width), ReLU()]
-        if dropout:
-            layers.append(Dropout(dropout))
-        n_inputs = width
-    return Sequential(*layers, Dense(n_inputs, n_classes), Softmax(), seed=seed)

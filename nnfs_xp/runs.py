@@ -11,11 +11,12 @@ from typing import Any
 
 from nnfs_xp._checks import shown
 from nnfs_xp.errors import ArgumentError, DataError
+from nnfs_xp.image_folders import digest_of, look_at, recipe_of_images
 from nnfs_xp.interop import load
 from nnfs_xp.interop.atomic import write_atomically
 from nnfs_xp.layers import Layer
 from nnfs_xp.pictures import PICTURES
-from nnfs_xp.recipes import Recipe, find_recipe
+from nnfs_xp.recipes import RECIPES, Recipe, find_recipe
 from nnfs_xp.training.watch_file import FILE as WATCHED
 
 MODEL, RUN, HISTORY = "model.safetensors", "run.json", "history.csv"
@@ -31,6 +32,7 @@ class Settings:
     """All that determines a training but the backend."""
 
     dataset: str
+    model: str
     seed: int
     hidden: tuple[int, ...]
     epochs: int
@@ -40,10 +42,30 @@ class Settings:
     dropout: float
     precision: str = "float32"
     shards: int = 0
+    size: int = 0
+    skip_damaged: bool = False
+    image: tuple[int, ...] = ()
+    classes: tuple[str, ...] = ()
+    files: str = ""
 
+    def record(self) -> dict[str, Any]:
+        """The settings for a file: those of folders of images only where they are of one."""
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if self.classes or name not in _OF_IMAGES
+        }
+
+
+_OF_IMAGES = ("size", "skip_damaged", "image", "classes", "files")
+"""Settings of folders of images: what was asked for, and what `look_at` found."""
+
+_FORMERLY = {"model": "mlp", "precision": "float32", "shards": 0}
+"""What runs had before there was a choice."""
 
 _ANY = Settings(
     dataset="",
+    model="",
     seed=0,
     hidden=(0,),
     epochs=0,
@@ -51,6 +73,8 @@ _ANY = Settings(
     learning_rate=0.0,
     decay=0.0,
     dropout=0.0,
+    image=(0,),
+    classes=("",),
 )
 
 
@@ -66,30 +90,84 @@ def choose_settings(given: dict[str, Any], resumed: Path | None) -> Settings:
     """
     former = {} if resumed is None or not (resumed / RUN).exists() else read_run(resumed)
     if former:
-        former.setdefault("precision", "float32")
-        former.setdefault("shards", 0)
-        for name, value in given.items():
-            kept = tuple(former.get(name, ())) if name == "hidden" else former.get(name)
-            if name != "epochs" and value != kept:
-                raise ArgumentError(
-                    f"{resumed} was trained with {name} {kept}, not {value}. Name another --out."
-                )
+        former = {**_FORMERLY, **former}
+        _check_same(given, former, resumed)
     dataset = given.get("dataset", former.get("dataset", "digits"))
-    recipe = find_recipe(dataset)
+    found = {name: former[name] for name in _OF_IMAGES if name in former}
+    if dataset not in RECIPES and (found or Path(dataset).is_dir()):
+        found = found or _looked_at(Path(dataset), given)
+        recipe = _recipe_of_folder(dataset, found)
+    else:
+        recipe = find_recipe(dataset)
+    model = given.get("model", former.get("model", next(iter(recipe.plans))))
+    plan = recipe.plan(model)
+    if former and plan.one_cycle and given.get("epochs", former["epochs"]) != former["epochs"]:
+        raise ArgumentError(
+            f"{resumed} was begun with epochs {former['epochs']}, over which its learning rate "
+            "falls to nothing. Name another --out to train for more, or fewer."
+        )
     settings = Settings(
         dataset=dataset,
+        model=model,
         seed=0,
-        hidden=recipe.hidden,
-        epochs=recipe.epochs,
-        batch_size=recipe.batch_size,
-        learning_rate=recipe.learning_rate,
-        decay=recipe.decay,
-        dropout=recipe.dropout,
+        hidden=plan.hidden,
+        epochs=plan.epochs,
+        batch_size=plan.batch_size,
+        learning_rate=plan.learning_rate,
+        decay=plan.decay,
+        dropout=plan.dropout,
     )
     names = asdict(settings).keys()
     settings = replace(settings, **{name: former[name] for name in names if name in former})
-    settings = replace(settings, **given)
-    return replace(settings, hidden=tuple(settings.hidden))
+    settings = replace(settings, **{**found, **given})
+    return replace(
+        settings,
+        hidden=tuple(settings.hidden),
+        image=tuple(settings.image),
+        classes=tuple(settings.classes),
+    )
+
+
+def _check_same(given: dict[str, Any], former: dict[str, Any], folder: Path | None) -> None:
+    """Refuse to go on with other settings, or with a folder that has changed."""
+    for name, value in given.items():
+        kept = tuple(former.get(name, ())) if name == "hidden" else former.get(name)
+        if name != "epochs" and value != kept:
+            raise ArgumentError(
+                f"{folder} was trained with {name} {kept}, not {value}. Name another --out."
+            )
+    if former.get("files"):
+        _check_unchanged(former, "Train anew, with another --out.")
+
+
+def _check_unchanged(run: dict[str, Any], remedy: str) -> None:
+    if digest_of(Path(run["dataset"])) != run["files"]:
+        raise DataError(
+            f"the files in {run['dataset']} have changed since the training began. {remedy}"
+        )
+
+
+def _looked_at(folder: Path, given: dict[str, Any]) -> dict[str, Any]:
+    skip = given.get("skip_damaged", False)
+    return asdict(look_at(folder, given.get("size"), skip_damaged=skip))
+
+
+def _recipe_of_folder(folder: str, run: dict[str, Any], *, whole: bool = False) -> Recipe:
+    """The recipe for a folder of images, given the settings of a training on such."""
+    return recipe_of_images(
+        Path(folder),
+        tuple(run["image"]),
+        tuple(run["classes"]),
+        skip_damaged=run.get("skip_damaged", False),
+        whole=whole,
+    )
+
+
+def recipe_of(settings: Settings) -> Recipe:
+    """The recipe for what a training with these settings learns."""
+    if settings.classes:
+        return _recipe_of_folder(settings.dataset, asdict(settings))
+    return find_recipe(settings.dataset)
 
 
 def holds_table(folder: Path) -> bool:
@@ -156,6 +234,8 @@ def read_run(folder: Path) -> dict[str, Any]:
     for name in asdict(_ANY).keys() & run.keys():
         if not _alike(run[name], getattr(_ANY, name)):
             raise DataError(f"{path} is damaged: its {name} is {shown(run[name])}.")
+    if run.get("classes") and len(run.get("image", ())) != 3:
+        raise DataError(f"{path} is damaged: it does not say which size its images have.")
     return run
 
 
@@ -163,6 +243,8 @@ def _alike(value: Any, example: Any) -> bool:
     """Whether the value is what JSON makes of one like the example."""
     if isinstance(example, tuple):
         return isinstance(value, list) and all(_alike(each, example[0]) for each in value)
+    if isinstance(example, bool):
+        return isinstance(value, bool)
     kinds = (int, float) if isinstance(example, float) else type(example)
     return isinstance(value, kinds) and not isinstance(value, bool)
 
@@ -170,7 +252,8 @@ def _alike(value: Any, example: Any) -> bool:
 def open_run(folder: Path, dataset: str | None) -> tuple[Layer, str, Recipe]:
     """The model that a training left in the folder, a data set that fits it, and its recipe.
 
-    The data set is that of the training if none is given.
+    The data set is that of the training if none is given. A folder of images has to have classes
+    of the training's.
 
     Raises
     ------
@@ -180,10 +263,11 @@ def open_run(folder: Path, dataset: str | None) -> tuple[Layer, str, Recipe]:
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}. It is the --out of a training.")
     model = load(folder / MODEL, backend="numpy")
-    dataset = read_run(folder)["dataset"] if dataset is None else dataset
-    recipe = find_recipe(dataset)
+    run = read_run(folder)
+    recipe = _recipe_of_run(run, dataset)
+    dataset = run["dataset"] if dataset is None else dataset
     mine = model.input_shape
-    if mine is None or mine != (recipe.n_features,):
+    if mine is None or recipe.kind_of(mine) is None:
         raise DataError(
             f"the model in {folder} takes samples of shape {mine}; those of {dataset} have "
             f"{recipe.n_features} features."
@@ -194,3 +278,31 @@ def open_run(folder: Path, dataset: str | None) -> tuple[Layer, str, Recipe]:
             f"{len(recipe.classes)} classes."
         )
     return model, dataset, recipe
+
+
+def _recipe_of_run(run: dict[str, Any], dataset: str | None) -> Recipe:
+    """The recipe for the data set of a run, or for another that its model is tested on."""
+    if dataset in RECIPES:
+        return find_recipe(dataset)
+    if run.get("classes"):
+        mine = _recipe_of_folder(run["dataset"], run)
+    else:
+        mine = find_recipe(run["dataset"])
+    if dataset is None:
+        return mine
+    if mine.image_shape is None or not Path(dataset).is_dir():
+        return find_recipe(dataset)  # which says what is known
+    images = {"image": mine.sample_shape("cnn"), "classes": mine.classes}
+    return _recipe_of_folder(dataset, {**run, **images}, whole=True)
+
+
+def check_unchanged(folder: Path) -> None:
+    """Refuse to test on images of a folder that is not as it was when the training split it.
+
+    Raises
+    ------
+    DataError
+    """
+    run = read_run(folder)
+    if run.get("files"):
+        _check_unchanged(run, "Which images were tested on is not known. Name a folder to test on.")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from loops import convolved, transposed
 
 import nnfs_xp as nn
 
@@ -42,6 +43,17 @@ class LayerCase:
     inputs: np.ndarray = field(default_factory=lambda: INPUTS, repr=False)
     of_rows: bool = True
     """Whether the layer works on the last axis, so that all axes before it are batch."""
+    of_any_shape: bool = True
+    """Whether more axes may stand before those of a sample. It refuses them otherwise."""
+    has_kinks: bool = False
+    """Whether there is no gradient where numbers of a sample are equal."""
+
+    def samples(self, axes: tuple[int, ...]) -> np.ndarray:
+        """The inputs with more axes before their own: see `shaped`."""
+        inputs = shaped(self.inputs, axes)
+        if self.has_kinks:
+            inputs = inputs + np.linspace(0.0, 0.5, inputs.size).reshape(inputs.shape)
+        return inputs
 
 
 SAMPLES = {"rows": (), "sequences": (2,), "grids": (1, 2)}
@@ -220,6 +232,195 @@ def _torch_parametric(torch: Any) -> Any:
     return lambda x: x * (1 - shares.to(x.dtype)) + mish(x) * shares.to(x.dtype)
 
 
+_PICTURES = np.random.default_rng(20)  # of their own, so that the numbers below stay
+PICTURES = _PICTURES.normal(size=(5, 5, 6, 4))
+"""Five pictures of four channels."""
+SEQUENCES = _PICTURES.normal(size=(5, 9, 4))
+FILTERS = _PICTURES.normal(size=(3, 2, 4, 3))
+GROUPED_FILTERS = _PICTURES.normal(size=(3, 2, 2, 6))
+DEPTH_FILTERS = _PICTURES.normal(size=(3, 2, 1, 8))
+PIXEL_FILTERS = _PICTURES.normal(size=(1, 1, 8, 3))
+BACK_FILTERS = _PICTURES.normal(size=(3, 2, 3, 4))
+GROUPED_BACK_FILTERS = _PICTURES.normal(size=(3, 2, 1, 4))
+FILTER_BIASES = _PICTURES.normal(size=(1, 8))
+
+
+def _filled(layer: Any, weights: np.ndarray) -> Any:
+    """A layer with these filters, for sequences the first row of them, and the first biases."""
+    layer.weights = weights if layer.n_axes == 2 else weights[0]
+    if layer.use_bias:
+        layer.biases = FILTER_BIASES[:, : layer.n_filters]
+    return layer
+
+
+def _separable(dtype: str) -> nn.SeparableConv2D:
+    layer = nn.SeparableConv2D(4, 3, (3, 2), multiplier=2, padding="same", seed=0, dtype=dtype)
+    layer.layers[0].weights, layer.layers[1].weights = DEPTH_FILTERS, PIXEL_FILTERS
+    layer.layers[1].biases = FILTER_BIASES[:, :3]
+    return layer
+
+
+def _of_sequences(passes: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+    """A function of pictures, for sequences."""
+    return lambda x, weights, *rest: passes(x[:, None], weights[:1], *rest)[:, 0]
+
+
+def _torch_convolved(
+    weights: np.ndarray, n_biases: int, *, sides: tuple[int, ...] = (0, 0, 0, 0), **settings: Any
+) -> Callable[[Any], Any]:
+    """PyTorch's, for pictures or sequences with channels last, zeros around them."""
+
+    def build(t: Any) -> Any:
+        def convolve(x: Any) -> Any:
+            functional, pictures = t.nn.functional, x.ndim == 4
+            w = t.tensor(weights if pictures else weights[0]).to(x.dtype)
+            w = w.permute(3, 2, 0, 1) if pictures else w.permute(2, 1, 0)
+            b = t.tensor(FILTER_BIASES[0, :n_biases]).to(x.dtype) if n_biases else None
+            x = functional.pad(x.movedim(-1, 1), sides if pictures else sides[:2])
+            run = functional.conv2d if pictures else functional.conv1d
+            return run(x, w, b, **settings).movedim(1, -1)
+
+        return convolve
+
+    return build
+
+
+def _torch_separable(t: Any) -> Any:
+    depthwise = _torch_convolved(DEPTH_FILTERS, 0, sides=(0, 1, 1, 1), groups=4)(t)
+    pointwise = _torch_convolved(PIXEL_FILTERS, 3)(t)
+    return lambda x: pointwise(depthwise(x))
+
+
+def _torch_transposed(weights: np.ndarray, n_biases: int, **settings: Any) -> Callable[[Any], Any]:
+    def build(t: Any) -> Any:
+        def transpose(x: Any) -> Any:
+            functional, pictures = t.nn.functional, x.ndim == 4
+            w = t.tensor(weights if pictures else weights[0]).to(x.dtype)
+            w = w.permute(3, 2, 0, 1) if pictures else w.permute(2, 1, 0)
+            b = t.tensor(FILTER_BIASES[0, :n_biases]).to(x.dtype)
+            run = functional.conv_transpose2d if pictures else functional.conv_transpose1d
+            return run(x.movedim(-1, 1), w, b, **settings).movedim(1, -1)
+
+        return transpose
+
+    return build
+
+
+SMALL = np.ascontiguousarray(PICTURES[:3, :4, :5, :2])
+STEPS = np.ascontiguousarray(SEQUENCES[:3, :7, :2])
+CHANNEL_FACTORS = np.array([[0.5, -1.5, 2.0, 1.0]])
+CHANNEL_SHIFTS = np.array([[0.3, -0.2, 0.0, 1.5]])
+
+
+def _pooled(
+    x: np.ndarray,
+    size: tuple[int, int],
+    strides: tuple[int, int],
+    sides: Any = ((0, 0), (0, 0)),
+    of: Callable[..., Any] = np.nanmax,
+    around: float = math.nan,
+) -> np.ndarray:
+    """Each window by itself, with this around the pictures."""
+    x = np.pad(x, ((0, 0), *sides, (0, 0)), constant_values=around)
+    rows = range(0, x.shape[1] - size[0] + 1, strides[0])
+    columns = range(0, x.shape[2] - size[1] + 1, strides[1])
+    return np.array(
+        [
+            [
+                [of(each[y : y + size[0], z : z + size[1]], axis=(0, 1)) for z in columns]
+                for y in rows
+            ]
+            for each in x
+        ]
+    )
+
+
+def _torch_max_pool(
+    size: Any, strides: Any, sides: tuple[int, ...] = (0, 0, 0, 0)
+) -> Callable[[Any], Any]:
+    def build(t: Any) -> Any:
+        def pool(x: Any) -> Any:
+            functional = t.nn.functional
+            run = functional.max_pool2d if x.ndim == 4 else functional.max_pool1d
+            around = functional.pad(x.movedim(-1, 1), sides, value=-math.inf)
+            return run(around, size, strides).movedim(1, -1)
+
+        return pool
+
+    return build
+
+
+def _torch_average_pool(
+    size: Any, strides: Any, sides: tuple[int, ...] = (0, 0, 0, 0), counts_padding: bool = False
+) -> Callable[[Any], Any]:
+    def build(t: Any) -> Any:
+        def pool(x: Any) -> Any:
+            functional = t.nn.functional
+            run = functional.avg_pool2d if x.ndim == 4 else functional.avg_pool1d
+            x = x.movedim(-1, 1)
+            means = run(functional.pad(x, sides), size, strides)
+            if not counts_padding:
+                means = means / run(functional.pad(t.ones_like(x), sides), size, strides)
+            return means.movedim(1, -1)
+
+        return pool
+
+    return build
+
+
+def _group_norm(dtype: str, n_groups: int, **options: Any) -> nn.GroupNorm:
+    layer = nn.GroupNorm(4, n_groups, epsilon=1e-3, dtype=dtype, **options)
+    if layer.scale:
+        layer.gamma = CHANNEL_FACTORS
+    if layer.center:
+        layer.beta = CHANNEL_SHIFTS
+    return layer
+
+
+def _group_normalized(x: np.ndarray, n_groups: int) -> np.ndarray:
+    """Each group of each sample by itself."""
+    output = np.empty_like(x)
+    each = x.shape[-1] // n_groups
+    for sample, result in zip(x, output, strict=True):
+        for g in range(n_groups):
+            group = sample[..., g * each : (g + 1) * each]
+            distance = math.sqrt(((group - group.mean()) ** 2).mean() + 1e-3)
+            result[..., g * each : (g + 1) * each] = (group - group.mean()) / distance
+    return output
+
+
+def _torch_group_norm(n_groups: int, *, scale: bool = True, center: bool = True) -> Any:
+    def build(t: Any) -> Any:
+        factors, shifts = t.tensor(CHANNEL_FACTORS[0]), t.tensor(CHANNEL_SHIFTS[0])
+
+        def norm(x: Any) -> Any:
+            gamma = factors.to(x.dtype) if scale else None
+            beta = shifts.to(x.dtype) if center else None
+            run = t.nn.functional.group_norm
+            return run(x.movedim(-1, 1), n_groups, gamma, beta, 1e-3).movedim(1, -1)
+
+        return norm
+
+    return build
+
+
+def _half_batch_norm(dtype: str, *, center: bool) -> nn.BatchNorm:
+    layer = nn.BatchNorm(
+        4, momentum=0.7, epsilon=1e-3, scale=False, center=center, dtype=dtype
+    )
+    if center:
+        layer.beta = BETA
+    layer.running_mean, layer.running_variance = _RUNNING_MEAN, _RUNNING_VARIANCE
+    return layer
+
+
+def _torch_half_batch_norm(t: Any, *, center: bool) -> Any:
+    shifts = t.tensor(BETA[0]) if center else None
+    return lambda x: t.nn.functional.batch_norm(
+        x, None, None, None, None if shifts is None else shifts.to(x.dtype), True, 0.3, 1e-3
+    )
+
+
 def _square(seed: int, dtype: str) -> nn.Dense:
     layer = nn.Dense(4, 4, dtype=dtype, weight_regularizer_l2=0.1)
     layer.weights = np.random.default_rng(seed).normal(size=(4, 4))
@@ -306,6 +507,24 @@ LAYERS = [
         lambda t: _torch_norm(t, "BatchNorm1d"),
     ),
     LayerCase(
+        "BatchNorm",
+        lambda dtype: _half_batch_norm(dtype, center=True),
+        lambda x: (x - _RUNNING_MEAN) / np.sqrt(_RUNNING_VARIANCE + 1e-3) + BETA,
+        lambda t: _torch_half_batch_norm(t, center=True),
+    ),
+    LayerCase(
+        "BatchNorm",
+        lambda dtype: _half_batch_norm(dtype, center=False),
+        lambda x: (x - _RUNNING_MEAN) / np.sqrt(_RUNNING_VARIANCE + 1e-3),
+        lambda t: _torch_half_batch_norm(t, center=False),
+    ),
+    LayerCase(
+        "LayerNorm",
+        lambda dtype: nn.LayerNorm(4, epsilon=1e-3, scale=False, center=False, dtype=dtype),
+        _normalized,
+        lambda t: t.nn.LayerNorm(4, eps=1e-3, elementwise_affine=False),
+    ),
+    LayerCase(
         "LayerNorm",
         _layer_norm,
         lambda x: GAMMA * _normalized(x) + BETA,
@@ -374,6 +593,235 @@ LAYERS = [
         _member_products,
         _torch_member_dense,
         inputs=MEMBERS,
+        of_rows=False,
+    ),
+    LayerCase(
+        "Conv2D",
+        lambda dtype: _filled(nn.Conv2D(4, 3, (3, 2), dtype=dtype), FILTERS),
+        lambda x: convolved(x, FILTERS, FILTER_BIASES[:, :3]),
+        _torch_convolved(FILTERS, 3),
+        inputs=PICTURES,
+        of_rows=False,
+        of_any_shape=False,
+    ),
+    LayerCase(
+        "Conv2D",
+        lambda dtype: _filled(
+            nn.Conv2D(
+                *(4, 6, (3, 2)),
+                strides=(2, 1),
+                padding="same",
+                dilation=(1, 2),
+                groups=2,
+                dtype=dtype,
+                weight_regularizer_l2=0.02,
+                bias_regularizer_l1=0.05,
+            ),
+            GROUPED_FILTERS,
+        ),
+        lambda x: convolved(x, GROUPED_FILTERS, FILTER_BIASES[:, :6], (2, 1), "same", (1, 2)),
+        _torch_convolved(
+            *(GROUPED_FILTERS, 6), sides=(1, 1, 1, 1), stride=(2, 1), dilation=(1, 2), groups=2
+        ),
+        inputs=PICTURES,
+        of_rows=False,
+        of_any_shape=False,
+    ),
+    LayerCase(
+        "Conv1D",
+        lambda dtype: _filled(nn.Conv1D(4, 3, 2, strides=2, padding=(1, 2), dtype=dtype), FILTERS),
+        lambda x: _of_sequences(convolved)(
+            x, FILTERS, FILTER_BIASES[:, :3], (1, 2), ((0, 0), (1, 2))
+        ),
+        _torch_convolved(FILTERS, 3, sides=(1, 2), stride=2),
+        inputs=SEQUENCES,
+        of_rows=False,
+        of_any_shape=False,
+    ),
+    LayerCase(
+        "DepthwiseConv2D",
+        lambda dtype: _filled(
+            nn.DepthwiseConv2D(4, (3, 2), multiplier=2, strides=2, dtype=dtype), DEPTH_FILTERS
+        ),
+        lambda x: convolved(x, DEPTH_FILTERS, FILTER_BIASES, (2, 2)),
+        _torch_convolved(DEPTH_FILTERS, 8, stride=2, groups=4),
+        inputs=PICTURES,
+        of_rows=False,
+        of_any_shape=False,
+    ),
+    LayerCase(
+        "SeparableConv2D",
+        _separable,
+        lambda x: convolved(
+            convolved(x, DEPTH_FILTERS, 0.0, padding="same"), PIXEL_FILTERS, FILTER_BIASES[:, :3]
+        ),
+        _torch_separable,
+        inputs=PICTURES,
+        of_rows=False,
+        of_any_shape=False,
+    ),
+    LayerCase(
+        "Conv2DTranspose",
+        lambda dtype: _filled(
+            nn.Conv2DTranspose(4, 3, (3, 2), strides=2, output_padding=1, dtype=dtype),
+            BACK_FILTERS,
+        ),
+        lambda x: transposed(x, BACK_FILTERS, FILTER_BIASES[:, :3], (2, 2), more=(1, 1)),
+        _torch_transposed(BACK_FILTERS, 3, stride=2, output_padding=1),
+        inputs=PICTURES,
+        of_rows=False,
+        of_any_shape=False,
+    ),
+    LayerCase(
+        "Conv2DTranspose",
+        lambda dtype: _filled(
+            nn.Conv2DTranspose(
+                *(4, 2, (3, 2)),
+                padding=((1, 1), (0, 0)),
+                groups=2,
+                dtype=dtype,
+                weight_regularizer_l1=0.03,
+                bias_regularizer_l2=0.04,
+            ),
+            GROUPED_BACK_FILTERS,
+        ),
+        lambda x: transposed(
+            x, GROUPED_BACK_FILTERS, FILTER_BIASES[:, :2], padding=((1, 1), (0, 0))
+        ),
+        _torch_transposed(GROUPED_BACK_FILTERS, 2, padding=(1, 0), groups=2),
+        inputs=PICTURES,
+        of_rows=False,
+        of_any_shape=False,
+    ),
+    LayerCase(
+        "Conv1DTranspose",
+        lambda dtype: _filled(nn.Conv1DTranspose(4, 3, 2, strides=2, dtype=dtype), BACK_FILTERS),
+        lambda x: _of_sequences(transposed)(x, BACK_FILTERS, FILTER_BIASES[:, :3], (1, 2)),
+        _torch_transposed(BACK_FILTERS, 3, stride=2),
+        inputs=SEQUENCES,
+        of_rows=False,
+        of_any_shape=False,
+    ),
+    LayerCase(
+        "MaxPool2D",
+        lambda _: nn.MaxPool2D(2),
+        lambda x: _pooled(x, (2, 2), (2, 2)),
+        _torch_max_pool(2, 2),
+        inputs=SMALL,
+        of_rows=False,
+        of_any_shape=False,
+    ),
+    LayerCase(
+        "MaxPool2D",
+        lambda _: nn.MaxPool2D(3, strides=(2, 1), padding="same"),
+        lambda x: _pooled(x, (3, 3), (2, 1), ((0, 1), (1, 1))),
+        _torch_max_pool(3, (2, 1), (1, 1, 0, 1)),
+        inputs=SMALL,
+        of_rows=False,
+        of_any_shape=False,
+    ),
+    LayerCase(
+        "MaxPool1D",
+        lambda _: nn.MaxPool1D(3, strides=2, padding=(2, 0)),
+        lambda x: _pooled(x[:, None], (1, 3), (1, 2), ((0, 0), (2, 0)))[:, 0],
+        _torch_max_pool(3, 2, (2, 0)),
+        inputs=STEPS,
+        of_rows=False,
+        of_any_shape=False,
+    ),
+    LayerCase(
+        "AveragePool2D",
+        lambda _: nn.AveragePool2D(2),
+        lambda x: _pooled(x, (2, 2), (2, 2), of=np.nanmean),
+        _torch_average_pool(2, 2),
+        inputs=SMALL,
+        of_rows=False,
+        of_any_shape=False,
+    ),
+    LayerCase(
+        "AveragePool2D",
+        lambda _: nn.AveragePool2D(3, strides=(1, 2), padding="same"),
+        lambda x: _pooled(x, (3, 3), (1, 2), ((1, 1), (1, 1)), np.nanmean),
+        _torch_average_pool(3, (1, 2), (1, 1, 1, 1)),
+        inputs=SMALL,
+        of_rows=False,
+        of_any_shape=False,
+    ),
+    LayerCase(
+        "AveragePool2D",
+        lambda _: nn.AveragePool2D((2, 3), padding=((1, 0), (2, 1)), counts_padding=True),
+        lambda x: _pooled(x, (2, 3), (2, 3), ((1, 0), (2, 1)), np.mean, 0.0),
+        _torch_average_pool((2, 3), (2, 3), (2, 1, 1, 0), counts_padding=True),
+        inputs=SMALL,
+        of_rows=False,
+        of_any_shape=False,
+    ),
+    LayerCase(
+        "AveragePool1D",
+        lambda _: nn.AveragePool1D(2, padding=(1, 1)),
+        lambda x: _pooled(x[:, None], (1, 2), (1, 2), ((0, 0), (1, 1)), np.nanmean)[:, 0],
+        _torch_average_pool(2, 2, (1, 1)),
+        inputs=STEPS,
+        of_rows=False,
+        of_any_shape=False,
+    ),
+    LayerCase(
+        "GlobalAveragePool",
+        lambda _: nn.GlobalAveragePool(),
+        lambda x: np.array([[each[..., c].mean() for c in (0, 1)] for each in x]),
+        lambda t: lambda x: x.flatten(1, -2).mean(1),
+        inputs=SMALL,
+        of_rows=False,
+    ),
+    LayerCase(
+        "GlobalMaxPool",
+        lambda _: nn.GlobalMaxPool(),
+        lambda x: np.array([[each[..., c].max() for c in (0, 1)] for each in x]),
+        lambda t: lambda x: x.flatten(1, -2).amax(1),
+        inputs=STEPS,
+        of_rows=False,
+        has_kinks=True,
+    ),
+    LayerCase(
+        "Upsample2D",
+        lambda _: nn.Upsample2D((2, 3)),
+        lambda x: x[:, np.arange(8) // 2][:, :, np.arange(9) // 3],
+        lambda t: lambda x: x.repeat_interleave(2, 1).repeat_interleave(3, 2),
+        inputs=np.ascontiguousarray(SMALL[:, :, :3]),
+        of_rows=False,
+        of_any_shape=False,
+    ),
+    LayerCase(
+        "ZeroPad2D",
+        lambda _: nn.ZeroPad2D(((1, 0), (2, 1))),
+        lambda x: np.pad(x, ((0, 0), (1, 0), (2, 1), (0, 0))),
+        lambda t: lambda x: t.nn.functional.pad(x, (0, 0, 2, 1, 1, 0)),
+        inputs=SMALL,
+        of_rows=False,
+        of_any_shape=False,
+    ),
+    LayerCase(
+        "Reshape",
+        lambda _: nn.Reshape((-1, 4)),
+        lambda x: np.array([list(sample.flat) for sample in x]).reshape(len(x), -1, 4),
+        lambda t: lambda x: x.reshape(x.shape[0], -1, 4),
+        inputs=SMALL,
+        of_rows=False,
+    ),
+    LayerCase(
+        "GroupNorm",
+        lambda dtype: _group_norm(dtype, 2),
+        lambda x: CHANNEL_FACTORS * _group_normalized(x, 2) + CHANNEL_SHIFTS,
+        _torch_group_norm(2),
+        inputs=np.ascontiguousarray(PICTURES[:3, :3, :2]),
+        of_rows=False,
+    ),
+    LayerCase(
+        "GroupNorm",
+        lambda dtype: _group_norm(dtype, 4, scale=False, beta_regularizer_l2=0.1),
+        lambda x: _group_normalized(x, 4) + CHANNEL_SHIFTS,
+        _torch_group_norm(4, scale=False),
+        inputs=np.ascontiguousarray(SEQUENCES[:3]),
         of_rows=False,
     ),
     LayerCase("Dropout", lambda _: nn.Dropout(0.4, seed=3), lambda x: x),
@@ -794,6 +1242,8 @@ class OptimizerCase:
     build: Callable[[], nn.Optimizer]
     reference: Callable[[float, float, int, dict[str, float], bool], float]
     torch: Callable[[Any, list[Any]], Any] | str = ""
+    matrix: Callable[[np.ndarray, np.ndarray, int, dict[str, Any]], np.ndarray] | None = None
+    """The formula of the weights, where they are stepped as a whole: (w, g, t, memory) -> w."""
 
 
 def _sgd(w: float, g: float, _t: int, _memory: dict[str, float], _decays: bool) -> float:
@@ -845,6 +1295,31 @@ def _lion(w: float, g: float, _t: int, memory: dict[str, float], decays: bool) -
     memory["m"] = 0.99 * m + 0.01 * g
     kept = w * (1 - 0.01 * 0.1) if decays else w
     return kept - 0.01 * math.copysign(1.0, 0.9 * m + 0.1 * g)
+
+
+def _muon_adam(w: float, g: float, t: int, memory: dict[str, float], _decays: bool) -> float:
+    memory["m"] = 0.9 * memory.get("m", 0.0) + 0.1 * g
+    memory["c"] = 0.95 * memory.get("c", 0.0) + 0.05 * g**2
+    first, second = memory["m"] / (1 - 0.9**t), memory["c"] / (1 - 0.95**t)
+    return w - 0.02 / 64 * first / (math.sqrt(second) + 1e-7)
+
+
+def _muon(w: np.ndarray, g: np.ndarray, _t: int, memory: dict[str, Any]) -> np.ndarray:
+    memory["m"] = 0.95 * memory.get("m", 0.0) + g
+    left, sizes, right = np.linalg.svd(g + 0.95 * memory["m"], full_matrices=False)
+    sizes = sizes / math.sqrt((sizes**2).sum())
+    for _ in range(5):  # the same polynomial of each singular value
+        sizes = 3.4445 * sizes - 4.7750 * sizes**3 + 2.0315 * sizes**5
+    scale = math.sqrt(max(1.0, w.shape[1] / w.shape[0]))
+    return w * (1 - 0.02 * 0.1) - 0.02 * scale * (left * sizes) @ right
+
+
+def _lookahead(w: float, g: float, t: int, memory: dict[str, float], decays: bool) -> float:
+    slow = memory.setdefault("slow", w)
+    w = _adamw(w, g, t, memory, decays)
+    if t % 2 == 0:
+        w = memory["slow"] = slow + 0.25 * (w - slow)
+    return w
 
 
 def _clipped_value(w: float, g: float, _t: int, _memory: dict[str, float], _decays: bool) -> float:
@@ -900,6 +1375,19 @@ OPTIMIZERS = [
         lambda: nn.Adam(0.01, beta_2=0.5, amsgrad=True),
         _amsgrad,
         lambda t, p: t.optim.Adam(p, 0.01, betas=(0.9, 0.5), eps=1e-7, amsgrad=True),
+    ),
+    OptimizerCase(
+        "Muon",
+        lambda: nn.Muon(weight_decay=0.1),
+        _muon_adam,
+        "its Muon rounds to bfloat16: see test_optimizers",
+        _muon,
+    ),
+    OptimizerCase(
+        "Lookahead",
+        lambda: nn.Lookahead(nn.AdamW(0.01, weight_decay=0.1), k=2, alpha=0.25),
+        _lookahead,
+        "it has no Lookahead",
     ),
     OptimizerCase("Lion", lambda: nn.Lion(0.01, weight_decay=0.1), _lion, "it has no Lion"),
     OptimizerCase(

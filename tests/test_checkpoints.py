@@ -58,6 +58,10 @@ OPTIMIZERS = {
     "Adam": lambda: nn.Adam(nn.CosineDecay(0.01, 20, warmup_steps=3), amsgrad=True, clip_norm=1.0),
     "AdamW": lambda: nn.AdamW(nn.ReduceOnPlateau(0.01, monitor="loss", patience=0)),
     "Lion": lambda: nn.Lion(nn.OneCycle(0.001, 30), average_decay=0.9),
+    "Muon": lambda: nn.Muon(nn.CosineDecay(0.02, 20), weight_decay=0.1),
+    "Lookahead": lambda: nn.Lookahead(
+        nn.AdamW(nn.ReduceOnPlateau(0.01, monitor="loss", patience=0), average_decay=0.9), k=4
+    ),
     "decay": lambda: nn.AdamW(
         nn.CosLog(0.01, 20),
         weight_decay=nn.Warmup(nn.ReduceOnPlateau(2.0, monitor="loss", mode="max", patience=0), 3),

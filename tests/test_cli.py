@@ -25,6 +25,7 @@ from nnfs_xp.cli import main
 ALWAYS = {"model.safetensors", "run.json", "history.csv", "checkpoints"}
 PICTURES = {"training.png", "confusion.png", "misclassified.png", "weights.png"}
 FILES = ALWAYS | PICTURES
+OF_CONVOLUTIONS = FILES - {"weights.png"} | {"filters.png", "feature_maps.png"}
 QUICK = ("--hidden", "8", "--epochs", "1", "--backend", "numpy")
 
 
@@ -175,6 +176,70 @@ def test_the_mnist_family_is_trained_and_predicted(run, name, classes, monkeypat
     assert [float(row["probability"]) for row in rows] == pytest.approx(expected, abs=1e-4)
 
 
+def test_convolutions_learn_the_digits(run):
+    result = run("train", "--model", "cnn", "--epochs", "6", "--out", "out")
+    assert result.status == 0
+    assert result.out.startswith("digits: 1295 images of 8 x 8 x 1, 10 classes, convolutions 32-64")
+    assert "67,754 parameters" in result.out
+    assert accuracy(result.out) > 0.96
+    assert names("out") == OF_CONVOLUTIONS
+    for picture in OF_CONVOLUTIONS - ALWAYS:
+        image = pytest.importorskip("matplotlib.image").imread(Path("out", picture))
+        assert image.std() > 0.01, "something is drawn"
+    assert facts("out").items() >= {"model": "cnn", "hidden": [32, 64], "epochs": 6}.items()
+    assert accuracy(run("evaluate", "out").out) == accuracy(result.out)
+    X = nn.data.load_digits().X_test
+    np.savetxt("X.csv", X * 16, delimiter=",", fmt="%g")
+    rows = table(run("predict", "out", "X.csv").out)
+    expected = nn.load("out/model.safetensors", "numpy").forward(X.reshape(-1, 8, 8, 1))
+    assert [int(row["prediction"]) for row in rows] == expected.argmax(axis=1).tolist()
+
+
+@pytest.mark.usefixtures("_no_pictures")
+def test_what_is_said_of_convolutions_is_followed(run):
+    options = ("--hidden", "4,6", "--dropout", "0.25", "--epochs", "1", "--seed", "7")
+    result = run("train", "--model", "cnn", *options, "--backend", "array_api_strict")
+    assert result.status == 0
+    (folder,) = Path("runs").iterdir()
+    model = nn.load(folder / "model.safetensors", "numpy")
+    kinds = nn.Conv2D, nn.Dropout
+    found = [layer for layer in model.layers if isinstance(layer, kinds)]
+    sizes = [getattr(layer, "n_filters", None) or layer.rate for layer in found]
+    assert sizes == [4, 4, 6, 6, 0.25]
+
+
+@pytest.mark.usefixtures("_no_pictures")
+@pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
+def test_convolutions_take_the_mnist_family(run, name, monkeypatch, tmp_path):
+    write_mnist(tmp_path / "data" / name)
+    monkeypatch.setenv("NNFS_XP_DATA", str(tmp_path / "data"))
+    quick = ("--hidden", "3,4", *QUICK[2:])
+    trained = run("train", name, "--model", "cnn", *quick, "--out", "out")
+    assert trained.status == 0
+    assert f"{name}: 36 images of 28 x 28 x 1" in trained.out
+    assert accuracy(run("evaluate", "out").out) == accuracy(trained.out)
+
+
+@pytest.mark.parametrize("model", [(), ("--model", "mlp")])
+def test_cifar10_is_trained_and_drawn_in_colours(run, model, monkeypatch, tmp_path):
+    folder = tmp_path / "data" / "cifar-10-batches-bin"
+    folder.mkdir(parents=True)
+    monkeypatch.setattr("nnfs_xp.data.cifar10._RECORDS", 30)
+    random = np.random.default_rng(0)
+    for name in (*(f"data_batch_{n}" for n in range(1, 6)), "test_batch"):
+        records = random.integers(256, size=(30, 3073), dtype=np.uint8)
+        records[:, 0] = np.arange(30) % 10
+        (folder / f"{name}.bin").write_bytes(records.tobytes())
+    monkeypatch.setenv("NNFS_XP_DATA", str(tmp_path / "data"))
+    trained = run("train", "cifar10", *model, "--hidden", "4,6", *QUICK[2:], "--out", "out")
+    assert trained.status == 0
+    said = "135 samples, network 3072-4-6-10" if model else "135 images of 32 x 32 x 3"
+    assert said in trained.out
+    assert names("out") == (FILES if model else OF_CONVOLUTIONS)
+    evaluated = run("evaluate", "out").out
+    assert evaluated.split()[-1] == f"{facts('out')['test']['loss']:.4f}", "with smoothed labels"
+
+
 @pytest.mark.parametrize("more", [(), ("digits",), ("--backend", "array_api_strict")])
 def test_evaluate_gives_the_figures_of_the_training(run, digits, more):
     result = run("evaluate", digits, *more)
@@ -235,6 +300,13 @@ def test_predict_says_what_is_wrong_in_a_file(run, digits, content, complaint):
         ("train --backend numpy:7", "numpy runs on the CPU only"),
         ("train --backend cupy:99", "cupy"),
         ("train --hidden 64,x", "argument --hidden: 'x' is no whole number of at least 1"),
+        ("train --hidden 4,4,4,4 --model cnn", "4 stages need images of at least 16 x 16 pixels"),
+        ("train spiral --model cnn", "--model cnn needs images"),
+        ("train --model rnn", "argument --model: invalid choice: 'rnn'"),
+        ("train --size 32", "--size does not go with a data set with a name"),
+        ("train --skip-damaged", "--skip-damaged does not go with a data set with a name"),
+        ("evaluate digits cifar10", "takes samples of shape (64,); those of cifar10 have 3072"),
+        ("predict digits good.csv X.csv", "one file of samples at a time; got 2"),
         ("train --epochs 0", "argument --epochs: '0' is no whole number of at least 1"),
         ("train --batch-size 1.5", "argument --batch-size: '1.5' is no whole number"),
         ("train --seed -1", "argument --seed: '-1' is no whole number of at least 0"),
@@ -505,6 +577,35 @@ def test_resume_takes_the_settings_of_the_run_and_refuses_others(run):
         assert_refused(run("train", *more, "--out", "out", "--resume"), complaint)
     assert_refused(run("train", "--resume"), "--resume needs --out")
     assert_refused(run("train", "--out", "out"), "Go on with --resume")
+
+
+@pytest.mark.usefixtures("_no_pictures")
+def test_a_run_from_before_there_were_convolutions_is_resumed(run):
+    assert run("train", *QUICK, "--out", "out").status == 0
+    former = facts("out")
+    assert former.pop("model") == "mlp"
+    Path("out/run.json").write_text(json.dumps(former))
+    assert run("train", "--out", "out", "--resume", "--epochs", "2").status == 0
+    refused = run("train", "--out", "out", "--resume", "--model", "cnn")
+    assert_refused(refused, "out was trained with model mlp, not cnn")
+
+
+def test_a_training_of_convolutions_is_cut_and_resumed(run):
+    options = ("--model", "cnn", "--hidden", "4,4", "--epochs", "60", "--backend", "numpy")
+    with on_terminal("train", *options, "--out", "out") as (process, shown):
+        assert any("epoch 3/" in line for line in shown)
+        process.send_signal(signal.SIGINT)
+        assert "Traceback" not in "".join(shown)
+        process.communicate(timeout=30)
+        assert process.returncode == 130
+    assert 2 <= facts("out")["epochs_done"] < 60
+    refused = run("train", "--out", "out", "--resume", "--epochs", "61")
+    assert_refused(refused, "out was begun with epochs 60, over which its learning rate falls")
+    assert run("train", "--out", "out", "--resume", "--backend", "numpy").status == 0
+    assert names("out") == OF_CONVOLUTIONS
+    run("train", *options, "--out", "whole")
+    for name in ("model.safetensors", "history.csv"):
+        assert Path("out", name).read_bytes() == Path("whole", name).read_bytes()
 
 
 def test_resume_of_nothing_starts_anew(run):

@@ -352,6 +352,7 @@ OPTIMIZERS = {
     "AdamW": lambda: nn.AdamW(0.01, weight_decay=0.1, average_decay=0.9),
     "SGD": lambda: nn.SGD(0.1, momentum=0.9, clip_norm=0.5),
     "RMSprop": lambda: nn.RMSprop(0.01, clip_value=0.01),
+    "Lookahead": lambda: nn.Lookahead(nn.SGD(0.1, momentum=0.9, clip_norm=0.5), k=2),
 }
 
 
@@ -372,6 +373,17 @@ def test_an_optimizer_in_parts_has_the_bits_of_a_whole_one(size, optimizer):
     for (one, _), (other, _) in zip(whole, parts, strict=True):
         for a, b in zip(one, other, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("build", [nn.Muon, lambda: nn.Lookahead(nn.Muon())])
+def test_an_optimizer_of_whole_matrices_is_refused_in_parts(build):
+    def work(group):
+        made = trainer(group, optimizer=build, model=plain, shard_optimizer=True)
+        with pytest.raises(ArgumentError, match="looks at whole matrices"):
+            made.fit(X, Y, progress=False)
+        return True
+
+    assert all(in_threads(fake_groups(2), work))
 
 
 def test_an_optimizer_in_parts_keeps_a_part():

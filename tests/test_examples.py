@@ -120,6 +120,7 @@ def test_the_dropout_paper(tmp_path, small_mnist):
 DRAWN = {  # what each prints, as a pattern with the figures in it
     "plot_autoencoder.py": r"mean squared error: (0\.\d+) with noise, (0\.\d+) without",
     "plot_dropout.py": r"without dropout: .* accuracy (0\.\d+)\nwith dropout: .* accuracy (0\.\d+)",
+    "plot_filters.py": r"test accuracy (0\.\d+)\n.* pixel in row \d, column \d\n",
     "plot_gan.py": r"(?s)p 0: distance (\S+).*p 3000: distance (\S+).* rarest heap has (\S+)%",
     "plot_mistakes.py": r"accuracy: (0\.\d+)\ntop_2_accuracy: (0\.\d+)",
     "plot_saliency.py": r"that matter inverted: accuracy (\S+)\n.* random .*: accuracy (\S+)",
@@ -131,6 +132,7 @@ DRAWN = {  # what each prints, as a pattern with the figures in it
 HOLDS = {
     "plot_autoencoder.py": lambda noisy, cleaned: cleaned < 0.3 * noisy,
     "plot_dropout.py": lambda without, with_dropout: with_dropout > without + 0.03,
+    "plot_filters.py": lambda accuracy: accuracy > 0.96,
     # Two clouds of real points are 0.002 apart; an eighth of the points in each heap is the best.
     "plot_gan.py": lambda first, last, rarest: first > 1 and last < 0.15 and rarest > 0.5,
     "plot_mistakes.py": lambda accuracy, top_2: 0.9 < accuracy < top_2,

@@ -39,6 +39,32 @@ def ensemble(dtype):
     )
 
 
+def pictures(dtype):
+    return (
+        nn.Reshape((1, 3, 1)),
+        nn.Conv2D(1, 4, (1, 2), padding="same", dtype=dtype, weight_regularizer_l2=0.1),
+        nn.DepthwiseConv2D(4, (1, 3), multiplier=2, padding=((0, 0), (1, 1)), dtype=dtype),
+        nn.ZeroPad2D(((0, 1), (0, 2))),
+        nn.MaxPool2D((2, 1), strides=(1, 2), padding=((1, 0), (0, 0))),
+        nn.GroupNorm(8, 4, scale=False, epsilon=0.5, dtype=dtype),
+        nn.Upsample2D((1, 2)),
+        nn.SeparableConv2D(8, 2, (1, 2), use_bias=False, max_norm=2.0, dtype=dtype),
+        nn.AveragePool2D((1, 2), padding="same", counts_padding=True),
+        nn.Conv2DTranspose(2, 2, (1, 2), strides=(1, 2), output_padding=(0, 1), dtype=dtype),
+        nn.GlobalAveragePool(),
+    )
+
+
+def sequences(dtype):
+    return (
+        nn.Reshape((3, 1)),
+        nn.Conv1D(1, 4, 2, dilation=2, use_bias=False, dtype=dtype),
+        *(nn.MaxPool1D(2, strides=1, padding="same"), nn.AveragePool1D(1)),
+        nn.Conv1DTranspose(4, 2, 3, padding=(1, 0), groups=2, dtype=dtype, trainable=("biases",)),
+        nn.GlobalMaxPool(),
+    )
+
+
 def every_layer(dtype="float32"):
     return nn.Sequential(
         nn.Dense(6, 5, dtype=dtype, weight_regularizer_l1=0.1, bias_regularizer_l2=0.2),
@@ -53,6 +79,8 @@ def every_layer(dtype="float32"):
             nn.Sequential(nn.Columns(1, 3), nn.PeriodicEmbedding(2, 5, 3, sigma=0.5, dtype=dtype)),
             nn.Sequential(nn.Scale(3, dtype=dtype, scale_regularizer_l2=0.1), *ensemble(dtype)),
             nn.Residual(nn.ELU(0.5), nn.AlphaDropout(0.25), nn.GaussianNoise(0.5), nn.Softplus()),
+            nn.Sequential(*pictures(dtype), input_shape=(3,)),
+            nn.Sequential(*sequences(dtype), input_shape=(3,)),
         ),
         nn.Softmax(),
         seed=0,

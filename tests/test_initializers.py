@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -261,3 +263,105 @@ def test_an_initializer_that_was_asked_for_is_used():
     nn.Sequential(layer, nn.ReLU(), seed=5)
     expected = draw(initializers.lecun_uniform, (4, 3), seed=5).astype(np.float32)
     np.testing.assert_array_equal(layer.weights, expected)
+
+
+class TestFilters:
+    X = np.random.default_rng(3).normal(size=(40, 9, 8, 3)) * [1.0, 0.5, 0.1]
+    X[:, 1:] += X[:, :-1]  # neighbours have to do with each other
+
+    @pytest.mark.parametrize("size", [1, 2, 3, (3, 5), 4])
+    def test_dirac_lets_channels_through(self, size):
+        for n_filters in (2, 3, 5):
+            layer = nn.Conv2D(
+                3, n_filters, size, padding="same", initializer=initializers.dirac, dtype="float64"
+            )
+            output = layer.forward(self.X)
+            n = min(3, n_filters)
+            np.testing.assert_array_equal(output[..., :n], self.X[..., :n])
+            assert not output[..., n:].any()
+
+    def test_dirac_agrees_with_torch(self):
+        torch = pytest.importorskip("torch")
+        for shape in ((3, 3, 4, 4), (5, 3, 4, 7), (3, 1, 6, 2), (3, 5, 2)):
+            k = len(shape)
+            twin = torch.empty(shape[-1], shape[-2], *shape[: k - 2])
+            torch.nn.init.dirac_(twin)
+            expected = np.moveaxis(twin.numpy(), (0, 1), (k - 1, k - 2))
+            np.testing.assert_array_equal(initializers.dirac(None, shape), expected)
+
+    def test_sequences_and_rows(self):
+        layer = nn.Conv1D(3, 4, 3, padding="same", initializer=initializers.dirac, dtype="float64")
+        x = self.X[:, 0]
+        np.testing.assert_array_equal(layer.forward(x)[..., :3], x)
+        layer = nn.Dense(3, 3, initializer=initializers.dirac)
+        np.testing.assert_array_equal(layer.weights, np.eye(3))
+
+    def test_identity_first_draws_the_others(self):
+        shape = (3, 3, 2, 5)
+        filters = draw(initializers.identity_first(initializers.lecun_normal), shape)
+        expected = draw(initializers.lecun_normal, (18, 5)).reshape(shape)
+        np.testing.assert_array_equal(filters[..., 2:], expected[..., 2:])
+        np.testing.assert_array_equal(filters[..., :2], initializers.dirac(None, (3, 3, 2, 2)))
+        layer = nn.Conv2D(2, 5, 3, initializer=initializers.identity_first(), seed=0)
+        expected = draw(initializers.he_normal, (18, 5)).reshape(shape)[..., 2:]
+        np.testing.assert_array_equal(layer.weights[..., 2:], expected.astype("float32"))
+
+    def test_a_rest_that_takes_filters(self):
+        filters = draw(initializers.identity_first(initializers.dirac), (3, 3, 2, 5))
+        np.testing.assert_array_equal(filters, initializers.dirac(None, (3, 3, 2, 5)))
+
+    @pytest.mark.parametrize("size", [1, 2, 3])
+    def test_whitened_patches_are_uncorrelated(self, size):
+        n = size * size * 3
+        whiten = initializers.whitening(self.X, size, epsilon=0.0)
+        layer = nn.Conv2D(3, 2 * n, size, initializer=whiten, dtype="float64")
+        rows = layer.forward(self.X).reshape(-1, 2 * n)
+        np.testing.assert_allclose(rows[:, :n].T @ rows[:, :n] / len(rows), np.eye(n), atol=1e-9)
+        np.testing.assert_allclose(rows[:, n:], -rows[:, :n], atol=1e-12)
+
+    def test_epsilon_holds_small_directions_back(self):
+        rows = initializers.whitening(self.X, 2, 0.5)(None, (2, 2, 3, 24))[..., :12].reshape(12, 12)
+        lengths = np.linalg.norm(rows, axis=0)
+        assert (np.diff(lengths) > 0).all(), "the largest eigenvalue first"
+        assert lengths[-1] < 1 / np.sqrt(0.5)
+
+    def test_many_images_of_any_backend(self, backend):
+        many = np.concatenate([self.X] * 8)
+        found = initializers.whitening(backend.asarray(many, "float32"))(None, (2, 2, 3, 24))
+        expected = initializers.whitening(self.X)(None, (2, 2, 3, 24))
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+
+    def test_a_frozen_first_layer_is_saved_and_read(self, tmp_path):
+        model = nn.Sequential(
+            nn.Conv2D(
+                *(3, 24, 2),
+                initializer=initializers.whitening(self.X),
+                trainable=("biases",),
+            ),
+            nn.Conv2D(24, 30, 3, initializer=initializers.identity_first()),
+            seed=0,
+        )
+        for twin in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+            np.testing.assert_array_equal(twin.layers[0].weights, model.layers[0].weights)
+        nn.save(model, tmp_path / "m.safetensors")
+        read = nn.load(tmp_path / "m.safetensors", backend="numpy")
+        assert read.layers[0].trainable == ("biases",)
+        x = self.X.astype("float32")
+        np.testing.assert_array_equal(read.forward(x), model.forward(x))
+
+    def test_what_is_refused(self):
+        for call, message in (
+            (lambda: initializers.whitening(self.X[0]), r"`images` must have .* got \(9, 8, 3\)"),
+            (lambda: initializers.whitening(self.X, 9), "height and width at least 9"),
+            (lambda: initializers.whitening(self.X[:0]), r"got \(0, 9, 8, 3\)"),
+            (lambda: initializers.whitening(self.X * np.nan), "`images` holds NaN"),
+            (lambda: initializers.whitening(self.X, 0), "`kernel_size` must be"),
+            (lambda: initializers.whitening(self.X, epsilon=-1), "`epsilon` must be"),
+            (lambda: initializers.identity_first(3), "`initializer` must be a function"),
+            (
+                lambda: nn.Conv2D(3, 20, 2, initializer=initializers.whitening(self.X)),
+                r"has filters of shape \(2, 2, 3, 24\), .* wants \(2, 2, 3, 20\)",
+            ),
+        ):
+            with pytest.raises(nn.NnfsError, match=message):
+                call()

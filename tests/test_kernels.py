@@ -17,11 +17,12 @@ import pytest
 import nnfs_xp as nn
 from nnfs_xp import kernels
 from nnfs_xp.errors import BackendError
-from nnfs_xp.kernels.numba import NumbaKernels, compilation, layers
+from nnfs_xp.kernels.numba import NumbaKernels, compilation, convolution, layers, windows
 from nnfs_xp.kernels.numba.products import SharedKernels
 from nnfs_xp.kernels.numpy import NumPyKernels
 from nnfs_xp.kernels.standard import Kernels, StandardKernels, stream_keys
 from nnfs_xp.kernels.standard.activations import ActivationKernels
+from nnfs_xp.kernels.standard.windows import Window
 
 STANDARD, NUMPY, NUMBA = StandardKernels(), NumPyKernels(), NumbaKernels()
 SETS = {"numpy": NUMPY, "numba": NUMBA}
@@ -42,6 +43,40 @@ def shares(n, k):
     rows = np.maximum(normal(n, k, seed=5) + 0.5, 0)
     rows[:, 0] += 0.1
     return rows / rows.sum(axis=1, keepdims=True)
+
+
+WINDOW = Window((2, 3), (2, 1), ((1, 0), (0, 1)), (2, 1))
+"""Over pictures of 4 x 5 pixels it has 2 x 4 places."""
+PIXEL = Window((1, 1))
+
+
+def forward(n, channels, each, filters):
+    """Pictures, and filters that see so many of the channels."""
+    return normal(n, 4, 5, channels), normal(2, 3, each, filters)
+
+
+def pixels(n, k):
+    return normal(n, 4, 5, k), normal(1, 1, k, 3)
+
+
+def gradients(n, channels, each, filters, dbiases):
+    """What `convolve_gradients` takes."""
+    dweights = normal(2, 3, each, filters)
+    return normal(n, 4, 5, channels), normal(n, 2, 4, filters), dweights, dbiases, WINDOW
+
+
+def backward(n, channels, each, filters):
+    """What `convolve_backward` takes."""
+    return normal(n, 2, 4, filters), normal(2, 3, each, filters), WINDOW, (n, 4, 5, channels)
+
+
+POOLED = Window((2, 3), (1, 2), ((1, 0), (1, 2)))
+"""Windows that overlap, with other padding on each side: 4 x 3 of them in pictures of 4 x 5."""
+
+
+def taps(n_taps, *shape):
+    """Which of so many taps saw the largest number, for `max_pool_backward`."""
+    return np.random.default_rng(list(shape)).integers(n_taps, size=shape, dtype=np.uint8)
 
 
 # For each kernel: arguments behind xp, as a function of (rows, columns), arrays in float64.
@@ -67,6 +102,7 @@ LAYERS = {
     "gather_rows": lambda n, k: (normal(n, k), np.arange(n)[::-1].copy(), n // 3, n - n // 3),
     "matmul_into": lambda n, k: (normal(n, 3).T, normal(n, k, seed=1), normal(3, k)),
     "product": lambda n, k: (normal(n, 3), normal(3, k)),
+    "batched_product": lambda n, k: (normal(4, n, 3), normal(4, 3, k)),
     "softmax_cross_entropy": lambda n, k: (normal(n, k) * 3, np.arange(n) % k, 0.0),
     "softmax_cross_entropy, smoothed": lambda n, k: (normal(n, k) * 3, np.arange(n) % k, 0.1),
     "softmax_cross_entropy, shares": lambda n, k: (normal(n, k) * 3, shares(n, k), 0.0),
@@ -118,6 +154,49 @@ LAYERS = {
         normal(1, k, seed=1),
         normal(1, k, seed=2),
     ),
+    "group_norm": lambda n, k: (
+        normal(n, 6, 2 * k) + 3,
+        normal(1, 2 * k),
+        normal(1, 2 * k, seed=1),
+        *(k, 1e-3),
+    ),
+    "group_norm_backward": lambda n, k: (
+        normal(n, 6, 2 * k),
+        normal(n, 6, 2 * k, seed=1),
+        normal(n, k),
+        *(normal(1, 2 * k, seed=seed) for seed in (1, 2, 3)),
+    ),
+    "max_pool": lambda n, k: (normal(n, 4, 5, k), Window((2, 2), (2, 2))),
+    "max_pool, padded": lambda n, k: (normal(n, 4, 5, k), POOLED),
+    "max_pool, many taps": lambda n, k: (normal(n, 2, 260, k), Window((1, 258))),
+    "max_pool_backward": lambda n, k: (
+        normal(n, 2, 2, k),
+        taps(4, n, 2, 2, k),
+        Window((2, 2), (2, 2)),
+        (n, 4, 5, k),
+    ),
+    "max_pool_backward, padded": lambda n, k: (
+        normal(n, 4, 3, k),
+        taps(6, n, 4, 3, k),
+        POOLED,
+        (n, 4, 5, k),
+    ),
+    "average_pool": lambda n, k: (normal(n, 4, 5, k), Window((2, 2), (2, 2)), False),
+    "average_pool, padded": lambda n, k: (normal(n, 4, 5, k), POOLED, False),
+    "average_pool, counted": lambda n, k: (normal(n, 4, 5, k), POOLED, True),
+    "average_pool_backward": lambda n, k: (
+        normal(n, 2, 2, k),
+        Window((2, 2), (2, 2)),
+        (n, 4, 5, k),
+        False,
+    ),
+    "average_pool_backward, padded": lambda n, k: (
+        normal(n, 4, 3, k),
+        POOLED,
+        (n, 4, 5, k),
+        False,
+    ),
+    "average_pool_backward, counted": lambda n, k: (normal(n, 4, 3, k), POOLED, (n, 4, 5, k), True),
     "mish": lambda n, k: (normal(n, k) * 9,),
     "mish_backward": lambda n, k: (
         normal(n, k),
@@ -159,6 +238,42 @@ LAYERS = {
         normal(4, k),
     ),
     "member_dense_backward": lambda n, k: (normal(n, 4, k), normal(4, 3, k)),
+    "patches": lambda n, k: (normal(n, 4, 5, k), WINDOW),
+    "patches, one pixel": lambda n, k: (normal(n, 4, 5, k), PIXEL),
+    "add_patches": lambda n, k: (normal(n * 8, 6 * k), WINDOW, (n, 4, 5, k)),
+    "add_patches, one pixel": lambda n, k: (normal(n * 20, k), PIXEL, (n, 4, 5, k)),
+    "convolve": lambda n, k: (*forward(n, 3, 3, k), normal(1, k), WINDOW),
+    "convolve, no biases": lambda n, k: (*forward(n, 3, 3, k), None, WINDOW),
+    "convolve, relu": lambda n, k: (*forward(n, 3, 3, k), normal(1, k), WINDOW, True),
+    "convolve, one pixel": lambda n, k: (*pixels(n, k), normal(1, 3), PIXEL, True),
+    "convolve, groups": lambda n, k: (*forward(n, 4, 2, 2 * k), normal(1, 2 * k), WINDOW),
+    "convolve, depthwise": lambda n, k: (
+        *forward(n, k, 1, 2 * k),
+        normal(1, 2 * k),
+        WINDOW,
+        True,
+    ),
+    "convolve_gradients": lambda n, k: gradients(n, 3, 3, k, normal(1, k)),
+    "convolve_gradients, no biases": lambda n, k: gradients(n, 3, 3, k, None),
+    "convolve_gradients, groups": lambda n, k: gradients(n, 4, 2, 2 * k, normal(1, 2 * k)),
+    "convolve_gradients, depthwise": lambda n, k: gradients(n, k, 1, 2 * k, None),
+    "convolve_backward": lambda n, k: backward(n, 3, 3, k),
+    "convolve_backward, one pixel": lambda n, k: (
+        normal(n, 4, 5, 3),
+        normal(1, 1, k, 3),
+        PIXEL,
+        (n, 4, 5, k),
+    ),
+    "convolve_backward, groups": lambda n, k: backward(n, 4, 2, 2 * k),
+    "convolve_backward, depthwise": lambda n, k: backward(n, k, 1, 2 * k),
+    "depthwise": lambda n, k: (*forward(n, k, 1, 2 * k), WINDOW),
+    "depthwise_gradient": lambda n, k: (
+        normal(n, 4, 5, k),
+        normal(n, 2, 4, 2 * k),
+        normal(2, 3, 1, 2 * k),
+        WINDOW,
+    ),
+    "depthwise_backward": lambda n, k: backward(n, k, 1, 2 * k),
     "dropout": lambda n, k: (normal(n, k), 2**23, 2.0, KEYS, "cpu"),
     "dropout_backward": lambda n, k: (normal(n, k), normal(n, k, seed=1) > 0, 2.0),
 }
@@ -179,6 +294,8 @@ UPDATES = {
     "adam, later": lambda size: (*state(size, 2), 1000, 0.1, 0.9, 0.999, 1e-7),
     "amsgrad": lambda size: (*state(size, 3), 5, 0.1, 0.9, 0.999, 1e-7),
     "lion": lambda size: (*state(size), 0.1, 0.9, 0.99),
+    "lookahead": lambda size: (normal(size), normal(size, seed=1), 6, 3, 0.25),
+    "lookahead, on the way": lambda size: (normal(size), normal(size, seed=1), 7, 3, 0.25),
     "shrink": lambda size: (normal(size), 0.1, 0.01),
     "add_l2": lambda size: (normal(size), normal(size, seed=1), 0.1),
     "sum_squares": lambda size: (normal(size),),
@@ -333,12 +450,19 @@ def test_updates(kernel_set, case, size, dtype):
     agree(outcome(getattr(kernel_set, name), cast(arguments, dtype)), expected, dtype)
 
 
+WORKERS = {"CONVOLVE", "GRADIENTS", "BACKWARD", "MAX_POOL", "MAX_POOL_BACKWARD"}
+"""The functions over windows that are compiled as a whole."""
+
+
 @pytest.mark.parametrize("name", [*LAYERS, *UPDATES])
 def test_numba_compiles_what_training_needs(name, dtype):
     method = getattr(NumbaKernels, name.partition(",")[0])
     if not hasattr(method, "__wrapped__"):  # what NumPy or the standard does for Numba's set, too
         others = [getattr(each, method.__name__) for each in (NumPyKernels, Kernels, SharedKernels)]
-        assert method in others or "noted" in method.__code__.co_names
+        names = set(method.__code__.co_names)
+        workers = [getattr(windows, each) for each in WORKERS & names]
+        assert method in others or "noted" in names or workers
+        assert all(convolution._compiled(each) for each in workers)
         return
     NUMBA.prepare(dtype)
     arguments = LAYERS[name](8, 5) if name in LAYERS else UPDATES[name](40)

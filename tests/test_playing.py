@@ -199,6 +199,7 @@ def test_the_loss_curve_goes_through_the_loss_with_the_gradient_as_slope():
 OPTIMIZERS = [
     "SGD(0.1)", "SGD(0.1, momentum=0.9)", "SGD(0.1, momentum=0.9, nesterov=True)", "Adagrad(0.1)",
     "RMSprop(0.01)", "Adam(0.05)", "Adam(0.1, amsgrad=True)", "AdamW(0.1)", "Lion(0.01)",
+    "Muon(0.02)", "Muon(0.02, others=('0.weights',), others_scale=0.5, weight_decay=0.1)",
     "Adam(0.1, clip_norm=0.01, weight_decay=0.1)", "SGD(0.1, decay=0.5, clip_value=0.001)",
 ]  # fmt: skip
 
@@ -209,7 +210,7 @@ def test_the_rule_written_out_is_the_step_that_is_made(text):
         playing = session(layers=MIXED, optimizer=text, batch_size=9)
         playing.handle({"do": "step", "n": 3})
         lines = told(playing.handle({"do": "choose", "key": key}))["chosen"]["rule"]
-        (line,) = (line for line in lines if line.startswith("w ← "))
+        (line,) = (line for line in lines if line.startswith(("w ← ", "w = ")))
         said = float(line.rpartition("= ")[2])
         moved = told(playing.handle({"do": "step"}))["chosen"]["value"]
         assert said == pytest.approx(moved, rel=6e-3, abs=6e-4), lines
@@ -218,6 +219,23 @@ def test_the_rule_written_out_is_the_step_that_is_made(text):
 
 def test_every_optimizer_has_its_rule():
     assert {text.partition("(")[0] for text in OPTIMIZERS} == set(words.names_of_optimizers())
+
+
+@pytest.mark.parametrize("name", ["0.weights", "0.biases"])
+@pytest.mark.parametrize("build", [lambda: nn.SGD(0.5), lambda: nn.Adam(0.1), nn.Muon])
+def test_slow_weights_that_follow_are_told(build, name):
+    model = nn.Sequential(nn.Dense(2, 3, seed=0, dtype="float64"))
+    loss, X, y = nn.MeanSquaredError(), np.ones((2, 2)), np.ones((2, 3))
+    optimizer = nn.Lookahead(build(), k=2, alpha=0.25)
+    for said in ("in 1 more steps", "s + 0.250·(w − s)", "in 1 more steps"):
+        trace_here(model, X, y, loss=loss)
+        weight = Weight.of(model, f"{name}[{'1,2' if name == '0.weights' else '2'}]")
+        lines = next_step(weight, model, optimizer)
+        assert any(said in line for line in lines), lines
+        line = next(each for each in reversed(lines) if each.startswith(("w ← ", "w = ")))
+        optimizer.step(model)
+        after = weight.read(model.parameters())
+        assert float(line.rpartition("= ")[2]) == pytest.approx(after, rel=6e-3, abs=6e-4), lines
 
 
 def test_bounds_and_frozen_weights_are_told():

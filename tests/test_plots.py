@@ -38,6 +38,21 @@ def spiral_trainer(classes=3, end=3, loss=nn.SoftmaxCategoricalCrossentropy, **p
     return trainer, x, y
 
 
+PICTURE = X_TEST[0].reshape(8, 8, 1)
+
+
+def small_cnn(channels=1):
+    """Two convolutions, of which the first sees pictures of so many channels."""
+    return nn.Sequential(
+        nn.Sequential(nn.Conv2D(channels, 7, 3, use_bias=False), nn.BatchNorm(7), nn.ReLU()),
+        nn.MaxPool2D(2),
+        nn.Residual(nn.Conv2D(7, 7, (3, 1), padding="same"), nn.Tanh()),
+        nn.Flatten(),
+        nn.Dense(63, 10),
+        seed=0,
+    )
+
+
 def drawn(figure):
     """The figure after a real drawing, which finds errors that building it does not."""
     FigureCanvasAgg(figure).draw()
@@ -62,6 +77,8 @@ DRAW = {
         Y_TEST, t.predict(X_TEST), path
     ),
     "weights": lambda t, h, path: plots.plot_weights(t.model, path),
+    "filters": lambda t, h, path: plots.plot_filters(small_cnn(), path),
+    "feature_maps": lambda t, h, path: plots.plot_feature_maps(small_cnn(), PICTURE, path),
     "activations": lambda t, h, path: plots.plot_activations(t.model, X_TEST, path),
     "gradients": lambda t, h, path: plots.plot_gradients(t, path),
     "misclassified": lambda t, h, path: plots.plot_misclassified(
@@ -343,13 +360,136 @@ def test_weights_of_one_neuron_and_of_colours():
 
 
 def test_weights_refuses_what_cannot_be_drawn():
-    with pytest.raises(ArgumentError, match="no Dense layer"):
+    with pytest.raises(ArgumentError, match="no Dense layer, and no convolution"):
         plots.plot_weights(nn.Sequential(nn.ReLU()))
     for shape in ((7, 7), (64,), (4, 4, 4), (2, 2, 2, 8)):
         with pytest.raises(ShapeError, match=r"`image_shape` must be .* of 64 numbers"):
             plots.plot_weights(nn.Dense(64, 2), image_shape=shape)
     with pytest.raises(ArgumentError, match="`n` must be a whole number"):
         plots.plot_weights(nn.Dense(64, 2), n=0)
+
+
+def as_numbers(axes):
+    """What an axes shows as an image, NaN where nothing is."""
+    return np.ma.filled(axes.images[0].get_array().astype(float), np.nan)
+
+
+def test_filters_are_images(backend):
+    model = small_cnn().to(backend)
+    figure = plots.plot_filters(model, n=5)
+    picture = as_numbers(figure.axes[0])
+    assert picture.shape == (2 * 4 - 1, 3 * 4 - 1), "3 filters a row, a pixel apart"
+    weights = nn.to_numpy(model.parameters()["0.0.weights"])
+    np.testing.assert_array_equal(picture[:3, :3], weights[:, :, 0, 0])
+    np.testing.assert_array_equal(picture[4:, 4:7], weights[:, :, 0, 4])
+    assert np.isnan(picture[4:, 8:]).all(), "there is no sixth"
+    low, high = figure.axes[0].images[0].get_clim()
+    assert -low == high > 0, "0 is white"
+    assert figure.get_suptitle() == "Layer 0.0, Conv2D: 5 of 7 filters"
+    assert_nothing_is_cut(figure)
+
+
+def test_filters_of_colours_and_of_many_channels():
+    model = small_cnn(channels=3)
+    colours = drawn(plots.plot_filters(model)).axes[0].images[0].get_array()
+    assert colours.shape == (3 * 4 - 1, 3 * 4 - 1, 3)
+    filters = np.moveaxis(model.parameters()["0.0.weights"], 3, 0).astype(float)
+    scaled = (filters - filters.min()) / (filters.max() - filters.min())
+    np.testing.assert_allclose(colours[4:7, :3], scaled[3])
+    deep = plots.plot_filters(model, layer="2.0", n=4)
+    picture = as_numbers(deep.axes[0])
+    assert picture.shape == (4 * 4 - 1, 7 * 2 - 1), "a row for each filter, 3 x 1 for each channel"
+    weights = model.parameters()["2.0.weights"]
+    np.testing.assert_array_equal(picture[8:11, 10], weights[:, 0, 5, 2])
+    assert deep.get_suptitle() == "Layer 2.0, Conv2D: 4 of 7 filters, 7 of 7 channels"
+    assert_nothing_is_cut(deep)
+    wide = plots.plot_filters(nn.Conv2D(40, 2, 3, seed=0))
+    assert wide.get_suptitle() == "Layer, Conv2D: all 2 filters, 16 of 40 channels"
+
+
+def test_filters_of_sequences_have_a_row_for_each_channel():
+    layer = nn.Conv1D(4, 3, 5, seed=0)
+    picture = as_numbers(drawn(plots.plot_filters(layer)).axes[0])
+    assert picture.shape == (2 * 5 - 1, 2 * 6 - 1)
+    np.testing.assert_array_equal(picture[:4, 6:11], layer.weights[:, :, 1].T)
+
+
+def test_weights_of_a_network_of_convolutions_are_its_filters():
+    model = small_cnn()
+    weights, filters = plots.plot_weights(model, image_shape=(8, 8)), plots.plot_filters(model)
+    assert weights.get_suptitle() == filters.get_suptitle()
+    np.testing.assert_array_equal(*(as_numbers(each.axes[0]) for each in (weights, filters)))
+
+
+def test_filters_refuses_what_has_none():
+    with pytest.raises(ArgumentError, match="the model has no convolution"):
+        plots.plot_filters(nn.Dense(64, 2))
+    with pytest.raises(ArgumentError, match=r"`layer` must be .*: '0\.0', '2\.0'; got '1'"):
+        plots.plot_filters(small_cnn(), layer="1")
+    with pytest.raises(ArgumentError, match="`n` must be a whole number"):
+        plots.plot_filters(small_cnn(), n=0)
+
+
+def test_feature_maps_show_the_last_layer_before_each_window(backend):
+    model = small_cnn().to(backend)
+    figure = plots.plot_feature_maps(model, nn.get_backend(backend).asarray(PICTURE), n=4)
+    assert [axes.get_title("left") for axes in figure.axes] == [
+        "the picture, 8 x 8",
+        "0.0 Conv2D, 0.1 BatchNorm, 0.2 ReLU: 4 of 7 channels, 6 x 6",
+        "1 MaxPool2D: 4 of 7 channels, 3 x 3",
+        "2 Residual: 4 of 7 channels, 3 x 3",
+    ]
+    np.testing.assert_allclose(as_numbers(figure.axes[0])[:, :8], PICTURE[:, :, 0])
+    inputs = nn.get_backend(backend).asarray(PICTURE[None])
+    maps = nn.to_numpy(model.layers[0].forward(inputs))[0]
+    shown = as_numbers(figure.axes[1])
+    assert shown.shape == (6, 4 * 7 - 1)
+    np.testing.assert_allclose(shown[:, 14:20], maps[:, :, 2], rtol=1e-6)
+    assert figure.axes[1].images[0].get_clim() == (np.nanmin(shown), np.nanmax(shown))
+    assert_nothing_is_cut(figure)
+
+
+def test_feature_maps_of_colours_of_one_picture_in_a_batch_and_of_one_channel():
+    x = np.random.default_rng(0).random((1, 8, 8, 3))
+    model = small_cnn(channels=3)
+    figure = drawn(plots.plot_feature_maps(model, x, n=3))
+    assert figure.axes[0].images[0].get_array().shape == (8, 3 * 9 - 1, 3)
+    single = drawn(plots.plot_feature_maps(model, x[0], n=1))
+    assert as_numbers(single.axes[1]).shape == (6, 6)
+    model.layers[0].layers[0].weights[...] = float("nan")
+    assert len(drawn(plots.plot_feature_maps(model, x)).axes) == 4
+
+
+def test_feature_maps_refuses_what_is_no_picture():
+    for shape in ((8, 8), (2, 8, 8, 1), (64,)):
+        with pytest.raises(ShapeError, match=r"`X` must be one picture"):
+            plots.plot_feature_maps(small_cnn(), np.zeros(shape))
+    with pytest.raises(ShapeError, match="channels last"):
+        plots.plot_feature_maps(small_cnn(), np.zeros((1, 8, 8)))
+    with pytest.raises(ArgumentError, match="no layer of the model gives pictures"):
+        plots.plot_feature_maps(nn.Sequential(nn.Flatten(), nn.Dense(64, 2), seed=0), PICTURE)
+
+
+def test_the_other_pictures_of_a_network_of_convolutions(backend):
+    model = small_cnn()
+    trainer = nn.Trainer(
+        model, nn.SoftmaxCategoricalCrossentropy(), nn.Adam(0.01), backend=backend, seed=0
+    )
+    flow = nn.GradientFlow()
+    x, x_test = X.reshape(-1, 8, 8, 1), X_TEST.reshape(-1, 8, 8, 1)
+    trainer.fit(x, Y, epochs=2, callbacks=[flow], progress=False)
+    lines = drawn(plots.plot_gradient_flow(flow.norms())).axes[0].lines
+    assert [line.get_label() for line in lines] == ["0.0", "0.1", "2.0", "4"]
+    titles = [axes.get_title() for axes in drawn(plots.plot_activations(trainer, x_test)).axes]
+    kinds = [title.split()[1] for title in titles[:4]]
+    assert kinds == ["Conv2D", "BatchNorm", "ReLU", "MaxPool2D"]
+    assert len(drawn(plots.plot_gradients(trainer)).axes) == len(model.parameters())
+    wrong = drawn(plots.plot_misclassified(x_test, Y_TEST, trainer.predict(x_test)))
+    assert wrong.axes[0].images[0].get_array().shape == (8, 8)
+    for how in ({"y": Y_TEST[:3]}, {"output": 2}):
+        saliency = nn.input_gradients(trainer, x_test[:3], **how)
+        assert saliency.shape == (3, 8, 8, 1)
+        assert np.abs(saliency).max() > 0
 
 
 def heights(axes):

@@ -117,6 +117,32 @@ NOT_NOTED = {
         CROSS_ENTROPY,
         labels,
     ),
+    "convolutions": (
+        lambda dtype: (
+            nn.Reshape((1, FEATURES, 1)),
+            *(nn.Conv2D(1, 4, (1, 2), padding="same", dtype=dtype), nn.ReLU()),
+            *(nn.DepthwiseConv2D(4, (1, 3), dtype=dtype), nn.ReLU()),
+            *(nn.Conv2DTranspose(4, 2, (1, 2), dtype=dtype), nn.Flatten()),
+            nn.Dense(8, CLASSES, dtype=dtype),
+        ),
+        CROSS_ENTROPY,
+        labels,
+    ),
+    "pools": (
+        lambda dtype: (
+            *(nn.Reshape((1, FEATURES, 1)), nn.Conv2D(1, 4, (1, 2), dtype=dtype)),
+            *(nn.ZeroPad2D(1), nn.MaxPool2D(2), nn.GroupNorm(4, 2, dtype=dtype)),
+            *(nn.Upsample2D(2), nn.AveragePool2D(2), nn.GlobalMaxPool()),
+            nn.Dense(4, CLASSES, dtype=dtype),
+        ),
+        CROSS_ENTROPY,
+        labels,
+    ),
+    "a norm without parameters": (
+        hidden(lambda dtype: nn.LayerNorm(4, scale=False, center=False, dtype=dtype)),
+        CROSS_ENTROPY,
+        labels,
+    ),
     "Dropout": (hidden(plain(nn.ReLU), plain(nn.Dropout, 0.3)), CROSS_ENTROPY, labels),
     "BatchNorm": (
         hidden(lambda dtype: nn.BatchNorm(4, dtype=dtype)),

@@ -28,6 +28,8 @@ def again(part):
         (nn.Adam(0.001, clip_norm=1), "Adam(clip_norm=1.0)"),
         (nn.Adam(amsgrad=True, average_decay=0.9), "Adam(amsgrad=True, average_decay=0.9)"),
         (nn.AdamW(), "AdamW()"),
+        (nn.Muon(0.1, others=["2.weights"]), "Muon(learning_rate=0.1, others=('2.weights',))"),
+        (nn.Lookahead(nn.SGD(0.5), alpha=0.8), "Lookahead(SGD(learning_rate=0.5), alpha=0.8)"),
         (nn.AdamW(weight_decay=0.0), "AdamW(weight_decay=0.0)"),
         (nn.SGD(np.float32(0.5), momentum=0.9), "SGD(learning_rate=0.5, momentum=0.9)"),
         (nn.CosineDecay(0.1, np.int64(10)), "CosineDecay(0.1, 10)"),

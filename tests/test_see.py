@@ -111,8 +111,10 @@ def shown(picture, name, shape):
 def test_what_is_drawn_of_a_layer_is_right(case):
     layer = case.build("float64")
     dvalues = np.random.default_rng(3).normal(size=layer.forward(case.inputs).shape)
-    picture = nn.see.graph(layer, case.inputs, dvalues=dvalues, sample=1)
-    names = [each.name for each in trace(layer, case.inputs, dvalues=dvalues).layers]
+    seen = trace(layer, case.inputs, dvalues=dvalues)
+    detail = "auto" if detail_for(seen) in ("operations", "neurons") else "neurons"
+    picture = nn.see.graph(layer, case.inputs, dvalues=dvalues, sample=1, detail=detail)
+    names = [each.name for each in seen.layers]
     output = shown(picture, f"{names[-1]}.output", dvalues.shape[1:])
     again = copy.deepcopy(layer)
     engine = again.forward(case.inputs, training=True)

@@ -346,10 +346,10 @@ def test_each_layer_keeps_what_it_says(case):
         each.nbytes
         for each in arrays
         if not np.shares_memory(each, inputs) and not np.shares_memory(each, output)
-        if each.size >= inputs.size  # not a number for each row or column
+        if each.size >= min(inputs.size, output.size)  # not a number for each row or column
     ]
     assert sum(beside) == len(inputs) * layer.kept_bytes(inputs.shape[1:], 8)
-    assert bool(beside) == (layer.kept_bytes((3,), 8) > 0)
+    assert bool(beside) == (layer.kept_bytes(inputs.shape[1:], 8) > 0)
 
 
 def dense_and_dropout(dtype):
@@ -426,6 +426,26 @@ def ensemble(dtype):
     )  # fmt: skip
 
 
+def convolutions(dtype):
+    return nn.Sequential(
+        nn.Conv2D(3, 16, 3, padding="same", dtype=dtype), nn.ReLU(),
+        nn.DepthwiseConv2D(16, 3, strides=2, dtype=dtype), nn.Tanh(),
+        nn.Conv2D(16, 32, 1, dtype=dtype), nn.ReLU(),
+        nn.Conv2DTranspose(32, 8, 2, strides=2, dtype=dtype), nn.Tanh(), nn.Flatten(),
+        nn.Dense(14 * 14 * 8, 10, dtype=dtype), seed=0, input_shape=(16, 16, 3),
+    )  # fmt: skip
+
+
+def pools(dtype):
+    return nn.Sequential(
+        nn.Conv2D(3, 16, 3, padding="same", dtype=dtype), nn.MaxPool2D(2), nn.ReLU(),
+        nn.GroupNorm(16, 4, dtype=dtype), nn.Upsample2D(2), nn.AveragePool2D(3, padding="same"),
+        nn.BatchNorm(16, scale=False, dtype=dtype), nn.SiLU(), nn.ZeroPad2D(1),
+        nn.Reshape((-1, 16)), nn.MaxPool1D(2), nn.GlobalMaxPool(), nn.Dense(16, 10, dtype=dtype),
+        seed=0, input_shape=(16, 16, 3),
+    )  # fmt: skip
+
+
 def split(dtype):
     numbers = nn.Sequential(nn.Columns(0, 8), nn.PeriodicEmbedding(8, 8, 8, dtype=dtype))
     others = nn.Sequential(nn.Columns(8, 40), nn.Dense(32, 64, dtype=dtype), nn.Mish())
@@ -473,7 +493,7 @@ def allocated(model, n):
     "build",
     [
         dense_and_dropout, batch_norm, residual, side_by_side, embedding, layer_norm, sequences,
-        numbers, ensemble, split,
+        numbers, ensemble, split, convolutions, pools,
     ],
 )  # fmt: skip
 def test_a_step_needs_what_was_said(build, dtype):
@@ -496,6 +516,7 @@ def test_a_step_needs_what_was_said(build, dtype):
     "build",
     [
         dense_and_dropout, batch_norm, residual, side_by_side, layer_norm, numbers, ensemble, split,
+        convolutions, pools,
     ],
 )  # fmt: skip
 def test_what_layers_hold_is_right_to_a_hundredth(build, fuse):

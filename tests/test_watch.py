@@ -337,6 +337,25 @@ def test_images_of_other_shapes(tmp_path):
             assert (each["image"] is None) == (shown is None)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_filters_of_a_convolution_are_shown(tmp_path, channels):
+    x = np.random.default_rng(0).random((40, 6, 5, channels), dtype=np.float32)
+    convolution = nn.Conv2D(channels, 20, (3, 2))
+    layers = convolution, nn.ReLU(), nn.Flatten(), nn.Dense(4 * 4 * 20, 2)
+    trainer = build(
+        model=nn.Sequential(*layers, input_shape=x.shape[1:], seed=0),
+        loss=nn.SoftmaxCategoricalCrossentropy(),
+    )
+    fit(trainer, nn.Watch(tmp_path), X=x, Y=np.arange(40) % 2, epochs=2, batch_size=20)
+    found = rows(tmp_path, "pictures")[-1]["weights"]
+    assert found["shape"] == [3, 2]
+    assert len(found["images"]) == 16
+    scale = (found["high"] - found["low"]) / 255
+    shown = image(found["images"][5], (3, 2)) * scale + found["low"]
+    filters = nn.to_numpy(convolution.weights).mean(axis=2)
+    np.testing.assert_allclose(np.ravel(shown), filters[:, :, 5].ravel(), atol=scale)
+
+
 @pytest.mark.usefixtures("_always")
 def test_a_regression_has_no_misclassified_samples(tmp_path):
     model = nn.Sequential(nn.Dense(3, 5), nn.ReLU(), nn.Dense(5, 1), seed=0)

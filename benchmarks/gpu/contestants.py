@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import cifar_network
+from benchmarks.cifar_network import CifarWork
 from benchmarks.gpu.works import GPU_WORKS
 from benchmarks.work import BETA_1, BETA_2, EPSILON, LEARNING_RATE, Contestant, Work
 
@@ -51,15 +53,23 @@ def trainer_for(work: Work, backend: str, precision: str, *, graph: bool = True)
 
     logging.getLogger("nnfs_xp").addHandler(HEARD)
     dtype = "float64" if precision == "float64" else "float32"
-    layers: list[Any] = []
-    for weights in work.weights():
-        dense = nn.Dense(*weights.shape, initializer=None, dtype=dtype)
-        dense.weights = weights.astype(dtype)
-        layers += [dense, nn.ReLU()]
+    optimizer: Any
+    if isinstance(work, CifarWork):
+        model = work.model()
+        rate, momentum = cifar_network.LEARNING_RATE, cifar_network.NESTEROV
+        optimizer = nn.SGD(rate, momentum=momentum, nesterov=True)
+    else:
+        layers: list[Any] = []
+        for weights in work.weights():
+            dense = nn.Dense(*weights.shape, initializer=None, dtype=dtype)
+            dense.weights = weights.astype(dtype)
+            layers += [dense, nn.ReLU()]
+        model = nn.Sequential(*layers[:-1])
+        optimizer = nn.Adam(LEARNING_RATE, beta_1=BETA_1, beta_2=BETA_2, epsilon=EPSILON)
     return nn.Trainer(
-        nn.Sequential(*layers[:-1]),
+        model,
         nn.SoftmaxCategoricalCrossentropy(),
-        nn.Adam(LEARNING_RATE, beta_1=BETA_1, beta_2=BETA_2, epsilon=EPSILON),
+        optimizer,
         metrics=(),
         backend=backend,
         precision="float32" if dtype == "float64" else precision,
@@ -124,28 +134,32 @@ def require_torch(device: str) -> Any:
 
 
 def torch_builder(device: str, precision: str, *, compiled: bool) -> Build:
-    """PyTorch's `build`, eager or by ``torch.compile(mode="reduce-overhead")``."""
+    """PyTorch's `build`, eager or by ``torch.compile``, with graphs but for the convolutions."""
     torch = require_torch(device)
-    from benchmarks.peers import torch_eager
+    from benchmarks.peers import torch_airbench, torch_eager
 
-    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
     wait = torch.cuda.synchronize if device == "cuda" else lambda: None
 
-    def prepared(function: Any) -> Any:
-        if precision == "bfloat16":
+    def narrowed(function: Any) -> Any:
+        def narrow(*arguments: Any) -> Any:
+            with torch.autocast(device, torch.bfloat16):
+                return function(*arguments)
 
-            def narrow(*arguments: Any) -> Any:
-                with torch.autocast(device, torch.bfloat16):
-                    return function(*arguments)
+        return narrow if precision == "bfloat16" else function
 
-            return torch.compile(narrow, mode="reduce-overhead") if compiled else narrow
-        return torch.compile(function, mode="reduce-overhead") if compiled else function
+    def prepared(mode: str) -> Callable[[Any], Any]:
+        compile_it = partial(torch.compile, mode=mode)
+        return lambda function: (compile_it if compiled else lambda f: f)(narrowed(function))
 
     def build(work: Work, batch: int) -> Contestant:
         if compiled:
             torch.compiler.reset()
         with torch.device(device):
-            made = torch_eager.build(work, batch, prepared)
+            if isinstance(work, CifarWork):
+                made = torch_airbench.build(work, batch, prepared("default"))
+            else:
+                made = torch_eager.build(work, batch, prepared("reduce-overhead"))
         data = [(x.to(device), y.to(device)) for x, y in made.data]
         return Contestant(made.step, made.infer, data, lambda _: wait())
 

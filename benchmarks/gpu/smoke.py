@@ -38,6 +38,7 @@ CHECKS = {
     "what_can_be_captured": 60.0,
     "first_time_in_a_capture": 40.0,
     **{f"recorded:{precision}": 60.0 for precision in ("float32", "tf32", *DTYPES[2:])},
+    **{f"recorded_convolutions:{precision}": 60.0 for precision in ("float32", "bfloat16")},
     "streamed_from_the_host": 45.0,
     "memory_given_back": 60.0,
 }

@@ -18,7 +18,7 @@ from benchmarks.gpu.results import ROOT, is_rehearsal
 from benchmarks.gpu.works import GPU_WORKS
 from nnfs_xp.backend import to_numpy
 from nnfs_xp.kernels.cupy import cublaslt
-from nnfs_xp.kernels.standard import StandardKernels
+from nnfs_xp.kernels.standard import StandardKernels, Window
 
 Found = dict[str, Any]
 
@@ -296,6 +296,14 @@ def _operations(backend: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "transposed copy", lambda: cupy.ascontiguousarray(x.T)
     yield "random bits", lambda: backend.random_bits((64,), seed=1, stream=2, step=3)
     yield "cuBLASLt", lambda: backend.kernels.dense_backward(xp, x, x)
+    pictures = xp.reshape(x, (4, 4, 4, 20))
+    window, filters = (
+        Window((3, 3), (1, 1), ((1, 1), (1, 1))),
+        xp.reshape(flat[:1440], (3, 3, 20, 8)),
+    )
+    convolve = backend.kernels.convolve
+    yield "convolution", lambda: convolve(xp, pictures, filters, None, window, True)
+    yield "max pool", lambda: backend.kernels.max_pool(xp, pictures, window)[0]
     yield (
         "softmax, cross-entropy",
         lambda: backend.kernels.softmax_cross_entropy(xp, x, labels, 0.0)[0],
@@ -343,9 +351,34 @@ def _samples(count: int) -> tuple[Any, Any]:
     return X, generator.integers(0, 3, count)
 
 
+def _pictures(count: int) -> tuple[Any, Any]:
+    generator = np.random.default_rng(0)
+    X = generator.standard_normal((count, 9, 10, 3)).astype("float32")
+    return X, generator.integers(0, 3, count)
+
+
+def _network_of_convolutions() -> nn.Sequential:
+    return nn.Sequential(
+        *(nn.Conv2D(3, 16, 3, padding="same"), nn.ReLU(), nn.MaxPool2D(2)),
+        *(nn.Conv2D(16, 16, 3, strides=2, padding="same", groups=2, use_bias=False),),
+        *(nn.BatchNorm(16, scale=False), nn.GELU()),
+        *(nn.DepthwiseConv2D(16, 3, padding="same"), nn.AveragePool2D(2, padding="same")),
+        *(nn.Conv2D(16, 8, 1), nn.ReLU(), nn.Flatten(), nn.Dense(16, 3)),
+        seed=0,
+    )
+
+
 def recorded(precision: str) -> Found:
     """Recorded steps give the bits of steps that are not; in float32 nearly NumPy's numbers."""
-    X, y = _samples(100)
+    return _recorded(_network, *_samples(100), precision)
+
+
+def recorded_convolutions(precision: str) -> Found:
+    """The same of a network for pictures."""
+    return _recorded(_network_of_convolutions, *_pictures(100), precision)
+
+
+def _recorded(network: Callable[[], nn.Sequential], X: Any, y: Any, precision: str) -> Found:
     found: Found = {}
     ends: list[tuple[list[float], Any]] = []
     runs = [(True, "cupy"), (False, "cupy")]
@@ -353,7 +386,7 @@ def recorded(precision: str) -> Found:
         runs.append((False, "numpy"))
     for graph, name in runs:
         trainer = nn.Trainer(
-            _network(),
+            network(),
             nn.SoftmaxCategoricalCrossentropy(),
             nn.Adam(1e-2, clip_norm=1.0),
             backend=name,

@@ -13,7 +13,7 @@ TESTS = (
     "tests/cuda",
     *(f"tests/test_{name}.py" for name in ("contract", "training", "precision", "losses")),
     *(f"tests/test_{name}.py" for name in ("normalization", "random", "metrics", "weights")),
-    *(f"tests/test_{name}.py" for name in ("backend", "checkpoints")),
+    *(f"tests/test_{name}.py" for name in ("backend", "checkpoints", "convolution", "pooling")),
 )
 
 
@@ -31,6 +31,10 @@ def main() -> None:
         workers = min(options.workers, os.cpu_count() or 1) if is_rehearsal() else options.workers
         command += ["-n", str(workers), "--dist", "worksteal", "--max-worker-restart", "40"]
     command += ["-q", "--tb=short", "-o", "faulthandler_timeout=60", "-p", "no:cacheprovider"]
+    command += [
+        "-p",
+        "no:benchmark",
+    ]  # pytest-benchmark warns beside xdist, and warnings are errors
     print(*command, *options.tests, flush=True)
     os.execv(sys.executable, [*command, *options.tests])  # noqa: S606 # the limit's signals reach it
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.cifar_network import CifarWork
 from benchmarks.work import WORKS, Work
 
 
@@ -28,6 +29,8 @@ GPU_WORKS = {
     "a": WORKS["a"],
     "wide": Wide("wide", (4096,) * 5),
     "rehearsal": Wide("rehearsal", (64,) * 5),  # of the wide one, on a CPU
+    "cifar": CifarWork("cifar", (3, 64, 256, 256, 10)),
+    "small-cifar": CifarWork("small-cifar", (3, 8, 16, 16, 10)),  # of that one, on a CPU
 }
 
 

@@ -9,6 +9,7 @@ ORDER = [
     "plot_weights.py",
     "plot_mistakes.py",
     "plot_saliency.py",
+    "plot_filters.py",
     "plot_autoencoder.py",
     "plot_gan.py",
     "plot_classifier.py",

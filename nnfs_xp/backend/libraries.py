@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from typing import Any
 
@@ -12,7 +13,7 @@ from nnfs_xp.backend.base import Backend, Memory
 from nnfs_xp.backend.importing import first_line, import_library
 from nnfs_xp.backend.sparse import SparseArray, as_dense
 from nnfs_xp.errors import BackendError, DTypeError
-from nnfs_xp.kernels import for_numpy
+from nnfs_xp.kernels import for_numpy, for_torch
 from nnfs_xp.kernels.standard import Kernels
 
 _NUMBERS = "".join(np.typecodes[kind] for kind in ("AllInteger", "Float")) + "?"
@@ -60,6 +61,10 @@ class StrictBackend(Backend):
 
 class TorchBackend(Backend):
     """PyTorch, without its differentiation."""
+
+    @functools.cached_property
+    def kernels(self) -> Kernels:
+        return for_torch()
 
     def asarray(self, a: Any, dtype: str | DType | None = None) -> Array:
         if isinstance(a, self.array_type) and a.requires_grad:  # type: ignore[attr-defined] # a tensor

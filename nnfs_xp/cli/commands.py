@@ -1,4 +1,4 @@
-"""The commands: each works on a data set with a name, or on a table.
+"""The commands: each works on a data set with a name, on a folder of images, or on a table.
 
 `nnfs_xp.cli.tables` needs an extra, and is imported when there is a table; so is what serves pages.
 """
@@ -28,16 +28,23 @@ _OF_TABLES = (
 )
 """The options of ``train`` that are for tables only."""
 
-_OF_DATA_SETS = ("precision", "ray", "shards", "watch", "port", "allow_host")
-"""Those that are for data sets with a name only."""
+_OF_DATA_SETS = ("model", "precision", "ray", "shards", "watch", "port", "allow_host")
+"""Those that are for data sets with a name, and for folders of images."""
+
+_OF_IMAGES = ("size", "skip_damaged")
+"""Those that are for folders of images only."""
 
 
 def train(options: argparse.Namespace) -> int:
-    """Train on a data set that the library knows, or on a file."""
+    """Train on a data set that the library knows, on a folder of images, or on a table."""
     name = options.dataset
+    if _is_folder(name, options.target):
+        _refuse(options, _OF_TABLES, "a folder of images")
+        options.dataset = str(Path(name).resolve())
+        return datasets.train(options)
     resumed = name is None and options.resume and options.out and holds_table(options.out)
     if resumed or (name is not None and name not in RECIPES and _names_file(name, options.target)):
-        _refuse(options, _OF_DATA_SETS, "a file")
+        _refuse(options, (*_OF_DATA_SETS, *_OF_IMAGES), "a file")
         if told_size() > 1:
             error = ArgumentError(
                 f"{told_size()} processes were started, and a file is trained on in one. Leave "
@@ -49,7 +56,14 @@ def train(options: argparse.Namespace) -> int:
 
         return tables.train(options)
     _refuse(options, _OF_TABLES, "a data set with a name")
+    if not options.resume:
+        _refuse(options, _OF_IMAGES, "a data set with a name")
     return datasets.train(options)
+
+
+def _is_folder(name: str | None, target: str | None) -> bool:
+    """Whether it is a folder of images: with a target it is one of Parquet files."""
+    return name is not None and target is None and name not in RECIPES and Path(name).is_dir()
 
 
 def _names_file(name: str, target: str | None) -> bool:
@@ -70,7 +84,7 @@ def evaluate(options: argparse.Namespace) -> int:
         from nnfs_xp.cli import tables
 
         return tables.evaluate(options)
-    _refuse(options, ("separator",), "a data set with a name")
+    _refuse(options, ("separator",), "a data set with a name, or images")
     return datasets.evaluate(options)
 
 
@@ -80,7 +94,7 @@ def predict(options: argparse.Namespace) -> int:
         from nnfs_xp.cli import tables
 
         return tables.predict(options)
-    _refuse(options, ("separator",), "a data set with a name")
+    _refuse(options, ("separator",), "a data set with a name, or images")
     return datasets.predict(options)
 
 

@@ -7,15 +7,15 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import nnfs_xp as nn
-from nnfs_xp.cli import results
-from nnfs_xp.data import hold_out
+from nnfs_xp.cli import images, results
+from nnfs_xp.data import Split, hold_out
 from nnfs_xp.data.tables import read_numbers
 from nnfs_xp.distributed.ending import say_once
 from nnfs_xp.distributed.group import local_backend
@@ -23,7 +23,7 @@ from nnfs_xp.distributed.launched import told_size
 from nnfs_xp.errors import ArgumentError, CheckpointError, DataError
 from nnfs_xp.layers.summary import size_text
 from nnfs_xp.pictures import draw_pictures
-from nnfs_xp.recipes import Recipe, build_classifier, find_recipe
+from nnfs_xp.recipes import Recipe
 from nnfs_xp.runs import (
     CHECKPOINTS,
     HISTORY,
@@ -31,9 +31,11 @@ from nnfs_xp.runs import (
     RAY,
     RUN,
     Settings,
+    check_unchanged,
     choose_settings,
     make_folder,
     open_run,
+    recipe_of,
     write_run,
 )
 
@@ -73,7 +75,8 @@ def _train_on_ray(options: argparse.Namespace) -> int:
     if options.watch:
         raise ArgumentError("--watch does not go with --ray, whose workers may be elsewhere.")
     settings = _settings(options)
-    folder = make_folder(options.out, settings.dataset, resume=options.resume).resolve()
+    name = Path(settings.dataset).name
+    folder = make_folder(options.out, name, resume=options.resume).resolve()
     options.out, options.resume = folder, True
 
     def work(group: nn.distributed.Group) -> int:
@@ -87,33 +90,31 @@ def _train_on_ray(options: argparse.Namespace) -> int:
 def _train(options: argparse.Namespace, settings: Settings, group: nn.distributed.Group) -> int:
     """Train as one of the processes of a group; the first of them writes and prints."""
     speaks = group.rank == 0
-    recipe = find_recipe(settings.dataset)
+    recipe, name = recipe_of(settings), Path(settings.dataset).name
+    plan, shape = recipe.plan(settings.model), recipe.sample_shape(settings.model)
     backend = local_backend(options.backend, group)
-    optimizer = nn.Adam(settings.learning_rate, decay=settings.decay)
-    X, y, X_test, y_test = data = recipe.load()
-    X, y, X_val, y_val = hold_out(X, y, share=_VALIDATION_SHARE, seed=settings.seed)
-    n_classes = len(recipe.classes)
-    model = build_classifier(
-        X.shape[1], settings.hidden, n_classes, settings.dropout, settings.seed
+    data = _shaped(recipe.load(), shape)
+    X, y, X_val, y_val = hold_out(
+        data.X_train, data.y_train, share=_VALIDATION_SHARE, seed=settings.seed
     )
+    steps = ceil(len(X) / settings.batch_size) * settings.epochs
+    optimizer = plan.optimizer(settings.learning_rate, settings.decay, steps)
+    model = plan.build(shape, settings.hidden, len(recipe.classes), settings.dropout, settings.seed)
     trainer = nn.Trainer(
         model,
-        nn.CategoricalCrossentropy(),
+        plan.loss(),
         optimizer,
         backend=backend,
         seed=settings.seed,
         precision=settings.precision,
         group=group,
     )
-    folder = group.on_rank_0(
-        lambda: make_folder(options.out, settings.dataset, resume=options.resume)
-    )
-    widths = "-".join(str(n) for n in (X.shape[1], *settings.hidden, n_classes))
+    folder = group.on_rank_0(lambda: make_folder(options.out, name, resume=options.resume))
     if speaks:
         where = backend.name if group.size == 1 else f"{backend.name} in {group.size} processes"
-        print(f"{settings.dataset}: {len(X)} samples, network {widths}, on {where}", flush=True)
+        _say_what_is_trained(settings, recipe, model, len(X), where)
     with _served(options, folder, group) as page:
-        run = {**asdict(settings), "nnfs_xp": nn.__version__, "backend": backend.name}
+        run = {**settings.record(), "nnfs_xp": nn.__version__, "backend": backend.name}
         first = speaks and not (folder / RUN).exists()
         if first:  # so that it can be resumed, whatever ends it
             write_run(folder, run)
@@ -126,6 +127,7 @@ def _train(options: argparse.Namespace, settings: Settings, group: nn.distribute
                 epochs=settings.epochs,
                 batch_size=settings.batch_size,
                 validation_data=(X_val, y_val),
+                transform=None if plan.augmentation is None else plan.augmentation(),
                 progress=results.PROGRESS[options.progress],
                 callbacks=_watching(options, folder, recipe),
                 checkpoint=nn.Checkpoints(
@@ -151,13 +153,13 @@ def _train(options: argparse.Namespace, settings: Settings, group: nn.distribute
         run["epochs"] = max(settings.epochs, trainer.epoch)
         if speaks:
             _keep(folder, trainer, run)
-        test = trainer.evaluate(X_test, y_test)
+        test = trainer.evaluate(data.X_test, data.y_test)
         if not speaks:
             return 0
         with results.beside_model(folder):
             write_run(folder, {**run, "test": test})
         with results.drawing():
-            draw_pictures(folder, trainer, recipe, data, settings.dataset)
+            draw_pictures(folder, trainer, recipe, data, name)
         epochs = "1 epoch" if trainer.epoch == 1 else f"{trainer.epoch} epochs"
         print(f"trained {epochs} in {seconds:.1f} s{_memory_text(trainer)}")
         print(f"test accuracy {test['accuracy']:.4f}, loss {test['loss']:.4f}")
@@ -165,6 +167,30 @@ def _train(options: argparse.Namespace, settings: Settings, group: nn.distribute
         _say_how_to_watch(options, folder)
         _stay(page, group)
         return 0
+
+
+def _shaped(data: Split, shape: tuple[int, ...]) -> Split:
+    """The data with each sample in that shape: a row, or a picture."""
+    return data._replace(
+        X_train=data.X_train.reshape(-1, *shape), X_test=data.X_test.reshape(-1, *shape)
+    )
+
+
+def _say_what_is_trained(
+    settings: Settings, recipe: Recipe, model: nn.Sequential, n: int, where: str
+) -> None:
+    n_classes = len(recipe.classes)
+    if settings.model == "mlp":
+        widths = "-".join(map(str, (recipe.n_features, *settings.hidden, n_classes)))
+        print(f"{settings.dataset}: {n} samples, network {widths}, on {where}", flush=True)
+        return
+    size = " x ".join(map(str, recipe.sample_shape("cnn")))
+    filters = "-".join(map(str, settings.hidden))
+    print(
+        f"{settings.dataset}: {n} images of {size}, {n_classes} classes, convolutions {filters}, "
+        f"on {where}\n{model.summary()}",
+        flush=True,
+    )
 
 
 def _watching(options: argparse.Namespace, folder: Path, recipe: Recipe) -> list[nn.Callback]:
@@ -233,32 +259,48 @@ def _keep(folder: Path, trainer: nn.Trainer, run: dict[str, Any]) -> None:
         trainer.history.to_csv(folder / HISTORY)
 
 
-def _trainer(model: nn.Layer, backend: str) -> nn.Trainer:
-    return nn.Trainer(model, nn.CategoricalCrossentropy(), nn.Adam(), backend=backend)
+def _trainer(model: nn.Layer, recipe: Recipe, backend: str) -> nn.Trainer:
+    kind = recipe.kind_of(model.input_shape or ())
+    assert kind is not None  # `open_run` sees to it
+    return nn.Trainer(model, recipe.plan(kind).loss(), nn.Adam(), backend=backend)
 
 
 def evaluate(options: argparse.Namespace) -> int:
     """Test a model on a data set that it fits."""
     model, name, recipe = open_run(options.folder, options.dataset)
-    data = recipe.load()
-    figures = _trainer(model, options.backend).evaluate(data.X_test, data.y_test)
+    if options.dataset is None:
+        check_unchanged(options.folder)
+    data = _shaped(recipe.load(), model.input_shape)
+    figures = _trainer(model, recipe, options.backend).evaluate(data.X_test, data.y_test)
     print(f"{name}: test accuracy {figures['accuracy']:.4f}, loss {figures['loss']:.4f}")
     return 0
 
 
 def predict(options: argparse.Namespace) -> int:
-    """Classify the rows of a file of numbers."""
+    """Classify images in files, or the rows of a file of numbers."""
     model, _, recipe = open_run(options.folder, None)
     results.check_output(options)
-    X = read_numbers(options.file) / recipe.unit
+    trainer = _trainer(model, recipe, options.backend)
+    if images.are_images(options.files):
+        rows = images.predictions(trainer, recipe, options.files)
+    else:
+        rows = _rows(recipe, trainer.predict_proba(_read_rows(options, model, recipe)))
+    results.write_predictions(options, rows)
+    return 0
+
+
+def _read_rows(
+    options: argparse.Namespace, model: nn.Layer, recipe: Recipe
+) -> np.ndarray[Any, Any]:
+    """The rows of a CSV file as samples."""
+    file = results.only_file(options)
+    X = read_numbers(file) / recipe.unit
     if X.shape[1] != recipe.n_features:
         raise DataError(
-            f"{options.file} has {X.shape[1]} columns; the model takes {recipe.n_features} "
+            f"{file} has {X.shape[1]} columns; the model takes {recipe.n_features} "
             "features. Without the labels?"
         )
-    probabilities = _trainer(model, options.backend).predict_proba(X)
-    results.write_predictions(options, _rows(recipe, probabilities))
-    return 0
+    return X.reshape(len(X), *model.input_shape)
 
 
 def _rows(recipe: Recipe, probabilities: np.ndarray[Any, Any]) -> Iterator[tuple[str, str]]:

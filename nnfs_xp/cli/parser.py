@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -12,7 +13,7 @@ from nnfs_xp.cli import commands
 from nnfs_xp.cli.results import PROGRESS
 from nnfs_xp.distributed.launched import told_rank
 from nnfs_xp.learning import PRECISIONS
-from nnfs_xp.recipes import RECIPES
+from nnfs_xp.recipes import CNN, MLP, MODELS, RECIPES
 
 
 class _Parser(argparse.ArgumentParser):
@@ -36,24 +37,36 @@ def build_parser() -> argparse.ArgumentParser:
         help="train on a data set and keep the model",
         description="Train on a data set and keep the model. Ctrl-C keeps what there is so far; "
         "with a data set by its name SIGTERM does too, and one can go on with it.",
-        epilog="Defaults: " + "; ".join(map(_defaults, RECIPES)) + ".",
+        epilog="Defaults: " + "; ".join(_defaults()) + ".",
     )
     train.set_defaults(command=commands.train)
     train.add_argument(
         "dataset",
         nargs="?",
-        help=f"{', '.join(RECIPES)} (default: digits, which needs no download), or a CSV or "
-        "Parquet file with a header, which needs --target",
+        help=f"{', '.join(RECIPES)} (default: digits, which needs no download); or a folder with "
+        "a folder of images for each class; or a CSV or Parquet file with a header, which needs "
+        "--target",
     )
     _add_backend(train)
     train.add_argument(
-        "--hidden", type=_widths, metavar="N,N", help="widths of the hidden layers, as in 128,64"
+        "--model",
+        choices=MODELS,
+        help="mlp: dense layers; cnn: convolutions, for images (default: cnn for cifar10 and for "
+        "folders, else mlp)",
+    )
+    train.add_argument(
+        "--hidden",
+        type=_widths,
+        metavar="N,N",
+        help="widths of the hidden layers, as in 128,64; of a cnn the filters of each stage",
     )
     train.add_argument(
         "--epochs", type=_count, metavar="N", help="passes over the training samples"
     )
     train.add_argument("--batch-size", type=_count, metavar="N", help="samples in a step")
-    train.add_argument("--learning-rate", type=float, metavar="RATE", help="of Adam")
+    train.add_argument(
+        "--learning-rate", type=float, metavar="RATE", help="of Adam; of a cnn at its peak"
+    )
     train.add_argument(
         "--dropout", type=_share, metavar="RATE", help="share of neurons silenced in training"
     )
@@ -105,27 +118,32 @@ def build_parser() -> argparse.ArgumentParser:
         help="cut each batch into N parts, a power of two: the same weights, bit for bit, in 1, 2, "
         "4, … N processes (mpiexec -n 4 nnfs-xp train …, or --ray 4)",
     )
+    _add_image_options(train)
     _add_table_options(train)
 
     evaluate = subcommands.add_parser("evaluate", help="test a kept model")
     evaluate.set_defaults(command=commands.evaluate)
     evaluate.add_argument("folder", type=Path, metavar="DIR", help="the --out of a training")
     evaluate.add_argument(
-        "dataset", nargs="?", help="or a file (default: what it was tested on after the training)"
+        "dataset",
+        nargs="?",
+        help="or a file, or a folder of images (default: what it was tested on after the training)",
     )
     _add_separator(evaluate)
     _add_backend(evaluate)
 
-    predict = subcommands.add_parser("predict", help="predict the rows of a file")
+    predict = subcommands.add_parser("predict", help="predict images, or the rows of a file")
     predict.set_defaults(command=commands.predict)
     predict.add_argument("folder", type=Path, metavar="DIR", help="the --out of a training")
     predict.add_argument(
-        "file",
+        "files",
+        nargs="+",
         type=Path,
         metavar="FILE",
-        help="with a model of a table, a file with its columns; else a CSV file with a row for "
-        "each sample, features in the data set's own units (pixels of digits go from 0 to 16, of "
-        "MNIST from 0 to 255), where the first row may be a header",
+        help="with a model of images, images and folders of them; with a model of a table, a file "
+        "with its columns; else a CSV file with a row for each sample, features in the data set's "
+        "own units (pixels of digits go from 0 to 16, of MNIST from 0 to 255), where the first row "
+        "may be a header",
     )
     _add_separator(predict)
     predict.add_argument("-o", "--output", type=Path, metavar="FILE", help="instead of the screen")
@@ -211,6 +229,26 @@ def _add_address(parser: argparse._ActionsContainer) -> None:
     )
 
 
+def _add_image_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that are only for training on a folder of images."""
+    group = parser.add_argument_group(
+        "for folders of images (with the extra: pip install 'nnfs-xp[images]')"
+    )
+    group.add_argument(
+        "--size",
+        type=_count,
+        metavar="N",
+        help="pixels from edge to edge that images are brought to (default: their own where all "
+        "are alike and of at most 64, else 64)",
+    )
+    group.add_argument(
+        "--skip-damaged",
+        action="store_true",
+        default=None,  # which tells that it was not given
+        help="leave out files that are no images, and say how many",
+    )
+
+
 def _add_table_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that are only for training on a file."""
     group = parser.add_argument_group("for files (with the extra: pip install 'nnfs-xp[tables]')")
@@ -289,13 +327,20 @@ def _add_backend(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _defaults(name: str) -> str:
-    recipe = RECIPES[name]
-    hidden = ",".join(map(str, recipe.hidden))
-    return (
-        f"{name} --hidden {hidden} --epochs {recipe.epochs} --batch-size {recipe.batch_size} "
-        f"--learning-rate {recipe.learning_rate} --dropout {recipe.dropout}"
-    )
+def _defaults() -> Iterator[str]:
+    """The defaults of each data set, and of folders, with each kind of network."""
+    plans = {
+        f"{name} --model {model}": plan
+        for name, recipe in RECIPES.items()
+        for model, plan in recipe.plans.items()
+    }
+    plans |= {"FOLDER --model cnn": CNN["images"], "FOLDER --model mlp": MLP["images"]}
+    for words, plan in plans.items():
+        hidden = ",".join(map(str, plan.hidden))
+        yield (
+            f"{words} --hidden {hidden} --epochs {plan.epochs} --batch-size {plan.batch_size} "
+            f"--learning-rate {plan.learning_rate} --dropout {plan.dropout}"
+        )
 
 
 def _count(text: str, least: int = 1) -> int:

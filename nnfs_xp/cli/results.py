@@ -51,9 +51,26 @@ def drawing() -> Iterator[None]:
 
 def check_output(options: argparse.Namespace, *more: Path) -> None:
     """Refuse to write the predictions over the files that they, and the model, are made from."""
-    kept = [options.file, *(options.folder / name for name in RESULTS), *more]
+    kept = [*options.files, *(options.folder / name for name in RESULTS), *more]
     if options.output is not None and options.output.resolve() in [p.resolve() for p in kept]:
         raise ArgumentError(f"--output {options.output} would overwrite what is still needed.")
+
+
+def only_file(options: argparse.Namespace) -> Path:
+    """The file to predict from, where there can be one only.
+
+    Raises
+    ------
+    ArgumentError
+        Several were named.
+    """
+    if len(options.files) > 1:
+        raise ArgumentError(
+            f"one file of samples at a time; got {len(options.files)}. Only of images there may be "
+            "several."
+        )
+    file: Path = options.files[0]
+    return file
 
 
 def write_predictions(options: argparse.Namespace, rows: Iterable[Iterable[Any]]) -> None:

@@ -265,7 +265,7 @@ def predict(options: argparse.Namespace) -> int:
         said, _ = _begun(options.folder)
         used = [said[name] for name in ("dataset", "test") if name in said]
         results.check_output(options, *map(Path, used))
-        table = open_table(options.file, separator=options.separator)
+        table = open_table(results.only_file(options), separator=options.separator)
         results.write_predictions(options, _rows(model, table))
     return 0
 

@@ -1,7 +1,17 @@
 """Data sets: bundled, computed and downloaded; and batches from anywhere."""
 
+from nnfs_xp.data import augment as augment
+from nnfs_xp.data.cifar10 import CIFAR10_CLASSES, load_cifar10
 from nnfs_xp.data.digits import load_digits
 from nnfs_xp.data.generators import sine_data, spiral_data
+from nnfs_xp.data.images import (
+    ImageFolder,
+    Images,
+    ImageSurvey,
+    load_images,
+    read_images,
+    survey_images,
+)
 from nnfs_xp.data.loops import Batches, batches
 from nnfs_xp.data.mnist import FASHION_CLASSES, load_fashion_mnist, load_mnist
 from nnfs_xp.data.npy_files import npy_batches
@@ -10,10 +20,15 @@ from nnfs_xp.data.processes import InProcesses
 from nnfs_xp.data.scaled import Scaled
 from nnfs_xp.data.splits import Split, hold_out
 from nnfs_xp.data.transforms import OnHost, Random
+from nnfs_xp.data.transforms import Transform as Transform
 
 __all__ = [
+    "CIFAR10_CLASSES",
     "FASHION_CLASSES",
     "Batches",
+    "ImageFolder",
+    "ImageSurvey",
+    "Images",
     "InProcesses",
     "OnHost",
     "Random",
@@ -21,11 +36,15 @@ __all__ = [
     "Split",
     "batches",
     "hold_out",
+    "load_cifar10",
     "load_digits",
     "load_fashion_mnist",
+    "load_images",
     "load_mnist",
     "npy_batches",
     "parquet_batches",
+    "read_images",
     "sine_data",
     "spiral_data",
+    "survey_images",
 ]

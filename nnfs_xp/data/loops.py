@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Generator, Iterator
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 from nnfs_xp import _checks
@@ -57,7 +58,8 @@ class Batches:
         def read() -> Generator[tuple[Any, ...], None, None]:
             for index, batch in enumerate(numbered(self._source, epoch, 0, self._prepared)):
                 if self._transform is not None and on_host:
-                    batch = self._transform(batch, count + index)
+                    samples = partial(self._source.samples, epoch, index)
+                    batch = self._transform(batch, count + index, epoch, samples)
                 yield own_copies(batch, self._backend)
 
         ahead, within = self._ahead, self._backend.as_here()
@@ -70,7 +72,8 @@ class Batches:
                     if batch is None:
                         return
                     if self._transform is not None and not on_host:
-                        batch = self._transform(batch, count + index)
+                        samples = partial(self._source.samples, epoch, index)
+                        batch = self._transform(batch, count + index, epoch, samples)
                 self._count += 1
                 yield batch
 

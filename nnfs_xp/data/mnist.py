@@ -7,22 +7,17 @@ R. Vollgraf, 2017, licensed MIT. Each has 60,000 images for training and 10,000 
 
 from __future__ import annotations
 
-import logging
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nnfs_xp._checks import check_bool
+from nnfs_xp.data.downloads import ENVIRONMENT, download, folders_of
 from nnfs_xp.data.idx import read_idx
 from nnfs_xp.data.scaled import Scaled
 from nnfs_xp.data.splits import Split
 from nnfs_xp.errors import DataError
-
-_log = logging.getLogger("nnfs_xp")
-
-ENVIRONMENT = "NNFS_XP_DATA"
 
 FASHION_CLASSES = (
     "T-shirt/top",
@@ -36,9 +31,6 @@ FASHION_CLASSES = (
     "Bag",
     "Ankle boot",
 )
-
-_TRIES = 3
-_SECONDS = 30
 
 _MIRRORS = {
     "mnist": (
@@ -124,13 +116,8 @@ def _load(name: str, compact: bool) -> Split:
 
 def _find(name: str, stem: str) -> Path:
     """The path of a data set's file, downloaded if need be."""
-    from platformdirs import user_cache_path
-
     file = f"{stem}-ubyte.gz"
-    cache = user_cache_path("nnfs_xp") / name
-    folders = [cache]
-    if os.environ.get(ENVIRONMENT):
-        folders.insert(0, Path(os.environ[ENVIRONMENT]).expanduser() / name)
+    folders = folders_of(name)
     for folder in folders:
         if (folder / file).is_file():
             return folder / file
@@ -139,28 +126,5 @@ def _find(name: str, stem: str) -> Path:
         f"Put the data set's four official .gz files into {places}, or name the folder that holds "
         f"'{name}' in the environment variable {ENVIRONMENT}."
     )
-    try:
-        import pooch
-    except ImportError:
-        raise DataError(
-            f"{file} of {name} was not found, and downloading takes pip install 'nnfs-xp[data]'. "
-            f"{remedy}"
-        ) from None
-    downloader = pooch.HTTPDownloader(timeout=_SECONDS)
-    reasons = []
-    for mirror in _MIRRORS[name]:
-        _log.info("downloading %s", mirror + file)
-        source = pooch.create(
-            path=cache,
-            base_url=mirror,
-            registry={file: f"sha256:{_SHA256[name][stem]}"},
-            retry_if_failed=_TRIES - 1,
-        )
-        try:
-            return Path(source.fetch(file, downloader=downloader))
-        except Exception as error:  # requests, urllib3, OSError, or ValueError for the checksum
-            reasons.append(f"{mirror}: {type(error).__name__}")
-    raise DataError(
-        f"{file} of {name} was not found and could not be downloaded ({'; '.join(reasons)}). "
-        f"{remedy}"
-    )
+    checksum = f"sha256:{_SHA256[name][stem]}"
+    return download(file, name, folders[-1], _MIRRORS[name], checksum, remedy)

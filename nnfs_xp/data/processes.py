@@ -70,6 +70,11 @@ class InProcesses(Sequence[Any]):
     def __getitem__(self, number: Any) -> Any:
         return self._batches[number]
 
+    def samples(self, epoch: int, number: int) -> Any:
+        """The numbers of the samples of a batch, where the sequence tells them."""
+        samples = getattr(self._batches, "samples", None)
+        return samples(epoch, number) if callable(samples) else None
+
     def walk(self, epoch: int, first: int = 0) -> Iterator[Any]:
         """The batches of that epoch, from the one numbered `first` on."""
         methods = multiprocessing.get_all_start_methods()

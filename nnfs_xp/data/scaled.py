@@ -68,3 +68,11 @@ class Scaled(Rows):
     def of_dtype(self, dtype: str | None) -> Scaled:
         """The same samples, taken as another data type."""
         return self if dtype in (None, self.dtype) else Scaled(self._rows, self.divisor, dtype)
+
+    def part(self, rows: np.ndarray[Any, Any]) -> Scaled:
+        """The samples of these numbers, as `Scaled`."""
+        return Scaled(self._rows[rows], self.divisor, self.dtype.name)
+
+    def reshape(self, *shape: int) -> Scaled:
+        """The same samples in another shape, as `Scaled`."""
+        return Scaled(self._rows.reshape(*shape), self.divisor, self.dtype.name)

@@ -41,6 +41,7 @@ class Shards(Sequence[tuple[Any, ...]]):
         # that threads do not disturb each other.
         self._last_places: tuple[int, list[tuple[int, slice]]] | None = None
         self._last_shard: tuple[tuple[int, int], Any, Any] | None = None
+        self._last_orders: tuple[int, list[tuple[int, slice]], dict[int, Any]] | None = None
 
     def set_epoch(self, epoch: int) -> None:
         """Have batches that are asked for by number be of the order of that epoch."""
@@ -54,6 +55,17 @@ class Shards(Sequence[tuple[Any, ...]]):
                 shard, data = next_shard, self._open(next_shard)
                 rows = self._order_of(shard, epoch)
             yield self._take(data, part if rows is None else rows[part])
+
+    def samples(self, epoch: int, number: int) -> np.ndarray[Any, Any]:
+        """The numbers of the samples of a batch of that epoch, counted over all shards."""
+        last = self._last_orders
+        if last is None or last[0] != epoch:
+            orders = {shard: self._order_of(shard, epoch) for shard in range(len(self._sizes))}
+            last = self._last_orders = epoch, self._places(epoch), orders
+        shard, part = last[1][number]
+        order = last[2][shard]
+        rows = np.arange(part.start, part.stop) if order is None else order[part]
+        return rows + sum(self._sizes[:shard])
 
     def _places(self, epoch: int) -> list[tuple[int, slice]]:
         """The shard and the rows of its order of each batch."""
@@ -100,7 +112,7 @@ class Shards(Sequence[tuple[Any, ...]]):
         return self._take(data, part if rows is None else rows[part])
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_last_places": None, "_last_shard": None}
+        return {**vars(self), "_last_places": None, "_last_shard": None, "_last_orders": None}
 
     def _open(self, shard: int) -> Any:
         """What the rows of that shard are taken from."""

@@ -57,7 +57,8 @@ class Source:
         Of batches. A sequence, which has ``data[number]`` and ``len(data)``, can be entered in
         the middle. If there is a method ``set_epoch(epoch)``, it is called before each walk, for
         another order in each epoch. A method ``walk(epoch, first)`` takes the place of all that:
-        it gives the batches of an epoch from one on, and walks do not disturb each other.
+        it gives the batches of an epoch from one on, and walks do not disturb each other. A
+        method ``samples(epoch, number)`` tells the numbers of the samples of a batch.
 
     Attributes
     ----------
@@ -125,6 +126,12 @@ class Source:
                     f"function does; got {type(batches).__name__}."
                 )
         return iter(batches)
+
+    def samples(self, epoch: int, number: int) -> np.ndarray[Any, Any] | None:
+        """The number of each sample of a batch in its data set, where the data tell it."""
+        tells = getattr(self._data, "samples", None)
+        found = tells(epoch, number) if callable(tells) else None
+        return None if found is None else np.asarray(found)
 
     def _walked(self, batches: Iterable[Any]) -> Iterator[Any]:
         try:

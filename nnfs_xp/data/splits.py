@@ -8,6 +8,7 @@ import numpy as np
 
 from nnfs_xp._checks import check_range
 from nnfs_xp.backend import host_generator, to_numpy
+from nnfs_xp.data.scaled import Scaled
 from nnfs_xp.errors import LabelError
 
 
@@ -20,12 +21,15 @@ class Split(NamedTuple):
     y_test: np.ndarray[Any, Any]
 
 
-def hold_out(X: np.ndarray[Any, Any], y: np.ndarray[Any, Any], *, share: float, seed: int) -> Split:
+def hold_out(
+    X: np.ndarray[Any, Any] | Scaled, y: np.ndarray[Any, Any], *, share: float, seed: int
+) -> Split:
     """Hold out a share of the samples, drawn at random with each class in proportion.
 
     Parameters
     ----------
-    X : ndarray, shape (n, ...)
+    X : ndarray or Scaled, shape (n, ...)
+        Both parts are of the same type.
     y : ndarray of int, shape (n,)
         Class indices.
     share : float
@@ -40,11 +44,34 @@ def hold_out(X: np.ndarray[Any, Any], y: np.ndarray[Any, Any], *, share: float, 
         X and y differ in length, or are too few for two parts.
     """
     share = check_range("share", share, 0, 1, open_low=True)
-    X, y = to_numpy(X), to_numpy(y)
+    X, y = X if isinstance(X, Scaled) else to_numpy(X), to_numpy(y)
     if y.ndim != 1:
         raise LabelError(f"`y` must be class indices of shape (n,); got shape {y.shape}.")
     if len(X) != len(y):
         raise LabelError(f"`X` has {len(X)} samples and `y` {len(y)}.")
+    train, test = held_out_rows(y, share=share, seed=seed)
+    parts: list[Any] = [
+        X.part(rows) if isinstance(X, Scaled) else X[rows] for rows in (train, test)
+    ]
+    return Split(parts[0], y[train], parts[1], y[test])
+
+
+def held_out_rows(
+    y: np.ndarray[Any, Any], *, share: float, seed: int
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """The numbers of the samples that `hold_out` keeps, and of those that it holds out.
+
+    Parameters
+    ----------
+    y : ndarray of int, shape (n,)
+    share, seed
+        As of `hold_out`.
+
+    Raises
+    ------
+    LabelError
+        There are too few for two parts.
+    """
     order = host_generator(seed).permutation(len(y))
     by_class = order[np.argsort(y[order], kind="stable")]
     # Taken at equal distances in the order of their classes, they are a share of each class.
@@ -52,5 +79,4 @@ def hold_out(X: np.ndarray[Any, Any], y: np.ndarray[Any, Any], *, share: float, 
     held = np.floor((position + 1) * share) > np.floor(position * share)
     if not 0 < held.sum() < len(y):
         raise LabelError(f"{len(y)} samples are too few to hold out a share of {share:g}.")
-    test, train = np.sort(by_class[held]), np.sort(by_class[~held])
-    return Split(X[train], y[train], X[test], y[test])
+    return np.sort(by_class[~held]), np.sort(by_class[held])

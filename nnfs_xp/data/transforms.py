@@ -6,17 +6,24 @@ from collections.abc import Callable
 from math import pi
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from nnfs_xp import _checks
+from nnfs_xp._settings import plain
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import Backend, get_backend
 from nnfs_xp.data.sources import told
 from nnfs_xp.errors import ArgumentError, DataError, NnfsError
-from nnfs_xp.kernels.standard import BITS
+from nnfs_xp.kernels.standard import BITS, hashed, stream_keys
 
 Transform: TypeAlias = "Callable[[tuple[Any, ...], Random], tuple[Any, ...]]"
+Samples: TypeAlias = "Callable[[], np.ndarray[Any, Any] | None]"
 
 _FIRST_STREAM = 2**32
 """Streams below are those of layers."""
+
+_STREAM_OF_SAMPLES = 2**33
+"""The first of those for numbers that belong to samples."""
 
 
 class Random:
@@ -34,15 +41,72 @@ class Random:
         The number of the batch in the training.
     dtype : {"float32", "float64"}
         Of floats.
+    epoch : int
+        That the batch is of, from 0 on.
+    samples : callable (), optional
+        Gives the number of each sample of the batch in its data set, or None where that is not
+        known.
+
+    Attributes
+    ----------
+    backend : Backend
+    xp : namespace
+        Of its arrays.
+    epoch : int
     """
 
-    def __init__(self, backend: Backend, seed: int, step: int, dtype: str = "float32") -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        seed: int,
+        step: int,
+        dtype: str = "float32",
+        *,
+        epoch: int = 0,
+        samples: Samples = lambda: None,
+    ) -> None:
         self.backend = backend
         self.xp = backend.xp
+        self.epoch = epoch
         self._seed = seed
         self._step = step
         self._dtype = dtype
+        self._samples = samples
         self._drawn = 0
+        self._drawn_of_samples = 0
+
+    @property
+    def samples(self) -> Array:
+        """The number of each sample of the batch in its data set, int64.
+
+        Raises
+        ------
+        DataError
+            The source of the batches does not tell it.
+        """
+        found = self._samples()
+        if found is None:
+            raise DataError(
+                "the number of each sample is needed, which the source of batches does not tell. "
+                "Train on arrays, or give the source a method samples(epoch, number) that returns "
+                "the numbers of the samples of a batch."
+            )
+        samples: Array = self.backend.asarray(found, "int64")
+        return samples
+
+    def bits_of_samples(self) -> Array:
+        """Whole numbers from 0 to 2**24 - 1, int64: one a sample, the same in each epoch.
+
+        Raises
+        ------
+        DataError
+            The source of the batches does not tell which samples they hold.
+        """
+        indices = self.backend.xp.asarray(self.samples, copy=True)
+        stream = _STREAM_OF_SAMPLES + self._drawn_of_samples
+        self._drawn_of_samples += 1
+        first, second, _ = stream_keys(self._seed, stream, 0)
+        return hashed(indices, first, second)
 
     def bits(self, shape: int | tuple[int, ...]) -> Array:
         """Whole numbers from 0 to 2**24 - 1, int64."""
@@ -71,6 +135,36 @@ class Random:
         u = (self._floats(self.bits(shape)) + 1) * 2.0**-BITS
         v = self.uniform(shape)
         values: Array = mean + deviation * (xp.sqrt(-2 * xp.log(u)) * xp.cos(2 * pi * v))
+        return values
+
+    def beta(self, shape: int | tuple[int, ...], alpha: float) -> Array:
+        """Floats of the distribution Beta(alpha, alpha); those of backends may differ in rounding.
+
+        Parameters
+        ----------
+        shape : int or tuple of int
+        alpha : float
+            Above 0; for 1 they are uniform.
+
+        Notes
+        -----
+        With u and v uniform, w = u^(1 / alpha), c = cos(2 pi v) and
+        q = (1 - w) c^2 / (w + (1 - w) c^2) it is (1 + sqrt(q)) / 2 where c is positive, and else
+        (1 - sqrt(q)) / 2, which is (1 - q) / (1 + sqrt(q)) / 2 with no digits lost.
+
+        Source: Bailey 1994, *Polar Generation of Random Variates with the t-Distribution*; and
+        Devroye 1996, *Random Variate Generation in One Line of Code*, on symmetric beta variates.
+        """
+        xp = self.xp
+        alpha = _checks.check_range("alpha", alpha, 0, open_low=True)
+        if alpha == 1:
+            return self.uniform(shape)
+        logarithms = xp.log((self._floats(self.bits(shape)) + 1) * 2.0**-BITS) / alpha
+        w, rest = xp.exp(logarithms), -xp.expm1(logarithms)
+        c = xp.cos(2 * pi * self.uniform(shape))
+        squares = rest * c * c
+        least = w / (w + squares) / (1 + xp.sqrt(squares / (w + squares))) / 2
+        values: Array = xp.where(c < 0, least, 1 - least)
         return values
 
     def integers(self, low: int, high: int, shape: int | tuple[int, ...]) -> Array:
@@ -170,8 +264,23 @@ class Applied:
         self._dtype = dtype
         self._check_shape = check_shape
 
-    def __call__(self, batch: tuple[Any, ...], count: int) -> tuple[Any, ...]:
-        """A copy of the batch transformed, the training having had so many batches before.
+    def __call__(
+        self,
+        batch: tuple[Any, ...],
+        count: int,
+        epoch: int,
+        samples: Samples,
+    ) -> tuple[Any, ...]:
+        """A copy of the batch transformed.
+
+        Parameters
+        ----------
+        batch : tuple of arrays
+        count : int
+            How many batches the training had before.
+        epoch : int
+        samples : callable ()
+            Gives the number of each sample in the data set, or None.
 
         Raises
         ------
@@ -179,8 +288,9 @@ class Applied:
             The function raised, or returned no such batch.
         """
         own = tuple(self._own(part) for part in batch)  # which the function may write into
+        random = Random(self._backend, self._seed, count, self._dtype, epoch=epoch, samples=samples)
         try:
-            found = self._transform(own, Random(self._backend, self._seed, count, self._dtype))
+            found = self._transform(own, random)
         except NnfsError:
             raise
         except Exception as error:
@@ -215,3 +325,15 @@ class Applied:
 
     def _floats(self, values: Any) -> Array:
         return self._backend.asarray(values, self._dtype)
+
+
+def described(transform: Any) -> Any:
+    """What must be the same of a transform where a training goes on, as JSON can hold it.
+
+    An object with a method ``settings`` says so itself; of others it is the name.
+    """
+    inner = transform.transform if isinstance(transform, OnHost) else transform
+    settings = getattr(inner, "settings", None)
+    if not callable(settings):
+        return plain(transform)
+    return {"on_host": settings()} if inner is not transform else settings()

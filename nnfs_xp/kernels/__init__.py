@@ -1,7 +1,8 @@
 """The numeric parts: their specification, and faster ones for some backends.
 
 `nnfs_xp.kernels.standard.Kernels` names them all, written with the array API standard alone. A set
-overrides those that it does better. A backend chooses its set once: see `for_numpy` and `for_cupy`.
+overrides those that it does better. A backend chooses its set once: see `for_numpy`, `for_cupy` and
+`for_torch`.
 """
 
 from __future__ import annotations
@@ -67,6 +68,18 @@ def for_cupy() -> Kernels:
     from nnfs_xp.kernels.cupy import CuPyKernels
 
     return CuPyKernels()
+
+
+def for_torch() -> Kernels:
+    """The kernels for PyTorch's tensors: its own convolutions, without its differentiation.
+
+    Where ``NNFS_XP_KERNELS`` is ``standard``, they are those of the specification.
+    """
+    if _wanted() == "standard":
+        return StandardKernels()
+    from nnfs_xp.kernels.torch import TorchKernels
+
+    return TorchKernels()
 
 
 def _wanted() -> str:

@@ -199,7 +199,7 @@ class Conv1D(Convolution):
     """
 
     n_axes = 1
-    weights = Parameter(decay=True, norm_axis=(0, 1))
+    weights = Parameter(decay=True, norm_axis=(0, 1), is_matrix=True)
 
 
 class ConvolutionReLU:

@@ -78,7 +78,7 @@ class Dense(Layer):
     bias_regularizer_l2: float
     max_norm: float | None
 
-    weights = Parameter(decay=True, norm_axis=0)
+    weights = Parameter(decay=True, norm_axis=0, is_matrix=True)
     biases = Parameter()
     dweights = Gradient()
     dbiases = Gradient()

@@ -75,7 +75,7 @@ class HasOptions:
     def options(self) -> dict[str, Any]:
         """The options that are not what they are by default."""
         defaults = self.default_options()
-        values = {name: getattr(self, name) for name in defaults if self._shapes}
+        values = {name: getattr(self, name) for name in defaults if self._declared}
         return {name: value for name, value in values.items() if value != defaults[name]}
 
     def set_options(self, **options: Any) -> None:
@@ -269,11 +269,16 @@ class HasOptions:
         if largest is not None:
             for each in self._declared:
                 if each.norm_axis is not None and self._penalized(each.name):
-                    xp, w = self.xp, self._values[each.name]
-                    norms = xp.sqrt(xp.sum(w * w, axis=each.norm_axis, keepdims=True))
-                    w *= largest / xp.maximum(norms, largest)
+                    w = self._values[each.name]
+                    w *= largest / self.xp.maximum(self._norms(each, w), largest)
         for child in self.children:
             child.constrain()
+
+    def _norms(self, parameter: Parameter, values: Array) -> Array:
+        """The norms that `max_norm` bounds, in a shape that goes with the values."""
+        squares = self.xp.sum(values * values, axis=parameter.norm_axis, keepdims=True)
+        norms: Array = self.xp.sqrt(squares)
+        return norms
 
     @property
     def _kernels(self) -> Kernels:

@@ -251,6 +251,8 @@ class HasParameters(HasOptions):
     def place_on(self, backend: Backend) -> None:
         """Take a place beside the parameters, which the flat buffers move."""
         self._place = backend
+        if self._flat is not None and self._flat.backend is not backend:  # it holds no parameters
+            self._flat.to(backend)
         self._buffers = {name: owned(backend, array) for name, array in self._buffers.items()}
         self._kept = None
 

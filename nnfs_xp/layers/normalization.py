@@ -8,7 +8,7 @@ from typing import Any, Unpack
 from nnfs_xp import _checks
 from nnfs_xp._rows import as_before, as_rows
 from nnfs_xp._typing import Array, Namespace
-from nnfs_xp.errors import ShapeError
+from nnfs_xp.errors import ArgumentError, ShapeError
 from nnfs_xp.layers.base import Layer, Shape
 from nnfs_xp.layers.footprint import Footprint
 from nnfs_xp.parameters import Buffer, Gradient, Options, Parameter
@@ -23,8 +23,8 @@ class NormalizationOptions(Options, total=False):
     beta_regularizer_l2: float
 
 
-class _Normalization(Layer):
-    """The scale and the shift of each feature, which both normalizations have."""
+class Normalization(Layer):
+    """Base class of the normalizations: the scale and the shift of each feature."""
 
     footprint = Footprint(keeps_inputs=False, keeps_output=False)
 
@@ -37,18 +37,49 @@ class _Normalization(Layer):
         self,
         n_features: int,
         epsilon: float,
+        scale: bool,
+        center: bool,
         dtype: str,
         **options: Unpack[NormalizationOptions],
     ) -> None:
         super().__init__(**options)
         self.n_features = _checks.check_count("n_features", n_features)
         self.epsilon = _checks.check_range("epsilon", epsilon, 0, open_low=True)
-        self.create_parameters(dtype, gamma=(1, self.n_features), beta=(1, self.n_features))
+        self.scale = _checks.check_bool("scale", scale)
+        self.center = _checks.check_bool("center", center)
+        shapes = {}
+        for name, option, wanted in (
+            ("gamma", "scale", self.scale),
+            ("beta", "center", self.center),
+        ):
+            if wanted:
+                shapes[name] = (1, self.n_features)
+            elif vars(self)[f"{name}_regularizer_l1"] or vars(self)[f"{name}_regularizer_l2"]:
+                raise ArgumentError(f"there is no {name} to be penalised, as `{option}` is False.")
+        self.create_parameters(dtype, **shapes)
 
     def initialize(self, generator: Any) -> None:
         del generator  # nothing is drawn
-        self.gamma[...] = 1.0
-        self.beta[...] = 0.0
+        if self.scale:
+            self.gamma[...] = 1.0
+        if self.center:
+            self.beta[...] = 0.0
+
+    def factors(self, xp: Namespace, like: Array) -> tuple[Array, Array]:
+        """Gamma and beta; ones and zeros in the place of what is left out."""
+        shape, kind = (1, self.n_features), {"dtype": like.dtype, "device": like.device}
+        return (
+            self.gamma if self.scale else xp.ones(shape, **kind),
+            self.beta if self.center else xp.zeros(shape, **kind),
+        )
+
+    def dfactors(self, xp: Namespace, like: Array) -> tuple[Array, Array]:
+        """Their gradients, to be written to; those of what is left out are for nobody."""
+        shape, kind = (1, self.n_features), {"dtype": like.dtype, "device": like.device}
+        return (
+            self.dgamma if self.scale else xp.empty(shape, **kind),
+            self.dbeta if self.center else xp.empty(shape, **kind),
+        )
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -62,7 +93,7 @@ class _Normalization(Layer):
         return n_bytes * prod(input_shape)  # normalized
 
 
-class BatchNorm(_Normalization):
+class BatchNorm(Normalization):
     """Brings each feature to mean 0 and variance 1 over the batch, then scales and shifts it.
 
     Outside of training it uses running averages of the means and variances of the batches, so
@@ -77,6 +108,9 @@ class BatchNorm(_Normalization):
         minus this.
     epsilon : float
         Added to the variance.
+    scale, center : bool
+        Whether there is gamma, and beta. Before a ReLU and a further layer with weights, a scale
+        changes nothing that these could not.
     dtype : {"float32", "float64"}
     **options
         Of gamma and beta: `trainable`, `learning_rate_scale`, `gamma_regularizer_l2` and the like.
@@ -85,14 +119,16 @@ class BatchNorm(_Normalization):
     Attributes
     ----------
     gamma, dgamma : array, shape (1, n_features)
-        The scale, 1 at first.
+        The scale, 1 at first. None without `scale`.
     beta, dbeta : array, shape (1, n_features)
-        The shift, 0 at first.
+        The shift, 0 at first. None without `center`.
     running_mean, running_variance : array, shape (1, n_features)
         Kept and saved but not trained.
 
     Raises
     ------
+    ArgumentError
+        A setting is none, or what is left out is penalised.
     ShapeError
         From `forward`: the inputs do not fit, or training was asked for on a single row.
 
@@ -125,13 +161,16 @@ class BatchNorm(_Normalization):
         *,
         momentum: float = 0.9,
         epsilon: float = 1e-5,
+        scale: bool = True,
+        center: bool = True,
         dtype: str = "float32",
         **options: Unpack[NormalizationOptions],
     ) -> None:
-        super().__init__(n_features, epsilon, dtype, **options)
+        super().__init__(n_features, epsilon, scale, center, dtype, **options)
         self.momentum = _checks.check_range("momentum", momentum, 0, 1)
-        like = self.xp.zeros_like
-        self.create_buffers(running_mean=like(self.beta), running_variance=like(self.gamma))
+        like, shape = self.flat.all_values, (1, self.n_features)
+        zeros = self.xp.zeros(shape, dtype=like.dtype, device=like.device)
+        self.create_buffers(running_mean=zeros, running_variance=zeros)
         self.initialize(None)
 
     def initialize(self, generator: Any) -> None:
@@ -141,15 +180,16 @@ class BatchNorm(_Normalization):
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         xp = self.check_inputs(inputs, self.n_features)
+        gamma, beta = self.factors(xp, inputs)
         if not training:
-            scale = self.gamma / xp.sqrt(self.running_variance + self.epsilon)
-            output: Array = (inputs - self.running_mean) * scale + self.beta
+            scale = gamma / xp.sqrt(self.running_variance + self.epsilon)
+            output: Array = (inputs - self.running_mean) * scale + beta
             return output
         rows = as_rows(xp, inputs)
         if not self.trainable:
             inverse = 1 / xp.sqrt(self.running_variance + self.epsilon)
             normalized = (rows - self.running_mean) * inverse
-            output = as_before(xp, self.gamma * normalized + self.beta, inputs)
+            output = as_before(xp, gamma * normalized + beta, inputs)
             self.keep(output, normalized, inverse)
             return output
         n = rows.shape[0] if self.share is None else self.share.rows(rows.shape[0])
@@ -158,7 +198,7 @@ class BatchNorm(_Normalization):
                 "BatchNorm cannot be trained on a batch of 1 sample, whose variance is 0. Choose "
                 "a batch size that leaves no single sample over."
             )
-        output, normalized, inverse, mean, variance = self._normalized(xp, rows)
+        output, normalized, inverse, mean, variance = self._normalized(xp, rows, gamma, beta)
         weight = 1 - self.momentum
         self.running_mean += weight * (mean - self.running_mean)
         self.running_variance += weight * (n / (n - 1) * variance - self.running_variance)
@@ -166,32 +206,36 @@ class BatchNorm(_Normalization):
         self.keep(output, normalized, inverse)
         return output
 
-    def _normalized(self, xp: Namespace, rows: Array) -> tuple[Array, ...]:
+    def _normalized(
+        self, xp: Namespace, rows: Array, gamma: Array, beta: Array
+    ) -> tuple[Array, ...]:
         """What the kernel gives; over the rows of all processes, where several train together."""
         share = self.share
         if share is None:
-            return self.kernels_for(rows).batch_norm(xp, rows, self.gamma, self.beta, self.epsilon)
+            return self.kernels_for(rows).batch_norm(xp, rows, gamma, beta, self.epsilon)
         n = share.rows(rows.shape[0])
         mean = share.sum(xp.sum(rows, axis=0, keepdims=True)) / n
         normalized = rows - mean
         variance = share.sum(xp.sum(normalized * normalized, axis=0, keepdims=True)) / n
         inverse = 1 / xp.sqrt(variance + self.epsilon)
         normalized *= inverse
-        return self.gamma * normalized + self.beta, normalized, inverse, mean, variance
+        return gamma * normalized + beta, normalized, inverse, mean, variance
 
     def backward(self, dvalues: Array) -> Array:
         xp, normalized, inverse = self.recall(dvalues)
-        rows, scale = as_rows(xp, dvalues), self.gamma * inverse
+        gamma, _ = self.factors(xp, dvalues)
+        dgamma, dbeta = self.dfactors(xp, dvalues)
+        rows, scale = as_rows(xp, dvalues), gamma * inverse
         share = self.share if self.trainable else None
         if share is None:
             dinputs = self.kernels_for(dvalues).batch_norm_backward(
-                xp, rows, normalized, scale, self.dgamma, self.dbeta
+                xp, rows, normalized, scale, dgamma, dbeta
             )
         else:  # the gradients are those of these rows; what goes back needs those of all
-            self.dgamma[...] = xp.sum(rows * normalized, axis=0, keepdims=True)
-            self.dbeta[...] = xp.sum(rows, axis=0, keepdims=True)
+            dgamma[...] = xp.sum(rows * normalized, axis=0, keepdims=True)
+            dbeta[...] = xp.sum(rows, axis=0, keepdims=True)
             n = share.rows(rows.shape[0])
-            sums = share.sum(xp.concat([self.dgamma, self.dbeta], axis=0)) / n
+            sums = share.sum(xp.concat([dgamma, dbeta], axis=0)) / n
             dinputs = scale * (rows - sums[1:, :] - normalized * sums[:1, :])
             if not share.n:  # these rows stand in for none
                 dinputs = dinputs * 0.0
@@ -200,7 +244,7 @@ class BatchNorm(_Normalization):
         return self.dinputs
 
 
-class LayerNorm(_Normalization):
+class LayerNorm(Normalization):
     """Brings each sample to mean 0 and variance 1 over its features, then scales and shifts.
 
     Parameters
@@ -208,6 +252,8 @@ class LayerNorm(_Normalization):
     n_features : int
     epsilon : float
         Added to the variance.
+    scale, center : bool
+        Whether there is gamma, and beta.
     dtype : {"float32", "float64"}
     **options
         Of gamma and beta: `trainable`, `learning_rate_scale`, `gamma_regularizer_l2` and the like.
@@ -216,9 +262,16 @@ class LayerNorm(_Normalization):
     Attributes
     ----------
     gamma, dgamma : array, shape (1, n_features)
-        The scale, 1 at first.
+        The scale, 1 at first. None without `scale`.
     beta, dbeta : array, shape (1, n_features)
-        The shift, 0 at first.
+        The shift, 0 at first. None without `center`.
+
+    Raises
+    ------
+    ArgumentError
+        A setting is none, or what is left out is penalised.
+    ShapeError, DTypeError, BackendError
+        From `forward` and `backward`: arrays that do not fit the layer.
 
     Notes
     -----
@@ -238,16 +291,19 @@ class LayerNorm(_Normalization):
         n_features: int,
         *,
         epsilon: float = 1e-5,
+        scale: bool = True,
+        center: bool = True,
         dtype: str = "float32",
         **options: Unpack[NormalizationOptions],
     ) -> None:
-        super().__init__(n_features, epsilon, dtype, **options)
+        super().__init__(n_features, epsilon, scale, center, dtype, **options)
         self.initialize(None)
 
     def forward(self, inputs: Array, training: bool = False) -> Array:
         xp = self.check_inputs(inputs, self.n_features)
+        gamma, beta = self.factors(xp, inputs)
         rows, normalized, inverse = self.kernels_for(inputs).layer_norm(
-            xp, as_rows(xp, inputs), self.gamma, self.beta, self.epsilon
+            xp, as_rows(xp, inputs), gamma, beta, self.epsilon
         )
         output = as_before(xp, rows, inputs)
         if training:
@@ -256,8 +312,10 @@ class LayerNorm(_Normalization):
 
     def backward(self, dvalues: Array) -> Array:
         xp, normalized, inverse = self.recall(dvalues)
+        gamma, _ = self.factors(xp, dvalues)
+        dgamma, dbeta = self.dfactors(xp, dvalues)
         dinputs = self.kernels_for(dvalues).layer_norm_backward(
-            xp, as_rows(xp, dvalues), normalized, inverse, self.gamma, self.dgamma, self.dbeta
+            xp, as_rows(xp, dvalues), normalized, inverse, gamma, dgamma, dbeta
         )
         self.dinputs = as_before(xp, dinputs, dvalues)
         self.add_penalties()

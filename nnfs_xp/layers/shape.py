@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
+from typing import Any
 
 from nnfs_xp import _checks
 from nnfs_xp._typing import Array
@@ -42,6 +44,79 @@ class Flatten(Layer):
     def output_shape(self, input_shape: Shape) -> Shape:
         known = [axis for axis in input_shape if axis is not None]
         return (prod(known) if len(known) == len(input_shape) else None,)
+
+
+class Reshape(Layer):
+    """Gives each sample another shape, its values in the same order, the last axis fastest.
+
+    Parameters
+    ----------
+    shape : int or tuple of int
+        Of a sample, without the batch. One axis may be -1: it is as long as it has to be.
+
+    Raises
+    ------
+    ArgumentError
+        `shape` is none.
+    ShapeError
+        From `forward`: a sample has not so many values.
+
+    Notes
+    -----
+    Forward: output = inputs in the shape (batch, …) that ends in `shape`, from (batch, ...).
+
+    Backward: dinputs = dvalues in the inputs' shape.
+
+    Examples
+    --------
+    >>> import nnfs_xp as nn
+    >>> nn.Reshape((8, 8, -1)).output_shape((64,))
+    (8, 8, 1)
+    """
+
+    passes_values = True
+    footprint = Flatten.footprint
+
+    def __init__(self, shape: int | Sequence[int]) -> None:
+        super().__init__()
+        self.shape = _checked_shape(shape)
+
+    def forward(self, inputs: Array, training: bool = False) -> Array:
+        xp = self.check_inputs(inputs)
+        shape = tuple(inputs.shape)
+        output: Array = xp.reshape(inputs, (shape[0], *self.output_shape(shape[1:])))
+        if training:
+            self.keep(output, shape)
+        return output
+
+    def backward(self, dvalues: Array) -> Array:
+        xp, shape = self.recall(dvalues)
+        self.dinputs = xp.reshape(dvalues, shape)
+        return self.dinputs
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        n_known = prod(n for n in self.shape if n != -1)
+        rest: int | None = None
+        if None not in input_shape:
+            rest, left = divmod(prod(input_shape), n_known)
+            if left or (rest != 1 and -1 not in self.shape):
+                wanted = "a multiple of " if -1 in self.shape else ""
+                raise ShapeError(
+                    f"{self!r} takes samples of {wanted}{n_known} values; got shape {input_shape}, "
+                    f"{prod(input_shape)} values."
+                )
+        return tuple(rest if n == -1 else n for n in self.shape)
+
+
+def _checked_shape(shape: Any) -> tuple[int, ...]:
+    """Refuse what is no shape of a sample, in which one axis may be -1."""
+    axes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
+    if not axes or sum(1 for n in axes if n == -1) > 1:
+        raise ArgumentError(
+            "`shape` must be the shape of a sample, in which one axis at most may be -1; got "
+            f"{_checks.quoted(shape)}."
+        )
+    return tuple(-1 if n == -1 else _checks.check_count("shape", n) for n in axes)
 
 
 class Columns(Layer):

@@ -68,6 +68,24 @@ class OnPictures(Layer):
             return f". One {what} needs the axis of the batch, and grey ones that of the channels."
         return "."
 
+    @property
+    def input_shape(self) -> Shape:
+        return (None,) * (self.n_axes + 1)
+
+    def _said(self, pair: Any) -> Any:
+        """A setting in its shortest form."""
+        if isinstance(pair, str) or (self.n_axes == 2 and pair[0] != pair[1]):
+            return pair
+        return pair[1] if isinstance(pair[1], int) or self.n_axes == 1 else pair
+
+    def _pair(self, name: str, value: Any, least: int = 1) -> Pair:
+        """A setting as one for the height and one for the width."""
+        pair = value if isinstance(value, (tuple, list)) and self.n_axes == 2 else (value, value)
+        if len(pair) != 2:
+            raise ArgumentError(f"`{name}` must be a whole number or two; got {value!r}.")
+        down, across = (_checks.check_count(name, each, least=least) for each in pair)
+        return (down, across) if self.n_axes == 2 else (least, across)
+
 
 class Windowed(OnPictures):
     """Base class of the layers that go over pictures or sequences with windows.
@@ -104,30 +122,12 @@ class Windowed(OnPictures):
     size_name = "size"
     """What the class calls the size of its windows."""
 
-    def _said(self, pair: Any) -> Any:
-        """A setting in its shortest form."""
-        if isinstance(pair, str) or (self.n_axes == 2 and pair[0] != pair[1]):
-            return pair
-        return pair[1] if isinstance(pair[1], int) or self.n_axes == 1 else pair
-
-    def _pair(self, name: str, value: Any, least: int = 1) -> Pair:
-        """A setting as one for the height and one for the width."""
-        pair = value if isinstance(value, (tuple, list)) and self.n_axes == 2 else (value, value)
-        if len(pair) != 2:
-            raise ArgumentError(f"`{name}` must be a whole number or two; got {value!r}.")
-        down, across = (_checks.check_count(name, each, least=least) for each in pair)
-        return (down, across) if self.n_axes == 2 else (least, across)
-
     def _sides(self, padding: Any) -> Padding:
         if isinstance(padding, str) and padding in ("valid", "same"):
             return padding
         sides = padding if self.n_axes == 2 else ((0, 0), padding)
-        if not isinstance(padding, str) and _are_pairs(sides):
-            (top, bottom), (left, right) = (
-                tuple(_checks.check_count("padding", each, least=0) for each in pair)
-                for pair in sides
-            )
-            return (top, bottom), (left, right)
+        if not isinstance(padding, str) and are_pairs(sides):
+            return checked_sides(sides)
         pairs = "((top, bottom), (left, right))" if self.n_axes == 2 else "(before, behind)"
         raise ArgumentError(f"`padding` must be 'valid', 'same' or {pairs}; got {padding!r}.")
 
@@ -188,9 +188,18 @@ class Windowed(OnPictures):
         return self._dilation[axis] * self._size[axis]
 
 
-def _are_pairs(sides: Any) -> bool:
+def are_pairs(sides: Any) -> bool:
+    """Whether it is a pair of pairs."""
     return (
         isinstance(sides, (tuple, list))
         and len(sides) == 2
         and all(isinstance(each, (tuple, list)) and len(each) == 2 for each in sides)
     )
+
+
+def checked_sides(sides: Any) -> tuple[Pair, Pair]:
+    """Refuse pairs of what are no numbers of rows and columns."""
+    (top, bottom), (left, right) = (
+        tuple(_checks.check_count("padding", each, least=0) for each in pair) for pair in sides
+    )
+    return (top, bottom), (left, right)

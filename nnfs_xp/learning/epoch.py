@@ -223,7 +223,7 @@ class ArrayEpoch(Epoch):
 
     def _batches(self, number: int, first: int, count: int) -> Iterator[Batch]:
         order = self._order_of(number)
-        given = None if self._on_device else self._given(order, first, count)
+        given = None if self._on_device else self._given(order, number, first, count)
         if self._on_device:
             self._in_order = order is None
             if order is not None:
@@ -235,7 +235,8 @@ class ArrayEpoch(Epoch):
             arrays = None if given is None else next(given)
             if transform is not None:  # of all rows: it may work across them
                 arrays = self.gather(part.start, whole) if arrays is None else arrays
-                found = transform(arrays, count + index - first)
+                samples = partial(samples_in, order, part)
+                found = transform(arrays, count + index - first, number, samples)
                 whole, arrays = found[0].shape[0], self.lasting(self.own(found))
             elif self._works_on_host:
                 whole = self._wholes.popleft()
@@ -252,7 +253,9 @@ class ArrayEpoch(Epoch):
         for index, start in enumerate(range(first * size, self.n_samples, size), first):
             yield index, slice(start, min(start + size, self.n_samples))
 
-    def _given(self, order: Any, first: int, count: int) -> Iterator[tuple[Array, ...]]:
+    def _given(
+        self, order: Any, number: int, first: int, count: int
+    ) -> Iterator[tuple[Array, ...]]:
         """The batches on the device, of data that are not."""
         backend, held = self.backend, self.accumulate
         if not self._works_on_host:
@@ -269,7 +272,8 @@ class ArrayEpoch(Epoch):
                 rows = part if order is None else order[part]
                 batch = tuple(array[rows] for array in self._data)
                 assert self._transform is not None
-                batch = self._transform(batch, count + index - first)
+                samples = partial(samples_in, order, part)
+                batch = self._transform(batch, count + index - first, number, samples)
                 wholes.append(batch[0].shape[0])
                 yield own_copies(self.own(batch), backend)
 
@@ -286,6 +290,11 @@ class ArrayEpoch(Epoch):
     @property
     def arrays(self) -> tuple[Array, ...]:
         return *self._data, self.losses, self._order
+
+
+def samples_in(order: np.ndarray[Any, Any] | None, part: slice) -> np.ndarray[Any, Any]:
+    """The numbers of the samples at these places of the order; without one, as they lie."""
+    return np.arange(part.start, part.stop) if order is None else order[part]
 
 
 def _on_host(array: Any) -> Any:
@@ -388,7 +397,8 @@ class SourceEpoch(Epoch):
             found: Iterable[Any] = numbered(self._source, number, first, self._prepare)
             for index, batch in enumerate(found):
                 if self._transform is not None and self._works_on_host:
-                    batch = self._transform(batch, count + index)
+                    samples = partial(self._source.samples, number, first + index)
+                    batch = self._transform(batch, count + index, number, samples)
                 if not index and self.group.size > 1:
                     self.first_whole = own_copies(batch, self.backend)
                 wholes.append(batch[0].shape[0])
@@ -415,7 +425,8 @@ class SourceEpoch(Epoch):
         for arrays in self.backend.streamed(begun, self.accumulate):
             whole = wholes.popleft()
             if transform is not None:
-                found = transform(arrays, count + index - first)
+                samples = partial(self._source.samples, number, index)
+                found = transform(arrays, count + index - first, number, samples)
                 whole, arrays = found[0].shape[0], self.lasting(self.own(found))
             yield Batch(arrays, 0, arrays[0].shape[0], share_of(self.group, whole))
             index += 1

@@ -139,6 +139,12 @@ class Learner:
                     f"`shard_optimizer` does not go with {type(optimizer).__name__}, which has an "
                     "`update` of its own. Give `apply` alone, which works on any part."
                 )
+            if not optimizer.works_in_parts:
+                raise ArgumentError(
+                    f"`shard_optimizer` does not go with {type(optimizer).__name__}, which looks "
+                    "at whole matrices: a process may have a part of one. Leave it out, or take "
+                    "another optimizer."
+                )
         elif optimizer.keeps_part(model):
             raise ArgumentError(
                 "the optimizer keeps its state for a part of the model, from a training with "

@@ -87,7 +87,7 @@ class RecordedStep:
         backend = learner.backend
         xp, device = backend.xp, backend.device
         layers = learner.layers()
-        parts: list[Any] = [*layers, learner.fused_loss, *metrics, learner.optimizer]
+        parts: list[Any] = [*layers, learner.fused_loss, *metrics, *learner.optimizer.walk()]
         for part in parts:
             if not is_recordable(part):
                 kind = type(part).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, TypedDict
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -74,6 +75,10 @@ class Optimizer:
     """
 
     state_names: tuple[str, ...] = ()
+    copied_names: tuple[str, ...] = ()
+    """Those of `state_names` that start as the parameters are, and not at 0."""
+    works_in_parts = True
+    """Whether `apply` can be handed any part of the parameters, wherever it is cut."""
     _scale = 1.0
 
     def __init__(
@@ -175,10 +180,12 @@ class Optimizer:
         if own is not None:
             state = self._cut(layer, flat, state, own)
             self._update_parts(xp, flat.parts_within(own), state)
-        elif len(flat.parts) == 1 and flat.parts[0].scale == 1.0:
-            self._update_part(xp, flat.parts[0], state)
+            return
+        parts = self.parts_of(flat)
+        if len(parts) == 1 and parts[0].scale == 1.0:
+            self._update_part(xp, parts[0], state)
         else:
-            self._update_parts(xp, flat.parts, state)
+            self._update_parts(xp, parts, state)
 
     def follow_values(self, layer: Layer) -> None:
         """The second half of `update`: bound the new values, and take them into the average."""
@@ -188,6 +195,17 @@ class Optimizer:
         if self.average_decay is not None:
             average, kernels = self.state(layer)[_AVERAGE], flat.backend.kernels
             kernels.average(flat.backend.xp, average, flat.values, self.average_decay)
+
+    def walk(self) -> Iterator[Optimizer]:
+        """The optimizer, and those that it is made of."""
+        yield self
+
+    def parts_of(self, flat: FlatParameters) -> tuple[Part, ...]:
+        """The parts of the parameters that `apply` is handed, one after the other.
+
+        By default one for each learning rate: see `Layer.learning_rate_scale`.
+        """
+        return flat.parts
 
     def _update_parts(self, xp: Namespace, parts: tuple[Part, ...], state: State) -> None:
         """Update each part at a learning rate of its own."""
@@ -234,8 +252,11 @@ class Optimizer:
         if kept is None:
             if flat.size >= _MANY:
                 flat.backend.prepare(flat.dtype)
-            size = flat.size if own is None else own.stop - own.start
+            values = flat.values if own is None else flat.values[own]
+            size = values.shape[0]
             kept = {name: flat.zeros(n, size) for n, name in enumerate(self.state_names, 2)}
+            for name in self.copied_names:
+                kept[name][...] = values
             if self.average_decay is not None:
                 kept[_AVERAGE] = flat.backend.xp.asarray(flat.values, copy=True)
         elif self._layouts.get(layer, flat.layout) != flat.layout or (

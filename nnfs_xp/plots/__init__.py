@@ -7,6 +7,8 @@ global setting of Matplotlib is changed.
 
 from nnfs_xp.plots.boundary import plot_decision_boundary
 from nnfs_xp.plots.confusion import plot_confusion_matrix
+from nnfs_xp.plots.feature_maps import plot_feature_maps
+from nnfs_xp.plots.filters import plot_filters
 from nnfs_xp.plots.gradient_flow import plot_gradient_flow
 from nnfs_xp.plots.histograms import plot_activations, plot_gradients
 from nnfs_xp.plots.history import plot_history
@@ -17,6 +19,8 @@ __all__ = [
     "plot_activations",
     "plot_confusion_matrix",
     "plot_decision_boundary",
+    "plot_feature_maps",
+    "plot_filters",
     "plot_gradient_flow",
     "plot_gradients",
     "plot_history",

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nnfs_xp.backend import get_backend, to_numpy
+from nnfs_xp.backend import to_numpy
 from nnfs_xp.errors import ArgumentError
-from nnfs_xp.interop.beneath import layer_of
 from nnfs_xp.layers import Layer
 from nnfs_xp.learning import Chain
 from nnfs_xp.plots._figure import COLORS, finish, panels
+from nnfs_xp.plots._models import inputs_of, model_of, names_of
 from nnfs_xp.training import Trainer
 
 if TYPE_CHECKING:
@@ -49,12 +49,11 @@ def plot_activations(model: Layer | Trainer, X: Any, path: str | Path | None = N
     BackendError
         Matplotlib is not installed.
     """
-    model = _model_of(model)
-    inputs = (model.backend or get_backend("numpy")).asarray(X, model.dtype or "float32")
-    prefixes = {id(layer): prefix for prefix, layer in model.walk()}
+    model = model_of(model)
+    names = names_of(model)
     outputs = {
-        f"{prefixes[id(layer)][:-1]} {type(layer).__name__}".strip(): output
-        for layer, _, output, *_ in Chain(model.links()).trace(inputs)
+        names[id(layer)]: output
+        for layer, _, output, *_ in Chain(model.links()).trace(inputs_of(model, X))
     }
     return finish(_histograms(outputs, "Outputs of the layers", "output"), path)
 
@@ -81,14 +80,10 @@ def plot_gradients(model: Layer | Trainer, path: str | Path | None = None) -> Fi
     BackendError
         Matplotlib is not installed.
     """
-    gradients = _model_of(model).gradients()
+    gradients = model_of(model).gradients()
     if not gradients:
         raise ArgumentError("the model has no parameters, and so no gradients.")
     return finish(_histograms(gradients, "Gradients of the parameters", "gradient"), path)
-
-
-def _model_of(model: Layer | Trainer) -> Layer:
-    return model.model if isinstance(model, Trainer) else layer_of(model)
 
 
 def _histograms(arrays: dict[str, Array], title: str, unit: str) -> Figure:

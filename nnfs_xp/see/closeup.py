@@ -200,7 +200,8 @@ def next_step(weight: Weight, model: Layer, optimizer: Optimizer) -> list[str]:
     if place is None:
         return ["The weight is frozen: no step moves it."]
     before, given = weight.read(model.parameters()), weight.read(model.gradients())
-    part = next(p for p in model.flat.parts if p.place.start <= place < p.place.stop)
+    parts = optimizer.parts_of(model.flat)
+    part = next(p for p in parts if p.place.start <= place < p.place.stop)
     rate = optimizer.current_learning_rate * part.scale
     state = {name: float(to_numpy(array[place])) for name, array in optimizer.state(model).items()}
     lines = []
@@ -220,7 +221,8 @@ def next_step(weight: Weight, model: Layer, optimizer: Optimizer) -> list[str]:
             f"w decays: w − α·λ·w = {show(before)} − {show(rate)}·"
             f"{show(strength)}·{show(before)} = {show(decayed)}"
         )
-    found = rule(optimizer, decayed, gradient, rate, state)
+    whole = bool(part.matrices) and not optimizer.works_in_parts
+    found = rule(optimizer, decayed, gradient, rate, state, whole=whole)
     lines += found.lines
     if found.after is None:
         lines.append(f"w = {show(after)}")

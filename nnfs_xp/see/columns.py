@@ -235,11 +235,12 @@ class Loss:
 def jacobian_of(traced: LayerTrace, sample: int) -> Numbers | None:
     """The derivatives of each output by each input, row by row as `backward` gives them.
 
-    None where the layer is large, has parameters or draws random numbers.
+    None where the layer is large, has parameters, looks at other samples or draws random numbers.
     """
     layer, inputs, output = traced.layer, traced.inputs, traced.output
     n_in, n = prod(inputs.shape[1:]), prod(output.shape[1:])
-    simple = not (traced.parameters or layer.children or isinstance(layer, StochasticLayer))
+    alone = layer.smallest_batch == 1 and not isinstance(layer, StochasticLayer)
+    simple = alone and not traced.parameters and not layer.children
     if traced.dvalues is None or not simple or max(n_in, n) > MOST_DEPENDENT or inputs.ndim != 2:
         return None
     layer, backend = copy.deepcopy(layer), backend_of(output)

@@ -7,7 +7,7 @@ from functools import singledispatch
 from math import sqrt
 from typing import NamedTuple
 
-from nnfs_xp.optimizers import SGD, Adagrad, Adam, Lion, Optimizer, RMSprop
+from nnfs_xp.optimizers import SGD, Adagrad, Adam, Lion, Lookahead, Muon, Optimizer, RMSprop
 from nnfs_xp.see.scene import format_number as show
 
 
@@ -32,6 +32,8 @@ def rule(
     gradient: float,
     rate: float,
     state: Mapping[str, float],
+    *,
+    whole: bool = False,
 ) -> Rule:
     """The rule of an optimizer for one weight.
 
@@ -47,7 +49,13 @@ def rule(
         The learning rate of this weight.
     state : mapping of str to float
         What the optimizer keeps for this weight, before the step.
+    whole : bool
+        Whether the weight is one of a matrix that the optimizer steps as a whole.
     """
+    if isinstance(optimizer, Lookahead):
+        return _looking_ahead(optimizer, weight, gradient, rate, state, whole=whole)
+    if whole and isinstance(optimizer, Muon):
+        return _of_matrix(optimizer, gradient, state)
     return _rule(optimizer, weight, gradient, rate, state)
 
 
@@ -114,9 +122,10 @@ def _divided(
     return Rule((first, line), after)
 
 
-@_rule.register
+@_rule.register(Adam)
+@_rule.register(Muon)  # of what is in no matrix
 def _(
-    optimizer: Adam, weight: float, gradient: float, rate: float, state: Mapping[str, float]
+    optimizer: Adam | Muon, weight: float, gradient: float, rate: float, state: Mapping[str, float]
 ) -> Rule:
     t, one, two = optimizer.iterations + 1, optimizer.beta_1, optimizer.beta_2
     m = one * state["momentum"] + (1 - one) * gradient
@@ -124,7 +133,7 @@ def _(
     m_hat, largest = m / (1 - one**t), max(c, state.get("largest_cache", 0.0))
     c_hat = largest / (1 - two**t)
     after = weight - rate * m_hat / (sqrt(c_hat) + optimizer.epsilon)
-    name = "max(c so far)" if optimizer.amsgrad else "c"
+    name = "max(c so far)" if "largest_cache" in state else "c"
     return Rule(
         (
             f"m ← β₁·m + (1 − β₁)·g = {show(one)}·{_in(state['momentum'])} + "
@@ -156,6 +165,46 @@ def _(
         ),
         after,
     )
+
+
+def _of_matrix(optimizer: Muon, gradient: float, state: Mapping[str, float]) -> Rule:
+    old, mu = state["momentum"], optimizer.momentum
+    m = mu * old + gradient
+    lines = [f"m ← μ·m + g = {show(mu)}·{_in(old)} + {_in(gradient)} = {show(m)}"]
+    name = "m"
+    if optimizer.nesterov:
+        name, u = "u", gradient + mu * m
+        lines.append(f"u = g + μ·m = {show(gradient)} + {show(mu)}·{_in(m)} = {show(u)}")
+    lines.append(f"x = the matrix of all {name} with its singular values brought to about 1")
+    lines.append("w loses α·√max(1, neurons / inputs)·x, of the whole matrix")
+    return Rule(tuple(lines), None)
+
+
+def _looking_ahead(
+    optimizer: Lookahead,
+    weight: float,
+    gradient: float,
+    rate: float,
+    state: Mapping[str, float],
+    *,
+    whole: bool,
+) -> Rule:
+    ahead = rule(optimizer.optimizer, weight, gradient, rate, state, whole=whole)
+    k, alpha, slow = optimizer.k, optimizer.alpha, state["slow"]
+    left = k - 1 - optimizer.iterations % k
+    if left:
+        return Rule((*ahead.lines, f"in {left} more steps, a part of the way from s"), ahead.after)
+    if ahead.after is None:
+        return Rule(
+            (*ahead.lines, f"then w becomes s + {show(alpha)}·(w − s), s = {show(slow)}"), None
+        )
+    after = slow + alpha * (ahead.after - slow)
+    lines = [line.replace("w ← ", "ahead: w = ") for line in ahead.lines]
+    lines.append(
+        f"w ← s + {show(alpha)}·(w − s) = {show(slow)} + {show(alpha)}·"
+        f"({show(ahead.after)} − {_in(slow)}) = {show(after)}"
+    )
+    return Rule(tuple(lines), after)
 
 
 def _in(value: float) -> str:

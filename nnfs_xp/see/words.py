@@ -121,6 +121,7 @@ def _classes(room: Any, base: type) -> dict[str, type]:
         and issubclass(each, base)
         and getattr(each, method) is not getattr(base, method)
         and not (issubclass(each, Layer) and each.takes_layers())
+        and "optimizer" not in arguments_of(each).names
     }
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from nnfs_xp.data.reading import read_ahead
 from nnfs_xp.data.scaled import Scaled
 from nnfs_xp.data.sources import Source, is_source, numbered, parts_of
 from nnfs_xp.data.sparse import is_sparse
+from nnfs_xp.errors import ArgumentError
 from nnfs_xp.learning import Learner, Recorder
 from nnfs_xp.learning.memory import MemoryExplained
 from nnfs_xp.learning.totals import Totals
@@ -23,11 +24,17 @@ from nnfs_xp.training.batch_preparation import BatchPreparer
 from nnfs_xp.training.feeding import EVALUATION_BATCH
 from nnfs_xp.training.preparation import check_shape, prepare_inputs
 
-__all__ = ["EVALUATION_BATCH", "evaluate", "outputs"]
+__all__ = ["EVALUATION_BATCH", "Views", "evaluate", "outputs"]
+
+Views: TypeAlias = Sequence[Callable[[Array], Array]]
+"""Functions of a batch of inputs, which give the same samples seen in another way."""
 
 
 def evaluate(
-    recorder: Recorder, totals: Totals, batches: Generator[tuple[Array, ...], None, None]
+    recorder: Recorder,
+    totals: Totals,
+    batches: Generator[tuple[Array, ...], None, None],
+    views: Views = (),
 ) -> dict[str, Any]:
     """The loss, penalties included, and the metrics, on batches that are checked and placed.
 
@@ -38,12 +45,14 @@ def evaluate(
         Of nothing so far.
     batches : generator of tuples of arrays
         Inputs, targets, and weights if there are any; of one at least.
+    views : sequence of callables
+        See `outputs`.
     """
-    learner = recorder.learner
+    learner, forward = recorder.learner, _seen(recorder, views)
     penalty = learner.model.regularization_loss()
     with closing(batches):
         for x, *targets in batches:
-            output = recorder.forward(x)
+            output = forward(x)
             loss = learner.fused_loss.calculate(output, *targets)
             totals.add(loss if penalty is None else loss + penalty, output, *targets)
     return totals.over(learner.group).read()
@@ -55,13 +64,15 @@ def outputs(
     batch_size: int,
     interpret: Callable[[Array], Array],
     batch_axes: int | None = None,
+    views: Views = (),
 ) -> np.ndarray[Any, Any]:
     """What the model's outputs for these samples stand for, as `interpret` says, on the host.
 
     Arrays in a list are batches where they have `batch_axes` axes: by default one more than the
-    model's samples.
+    model's samples. With `views`, the model's outputs are the means of those for the samples as
+    they are and for what each view makes of them.
     """
-    learner = recorder.learner
+    learner, forward = recorder.learner, _seen(recorder, views)
     backend = learner.backend
     batch_size = _checks.check_count("batch_size", batch_size)
     with (
@@ -69,8 +80,40 @@ def outputs(
         MemoryExplained(recorder, batch_size),
         closing(_inputs(learner, X, batch_size, batch_axes)) as inputs,
     ):
-        parts = [to_numpy(interpret(recorder.forward(x))) for x in inputs]
+        parts = [to_numpy(interpret(forward(x))) for x in inputs]
     return np.concatenate(parts)
+
+
+def _seen(recorder: Recorder, views: Views) -> Callable[[Array], Array]:
+    """What the chain puts out for a batch, on average over the views of it.
+
+    Raises
+    ------
+    ArgumentError
+        They are no functions; and from the result, a view gives no such batch.
+    """
+    if not isinstance(views, (list, tuple)) or not all(map(callable, views)):
+        raise ArgumentError(f"`views` must be a list or a tuple of functions; got {views!r}.")
+    if not views:
+        return recorder.forward
+    backend = recorder.learner.backend
+
+    def forward(x: Array) -> Array:
+        total = backend.xp.asarray(recorder.forward(x), copy=True)
+        for view in views:
+            seen = view(x)
+            if not backend.owns(seen) or seen.dtype != x.dtype or seen.shape != x.shape:
+                shape = tuple(getattr(seen, "shape", ()))
+                raise ArgumentError(
+                    f"a view must return an array of shape {tuple(x.shape)} and {x.dtype} on "
+                    f"{backend.name}, as it was given; {view!r} returned {type(seen).__name__}"
+                    f"{f' of shape {shape}' if shape else ''}."
+                )
+            total += recorder.forward(seen)
+        mean: Array = total / (1 + len(views))
+        return mean
+
+    return forward
 
 
 def _inputs(

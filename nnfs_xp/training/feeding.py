@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 
 from nnfs_xp._checks import of_argument
-from nnfs_xp._settings import plain
 from nnfs_xp._typing import Array
 from nnfs_xp.backend import host_generator
 from nnfs_xp.data.batching import batches_of
 from nnfs_xp.data.sources import Source, is_source
-from nnfs_xp.data.transforms import Applied
+from nnfs_xp.data.transforms import Applied, described
 from nnfs_xp.errors import ArgumentError
 from nnfs_xp.learning import Learner
 from nnfs_xp.learning.epoch import ArrayEpoch, Epoch, SourceEpoch
@@ -157,7 +156,7 @@ def feed_arrays(
         "shuffle": shuffle,
         "samples": n_samples,
         "weighted": len(prepared) > 2,
-        "transform": plain(transform),
+        "transform": described(transform),
     }
     return Fed(epoch, prepared, prepared[1], description, y.ndim, batch_size, prepared)
 
@@ -194,7 +193,7 @@ def feed_source(
         "shuffle": None,
         "samples": None,
         "weighted": len(first) > 2,
-        "transform": plain(transform),
+        "transform": described(transform),
     }
     return Fed(fed, first, fed.all_targets(whole[1]), description, preparer.y_axes, whole=whole)
 

@@ -28,7 +28,7 @@ from nnfs_xp.optimizers import Optimizer
 from nnfs_xp.training.callbacks import Callback
 from nnfs_xp.training.checkpoints import Checkpoints
 from nnfs_xp.training.course import Course
-from nnfs_xp.training.evaluation import EVALUATION_BATCH, evaluate, outputs
+from nnfs_xp.training.evaluation import EVALUATION_BATCH, Views, evaluate, outputs
 from nnfs_xp.training.feeding import (
     evaluation_of,
     feed_arrays,
@@ -466,11 +466,12 @@ class Trainer:
         *,
         sample_weight: Any = None,
         batch_size: int = EVALUATION_BATCH,
+        views: Views = (),
     ) -> dict[str, Any]:
         """The loss, penalties included, and the metrics on some data, by name.
 
-        Parameters and errors as for `fit`. All processes of a group must ask for it, with the same
-        data, of which each takes its part.
+        Parameters and errors as for `fit`, and `views` as for `predict`. All processes of a group
+        must ask for it, with the same data, of which each takes its part.
         """
         batch_size = _checks.check_count("batch_size", batch_size)
         memory = MemoryExplained(self.recorder, batch_size)
@@ -480,11 +481,13 @@ class Trainer:
             self.group.compare(samples_to_evaluate=data.n_samples)
             totals.prepare(data.targets, again=False)
             try:
-                return evaluate(self.recorder, totals.anew(), data.batches(0))
+                return evaluate(self.recorder, totals.anew(), data.batches(0), views)
             finally:
                 data.close()
 
-    def predict(self, X: Any, *, batch_size: int = EVALUATION_BATCH) -> np.ndarray[Any, Any]:
+    def predict(
+        self, X: Any, *, batch_size: int = EVALUATION_BATCH, views: Views = ()
+    ) -> np.ndarray[Any, Any]:
         """What the model says of each sample. Many threads may ask at once.
 
         In a group each process does all of it, for itself: so one alone may ask.
@@ -498,6 +501,11 @@ class Trainer:
             before it, one more than the model's samples; else samples.
         batch_size : int
             Samples that go through the model together.
+        views : sequence of callables (x) -> x
+            Each takes a batch of inputs, an array on the device, and gives the same samples seen in
+            another way: ``nn.data.augment.mirrored``, say. What the layers put out for these and
+            for the samples as they are is averaged: logits where the loss works on them, else
+            probabilities or values.
 
         Returns
         -------
@@ -507,12 +515,16 @@ class Trainer:
             are no rows, (n, …) and (n, …, outputs).
         """
         interpret = self.learner.fused_loss.predictions
-        output = outputs(self.recorder, X, batch_size, interpret, self._batch_axes)
+        output = outputs(self.recorder, X, batch_size, interpret, self._batch_axes, views)
         flat = output.shape[-1:] == (1,) and self._flat_axes == output.ndim - 1
         return output[..., 0] if flat else output
 
-    def predict_proba(self, X: Any, *, batch_size: int = EVALUATION_BATCH) -> np.ndarray[Any, Any]:
+    def predict_proba(
+        self, X: Any, *, batch_size: int = EVALUATION_BATCH, views: Views = ()
+    ) -> np.ndarray[Any, Any]:
         """The probability of each class, or of yes for yes-or-no outputs; shape (n, …, outputs).
+
+        Parameters as for `predict`.
 
         Raises
         ------
@@ -520,7 +532,7 @@ class Trainer:
             The loss is a regression's.
         """
         interpret = self.learner.fused_loss.probabilities
-        return outputs(self.recorder, X, batch_size, interpret, self._batch_axes)
+        return outputs(self.recorder, X, batch_size, interpret, self._batch_axes, views)
 
     def memory(self) -> Memory | None:
         """The device's memory, that of recorded steps included; None on the CPU.

@@ -49,8 +49,10 @@ def image_shape_of(
     if len(shape) == 3 and shape[2] in (1, 3):
         return shape
     side = isqrt(n)
+    weights = _first_weights(layers)
     is_square = len(shape) == 1 and n >= _LEAST_PIXELS and side * side == n
-    return (side, side) if is_square and _first_weights(layers, n) is not None else None
+    has_rows = weights is not None and tuple(weights.shape[:-1]) == (n,)
+    return (side, side) if is_square and has_rows else None
 
 
 def shown_shape(shape: tuple[int, ...]) -> list[int]:
@@ -62,6 +64,8 @@ def shown_shape(shape: tuple[int, ...]) -> list[int]:
 def weight_images(layers: Sequence[Layer], shape: tuple[int, ...] | None) -> dict[str, Any] | None:
     """The weights into each of the first neurons as images; None where they make none.
 
+    Of a convolution these are its first filters, of several channels their mean.
+
     Parameters
     ----------
     layers : sequence of Layer
@@ -69,10 +73,14 @@ def weight_images(layers: Sequence[Layer], shape: tuple[int, ...] | None) -> dic
     shape : tuple of int or None
         Of the samples as images.
     """
-    weights = None if shape is None else _first_weights(layers, prod(shape))
+    weights = None if shape is None else _first_weights(layers)
     if shape is None or weights is None:
         return None
-    columns = np.array(to_numpy(weights[:, :_MOST_WEIGHTS]))
+    if weights.ndim == 4:
+        shape = tuple(weights.shape[:3])
+    elif tuple(weights.shape[:-1]) != (prod(shape),):
+        return None
+    columns = np.array(to_numpy(weights[..., :_MOST_WEIGHTS])).reshape(prod(shape), -1)
     images = _shrunk(columns.T, shape)
     finite = images[np.isfinite(images)]
     if not finite.size:
@@ -82,11 +90,10 @@ def weight_images(layers: Sequence[Layer], shape: tuple[int, ...] | None) -> dic
     return {"shape": shown_shape(shape), "low": low, "high": high, "images": texts}
 
 
-def _first_weights(layers: Sequence[Layer], n: int) -> Array | None:
-    """The weights of the first layer that has any, if it takes rows of so many numbers."""
+def _first_weights(layers: Sequence[Layer]) -> Array | None:
+    """The weights of the first layer that has any parameters, if they are called so."""
     first = next((layer for layer in layers if layer.parameters()), None)
-    weights = None if first is None else first.parameters().get("weights")
-    return None if weights is None or tuple(weights.shape[:-1]) != (n,) else weights
+    return None if first is None else first.parameters().get("weights")
 
 
 class Wrong:

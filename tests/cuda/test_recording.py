@@ -81,6 +81,8 @@ OPTIMIZERS = {
     "amsgrad": lambda: nn.Adam(1e-2, amsgrad=True),
     "adamw": lambda: nn.AdamW(1e-2, weight_decay=0.1),
     "lion": lambda: nn.Lion(1e-3, weight_decay=0.1),
+    "muon": lambda: nn.Muon(nn.CosineDecay(2e-2, steps=16), weight_decay=0.1),
+    "lookahead": lambda: nn.Lookahead(nn.AdamW(1e-2, weight_decay=0.1, average_decay=0.9), k=3),
     "clipped": lambda: nn.Adam(1e-2, clip_norm=0.1, clip_value=0.01),
     "averaged": lambda: nn.Adam(1e-2, average_decay=0.9),
     "scheduled": lambda: nn.Adam(nn.schedules.CosineDecay(1e-2, steps=16, warmup_steps=3)),

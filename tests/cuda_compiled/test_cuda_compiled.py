@@ -42,7 +42,8 @@ def test_every_source_compiles_to_machine_code(name, dtype, architecture):
 
 def test_all_sources_are_listed():
     files = {path.stem for path in compilation.FOLDER.glob("*.cu")}
-    assert files == {*compilation.SOURCES, "common"}
+    shared = {name for names in compilation.SHARED.values() for name in names}
+    assert files == {*compilation.SOURCES, *shared, "common"}
 
 
 def test_a_fault_in_a_source_is_found():

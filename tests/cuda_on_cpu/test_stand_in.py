@@ -124,6 +124,13 @@ class TestArrays:
         assert abs(float(ones @ ones) - 5000) < 20
         assert (ones * 2).dtype == dtype
 
+    def test_stacks_of_bfloat16_are_not_multiplied(self):
+        ones = cupy.ones((2, 3, 3), ml_dtypes.bfloat16)
+        for work in (lambda: ones @ ones, lambda: cupy.matmul(ones[0], ones)):
+            with pytest.raises(TypeError, match="data type 'E' not understood"):
+                work()
+        assert float((ones[0] @ ones[0])[0, 0]) == 3
+
     def test_copies_from_and_to_the_host(self):
         host = numbers(3, 4)
         a = cupy.empty((3, 4), np.float32)

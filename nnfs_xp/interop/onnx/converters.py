@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nnfs_xp import layers
-from nnfs_xp.interop.onnx import activations, tabular
+from nnfs_xp.interop.onnx import activations, pictures, tabular
 from nnfs_xp.interop.onnx.graph import Converter, Graph
 from nnfs_xp.interop.translation import check_codes
 from nnfs_xp.layers import Layer
@@ -35,37 +35,51 @@ def dense(graph: Graph, layer: layers.Dense, inputs: str) -> str:
 
 def batch_norm(graph: Graph, layer: layers.BatchNorm, inputs: str) -> str:
     """``gamma * (inputs - running_mean) / sqrt(running_variance + epsilon) + beta``."""
-    names = ("gamma", "beta", "running_mean", "running_variance")
-    if graph.dtype == "float32" and graph.is_row(inputs):  # else it takes axis 1 for the features
-        vectors = [graph.parameter(name, (layer.n_features,)) for name in names]
-        return graph.add("BatchNormalization", inputs, *vectors, epsilon=layer.epsilon)
-    gamma, beta, mean, variance = map(graph.parameter, names)
-    return _scaled(graph, graph.add("Sub", inputs, mean), variance, layer.epsilon, gamma, beta)
+    row, turned = graph.is_row(inputs), graph.is_turned(inputs)
+    if graph.dtype == "float32" and (row or turned):  # else it takes axis 1 for the features
+        scales = scale_and_shift(graph, layer, (layer.n_features,))
+        averages = [graph.parameter(f"running_{name}", (-1,)) for name in ("mean", "variance")]
+        first = graph.channels_first(inputs) if turned else inputs
+        vectors = [*scales, *averages]
+        output = graph.add("BatchNormalization", first, *vectors, epsilon=layer.epsilon)
+        return graph.channels_last(output, graph.n_axes[inputs]) if turned else output
+    mean, variance = map(graph.parameter, ("running_mean", "running_variance"))
+    centered = graph.add("Sub", inputs, mean)
+    return _scaled(graph, layer, centered, variance)
+
+
+def scale_and_shift(graph: Graph, layer: Any, shape: tuple[int, ...]) -> list[str]:
+    """The scale and the shift of a normalization, 1 and 0 where there is none."""
+    return [
+        graph.parameter(name, shape)
+        if name in layer._shapes
+        else graph.constant(np.full(shape, float(name == "gamma")))
+        for name in ("gamma", "beta")
+    ]
 
 
 def layer_norm(graph: Graph, layer: layers.LayerNorm, inputs: str) -> str:
     """``gamma * normalized + beta``, with mean and variance over each sample's features."""
     n = layer.n_features
     if graph.dtype == "float32":
-        vectors = [graph.parameter(name, (n,)) for name in ("gamma", "beta")]
+        vectors = scale_and_shift(graph, layer, (n,))
         return graph.add("LayerNormalization", inputs, *vectors, axis=-1, epsilon=layer.epsilon)
     average = graph.constant(np.full((n, 1), 1 / n), "average")
     centered = graph.add("Sub", inputs, graph.add("MatMul", inputs, average))
     variance = graph.add("MatMul", graph.add("Mul", centered, centered), average)
-    gamma, beta = graph.parameter("gamma"), graph.parameter("beta")
-    return _scaled(graph, centered, variance, layer.epsilon, gamma, beta)
+    return _scaled(graph, layer, centered, variance)
 
 
-def _scaled(
-    graph: Graph, centered: str, variance: str, epsilon: float, gamma: str, beta: str
-) -> str:
+def _scaled(graph: Graph, layer: Any, centered: str, variance: str) -> str:
     """``gamma * centered / sqrt(variance + epsilon) + beta``.
 
     It is for float64, where ONNX's own operators would round epsilon, and perhaps more, to float32.
     """
-    deviation = graph.add("Sqrt", graph.add("Add", variance, epsilon))
-    normalized = graph.add("Div", centered, deviation)
-    return graph.add("Add", graph.add("Mul", normalized, gamma), beta)
+    deviation = graph.add("Sqrt", graph.add("Add", variance, layer.epsilon))
+    output = graph.add("Div", centered, deviation)
+    if layer.scale:
+        output = graph.add("Mul", output, graph.parameter("gamma"))
+    return graph.add("Add", output, graph.parameter("beta")) if layer.center else output
 
 
 def embedding(graph: Graph, layer: layers.Embedding, inputs: str) -> str:
@@ -99,13 +113,13 @@ def row(graph: Graph, layer: Layer, inputs: str) -> str:
 
 def residual(graph: Graph, layer: Layer, inputs: str) -> str:
     """The inputs, and what the layers within make of them, added."""
-    return graph.add("Add", inputs, row(graph, layer, inputs))
+    return graph.join("Add", inputs, row(graph, layer, inputs))
 
 
 def concatenate(graph: Graph, layer: Layer, inputs: str) -> str:
     """What the branches make of the inputs, joined along the last axis."""
     outputs = [graph.convert(child, inputs, index) for index, child in enumerate(layer.children)]
-    return graph.add("Concat", *outputs, axis=-1)
+    return graph.join("Concat", *outputs, axis=-1)
 
 
 CONVERTERS: dict[type[Layer], Converter] = {
@@ -135,6 +149,21 @@ CONVERTERS: dict[type[Layer], Converter] = {
     layers.MemberDense: tabular.member_dense,
     layers.Columns: tabular.columns,
     layers.Flatten: _one("Flatten", axis=1),
+    layers.Reshape: pictures.reshape,
+    layers.Conv1D: pictures.convolution,
+    layers.Conv2D: pictures.convolution,
+    layers.DepthwiseConv2D: pictures.convolution,
+    layers.Conv1DTranspose: pictures.transposed,
+    layers.Conv2DTranspose: pictures.transposed,
+    layers.MaxPool1D: pictures.max_pool,
+    layers.MaxPool2D: pictures.max_pool,
+    layers.AveragePool1D: pictures.average_pool,
+    layers.AveragePool2D: pictures.average_pool,
+    layers.GlobalAveragePool: pictures.global_average,
+    layers.GlobalMaxPool: pictures.global_max,
+    layers.Upsample2D: pictures.upsample,
+    layers.ZeroPad2D: pictures.zero_pad,
+    layers.GroupNorm: pictures.group_norm,
     layers.Sequential: row,
     layers.Residual: residual,
     layers.Concatenate: concatenate,

@@ -16,13 +16,10 @@ from nnfs_xp.interop.atomic import write_file
 from nnfs_xp.interop.beneath import HasNetwork, layer_of
 from nnfs_xp.interop.onnx.converters import CONVERTERS
 from nnfs_xp.interop.onnx.endings import change_of_ending
-from nnfs_xp.interop.onnx.graph import Converter, Graph, import_onnx
+from nnfs_xp.interop.onnx.graph import OPSET, Converter, Graph, import_onnx
 from nnfs_xp.interop.paths import path_of
 from nnfs_xp.layers import Layer
 from nnfs_xp.layers.base import Shape
-
-OPSET = 17
-"""The lowest version that has all operators in use: the most programs can read it."""
 
 _MOST_BYTES = 2**31 - 2**20  # what protobuf can write, less room for all but weights
 
@@ -60,7 +57,7 @@ def export_onnx(
         default.
     input_shape : tuple of int, optional
         Of one sample, None for an axis of any length; needed where the model leaves it open, as
-        one that begins with `Flatten` or `Embedding` does.
+        one that begins with `Flatten`, `Embedding` or `Conv2D` does.
     input_dtype : str, optional
         That of the inputs; by default that of the model. "int64", say, for codes and pixels.
     dtype : {"float32", "float64"}, optional
@@ -96,7 +93,7 @@ def export_onnx(
     _check_names(model, input_name, output_name)
     _check_size(model, dtype)
 
-    graph = Graph(dtype, CONVERTERS | checked_custom(custom_layers), without)
+    graph = Graph(dtype, CONVERTERS | checked_custom(custom_layers), without, opset=opset)
     graph.names |= {input_name, output_name}
     inputs = graph.cast_inputs(input_name, input_dtype)
     graph.shapes[inputs] = shape
@@ -146,9 +143,11 @@ def _sample_shape(model: Layer, input_shape: Iterable[int | None] | None) -> Sha
         return check_sample_shape(input_shape)
     shape = model.input_shape
     if shape is None or (None in shape and not model.says_input_shape):
+        example = (28, 28) if shape is None else tuple(axis or 32 for axis in shape)
+        sizes = "" if shape is None else " None stands for an axis of any length."
         raise ArgumentError(
             "the model leaves open which shape a sample has; say it, without the batch axis, as "
-            "in input_shape=(28, 28)."
+            f"in input_shape={example}.{sizes}"
         )
     return shape
 

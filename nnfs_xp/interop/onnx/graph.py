@@ -16,6 +16,12 @@ from nnfs_xp.interop.beneath import class_among
 from nnfs_xp.layers import Layer
 from nnfs_xp.layers.base import Shape
 
+OPSET = 17
+"""The lowest version that has all operators in use: the most programs can read it."""
+
+Laid: TypeAlias = Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]
+"""What lays out a parameter in another way."""
+
 
 def import_onnx() -> Any:
     """ONNX, or `BackendError` where it is not installed."""
@@ -46,12 +52,28 @@ class Graph:
         The shape of one sample of a value, where it is known: see `is_row`.
     integers : dict of str to str
         From the floating-point values that were cast from integers to those integers.
+    opset : int
+        The version of the operators: see `OPSET`.
+    n_axes : dict of str to int
+        Of the values that were turned, how many axes are between those of batch and channels.
+
+    Notes
+    -----
+    Many operators of ONNX take pictures with the channels first, and layers here have them last.
+    `channels_first` and `channels_last` turn a value, and remember both sides of it: where an
+    operator takes what another one gave, nothing is turned, and what nobody takes is dropped.
     """
 
     def __init__(
-        self, dtype: str, converters: Mapping[type[Layer], Converter], without: Layer | None = None
+        self,
+        dtype: str,
+        converters: Mapping[type[Layer], Converter],
+        without: Layer | None = None,
+        *,
+        opset: int = OPSET,
     ) -> None:
         self.dtype = dtype
+        self.opset = opset
         self.nodes: list[Any] = []
         self.initializers: list[Any] = []
         self.names: set[str] = set()
@@ -62,8 +84,10 @@ class Graph:
         self._without = without
         self._prefix = ""
         self._layer: Layer | None = None
-        self._stored: dict[tuple[Layer, str, str], str] = {}
+        self._stored: dict[tuple[Layer, str, str, Laid | None], str] = {}
         self._places: dict[int, str] = {}
+        self._first: dict[str, str] = {}
+        self.n_axes: dict[str, int] = {}
 
     def convert(self, layer: Layer, inputs: str, index: int | None = None) -> str:
         """Add all nodes of a layer; return the name of its output.
@@ -83,7 +107,7 @@ class Graph:
         outer = self._prefix, self._layer
         self._prefix = self._prefix if index is None else f"{self._prefix}{index}."
         self._layer = layer
-        output = self._converter(layer)(self, layer, inputs)
+        output = self._converted(layer, inputs)
         if not isinstance(output, str) or (output not in self.names and output != inputs):
             raise ArgumentError(
                 f"the converter of {type(layer).__name__} must return the name of the layer's "
@@ -94,6 +118,51 @@ class Graph:
             with suppress(ShapeError, TypeError):  # of a layer of one's own
                 self.shapes[output] = layer.output_shape(self.shapes[inputs])
         return output
+
+    def _converted(self, layer: Layer, inputs: str) -> str:
+        """What the layer's converter gives: with the channels first, where that is all the same."""
+        convert = self._converter(layer)
+        if not (layer.elementwise and self.is_turned(inputs)):
+            return convert(self, layer, inputs)
+        first = self._first[inputs]
+        output = convert(self, layer, first)
+        return inputs if output == first else self.channels_last(output, self.n_axes[inputs])
+
+    def is_turned(self, *values: str) -> bool:
+        """Whether there are nodes that give the values with the channels first."""
+        return all(value in self._first for value in values)
+
+    def channels_first(self, value: str, n_axes: int | None = None) -> str:
+        """The value with its last axis behind that of the batch; `n_axes` are between the two."""
+        if value not in self._first:
+            assert n_axes is not None
+            perm = [0, n_axes + 1, *range(1, n_axes + 1)]
+            self._first[value] = self.add("Transpose", value, perm=perm)
+            self.n_axes[value] = n_axes
+        return self._first[value]
+
+    def channels_last(self, first: str, n_axes: int) -> str:
+        """The value as layers here give it, of one with the channels first."""
+        value = self.add("Transpose", first, perm=[0, *range(2, n_axes + 2), 1])
+        self._first[value], self.n_axes[value] = first, n_axes
+        return value
+
+    def join(self, operator: str, *values: str, **attributes: Any) -> str:
+        """Add a node that takes several values of one layout; return the name of its output.
+
+        An attribute ``axis`` is -1: that of the channels.
+        """
+        if not self.is_turned(*values) or len({self.n_axes[value] for value in values}) > 1:
+            return self.add(operator, *values, **attributes)
+        along = {name: 1 for name in attributes if name == "axis"}
+        output = self.add(operator, *map(self.channels_first, values), **attributes | along)
+        return self.channels_last(output, self.n_axes[values[0]])
+
+    def reduce(self, operator: str, value: str, axes: list[int], *, keepdims: bool = False) -> str:
+        """Add a node that reduces these axes: newer versions take them in another way."""
+        if self.opset < 18:
+            return self.add(operator, value, axes=axes, keepdims=int(keepdims))
+        return self.add(operator, value, np.array(axes), keepdims=int(keepdims))
 
     def is_row(self, value: str) -> bool:
         """Whether each sample of the value is known to be a row of features."""
@@ -148,10 +217,16 @@ class Graph:
         return value
 
     def drop_unused(self) -> None:
-        """Remove unused conversions: those of inputs that layers have taken as integers."""
-        used = {name for node in self.nodes for name in node.input}
-        unused = self.integers.keys() - used
-        self.nodes[:] = [node for node in self.nodes if unused.isdisjoint(node.output)]
+        """Remove what nobody takes of the conversions of inputs, and of the values turned."""
+        spare = {*self.integers, *self._first, *self._first.values()}
+        used: set[str] = set()
+        kept = []
+        for node in reversed(self.nodes):
+            if node.op_type in ("Cast", "Transpose") and spare - used >= set(node.output):
+                continue
+            used.update(node.input)
+            kept.append(node)
+        self.nodes[:] = kept[::-1]
 
     def name_output(self, value: str, name: str) -> None:
         """Rename a value: to the name of the output of the whole graph."""
@@ -161,7 +236,9 @@ class Graph:
             node.input[:] = [name if each == value else each for each in node.input]
             node.output[:] = [name if each == value else each for each in node.output]
 
-    def parameter(self, name: str, shape: tuple[int, ...] | None = None) -> str:
+    def parameter(
+        self, name: str, shape: tuple[int, ...] | None = None, laid: Laid | None = None
+    ) -> str:
         """Add a parameter or buffer of the layer that is being converted, under its name there.
 
         Parameters
@@ -169,6 +246,8 @@ class Graph:
         name : str
         shape : tuple of int, optional
             The shape that ONNX wants it in.
+        laid : callable, optional
+            Takes the values, as a NumPy array, and returns them as ONNX wants them.
 
         Returns
         -------
@@ -178,15 +257,16 @@ class Graph:
         """
         layer = self._layer
         if layer is not None and name in layer._ties:
-            return self._tied_parameter(layer, name, shape)
+            return self._tied_parameter(layer, name, shape, laid)
         if layer is None:
             raise NotReadyError("there are parameters only while a layer is being converted.")
-        known = (layer, name, repr(shape))
+        known = (layer, name, repr(shape), laid)
         if known not in self._stored:
             full = self._take(self._prefix + name)
             try:
                 values = to_numpy(getattr(layer, name))
                 values = values if shape is None else values.reshape(shape)
+                values = values if laid is None else laid(values)
             except (AttributeError, NnfsError, TypeError, ValueError) as error:
                 raise ArgumentError(
                     f"the converter of {type(layer).__name__} asks for the parameter "
@@ -197,12 +277,14 @@ class Graph:
             self._stored[known] = full
         return self._stored[known]
 
-    def _tied_parameter(self, layer: Layer, name: str, shape: tuple[int, ...] | None) -> str:
+    def _tied_parameter(
+        self, layer: Layer, name: str, shape: tuple[int, ...] | None, laid: Laid | None
+    ) -> str:
         """The other layer's parameter, which stands in the graph once."""
         tie = layer._ties[name]
         outer = self._prefix, self._layer
         self._prefix, self._layer = self._places.get(id(tie.layer), self._prefix), tie.layer
-        value = self.parameter(tie.name, None if tie.transposed else shape)
+        value = self.parameter(tie.name, *(() if tie.transposed else (shape, laid)))
         self._prefix, self._layer = outer
         return self.add("Transpose", value, perm=[1, 0]) if tie.transposed else value
 

@@ -4,36 +4,36 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from nnfs_xp._checks import shown
 from nnfs_xp.backend import Backend, get_backend
 from nnfs_xp.errors import ArgumentError, DTypeError, NnfsError
 from nnfs_xp.interop.beneath import HasNetwork, class_among, layer_of
-from nnfs_xp.interop.torch.layers import BY_LAYER, CONTAINERS, ROWS, Row
+from nnfs_xp.interop.torch.layers import BY_LAYER, CONTAINERS, ROWS
+from nnfs_xp.interop.torch.layouts import Layout, Layouts, row_of
 from nnfs_xp.interop.torch.modules import class_named, load_torch
 from nnfs_xp.interop.torch.names import (
     Names,
     fill,
     fitted,
+    places_of,
     state_dict,
     tie_as_shared,
     tied_tensors,
     trained_tensors,
 )
+from nnfs_xp.interop.torch.rows import ANYWHERE, Row
 from nnfs_xp.interop.torch.stack import stack
 from nnfs_xp.interop.torch.unknown import is_stock, why_unknown
 from nnfs_xp.interop.torch.unseen import Unseen
 from nnfs_xp.interop.translation import Wanted, at
-from nnfs_xp.layers import Layer, Sequential
+from nnfs_xp.layers import Concatenate, Flatten, Layer, Reshape, Sequential
 from nnfs_xp.layers.base import Shape
 
-_BY_MODULE = {row.theirs: row for row in ROWS} | {
-    row.of_any_shape: row._replace(theirs=row.of_any_shape, takes_axis_1=None)
-    for row in ROWS
-    if row.of_any_shape
-}
+_BY_MODULE = {name: row for row in reversed(ROWS) for name in (row.theirs, *row.also)}
 
 
 def from_torch(
@@ -141,7 +141,8 @@ def to_torch(model: Layer | HasNetwork, *, drop_penalties: bool = False) -> Any:
     model = layer_of(model)
     torch = load_torch()
     with torch.device("meta"):  # draws no weights, and takes no memory for them
-        module = _module(torch, model, "", model.input_shape, drop_penalties)
+        writer = _Writer(torch, Layouts(model), drop_penalties)
+        module = writer.module(model, "", model.input_shape)
     if model.dtype is not None:
         module = module.to(getattr(torch, model.dtype))
     module = module.to_empty(device=_device(model))
@@ -169,36 +170,66 @@ def _containers() -> dict[type[Layer], Any]:
     return {each.ours: class_named(each.theirs) for each in CONTAINERS}
 
 
-def _module(
-    torch: Any, layer: Layer, prefix: str, shape: Shape | None, drop_penalties: bool
-) -> Any:
-    """The module of a layer, on the active device, without the layer's weights."""
-    where = f"layer {prefix[:-1]}" if prefix else "the model"
-    containers = _containers()
-    kind = class_among({**BY_LAYER, **containers}, layer, "forward", "backward")
-    if kind in containers:
-        shapes = layer.child_input_shapes(shape)
-        return containers[kind](
-            *(
-                _module(torch, each, f"{prefix}{n}.", taken, drop_penalties)
-                for n, (each, taken) in enumerate(zip(layer.children, shapes, strict=True))
+class _Writer:
+    """Makes modules from the layers here, on the active device, without their weights."""
+
+    def __init__(self, torch: Any, layouts: Layouts, drop_penalties: bool) -> None:
+        self._torch = torch
+        self._layouts = layouts
+        self._drop_penalties = drop_penalties
+        self._containers = _containers()
+
+    def module(self, layer: Layer, prefix: str, shape: Shape | None) -> Any:
+        """The module of a layer that takes samples of that shape, where it is known."""
+        where = f"layer {prefix[:-1]}" if prefix else "the model"
+        containers = self._containers
+        kind = class_among({**BY_LAYER, **containers}, layer, "forward", "backward")
+        if kind in containers:
+            shapes = layer.child_input_shapes(shape)
+            module = containers[kind](
+                *(
+                    self.module(each, f"{prefix}{n}.", taken)
+                    for n, (each, taken) in enumerate(zip(layer.children, shapes, strict=True))
+                )
             )
-        )
-    if kind is None:
-        raise ArgumentError(
-            f"{where} is a {layer.kind}, which has no counterpart in PyTorch. Convert the layers "
-            "around it, each row of them as a Sequential."
-        )
-    row = BY_LAYER[kind]
-    penalties = _penalties(layer)
-    if penalties and not drop_penalties:
-        raise ArgumentError(
-            f"{where} has {' and '.join(penalties)}, for which torch.nn.{row.theirs} has no "
-            "settings. drop_penalties=True leaves them out; PyTorch's optimizers have weight_decay."
-        )
-    module = row.write(torch.nn, layer)
-    if row.of_any_shape and shape is not None and len(shape) != 1:
-        module.__class__ = class_named(row.of_any_shape)  # which adds nothing but its forward
+            if kind is Concatenate and self._layouts.of(layer).kind == "first":
+                module.dim = 1
+            return module
+        if kind is None:
+            raise ArgumentError(
+                f"{where} is a {layer.kind}, which has no counterpart in PyTorch. Convert the "
+                "layers around it, each row of them as a Sequential."
+            )
+        row = BY_LAYER[kind]
+        penalties = _penalties(layer)
+        if penalties and not self._drop_penalties:
+            raise ArgumentError(
+                f"{where} has {' and '.join(penalties)}, for which torch.nn.{row.theirs} has no "
+                "settings. drop_penalties=True leaves them out; PyTorch's optimizers have "
+                "weight_decay."
+            )
+        return _laid_out(row.write(self._torch.nn, layer), layer, row, where, self._layouts, shape)
+
+
+def _laid_out(
+    module: Any, layer: Layer, row: Row, where: str, layouts: Layouts, shape: Shape | None
+) -> Any:
+    """The module, as one for the layout of what comes to it."""
+    layout, fits = layouts.of(layer), row.layout
+    if layout.kind == "first":
+        if fits is None or fits.first is None:
+            raise ArgumentError(
+                f"{where}, a {layer.kind}, takes the features last; in PyTorch it comes behind "
+                "modules that have the channels first. Put a Flatten or a GlobalAveragePool "
+                "between, or convert the layers apart."
+            )
+        module = fits.first(module, layout.n_axes)
+        if isinstance(layer, Flatten) and id(layer) in layouts.by_place:
+            module = class_named("FlattenPlaces")()
+    elif layout.kind == "last" and fits is not None and fits.last is not None:
+        module = fits.last(module, len(shape or (0,)) - 1)
+    if isinstance(layer, Reshape):
+        module.gives_first = id(layer) in layouts.first
     return module
 
 
@@ -224,6 +255,20 @@ def _dtype(module: Any) -> str:
     return names[0]
 
 
+class _Leaf(NamedTuple):
+    """A module that was read, with what is still to be done with it."""
+
+    prefix: str
+    module: Any
+    layer: Layer
+    shared: dict[str, tuple[str, str]]
+
+
+_AXES = {"BatchNorm2d": 2, "AdaptiveAvgPool1d": 1, "AdaptiveMaxPool1d": 1}
+_AXES |= {"AdaptiveAvgPool2d": 2, "AdaptiveMaxPool2d": 2}
+"""Modules of layers that take any layout, and the axes that they take behind the channels."""
+
+
 class _Reader:
     """Makes the layers here from modules."""
 
@@ -232,24 +277,22 @@ class _Reader:
         self._wanted = wanted
         self._containers = {each.forward: ours for ours, each in _containers().items()}
         self._unseen = Unseen(torch)
-        self._made: dict[str, tuple[Layer, Row]] = {}
-        self._of_rows: dict[int, str] = {}
+        self._leaves: list[_Leaf] = []
+        self._concatenated: list[tuple[str, Any, Layer]] = []
 
     def model(self, source: Any) -> Layer:
         self._unseen.refuse_global_hooks()
         model = self._layer(source, "", branch=False)
-        for layer, shape in model.shapes_within(model.input_shape):
-            if id(layer) in self._of_rows and len(shape) > 1:
-                raise ArgumentError(
-                    f"{self._of_rows[id(layer)]} takes axis 1 for the features, and samples of "
-                    f"shape {shape} come to it; layers here take the last axis."
-                )
+        layouts = self._layouts(model)
+        for leaf in self._leaves:
+            with _at(leaf.prefix, leaf.module):
+                self._fill(leaf, layouts)
+        self._check_layouts(model, layouts)
         return model
 
     def _layer(self, module: Any, prefix: str, branch: bool) -> Layer:
         """The layer of a module; `branch` where others are given the same inputs."""
-        place = f"module `{prefix[:-1]}`" if prefix else "the module"
-        with at(place, module):
+        with _at(prefix, module):
             if module is None:
                 raise ArgumentError("there is no module.")
             container = self._containers.get(type(module).forward)
@@ -262,8 +305,11 @@ class _Reader:
         # Not named_children(), which leaves out a module that appears a second time.
         children = module._modules.items()
         layers = [self._layer(child, f"{prefix}{name}.", branch) for name, child in children]
-        with at(place, module):
-            return container(*layers)
+        with _at(prefix, module):
+            layer = container(*layers)
+        if container is Concatenate:
+            self._concatenated.append((prefix, module, layer))
+        return layer
 
     def _row(self, module: Any) -> Row:
         """The row of a module; of a lazy one, that of what it becomes when it is called."""
@@ -272,7 +318,7 @@ class _Reader:
             kind = getattr(kind, "cls_to_become", None) or kind
         row = _BY_MODULE.get(kind.__name__)
         # PyTorch's class or ours, not one that only has its name.
-        if row is None or kind is not class_named(row.theirs):
+        if row is None or kind is not class_named(kind.__name__):
             raise ArgumentError(why_unknown(self._torch, module))
         return row
 
@@ -286,24 +332,117 @@ class _Reader:
             if isinstance(error, NnfsError):
                 raise
             raise ArgumentError(f"its settings are none of a {row.theirs}: {error}.") from error
+        self._leaves.append(_Leaf(prefix, module, layer, shared))
+        return layer
+
+    def _layouts(self, model: Layer) -> Layouts:
+        """How values lie in the module, as far as the layers and the modules' classes tell."""
+        wants, by_place = {}, set()
+        for leaf in self._leaves:
+            name = type(leaf.module).__name__
+            if name in _AXES:
+                wants[id(leaf.layer)] = _AXES[name]
+            if name == "FlattenPlaces":
+                by_place.add(id(leaf.layer))
+        return Layouts(model, wants, by_place)
+
+    def _fill(self, leaf: _Leaf, layouts: Layouts) -> None:
+        """Put the module's weights into the layer, and freeze and tie what is so there."""
+        prefix, module, layer, shared = leaf
+        places = places_of(prefix, layer, layouts)
         for key, tensor in module.state_dict().items():
-            if key in row.weights:
-                place = row.weights[key]
-                setattr(layer, place.name, fitted(prefix + key, tensor, layer, place))
+            if key in places:
+                value = fitted(prefix + key, tensor, layer, places[key])
+                setattr(layer, places[key].name, value)
+        made = {each.prefix[:-1]: each.layer for each in self._leaves}
         for name, (owner, theirs) in shared.items():
-            other, its_row = self._made[owner]
-            tie_as_shared(layer, row.weights[name], other, its_row.weights[theirs], owner)
+            its_place = places_of(f"{owner}.", made[owner], layouts)[theirs]
+            tie_as_shared(layer, places[name], made[owner], its_place, owner)
         frozen = {
-            row.weights[name].name
+            places[name].name
             for name, tensor in module.named_parameters(recurse=False)
             if not tensor.requires_grad
         }
         if frozen:
             layer.trainable = tuple(layer._shapes.keys() - frozen) or False
-        self._made[prefix[:-1]] = layer, row
-        if row.takes_axis_1 is not None and row.takes_axis_1(module):
-            self._of_rows[id(layer)] = f"module `{prefix[:-1]}`, a {type(module).__name__},"
-        return layer
+
+    def _check_layouts(self, model: Layer, layouts: Layouts) -> None:
+        """Refuse modules that take another layout than that in which values come to them."""
+        shapes = {id(layer): shape for layer, shape in model.shapes_within(model.input_shape)}
+        for n, (prefix, module, layer, _) in enumerate(self._leaves):
+            with _at(prefix, module):
+                if hasattr(module, "output_size"):
+                    self._check_flattened([each.module for each in self._leaves[n + 1 :]])
+                self._check_layout(module, layer, layouts, shapes.get(id(layer)) or None)
+        for prefix, module, layer in self._concatenated:
+            layout = layouts.of(layer)
+            if module.dim not in ((1,) if layout.kind == "first" else (-1,)):
+                with _at(prefix, module):
+                    raise ArgumentError(f"its `dim`, {module.dim}, is not that of the features.")
+
+    def _check_layout(
+        self, module: Any, layer: Layer, layouts: Layouts, shape: Shape | None
+    ) -> None:
+        row, layout = row_of(layer), layouts.of(layer)
+        assert row is not None
+        with self._torch.device("meta"):
+            written = row.write(self._torch.nn, layer)
+            expected = _laid_out(written, layer, row, "it", layouts, shape)
+        first, name = layout.kind == "first", type(module).__name__
+        if name in ("BatchNorm1d", "Softmax") and not first and len(shape or ()) > 1:
+            if name == "BatchNorm1d" or module.dim == 1:
+                raise ArgumentError(
+                    f"it takes axis 1 for the features, and samples of shape {shape} come to it; "
+                    "layers here take the last axis."
+                )
+        if name == "Flatten" and type(expected) is not type(module):
+            raise ArgumentError(
+                "the features of its rows lie channel by channel, and nothing tells how many "
+                "channels there are, or no Linear behind it takes them in that order. Convert the "
+                "modules before it and behind it apart."
+            )
+        if _as_laid_out(module, layout) == _as_laid_out(expected, layout):
+            return
+        takes, comes = ("last", "first") if first else ("first", "last")
+        raise ArgumentError(
+            f"it takes the features on the {takes} axis of samples, and what comes to it has them "
+            f"{comes}. Convert the modules before it and behind it apart."
+        )
+
+    def _check_flattened(self, behind: list[Any]) -> None:
+        """Refuse an adaptive pool that leaves axes of length 1 for something to see."""
+        for module in behind:
+            name = type(module).__name__
+            if name == "Flatten":
+                return
+            row = _BY_MODULE[name]
+            if row.layout is not ANYWHERE:
+                break
+        raise ArgumentError(
+            "its output keeps axes of length 1, which that of layers here has not. Put a "
+            "torch.nn.Flatten() behind it."
+        )
+
+
+def _at(prefix: str, module: Any) -> AbstractContextManager[None]:
+    """Begin the message of an error with the path and the class of the module."""
+    return at(f"module `{prefix[:-1]}`" if prefix else "the module", module)
+
+
+_SAME = {"AdaptiveAvgPool1d": "GlobalAveragePool", "AdaptiveAvgPool2d": "GlobalAveragePool"}
+_SAME |= {"AdaptiveMaxPool1d": "GlobalMaxPool", "AdaptiveMaxPool2d": "GlobalMaxPool"}
+_SAME |= {"UpsamplingNearest2d": "Upsample"}
+"""Modules of PyTorch's that do, in their layout, what those do that are written here."""
+
+
+def _as_laid_out(module: Any, layout: Layout) -> tuple[Any, ...]:
+    """What tells the layout that a module takes and gives."""
+    name = type(module).__name__
+    is_adaptive = hasattr(module, "output_size")
+    first = getattr(module, "channels_first", is_adaptive)
+    turns = tuple(getattr(module, each, False) for each in ("takes_first", "gives_first"))
+    dim = getattr(module, "dim", None) if layout.kind == "first" else None
+    return _SAME.get(name, name), first, getattr(module, "features_last", False), turns, dim
 
 
 def _from_state_dict(

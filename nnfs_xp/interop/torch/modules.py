@@ -9,12 +9,14 @@ import functools
 from typing import Any
 
 from nnfs_xp.backend.importing import import_library
+from nnfs_xp.interop.torch.picture_modules import NAMES as _PICTURES
+from nnfs_xp.interop.torch.picture_modules import picture_classes
 from nnfs_xp.interop.torch.tabular import NAMES as _TABULAR
 from nnfs_xp.interop.torch.tabular import tabular
 
 REMEDY = "pip install 'nnfs-xp[torch]'"
 
-NAMES = ("Residual", "Concatenate", "BatchNorm", "GaussianNoise", *_TABULAR)
+NAMES = ("Residual", "Concatenate", "BatchNorm", "GaussianNoise", *_TABULAR, *_PICTURES)
 """The names of the classes."""
 
 
@@ -43,10 +45,15 @@ def modules() -> dict[str, Any]:
             return inputs + super().forward(inputs)
 
     class Concatenate(sequential):  # type: ignore[misc] # PyTorch is Any here
-        """Branches of the same inputs, their outputs side by side: `nnfs_xp.Concatenate`."""
+        """Branches of the same inputs, their outputs side by side: `nnfs_xp.Concatenate`.
+
+        `dim` is the axis of the features: 1 where the channels come first.
+        """
+
+        dim = -1
 
         def forward(self, inputs: Any) -> Any:
-            return torch.cat([branch(inputs) for branch in self], dim=-1)
+            return torch.cat([branch(inputs) for branch in self], dim=self.dim)
 
     class BatchNorm(torch.nn.BatchNorm1d):  # type: ignore[misc,name-defined] # PyTorch is Any here
         """PyTorch's over the last axis of samples of any shape: `nnfs_xp.BatchNorm`."""
@@ -71,6 +78,7 @@ def modules() -> dict[str, Any]:
 
     own = (Residual, Concatenate, BatchNorm, GaussianNoise)
     classes = {each.__name__: each for each in (*own, *tabular(torch))}
+    classes |= {each.__name__: each for each in picture_classes(torch, classes)}
     for name, each in classes.items():
         each.__module__, each.__qualname__ = __name__, name
     return classes

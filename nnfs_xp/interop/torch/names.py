@@ -11,9 +11,9 @@ import numpy as np
 from nnfs_xp._checks import shown
 from nnfs_xp.backend import to_numpy
 from nnfs_xp.errors import ArgumentError
-from nnfs_xp.interop.beneath import class_among
 from nnfs_xp.interop.tensor_file import Arrays
-from nnfs_xp.interop.torch.layers import BY_LAYER, Place, Row
+from nnfs_xp.interop.torch.layouts import Layouts, in_their_order, row_of
+from nnfs_xp.interop.torch.rows import Place
 from nnfs_xp.interop.translation import fitting
 from nnfs_xp.layers import Layer
 
@@ -24,8 +24,9 @@ Names = Mapping[str, str]
 def state_dict(model: Layer, names: Names | None = None) -> Arrays:
     """All parameters and buffers as NumPy arrays, under PyTorch's names and in its layouts."""
     tensors: Arrays = {}
+    layouts = Layouts(model)
     for prefix, layer in _named(model, names):
-        for name, place in _places(prefix, layer).items():
+        for name, place in places_of(prefix, layer, layouts).items():
             tensors[prefix + name] = np.array(place.theirs(_value(layer, place)), order="C")
         counter = _counter(layer)
         if counter is not None:
@@ -35,10 +36,11 @@ def state_dict(model: Layer, names: Names | None = None) -> Arrays:
 
 def trained_tensors(model: Layer) -> dict[str, bool]:
     """PyTorch's names of all parameters, and whether they are trained."""
+    layouts = Layouts(model)
     return {
         f"{prefix}{name}": layer.trains(place.name)
         for prefix, layer in model.walk()
-        for name, place in _places(prefix, layer).items()
+        for name, place in places_of(prefix, layer, layouts).items()
         if place.name in layer._shapes
     }
 
@@ -53,11 +55,11 @@ def tied_tensors(model: Layer) -> dict[str, str]:
     """
     prefixes = {id(layer): prefix for prefix, layer in model.walk()}
     model.ties()  # refuses one that leads out
-    found = {}
+    found, layouts = {}, Layouts(model)
     for prefix, layer in model.walk():
         for own, tie in layer._ties.items():
-            name, place = _place_of(prefix, layer, own)
-            other, its_place = _place_of(prefixes[id(tie.layer)], tie.layer, tie.name)
+            name, place = _place_of(prefix, layer, own, layouts)
+            other, its_place = _place_of(prefixes[id(tie.layer)], tie.layer, tie.name, layouts)
             if _shared_as(place, its_place, tie.layer._shapes[tie.name]) is not tie.transposed:
                 raise ArgumentError(
                     f"`{name}` and `{other}` are one parameter here, which PyTorch lays out in two "
@@ -90,8 +92,8 @@ def _shared_as(place: Place, other: Place, shape: tuple[int, ...]) -> bool | Non
     return False if np.array_equal(here, probe) else None
 
 
-def _place_of(prefix: str, layer: Layer, name: str) -> tuple[str, Place]:
-    for theirs, place in _places(prefix, layer).items():
+def _place_of(prefix: str, layer: Layer, name: str, layouts: Layouts) -> tuple[str, Place]:
+    for theirs, place in places_of(prefix, layer, layouts).items():
         if place.name == name:
             return prefix + theirs, place
     raise AssertionError(name)
@@ -115,11 +117,11 @@ def fits(
     model: Layer, tensors: Mapping[str, Any], names: Names | None = None
 ) -> list[tuple[Layer, Place, Any]]:
     """What `fill` puts where: refuse what it refuses, but change no layer."""
-    layers = _named(model, names)
+    layers, layouts = _named(model, names), Layouts(model)
     places = {
         prefix + name: (layer, place)
         for prefix, layer in layers
-        for name, place in _places(prefix, layer).items()
+        for name, place in places_of(prefix, layer, layouts).items()
     }
     counters = {f"{prefix}{_counter(layer)}" for prefix, layer in layers if _counter(layer)}
     tied = {name for name, (layer, place) in places.items() if place.name in layer._ties}
@@ -155,26 +157,25 @@ def _value(layer: Layer, place: Place) -> np.ndarray[Any, Any]:
     return to_numpy(getattr(layer, place.name))
 
 
-def _row(layer: Layer) -> Row | None:
-    kind = class_among(BY_LAYER, layer, "forward", "backward")
-    return BY_LAYER[kind] if kind else None
-
-
 def _counter(layer: Layer) -> str | None:
-    row = _row(layer)
+    row = row_of(layer)
     return row.counter if row else None
 
 
-def _places(prefix: str, layer: Layer) -> Mapping[str, Place]:
-    row = _row(layer)
+def places_of(prefix: str, layer: Layer, layouts: Layouts) -> dict[str, Place]:
+    """Where the tensors of a layer's module lie in it, by PyTorch's names."""
+    row = row_of(layer)
     places = row.weights if row else {}
-    known = {place.name for place in places.values()}
-    if not known.issuperset({*layer._shapes, *layer._buffers}):
+    own = {*layer._shapes, *layer._buffers}
+    if not own.issubset(place.name for place in places.values()):
         where = f"layer {prefix[:-1]}" if prefix else "the model"
         raise ArgumentError(
             f"{where} is a {type(layer).__name__}, whose weights have no counterpart in PyTorch."
         )
-    return places
+    layout = layouts.of(layer)
+    return {
+        name: in_their_order(place, layout) for name, place in places.items() if place.name in own
+    }
 
 
 def _named(model: Layer, names: Names | None) -> list[tuple[str, Layer]]:

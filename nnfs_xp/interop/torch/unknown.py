@@ -30,7 +30,6 @@ _FIXED_SLOPE = "nnfs_xp.LeakyReLU has a slope that stays as it is."
 _ON_LOGITS = "Leave it out, and train with nnfs_xp.{}, which takes logits."
 
 _INSTEAD = {
-    "BatchNorm2d": _FEATURES_LAST,
     "BatchNorm3d": _FEATURES_LAST,
     "CELU": "nnfs_xp.ELU computes the same where `alpha` is 1.",
     "Dropout1d": _DROPOUT,
@@ -38,7 +37,6 @@ _INSTEAD = {
     "Dropout3d": _DROPOUT,
     "EmbeddingBag": "nnfs_xp.Embedding gives the vector of each code, not their mean.",
     "FeatureAlphaDropout": _DROPOUT.replace("Dropout", "AlphaDropout"),
-    "GroupNorm": _LAYER_NORM,
     "Hardswish": "The nearest is nnfs_xp.SiLU.",
     "InstanceNorm1d": _LAYER_NORM,
     "InstanceNorm2d": _LAYER_NORM,

@@ -8,21 +8,25 @@ arrays that are not contiguous, go to the methods of the same names in the speci
 from __future__ import annotations
 
 from nnfs_xp.kernels.cupy import cublaslt
+from nnfs_xp.kernels.cupy.activations import ActivationKernels
+from nnfs_xp.kernels.cupy.convolution import ConvolutionKernels
 from nnfs_xp.kernels.cupy.embedding import EmbeddingKernels
 from nnfs_xp.kernels.cupy.layers import ReLUKernels
 from nnfs_xp.kernels.cupy.losses import LossKernels
 from nnfs_xp.kernels.cupy.norms import NormKernels
-from nnfs_xp.kernels.cupy.products import ProductKernels
+from nnfs_xp.kernels.cupy.pooling import PoolingKernels
 from nnfs_xp.kernels.cupy.random import RandomKernels
 from nnfs_xp.kernels.cupy.steps import StepKernels
 from nnfs_xp.kernels.cupy.updates import UpdateKernels
 
 
 class CuPyKernels(
+    ActivationKernels,
+    ConvolutionKernels,
     EmbeddingKernels,
     LossKernels,
     NormKernels,
-    ProductKernels,
+    PoolingKernels,
     RandomKernels,
     ReLUKernels,
     StepKernels,

@@ -28,7 +28,13 @@ OPTIONS = {
 }
 """The compiler's options for each data type that there are kernels for."""
 
-SOURCES = ("embedding", "layers", "losses", "norms", "random", "steps", "updates")
+SOURCES = (
+    *("activations", "convolution", "embedding", "layers", "losses", "norms", "pooling", "random"),
+    *("steps", "updates"),
+)
+
+SHARED = {"convolution": ("common", "windows"), "pooling": ("common", "windows")}
+"""What sources have before them, where that is more than what all have."""
 
 THREADS = 256
 """Threads of a block that goes through an array element by element."""
@@ -45,14 +51,14 @@ _NARROW = 1024
 _BLOCKS = 16
 """The most blocks for each multiprocessor: each goes through several parts of a long array."""
 
-_ALIGNED = 16
+ALIGNED = 16
 """Bytes that a thread loads at once, from arrays that start at a multiple of so many."""
 
 
 def source(name: str) -> str:
-    """The CUDA C++ of one of `SOURCES`, behind the code that all of them share."""
-    parts = [(FOLDER / f"{each}.cu").read_text(encoding="utf-8") for each in ("common", name)]
-    return "\n".join(parts)
+    """The CUDA C++ of one of `SOURCES`, behind the code that it shares with others."""
+    names = *SHARED.get(name, ("common",)), name
+    return "\n".join((FOLDER / f"{each}.cu").read_text(encoding="utf-8") for each in names)
 
 
 @functools.cache
@@ -160,8 +166,8 @@ def sweep(name: str, kernel: str, arrays: Iterable[Array], *numbers: Any) -> Non
     arrays = tuple(arrays)
     first = arrays[0]
     size = first.size
-    aligned = all(array.data.ptr % _ALIGNED == 0 for array in arrays)
-    packs = size * first.itemsize // _ALIGNED if aligned else 0
+    aligned = all(array.data.ptr % ALIGNED == 0 for array in arrays)
+    packs = size * first.itemsize // ALIGNED if aligned else 0
     grid = blocks_for(packs or size)
     sizes = np.int64(size), np.int64(packs)
     launch(name, kernel, first.dtype, (grid,), (THREADS,), *sizes, *numbers, *arrays)

@@ -65,8 +65,14 @@ def _summed(kernel: str, like: Array, total: Array, *arrays: Array) -> None:
     launch("layers", kernel, like.dtype, (columns, parts), TILE, *sizes, *arrays, sums)
     if whole:
         return
-    sizes = [np.int64(parts), np.int64(k)]
-    launch("layers", "add_parts", like.dtype, (-(-k // 128),), (128,), *sizes, sums, total)
+    add_parts(sums, total)
+
+
+def add_parts(sums: Array, total: Array) -> None:
+    """Write the sum of each column of `sums`, of the wide type, to `total`."""
+    parts, k = sums.shape
+    grid, sizes = (-(-k // TILE[0]),), (np.int64(parts), np.int64(k))
+    launch("layers", "add_parts", total.dtype, grid, TILE, *sizes, sums, total)
 
 
 class ReLUKernels(StandardKernels):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import cupy
 import numpy as np
 
 from nnfs_xp.kernels.cupy.compilation import (
+    ALIGNED,
     TILE,
     Array,
     alike,
     launch,
+    multiprocessors,
     row_blocks,
     same_shape,
     wide,
@@ -31,6 +33,59 @@ def _rows_fit(wide_one: Array, *rows: Array) -> bool:
     return alike(wide_one, *rows) and all(row.shape == (1, wide_one.shape[1]) for row in rows)
 
 
+_FEW = 512
+"""The most rows over which one block sums up 32 columns by itself."""
+
+_WALKERS, _BLOCKS, _ROWS = 256, 8, 4
+"""Threads of a block that walks, how many blocks each multiprocessor has, and the fewest rows of a
+thread."""
+
+
+class _Walk(NamedTuple):
+    """How blocks share the rows and columns of an array: see norms.cu."""
+
+    grid: tuple[int, int]
+    block: tuple[int, int]
+    numbers: tuple[Any, ...]
+
+    @property
+    def parts(self) -> int:
+        """Of the rows."""
+        return self.grid[1]
+
+
+def _walk_over(first: Array, *others: Array) -> _Walk:
+    """A walk over arrays of one shape."""
+    n, k = first.shape
+    arrays = (first, *others)
+    packed = not any(number % ALIGNED for number in (k * first.itemsize, *map(_address, arrays)))
+    across = -(-k // (ALIGNED // first.itemsize if packed else 1))
+    x = min(1 << (across - 1).bit_length(), 32)
+    y, columns = _WALKERS // x, -(-across // x)
+    blocks = _BLOCKS * multiprocessors(cupy.cuda.runtime.getDevice())
+    rows = max(_ROWS * y, -(-n // max(1, blocks // columns)))
+    numbers = np.int64(n), np.int64(k), np.int64(rows), np.int32(packed)
+    return _Walk((columns, -(-n // rows)), (x, y), numbers)
+
+
+def _address(array: Array) -> int:
+    return int(array.data.ptr)
+
+
+def _norm_sums(dvalues: Array, normalized: Array, dgamma: Array, dbeta: Array) -> Array:
+    """Write the sums of dvalues * normalized and of dvalues; return them, not rounded."""
+    k, dtype = dvalues.shape[1], dvalues.dtype
+    walk = _walk_over(dvalues, normalized)
+    products, sums = (cupy.empty((walk.parts, k), wide(dtype)) for _ in range(2))
+    arrays = dvalues, normalized, products, sums
+    launch("norms", "norm_sums", dtype, walk.grid, walk.block, *walk.numbers, *arrays)
+    exact = cupy.empty((2, k), wide(dtype))
+    sizes = np.int64(k), np.int64(walk.parts)
+    arrays = products, sums, dgamma, dbeta, exact
+    launch("norms", "add_norm_sums", dtype, _columns(k), TILE, *sizes, *arrays)
+    return exact
+
+
 class NormKernels(StandardKernels):
     """Both normalizations, forward and backward."""
 
@@ -43,8 +98,20 @@ class NormKernels(StandardKernels):
         output, normalized = (_like(inputs, inputs.shape) for _ in range(2))
         inverse, mean, variance = (_like(inputs, (1, k)) for _ in range(3))
         numbers = np.int64(n), np.int64(k), wide(inputs.dtype)(epsilon)
-        arrays = inputs, gamma, beta, output, normalized, inverse, mean, variance
-        launch("norms", "batch_norm", inputs.dtype, _columns(k), TILE, *numbers, *arrays)
+        if n <= _FEW:
+            arrays = inputs, gamma, beta, output, normalized, inverse, mean, variance
+            launch("norms", "batch_norm", inputs.dtype, _columns(k), TILE, *numbers, *arrays)
+            return output, normalized, inverse, mean, variance
+        walk, dtype = _walk_over(inputs, output, normalized), inputs.dtype
+        means, squares = (cupy.empty((walk.parts, k), wide(dtype)) for _ in range(2))
+        arrays = inputs, means, squares
+        launch("norms", "moments", dtype, walk.grid, walk.block, *walk.numbers, *arrays)
+        exact = cupy.empty((2, k), wide(dtype))
+        sizes = *walk.numbers[:3], np.int64(walk.parts), numbers[2]
+        arrays = means, squares, inverse, mean, variance, exact
+        launch("norms", "add_moments", dtype, _columns(k), TILE, *sizes, *arrays)
+        arrays = exact, gamma, beta, inputs, normalized, output
+        launch("norms", "normalize", dtype, walk.grid, walk.block, *walk.numbers, *arrays)
         return output, normalized, inverse, mean, variance
 
     def batch_norm_backward(
@@ -53,10 +120,16 @@ class NormKernels(StandardKernels):
         if not (same_shape(dvalues, normalized) and _rows_fit(dvalues, scale, dgamma, dbeta)):
             return super().batch_norm_backward(xp, dvalues, normalized, scale, dgamma, dbeta)
         n, k = dvalues.shape
-        dinputs = _like(dvalues, dvalues.shape)
-        arrays = dvalues, normalized, scale, dgamma, dbeta, dinputs
-        sizes = np.int64(n), np.int64(k)
-        launch("norms", "batch_norm_backward", dvalues.dtype, _columns(k), TILE, *sizes, *arrays)
+        dinputs, dtype = _like(dvalues, dvalues.shape), dvalues.dtype
+        if n <= _FEW:
+            arrays = dvalues, normalized, scale, dgamma, dbeta, dinputs
+            sizes = np.int64(n), np.int64(k)
+            launch("norms", "batch_norm_backward", dtype, _columns(k), TILE, *sizes, *arrays)
+            return dinputs
+        exact = _norm_sums(dvalues, normalized, dgamma, dbeta)
+        walk = _walk_over(dvalues, normalized, dinputs)
+        arrays = exact, scale, dvalues, normalized, dinputs
+        launch("norms", "normalize_backward", dtype, walk.grid, walk.block, *walk.numbers, *arrays)
         return dinputs
 
     def layer_norm(
@@ -92,6 +165,5 @@ class NormKernels(StandardKernels):
         dinputs = _like(dvalues, dvalues.shape)
         arrays = dvalues, normalized, inverse, gamma, dinputs
         launch("norms", "layer_norm_backward", dvalues.dtype, *row_blocks(n, k), *sizes, *arrays)
-        sums = dvalues, normalized, dgamma, dbeta
-        launch("norms", "layer_norm_sums", dvalues.dtype, _columns(k), TILE, *sizes, *sums)
+        _norm_sums(dvalues, normalized, dgamma, dbeta)
         return dinputs

@@ -62,12 +62,31 @@ class ProductKernels(StandardKernels):
         if not _multiply(a, b, out):
             out[...] = a @ b
 
+    def batched_product(self, xp: Any, a: Array, b: Array) -> Array:
+        if "bfloat16" not in (a.dtype.name, b.dtype.name):
+            return super().batched_product(xp, a, b)
+        product = cupy.matmul(a.astype(np.float32), b.astype(np.float32))  # cuBLAS lacks these
+        return product.astype(a.dtype, copy=False) if a.dtype == b.dtype else product
+
     def dense(self, xp: Any, inputs: Array, weights: Array, biases: Array) -> Array:
         output = cupy.empty((inputs.shape[0], weights.shape[1]), inputs.dtype)
-        if _with_vector(inputs, weights, output, "BIAS", biases):
-            return output
-        self.matmul_into(xp, inputs, weights, output)
-        return add_biases(output, biases, with_relu=False)
+        self._dense_into(xp, inputs, weights, biases, output)
+        return output
+
+    def _dense_into(
+        self,
+        xp: Any,
+        inputs: Array,
+        weights: Array,
+        biases: Array,
+        output: Array,
+        *,
+        relu: bool = False,
+    ) -> None:
+        """Write inputs @ weights + biases to `output`, or max(…, 0) of it."""
+        if relu or not _with_vector(inputs, weights, output, "BIAS", biases):
+            self.matmul_into(xp, inputs, weights, output)
+            add_biases(output, biases, with_relu=relu)
 
     def dense_gradients(
         self, xp: Any, inputs: Array, dvalues: Array, dweights: Array, dbiases: Array

@@ -18,8 +18,8 @@ from nnfs_xp.kernels.threads import LEAST_PRODUCT, numpys_blas
 
 _log = logging.getLogger("nnfs_xp")
 
-_ROOM = 2**18
-"""Bytes of patches that are worked on at once: they stay in the processor's second cache."""
+_ROOM = 2**17
+"""Bytes of patches and output that are worked on at once: in the processor's second cache."""
 
 _LEAST_ROWS = 128
 """Rows of a product at least, where there are so many: fewer are not worth a call of the BLAS."""
@@ -170,7 +170,7 @@ def _way_of(window: Window, like: Array, weights: Array, *arrays: Array) -> _Way
         functions = winograd.CONVOLVE, winograd.GRADIENTS, winograd.BACKWARD
         changes = winograd.transformed, winograd.write_back
         return _Way(n_parts, tiles_down, *functions, *changes, 16 * channels, lines, room)
-    rows = max(_LEAST_ROWS, _ROOM // (n_weights * like.itemsize))
+    rows = max(_LEAST_ROWS, _ROOM // ((n_weights + filters) * like.itemsize))
     lines = min(max(1, rows // across), n * down)
     functions = windows.CONVOLVE, windows.GRADIENTS, windows.BACKWARD
     room = lines * across * n_weights

@@ -5,9 +5,9 @@ bodies. Each takes the namespace ``xp`` of its arrays first, and never reads a v
 host. It writes to no argument but those that its docstring names.
 
 A set of kernels derives from `StandardKernels` and overrides what it does better:
-`nnfs_xp.kernels.numpy.NumPyKernels`, `nnfs_xp.kernels.numba.NumbaKernels` and
-`nnfs_xp.kernels.cupy.CuPyKernels` do. The functions here are what kernels are made of, and what no
-set does better.
+`nnfs_xp.kernels.numpy.NumPyKernels`, `nnfs_xp.kernels.numba.NumbaKernels`,
+`nnfs_xp.kernels.cupy.CuPyKernels` and `nnfs_xp.kernels.torch.TorchKernels` do. The functions here
+are what kernels are made of, and what no set does better.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from nnfs_xp.kernels.standard.functions import (
     softmax,
     tanh_of_softplus,
 )
+from nnfs_xp.kernels.standard.group_norm import GroupNormKernels
 from nnfs_xp.kernels.standard.layers import DenseKernels
 from nnfs_xp.kernels.standard.losses import LossKernels, shares
 from nnfs_xp.kernels.standard.norms import NormKernels
@@ -62,14 +63,15 @@ __all__ = [
 class Kernels(
     ActivationKernels,
     ConvolutionKernels,
+    TabularKernels,
     DenseKernels,
     EmbeddingKernels,
+    GroupNormKernels,
     LossKernels,
     NormKernels,
     PoolingKernels,
     RandomKernels,
     StepKernels,
-    TabularKernels,
     UpdateKernels,
     Protocol,
 ):

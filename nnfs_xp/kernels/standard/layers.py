@@ -47,6 +47,11 @@ class DenseKernels(Protocol):
         product: Array = a @ b
         return product
 
+    def batched_product(self, xp: Namespace, a: Array, b: Array) -> Array:
+        """The products a[i] @ b[i] of many matrices, shape (matrices, rows, columns)."""
+        products: Array = xp.matmul(a, b)
+        return products
+
     def matmul_into(self, xp: Namespace, a: Array, b: Array, out: Array) -> None:
         """Write a @ b to `out`."""
         out[...] = a @ b

@@ -8,11 +8,13 @@ from __future__ import annotations
 from math import pi
 from typing import TYPE_CHECKING, Protocol
 
+from nnfs_xp.kernels.standard.layers import DenseKernels
+
 if TYPE_CHECKING:
     from nnfs_xp._typing import Array, Namespace
 
 
-class TabularKernels(Protocol):
+class TabularKernels(DenseKernels, Protocol):
     """The passes of `Scale`, `ParametricActivation`, `PeriodicEmbedding` and `MemberDense`."""
 
     def scale_gradient(self, xp: Namespace, dvalues: Array, inputs: Array, dscale: Array) -> None:
@@ -65,7 +67,7 @@ class TabularKernels(Protocol):
         angles = (2 * pi * frequencies)[:, :, None] * x
         angles += phases[:, :, None]
         cosines = xp.cos(angles)
-        learnt = xp.matmul(xp.permute_dims(weights, (0, 2, 1)), cosines)
+        learnt = self.batched_product(xp, xp.permute_dims(weights, (0, 2, 1)), cosines)
         learnt += biases[:, :, None]
         output = xp.permute_dims(xp.concat([learnt, x], axis=1), (2, 0, 1))
         return xp.reshape(output, (inputs.shape[0], -1)), angles, cosines
@@ -100,12 +102,13 @@ class TabularKernels(Protocol):
         n_features, _, n_learnt = weights.shape
         dlearnt = xp.reshape(dvalues, (-1, n_features, n_learnt + 1))[:, :, :-1]
         dlearnt = xp.permute_dims(dlearnt, (1, 2, 0))
-        dweights[...] = xp.matmul(cosines, xp.permute_dims(dlearnt, (0, 2, 1)))
+        dweights[...] = self.batched_product(xp, cosines, xp.permute_dims(dlearnt, (0, 2, 1)))
         dbiases[...] = xp.sum(dlearnt, axis=2)
-        dangles: Array = xp.matmul(weights, dlearnt)
+        dangles = self.batched_product(xp, weights, dlearnt)
         dangles *= -xp.sin(angles)
         dphases[...] = xp.sum(dangles, axis=2)
-        dfrequencies[...] = 2 * pi * xp.matmul(dangles, inputs.T[:, :, None])[:, :, 0]
+        products = self.batched_product(xp, dangles, inputs.T[:, :, None])
+        dfrequencies[...] = 2 * pi * products[:, :, 0]
         return dangles
 
     def periodic_backward(
@@ -115,7 +118,7 @@ class TabularKernels(Protocol):
 
         Each feature's is that of itself at the end of its dimensions, and that of its angles.
         """
-        dinputs = xp.matmul(2 * pi * frequencies[:, None, :], dangles)[:, 0, :]
+        dinputs = self.batched_product(xp, 2 * pi * frequencies[:, None, :], dangles)[:, 0, :]
         itself = xp.reshape(dvalues, (dangles.shape[2], dangles.shape[0], -1))[:, :, -1]
         gradient: Array = itself + dinputs.T
         return gradient
@@ -133,7 +136,7 @@ class TabularKernels(Protocol):
         -------
         output : array, shape (rows, n_members, n_neurons)
         """
-        products = xp.matmul(xp.permute_dims(inputs, (1, 0, 2)), weights)
+        products = self.batched_product(xp, xp.permute_dims(inputs, (1, 0, 2)), weights)
         output: Array = xp.permute_dims(products, (1, 0, 2)) + biases
         return output
 
@@ -141,15 +144,15 @@ class TabularKernels(Protocol):
         self, xp: Namespace, inputs: Array, dvalues: Array, dweights: Array, dbiases: Array
     ) -> None:
         """Write each member's inputs.T @ dvalues, and the sum of dvalues over the rows."""
-        dweights[...] = xp.matmul(
-            xp.permute_dims(inputs, (1, 2, 0)), xp.permute_dims(dvalues, (1, 0, 2))
+        dweights[...] = self.batched_product(
+            xp, xp.permute_dims(inputs, (1, 2, 0)), xp.permute_dims(dvalues, (1, 0, 2))
         )
         dbiases[...] = xp.sum(dvalues, axis=0)
 
     def member_dense_backward(self, xp: Namespace, dvalues: Array, weights: Array) -> Array:
         """Each member's dvalues @ weights.T, shape (rows, n_members, n_inputs)."""
-        products = xp.matmul(
-            xp.permute_dims(dvalues, (1, 0, 2)), xp.permute_dims(weights, (0, 2, 1))
+        products = self.batched_product(
+            xp, xp.permute_dims(dvalues, (1, 0, 2)), xp.permute_dims(weights, (0, 2, 1))
         )
         dinputs: Array = xp.permute_dims(products, (1, 0, 2))
         return dinputs

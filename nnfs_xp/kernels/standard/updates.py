@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from nnfs_xp.kernels.standard.counts import DeviceCount
 from nnfs_xp.kernels.standard.functions import sign
 
 if TYPE_CHECKING:
@@ -146,6 +147,21 @@ class UpdateKernels(Protocol):
         m *= beta_2
         m += (1 - beta_2) * g
         values -= rate * direction
+
+    def lookahead(
+        self, xp: Namespace, values: Array, slow: Array, t: int, k: int, alpha: float
+    ) -> None:
+        """After every k-th step, set slow += alpha * (values - slow); values = slow.
+
+        The number of the step that was made is t, from 1 on.
+        """
+        if isinstance(t, DeviceCount):
+            due = (t.array + t.offset) % k == 0
+            slow[...] = xp.where(due, slow + alpha * (values - slow), slow)
+            values[...] = xp.where(due, slow, values)
+        elif t % k == 0:
+            slow += alpha * (values - slow)
+            values[...] = slow
 
     def shrink(self, xp: Namespace, values: Array, rate: float, decay: float) -> None:
         """Decay the weights, apart from the gradient: values *= 1 - rate * decay."""

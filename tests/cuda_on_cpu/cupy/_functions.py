@@ -90,6 +90,7 @@ def _accumulating_in_float32(function: Callable[..., Any]) -> Callable[..., Any]
 
     def accumulate(*args: Any, out: Any = None, dtype: Any = None, **kwargs: Any) -> Any:
         if function in (np.matmul, np.dot):
+            _refuse_stacks_of_bfloat16(*args[:2])
             args = tuple(map(_core.operand, args))
         given = {} if dtype is None else {"dtype": dtype}
         arrays = [each for each in args if isinstance(each, np.ndarray)]
@@ -105,6 +106,13 @@ def _accumulating_in_float32(function: Callable[..., Any]) -> Callable[..., Any]
         return out
 
     return accumulate
+
+
+def _refuse_stacks_of_bfloat16(a: Any, b: Any) -> None:
+    """As CuPy does, which hands such products to a cuBLAS that it asks for NumPy's data types."""
+    names = {each.dtype.name for each in (a, b) if isinstance(each, np.ndarray)}
+    if "bfloat16" in names and max(np.ndim(a), np.ndim(b)) > 2:
+        raise TypeError("data type 'E' not understood")
 
 
 def _forwarding(name: str) -> Callable[..., Any]:

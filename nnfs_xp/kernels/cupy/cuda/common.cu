@@ -25,6 +25,25 @@ struct alignas(16) Pack {
     T at[PACK];
 };
 
+// N elements next to each other, which a thread loads or stores at once.
+template <int N>
+struct alignas(N * sizeof(T)) Part {
+    T at[N];
+};
+
+template <int N>
+__device__ __forceinline__ Part<N> load(const T *from) {
+    return *(const Part<N> *)from;
+}
+
+template <int N>
+__device__ __forceinline__ void store(T *to, const A (&values)[N]) {
+    Part<N> part;
+#pragma unroll
+    for (int j = 0; j < N; ++j) part.at[j] = T(values[j]);
+    *(Part<N> *)to = part;
+}
+
 template <class N>
 __device__ __forceinline__ N number(Address at, N value) {
     return at ? *(const N *)at : value;

@@ -99,10 +99,13 @@ extern "C" __global__ void __launch_bounds__(1024) column_sums_wide(
 }
 
 // Adds up the sums of columns that the blocks of the kernels above leave behind, in parts.
-extern "C" __global__ void add_parts(Int parts, Int k, const A *sums, T *total) {
-    const Int column = first_index();
-    if (column >= k) return;
+extern "C" __global__ void __launch_bounds__(1024) add_parts(
+    Int parts, Int k, const A *sums, T *total
+) {
+    const Int column = (Int)blockIdx.x * 32 + threadIdx.x;
     A sum = 0;
-    for (Int part = 0; part < parts; ++part) sum += sums[part * k + column];
-    total[column] = T(sum);
+    if (column < k)
+        for (Int part = threadIdx.y; part < parts; part += blockDim.y) sum += sums[part * k + column];
+    sum = over_column(sum);
+    if (threadIdx.y == 0 && column < k) total[column] = T(sum);
 }
