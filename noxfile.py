@@ -14,7 +14,7 @@ nox.options.default_venv_backend = "virtualenv"
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
-PACKAGE = ".[plot,data,testing,numba]"
+PACKAGE = ".[plot,data,images,testing,numba]"
 STRICT = "array_api_strict"
 STRICTEST = "array_api_strict:device1"  # refuses all that array_api_strict refuses, and more
 FEW_KILLS = ("--kills", "2")  # they are no matter of the backend
@@ -70,7 +70,7 @@ def prepare_tests(session: nox.Session) -> Path:
 
 
 def prepare_oracles(session: nox.Session) -> Path:
-    extras = "plot,data,testing,numba,tensorboard,sklearn,onnx,keras,tables"
+    extras = "plot,data,images,testing,numba,tensorboard,sklearn,onnx,keras,tables"
     groups = (*group("test"), *group("oracle"), *group("ecosystem"))
     return prepare(session, "oracles", f".[{extras}]", *groups)
 
@@ -260,7 +260,7 @@ def tests_pythons(session: nox.Session) -> None:
 def minimums(session: nox.Session) -> None:
     """Test with the lowest versions that pyproject.toml allows, on NumPy and array_api_strict."""
     wanted = [*PYPROJECT["project"]["dependencies"], *group("test")]
-    for extra in ("plot", "data", "testing", "numba"):
+    for extra in ("plot", "data", "images", "testing", "numba"):
         wanted += EXTRAS[extra]
     lowest = (requirement.replace(">=", "==") for requirement in wanted)
     session.install("--no-compile", "-e", ".", *lowest)
@@ -287,7 +287,7 @@ def wheel(session: nox.Session) -> None:
     shutil.rmtree(there / "dist", ignore_errors=True)
     session.run("pip", "wheel", "--no-deps", "--wheel-dir", str(there / "dist"), str(here))
     (built,) = (there / "dist").glob("*.whl")
-    session.install("--no-compile", f"{built}[plot,data,testing]", *group("test"))
+    session.install("--no-compile", f"{built}[plot,data,images,testing]", *group("test"))
     for name in ("tests", "examples", "docs", "benchmarks"):
         shutil.copytree(here / name, there / name, dirs_exist_ok=True)
     for name in ("pyproject.toml", "README.md"):
@@ -325,7 +325,7 @@ def types(session: nox.Session) -> None:
 @nox.session(allow_parallel=True)
 def docs(session: nox.Session) -> None:
     """Build the site in build/docs, examples run; a warning, or a name without a page, fails."""
-    session.install("-e", ".[plot,data,testing,numba,tables]", *group("docs"))
+    session.install("-e", ".[plot,data,images,testing,numba,tables]", *group("docs"))
     generated = ("docs/generated", "docs/api/generated", "docs/gallery")
     for folder in ("build/docs", "build/wheel", *generated):
         shutil.rmtree(folder, ignore_errors=True)

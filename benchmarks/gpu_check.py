@@ -79,6 +79,7 @@ PARTS = {
     "products": Part(
         "Products by epilogue", 150, 30, "bench.log", "products", (), by_default=False
     ),
+    "pictures": Part("Kernels for pictures", 60, 20, "bench.log", "pictures", (), by_default=False),
     "sanitize": Part("Memory checked", 200, 30, "smoke.log", "sanitize", (), by_default=False),
 }
 """In this order."""

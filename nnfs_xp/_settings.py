@@ -73,7 +73,7 @@ def arguments_of(kind: type) -> Arguments:
     if kind in _arguments_of:
         return _arguments_of[kind]
     names: dict[str, None] = {}
-    others, many = False, None
+    others = many = False
     for each in kind.__mro__:
         if "__init__" not in vars(each) or each is object:
             continue
@@ -82,12 +82,11 @@ def arguments_of(kind: type) -> Arguments:
         for parameter in parameters:
             if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
                 names[parameter.name] = None
-        if many is None:  # keywords alone are handed on
-            many = inspect.Parameter.VAR_POSITIONAL in kinds
+        many = many or inspect.Parameter.VAR_POSITIONAL in kinds
         others = inspect.Parameter.VAR_KEYWORD in kinds
         if not others:
             break
-    _arguments_of[kind] = Arguments(tuple(names), others, bool(many))
+    _arguments_of[kind] = Arguments(tuple(names), others, many)
     return _arguments_of[kind]
 
 

@@ -405,9 +405,7 @@ def _torch_group_norm(n_groups: int, *, scale: bool = True, center: bool = True)
 
 
 def _half_batch_norm(dtype: str, *, center: bool) -> nn.BatchNorm:
-    layer = nn.BatchNorm(
-        4, momentum=0.7, epsilon=1e-3, scale=False, center=center, dtype=dtype
-    )
+    layer = nn.BatchNorm(4, momentum=0.7, epsilon=1e-3, scale=False, center=center, dtype=dtype)
     if center:
         layer.beta = BETA
     layer.running_mean, layer.running_variance = _RUNNING_MEAN, _RUNNING_VARIANCE

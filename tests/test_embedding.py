@@ -93,6 +93,13 @@ def test_check_values(backend, layer, codes, complaint):
     nn.Dense(2, 2).check_values(codes)
 
 
+def test_codes_of_the_host_are_looked_at_behind_other_layers(backend, layer):
+    model = nn.Sequential(nn.Flatten(), layer).to(backend)
+    model.check_values(CODES.astype("float32")[:, None, :])
+    with pytest.raises(DataError, match="got values from 7 to 7"):
+        model.check_values(np.full((2, 1, 3), 7, "float32"))
+
+
 def test_values_are_checked_wherever_they_are(layer):
     with pytest.raises(DataError, match="whole numbers from 0 to 4"):
         layer.check_values(np.array([[7]]))

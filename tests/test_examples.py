@@ -51,6 +51,19 @@ def test_the_chapter(backend, tmp_path):
         assert line in lines
 
 
+def test_a_convolution_by_hand(backend, tmp_path):
+    output = run("convolution_by_hand.py", backend.name, cwd=tmp_path)
+    assert output.startswith(f"# On {backend.name}\n")
+    assert "Their sum and the bias: 0.0 + 1.0 = 1.0" in output
+    for line in ("[[1., 2., 2., 1.],", " [-1.,  1.,  0.,  2.],"):  # windows of a pixel, a patch
+        assert line in output.splitlines()
+    for name in ("output", "dweights", "dbiases", "dinputs"):
+        assert f"{name}: as by hand" in output
+    largest = re.findall(r"the largest difference is (\S+)", output)
+    assert len(largest) == 3
+    assert all(float(each) < 1e-7 for each in largest)
+
+
 @pytest.fixture
 def small_mnist(tmp_path):
     """Files in MNIST's format with a hundred images each; a class is a bright row."""
@@ -158,6 +171,7 @@ def test_those_that_draw_show_what_they_say(name, tmp_path):
 def test_every_example_is_run_here_or_with_the_extras():
     tested = {
         "chapter09_backpropagation.py",
+        "convolution_by_hand.py",
         "train_mnist.py",
         "custom_layer.py",
         "fine_tuning.py",

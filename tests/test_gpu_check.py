@@ -50,7 +50,7 @@ def test_parts_are_listed():
     assert done.returncode == 0
     assert [line.split()[0] for line in done.stdout.splitlines()] == list(PARTS)
     by_default = [name for name, part in PARTS.items() if part.by_default]
-    assert by_default == ["smoke", "tests", "ranks", "bench", "mnist", "compiled"]
+    assert by_default == ["smoke", "tests", "ranks", "bench", "cifar", "mnist", "compiled"]
 
 
 def test_each_part_has_its_module_and_its_log():

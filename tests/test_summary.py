@@ -439,7 +439,7 @@ def convolutions(dtype):
 def pools(dtype):
     return nn.Sequential(
         nn.Conv2D(3, 16, 3, padding="same", dtype=dtype), nn.MaxPool2D(2), nn.ReLU(),
-        nn.GroupNorm(16, 4, dtype=dtype), nn.Upsample2D(2), nn.AveragePool2D(3, padding="same"),
+        nn.GroupNorm(16, 4, dtype=dtype), nn.Upsample2D(2), nn.AveragePool2D(2),
         nn.BatchNorm(16, scale=False, dtype=dtype), nn.SiLU(), nn.ZeroPad2D(1),
         nn.Reshape((-1, 16)), nn.MaxPool1D(2), nn.GlobalMaxPool(), nn.Dense(16, 10, dtype=dtype),
         seed=0, input_shape=(16, 16, 3),

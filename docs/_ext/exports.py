@@ -42,6 +42,11 @@ PAGES = {
         "Data",
         "Data sets: bundled, computed and downloaded; and batches from anywhere: see :doc:`/data`.",
     ),
+    "data.augment": (
+        "Augmentation",
+        "Transforms that show a network each picture a little different in each epoch: see "
+        ":doc:`/data`.",
+    ),
     "distributed": (
         "Several processes",
         "One training in several processes, by MPI and NCCL, or on Ray: see :doc:`/distributed`.",

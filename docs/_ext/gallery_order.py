@@ -2,6 +2,7 @@
 
 ORDER = [
     "chapter09_backpropagation.py",
+    "convolution_by_hand.py",
     "plot_spiral.py",
     "plot_vanishing_gradients.py",
     "plot_dropout.py",

@@ -11,10 +11,12 @@ from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
 from nnfs_xp.kernels import standard
+from nnfs_xp.layers.convolution import ConvolutionReLU
 from nnfs_xp.layers.dense import DenseRow
 
-METHODS = ("forward", "backward", "backward_parameters", "_backward", "_through")
-STAGES = {"DenseRow": DenseRow}
+METHODS = ("forward", "_forward", "backward", "backward_parameters", "_backward", "_through")
+METHODS += ("_gradients_from", "_backward_inputs")
+STAGES = {"DenseRow": DenseRow, "ConvolutionReLU": ConvolutionReLU}
 """What runs in the place of several layers, and so has to be shown beside them."""
 
 

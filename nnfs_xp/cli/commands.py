@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 import nnfs_xp as nn
-from nnfs_xp.cli import datasets
+from nnfs_xp.cli import datasets, kept
 from nnfs_xp.distributed import available_groups
 from nnfs_xp.distributed.ending import say_once
 from nnfs_xp.distributed.launched import told_size
@@ -85,7 +85,7 @@ def evaluate(options: argparse.Namespace) -> int:
 
         return tables.evaluate(options)
     _refuse(options, ("separator",), "a data set with a name, or images")
-    return datasets.evaluate(options)
+    return kept.evaluate(options)
 
 
 def predict(options: argparse.Namespace) -> int:
@@ -95,7 +95,7 @@ def predict(options: argparse.Namespace) -> int:
 
         return tables.predict(options)
     _refuse(options, ("separator",), "a data set with a name, or images")
-    return datasets.predict(options)
+    return kept.predict(options)
 
 
 def backends(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""What the commands do with the data sets that the library knows."""
+"""Training on the data sets that the library knows, and on folders of images."""
 
 from __future__ import annotations
 
@@ -11,16 +11,13 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 import nnfs_xp as nn
-from nnfs_xp.cli import images, results
-from nnfs_xp.data import Split, hold_out
-from nnfs_xp.data.tables import read_numbers
+from nnfs_xp.cli import results
+from nnfs_xp.data import hold_out
 from nnfs_xp.distributed.ending import say_once
 from nnfs_xp.distributed.group import local_backend
 from nnfs_xp.distributed.launched import told_size
-from nnfs_xp.errors import ArgumentError, CheckpointError, DataError
+from nnfs_xp.errors import ArgumentError, CheckpointError
 from nnfs_xp.layers.summary import size_text
 from nnfs_xp.pictures import draw_pictures
 from nnfs_xp.recipes import Recipe
@@ -31,10 +28,8 @@ from nnfs_xp.runs import (
     RAY,
     RUN,
     Settings,
-    check_unchanged,
     choose_settings,
     make_folder,
-    open_run,
     recipe_of,
     write_run,
 )
@@ -93,7 +88,7 @@ def _train(options: argparse.Namespace, settings: Settings, group: nn.distribute
     recipe, name = recipe_of(settings), Path(settings.dataset).name
     plan, shape = recipe.plan(settings.model), recipe.sample_shape(settings.model)
     backend = local_backend(options.backend, group)
-    data = _shaped(recipe.load(), shape)
+    data = recipe.load_as(shape)
     X, y, X_val, y_val = hold_out(
         data.X_train, data.y_train, share=_VALIDATION_SHARE, seed=settings.seed
     )
@@ -167,13 +162,6 @@ def _train(options: argparse.Namespace, settings: Settings, group: nn.distribute
         _say_how_to_watch(options, folder)
         _stay(page, group)
         return 0
-
-
-def _shaped(data: Split, shape: tuple[int, ...]) -> Split:
-    """The data with each sample in that shape: a row, or a picture."""
-    return data._replace(
-        X_train=data.X_train.reshape(-1, *shape), X_test=data.X_test.reshape(-1, *shape)
-    )
 
 
 def _say_what_is_trained(
@@ -257,54 +245,3 @@ def _keep(folder: Path, trainer: nn.Trainer, run: dict[str, Any]) -> None:
     with results.beside_model(folder):
         write_run(folder, run)
         trainer.history.to_csv(folder / HISTORY)
-
-
-def _trainer(model: nn.Layer, recipe: Recipe, backend: str) -> nn.Trainer:
-    kind = recipe.kind_of(model.input_shape or ())
-    assert kind is not None  # `open_run` sees to it
-    return nn.Trainer(model, recipe.plan(kind).loss(), nn.Adam(), backend=backend)
-
-
-def evaluate(options: argparse.Namespace) -> int:
-    """Test a model on a data set that it fits."""
-    model, name, recipe = open_run(options.folder, options.dataset)
-    if options.dataset is None:
-        check_unchanged(options.folder)
-    data = _shaped(recipe.load(), model.input_shape)
-    figures = _trainer(model, recipe, options.backend).evaluate(data.X_test, data.y_test)
-    print(f"{name}: test accuracy {figures['accuracy']:.4f}, loss {figures['loss']:.4f}")
-    return 0
-
-
-def predict(options: argparse.Namespace) -> int:
-    """Classify images in files, or the rows of a file of numbers."""
-    model, _, recipe = open_run(options.folder, None)
-    results.check_output(options)
-    trainer = _trainer(model, recipe, options.backend)
-    if images.are_images(options.files):
-        rows = images.predictions(trainer, recipe, options.files)
-    else:
-        rows = _rows(recipe, trainer.predict_proba(_read_rows(options, model, recipe)))
-    results.write_predictions(options, rows)
-    return 0
-
-
-def _read_rows(
-    options: argparse.Namespace, model: nn.Layer, recipe: Recipe
-) -> np.ndarray[Any, Any]:
-    """The rows of a CSV file as samples."""
-    file = results.only_file(options)
-    X = read_numbers(file) / recipe.unit
-    if X.shape[1] != recipe.n_features:
-        raise DataError(
-            f"{file} has {X.shape[1]} columns; the model takes {recipe.n_features} "
-            "features. Without the labels?"
-        )
-    return X.reshape(len(X), *model.input_shape)
-
-
-def _rows(recipe: Recipe, probabilities: np.ndarray[Any, Any]) -> Iterator[tuple[str, str]]:
-    """The rows of the table of predictions."""
-    yield "prediction", "probability"
-    for label, row in zip(probabilities.argmax(axis=1), probabilities, strict=True):
-        yield recipe.classes[label], f"{row[label]:.4f}"

@@ -13,7 +13,7 @@ from nnfs_xp.cli import commands
 from nnfs_xp.cli.results import PROGRESS
 from nnfs_xp.distributed.launched import told_rank
 from nnfs_xp.learning import PRECISIONS
-from nnfs_xp.recipes import CNN, MLP, MODELS, RECIPES
+from nnfs_xp.recipes import IMAGES, MODELS, RECIPES
 
 
 class _Parser(argparse.ArgumentParser):
@@ -329,18 +329,16 @@ def _add_backend(parser: argparse.ArgumentParser) -> None:
 
 def _defaults() -> Iterator[str]:
     """The defaults of each data set, and of folders, with each kind of network."""
-    plans = {
-        f"{name} --model {model}": plan
-        for name, recipe in RECIPES.items()
-        for model, plan in recipe.plans.items()
-    }
-    plans |= {"FOLDER --model cnn": CNN["images"], "FOLDER --model mlp": MLP["images"]}
-    for words, plan in plans.items():
-        hidden = ",".join(map(str, plan.hidden))
-        yield (
-            f"{words} --hidden {hidden} --epochs {plan.epochs} --batch-size {plan.batch_size} "
-            f"--learning-rate {plan.learning_rate} --dropout {plan.dropout}"
-        )
+    plans = {name: recipe.plans for name, recipe in RECIPES.items()}
+    plans["FOLDER"] = IMAGES
+    for name, of_each in plans.items():
+        for number, (model, plan) in enumerate(of_each.items()):
+            words = f"{name} --model {model}" if number else name
+            hidden = ",".join(map(str, plan.hidden))
+            yield (
+                f"{words} --hidden {hidden} --epochs {plan.epochs} --batch-size {plan.batch_size} "
+                f"--learning-rate {plan.learning_rate} --dropout {plan.dropout}"
+            )
 
 
 def _count(text: str, least: int = 1) -> int:

@@ -4,8 +4,8 @@ from nnfs_xp.data import augment as augment
 from nnfs_xp.data.cifar10 import CIFAR10_CLASSES, load_cifar10
 from nnfs_xp.data.digits import load_digits
 from nnfs_xp.data.generators import sine_data, spiral_data
+from nnfs_xp.data.image_batches import ImageFolder
 from nnfs_xp.data.images import (
-    ImageFolder,
     Images,
     ImageSurvey,
     load_images,
@@ -17,9 +17,10 @@ from nnfs_xp.data.mnist import FASHION_CLASSES, load_fashion_mnist, load_mnist
 from nnfs_xp.data.npy_files import npy_batches
 from nnfs_xp.data.parquet import parquet_batches
 from nnfs_xp.data.processes import InProcesses
+from nnfs_xp.data.random import Random
 from nnfs_xp.data.scaled import Scaled
 from nnfs_xp.data.splits import Split, hold_out
-from nnfs_xp.data.transforms import OnHost, Random
+from nnfs_xp.data.transforms import OnHost
 from nnfs_xp.data.transforms import Transform as Transform
 
 __all__ = [

@@ -11,7 +11,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from nnfs_xp.kernels.standard import StandardKernels
+from nnfs_xp.kernels.standard import StandardKernels, Window
+from nnfs_xp.kernels.standard.convolution import padded
 from nnfs_xp.kernels.standard.random import BITS, Keys
 from nnfs_xp.kernels.threads import Threads, threads_of_blas
 
@@ -190,6 +191,28 @@ class NumPyKernels(StandardKernels):
         if weights.shape[2] > 1:
             return super().member_dense_backward(xp, dvalues, weights)
         return dvalues * weights[:, :, 0]  # see `product_of`
+
+    most_patch_numbers = 2**18
+
+    def patches(self, xp: Any, inputs: Array, window: Window) -> Array:
+        if window.is_pixel or min(window.strides + window.dilation) < 1:
+            return super().patches(xp, inputs, window)
+        n, height, width, channels = inputs.shape
+        down, across = window.places(height, width)
+        around = padded(xp, inputs, window)
+        steps = around.strides
+        seen = np.lib.stride_tricks.as_strided(
+            around,
+            (n, down, across, *window.size, channels),
+            (
+                steps[0],
+                *(step * stride for step, stride in zip(steps[1:3], window.strides, strict=True)),
+                *(step * apart for step, apart in zip(steps[1:3], window.dilation, strict=True)),
+                steps[3],
+            ),
+            writeable=False,
+        )
+        return seen.reshape(n * down * across, -1)
 
     def bias_relu(self, xp: Any, products: Array, biases: Array) -> Array:
         products += biases

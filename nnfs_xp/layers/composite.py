@@ -7,7 +7,7 @@ from typing import Any, Unpack
 
 from nnfs_xp._checks import check_sample_shape
 from nnfs_xp._typing import Array
-from nnfs_xp.backend import Backend, host_generator
+from nnfs_xp.backend import Backend, backend_of, host_generator
 from nnfs_xp.errors import ArgumentError, ShapeError
 from nnfs_xp.initializers import Initializer, glorot_uniform
 from nnfs_xp.layers.base import Layer, Shape
@@ -158,10 +158,10 @@ class Stack(Composite):
     def input_shape(self) -> Shape | None:
         if self._input_shape is not None:
             return self._input_shape
-        for layer in self.children:
+        for index, layer in enumerate(self.children):
             shape = layer.input_shape
             if shape is not None:
-                return shape
+                return _with_places(shape, self.children[index:])
             if type(layer).output_shape is not Layer.output_shape:
                 return None  # what comes out of this layer tells nothing of what goes in
         return None
@@ -209,17 +209,19 @@ class Stack(Composite):
         return self.forward(inputs)
 
     def check_values(self, inputs: Array) -> None:
-        for layer in self.children:
+        looking = [place for place, layer in enumerate(self.children) if _looks_at_values(layer)]
+        for place, layer in enumerate(self.children[: looking[-1] + 1] if looking else ()):
             layer.check_values(inputs)
-            if not layer.passes_values:
+            if not layer.passes_values or place == looking[-1]:
                 return
-            inputs = layer.forward(inputs)
+            home = layer.backend or backend_of(inputs)  # of a source's batches, not theirs
+            inputs = layer.forward(home.asarray(inputs))
 
     def check_fit(self) -> None:
         shape = self._input_shape
         for index, layer in enumerate(self.children):
-            if shape is None:
-                shape = layer.input_shape
+            if shape is None and layer.input_shape is not None:
+                shape = _with_places(layer.input_shape, self.children[index:])
             try:
                 shape = _after(layer, shape)
             except ShapeError as error:
@@ -235,6 +237,26 @@ class Stack(Composite):
         return f"layer {index} does not fit the one before it: {error}{hint}"
 
 
+def _with_places(shape: Shape, layers: Sequence[Layer]) -> Shape:
+    """The shape that the first layer takes, with the axes before it that a layer behind asks for.
+
+    The first says no more than that of a row, where it takes the last axis: a `BatchNorm` before a
+    `Conv2D`, say.
+    """
+    taken: Shape | None = shape
+    for layer in layers:
+        more = (layer.input_shape or ())[: -len(shape)]
+        if more and set(more) == {None}:
+            return (*more, *shape)
+        try:
+            taken = _after(layer, taken)
+        except ShapeError:
+            break
+        if taken is None or len(taken) != len(shape):
+            break
+    return shape
+
+
 def _after(layer: Layer, shape: Shape | None) -> Shape | None:
     """The shape of one sample behind a layer, as far as it is known."""
     if shape is None:
@@ -245,3 +267,9 @@ def _after(layer: Layer, shape: Shape | None) -> Shape | None:
         if None not in shape:
             raise
         return None
+
+
+def _looks_at_values(layer: Layer) -> bool:
+    """Whether it, or a layer within it, refuses some values: codes out of range for example."""
+    leaves = (each for _, each in layer.walk() if not each.children)
+    return any(type(each).check_values is not Layer.check_values for each in leaves)

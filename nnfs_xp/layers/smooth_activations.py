@@ -34,6 +34,7 @@ class GELU(Layer):
     """
 
     elementwise = True
+    works_in_half = True
     preferred_initializer = staticmethod(he_normal)
     footprint = Footprint(keeps_output=False, room=6)
 

@@ -71,5 +71,6 @@ def initialize_from_data(model: Layer, inputs: Any, *, seed: int | None = 0) -> 
     backend = model.backend or get_backend("numpy")
     first = inputs[:_MOST_ROWS] if hasattr(inputs, "shape") else inputs
     with backend.active(), of_argument("inputs"):
-        X = prepare_inputs(first, model, backend)[:_MOST_ROWS, ...]
+        X = prepare_inputs(first, model, backend)
+        X = X[: min(_MOST_ROWS, X.shape[0]), ...]
         model.initialize_from(backend.asarray(as_dense(X)), generator)

@@ -781,7 +781,18 @@ LAYERS = [
     nn.Softplus, nn.Mish, lambda: nn.Dropout(0.1), lambda: nn.AlphaDropout(0.1),
     lambda: nn.GaussianNoise(0.1), lambda: nn.BatchNorm(10), lambda: nn.LayerNorm(10),
     lambda: nn.Scale(10), lambda: nn.ParametricActivation(nn.Mish(), 10),
+    lambda: nn.BatchNorm(10, scale=False), lambda: nn.LayerNorm(10, scale=False, center=False),
+    lambda: nn.GroupNorm(10, 2),
     lambda: nn.Sequential(nn.BatchNorm(10), nn.ReLU()),
+    lambda: nn.Sequential(
+        *(nn.Reshape((5, 2, 1)), nn.ZeroPad2D(1), nn.MaxPool2D(2), nn.Upsample2D()),
+        *(nn.AveragePool2D(2, strides=1, padding="same"), nn.Flatten(), nn.Dense(24, 10)),
+        input_shape=10,
+    ),
+    lambda: nn.Sequential(
+        nn.Reshape((5, 2)), nn.Concatenate(nn.GlobalMaxPool(), nn.GlobalAveragePool()),
+        nn.Dense(4, 10), input_shape=10,
+    ),
     lambda: nn.Sequential(
         nn.Columns(2, 8), nn.Repeat(2), nn.Scale((2, 6)), nn.Flatten(), nn.Dense(12, 10)
     ),

@@ -236,7 +236,7 @@ def test_all_parts(check):
     assert done.returncode == 0, done.summary
     assert done.seconds < 180
     assert done.stdout.endswith(done.summary)
-    for name in ("setup", "smoke", "tests", "ranks", "bench", "mnist", "compiled"):
+    for name in ("setup", "smoke", "tests", "ranks", "bench", "cifar", "mnist", "compiled"):
         assert f"| {name} | ok |" in done.summary
     for line in (
         "## Smoke: 3 of 3 hold",
@@ -248,6 +248,7 @@ def test_all_parts(check):
         "64-64-64-64-64, batch 32, bfloat16",
         "not measured: MNIST: NNFS_XP_DATA does not name",
         "- card: stand-in",
+        "The network for CIFAR-10 at batch 8:",
         "two processes: weights are those of one process",
     ):
         assert line in done.summary, line

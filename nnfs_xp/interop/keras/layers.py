@@ -5,161 +5,81 @@ It needs no Keras.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 from nnfs_xp import layers
-from nnfs_xp._checks import shown
 from nnfs_xp.errors import ArgumentError
-from nnfs_xp.interop.keras.classes import custom_objects, load_keras
+from nnfs_xp.interop.keras.activations import activation_of, known
+from nnfs_xp.interop.keras.classes import custom_objects
+from nnfs_xp.interop.keras.pictures import PICTURE_ROWS
+from nnfs_xp.interop.keras.rows import (
+    Container,
+    Row,
+    alike,
+    refuse_set,
+    to_weight_options,
+    weight_options,
+)
 from nnfs_xp.interop.translation import Wanted, check_codes, expect, expect_parameter
 from nnfs_xp.layers import Layer
 
 
-class Row(NamedTuple):
-    """A layer, the one of Keras' that it is read from, and how each is made from the other.
-
-    Attributes
-    ----------
-    ours : type of Layer
-    theirs : str
-        A name in `keras.layers`. Rows that share one also share `read`.
-    read : callable
-        Takes Keras' layer and what is wanted; returns the layers here, without weights.
-    write : callable
-        Takes `keras`, the layer and the data type; returns Keras' layer, without weights.
-    note : str
-        What differs, for readers of the documentation, in Markdown.
-    weights : mapping of str to str
-        All parameters and buffers, by our names, in the order of Keras' `get_weights`. Keras
-        lays out as here, but for biases, scales and shifts: (n,) there and (1, n) here.
-    activation : tuple of str and callable, optional
-        The name of an activation function of Keras', and what builds the layer that computes it
-        with Keras' default settings.
-    """
-
-    ours: type[Layer]
-    theirs: str
-    read: Callable[[Any, Wanted], list[Layer]]
-    write: Callable[[Any, Any, str], Any]
-    note: str = ""
-    weights: Mapping[str, str] = MappingProxyType({})
-    activation: tuple[str, Callable[[], Layer]] | None = None
-
-
-class Container(NamedTuple):
-    """A layer made of layers, the name of its class in Keras or of ours, and what differs."""
-
-    ours: type[Layer]
-    theirs: str
-    note: str
-
-
-def _activation(function: Any) -> Layer:
-    if function is custom_objects()["gelu_tanh"]:
-        return layers.GELU("tanh")
-    keras = load_keras()
-    if function is keras.ops.gelu:  # whose default is not that of keras.activations.gelu
-        return layers.GELU("tanh")
-    for name, build in filter(None, (row.activation for row in ROWS)):
-        if function in (keras.activations.get(name), getattr(keras.ops, name, None)):
-            return build()
-    name = getattr(function, "__name__", type(function).__name__)
-    raise ArgumentError(f"its activation {shown(repr(name))} has no counterpart here.")
-
-
 def _any_activation(layer: Any, _: Wanted) -> list[Layer]:
-    return [_activation(layer.activation)]
-
-
-def _refuse_set(layer: Any, *names: str) -> None:
-    """Refuse a layer in which a setting is on that has no counterpart here."""
-    for name in names:
-        if getattr(layer, name, None):
-            raise ArgumentError(f"its `{name}` has no counterpart here.")
+    return [activation_of(layer.activation)]
 
 
 def _dense(layer: Any, wanted: Wanted) -> list[Layer]:
     expect(layer, bias_constraint=(None,))
-    _refuse_set(layer, "lora_enabled", "quantization_mode")
+    refuse_set(layer, "lora_enabled", "quantization_mode")
     expect_parameter(layer.use_bias, "bias", wanted)
     n_inputs, n_neurons = layer.kernel.shape
-    weight_l1, weight_l2 = _strengths(layer.kernel_regularizer)
-    bias_l1, bias_l2 = _strengths(layer.bias_regularizer)
-    dense = layers.Dense(
-        n_inputs,
-        n_neurons,
-        weight_regularizer_l1=weight_l1,
-        weight_regularizer_l2=weight_l2,
-        bias_regularizer_l1=bias_l1,
-        bias_regularizer_l2=bias_l2,
-        max_norm=_max_norm(layer.kernel_constraint),
-        dtype=wanted.dtype,
-        seed=0,
-    )
-    activation = _activation(layer.activation)
+    options = weight_options(layer, "kernel")
+    dense = layers.Dense(n_inputs, n_neurons, **options, dtype=wanted.dtype, seed=0)
+    activation = activation_of(layer.activation)
     return [dense] if isinstance(activation, layers.Linear) else [dense, activation]
 
 
-def _strengths(regularizer: Any) -> tuple[float, float]:
-    """The strengths of a regularizer's penalties L1 and L2."""
-    regularizers = load_keras().regularizers
-    if regularizer is None:
-        return 0.0, 0.0
-    if type(regularizer) not in (regularizers.L1, regularizers.L2, regularizers.L1L2):
-        raise ArgumentError(
-            f"its regularizer {type(regularizer).__name__} has no counterpart here; L1, L2 and "
-            "L1L2 have."
-        )
-    return float(getattr(regularizer, "l1", 0)), float(getattr(regularizer, "l2", 0))
-
-
-def _max_norm(constraint: Any) -> float | None:
-    if constraint is None:
-        return None
-    if type(constraint) is not load_keras().constraints.MaxNorm or constraint.axis != 0:
-        raise ArgumentError(
-            f"its constraint {type(constraint).__name__} has no counterpart here; MaxNorm along "
-            "axis 0 has."
-        )
-    return float(constraint.max_value)
-
-
-def _check_normalization(layer: Any, wanted: Wanted) -> None:
+def _check_normalization(layer: Any, wanted: Wanted) -> dict[str, bool]:
+    """Refuse settings that no layer here has; return whether there are a scale and a shift."""
     axes = list(layer.axis) if isinstance(layer.axis, list | tuple) else [layer.axis]
-    if axes not in ([-1], [1]):
+    n_axes = getattr(layer.input_spec, "ndim", None)
+    if axes not in ([-1], [1], [n_axes and n_axes - 1]):
         raise ArgumentError(f"its `axis` must be that of the features, -1 or 1; got {axes}.")
     for name in ("gamma", "beta"):
         expect(layer, **{f"{name}_regularizer": (None,), f"{name}_constraint": (None,)})
-        expect_parameter(getattr(layer, name) is not None, name, wanted)
+    return {
+        "scale": bool(layer.scale) or wanted.add_parameters,
+        "center": bool(layer.center) or wanted.add_parameters,
+    }
 
 
 def _batch_norm(layer: Any, wanted: Wanted) -> list[Layer]:
-    _check_normalization(layer, wanted)
-    _refuse_set(layer, "renorm")
+    settings = _check_normalization(layer, wanted)
+    refuse_set(layer, "renorm")
     return [
         layers.BatchNorm(
             layer.moving_mean.shape[0],
             momentum=layer.momentum,
             epsilon=layer.epsilon,
             dtype=wanted.dtype,
+            **settings,
         )
     ]
 
 
 def _layer_norm(layer: Any, wanted: Wanted) -> list[Layer]:
     expect(layer, rms_scaling=(False,))
-    _check_normalization(layer, wanted)
+    settings = _check_normalization(layer, wanted)
     n_features = next((each.shape[0] for each in layer.weights), None)
     if n_features is None:
         raise ArgumentError("it has neither scale nor shift, and so tells no number of features.")
-    return [layers.LayerNorm(n_features, epsilon=layer.epsilon, dtype=wanted.dtype)]
+    return [layers.LayerNorm(n_features, epsilon=layer.epsilon, dtype=wanted.dtype, **settings)]
 
 
 def _embedding(layer: Any, wanted: Wanted) -> list[Layer]:
     expect(layer, mask_zero=(False,), embeddings_regularizer=(None,), embeddings_constraint=(None,))
-    _refuse_set(layer, "lora_enabled", "quantization_mode")
+    refuse_set(layer, "lora_enabled", "quantization_mode")
     return [layers.Embedding(layer.input_dim, layer.output_dim, dtype=wanted.dtype, seed=0)]
 
 
@@ -189,17 +109,8 @@ def _alpha_dropout(layer: Any, _: Wanted) -> list[Layer]:
 
 
 def _to_dense(keras: Any, layer: Any, dtype: str) -> Any:
-    def penalty(l1: float, l2: float) -> Any:
-        return keras.regularizers.L1L2(l1, l2) if l1 or l2 else None
-
-    norm = layer.max_norm
-    return keras.layers.Dense(
-        layer.n_neurons,
-        kernel_regularizer=penalty(layer.weight_regularizer_l1, layer.weight_regularizer_l2),
-        bias_regularizer=penalty(layer.bias_regularizer_l1, layer.bias_regularizer_l2),
-        kernel_constraint=None if norm is None else keras.constraints.MaxNorm(norm, axis=0),
-        dtype=dtype,
-    )
+    options = to_weight_options(keras, layer, "kernel")
+    return keras.layers.Dense(layer.n_neurons, **options, dtype=dtype)
 
 
 def _to_gelu(keras: Any, layer: Any, dtype: str) -> Any:
@@ -214,16 +125,6 @@ def _to_embedding(keras: Any, layer: Any, dtype: str) -> Any:
 
 def _to_flatten(keras: Any, _: Any, dtype: str) -> Any:
     return keras.layers.Flatten(data_format="channels_last", dtype=dtype)
-
-
-def _alike(name: str, **settings: str) -> Callable[[Any, Any, str], Any]:
-    """Write a layer of that name: the names of its settings, and what they are called here."""
-
-    def write(keras: Any, layer: Any, dtype: str) -> Any:
-        values = {theirs: getattr(layer, ours) for theirs, ours in settings.items()}
-        return getattr(keras.layers, name)(**values, dtype=dtype)
-
-    return write
 
 
 def _named(activation: str) -> Callable[[Any, Any, str], Any]:
@@ -254,7 +155,13 @@ ROWS = (
         layers.BatchNorm,
         "BatchNormalization",
         _batch_norm,
-        _alike("BatchNormalization", momentum="momentum", epsilon="epsilon"),
+        alike(
+            "BatchNormalization",
+            momentum="momentum",
+            epsilon="epsilon",
+            scale="scale",
+            center="center",
+        ),
         note="`momentum` is the weight of the past in both, 0.9 by default here and 0.99 there; "
         "`epsilon` 1e-5 and 1e-3; the running variance is the unbiased estimate here only",
         weights={
@@ -268,7 +175,7 @@ ROWS = (
         layers.LayerNorm,
         "LayerNormalization",
         _layer_norm,
-        _alike("LayerNormalization", epsilon="epsilon"),
+        alike("LayerNormalization", epsilon="epsilon", scale="scale", center="center"),
         note="`epsilon` is 1e-5 by default here, 1e-3 there",
         weights={"gamma": "gamma", "beta": "beta"},
     ),
@@ -292,7 +199,7 @@ ROWS = (
         layers.LeakyReLU,
         "LeakyReLU",
         lambda layer, _: [layers.LeakyReLU(layer.negative_slope)],
-        _alike("LeakyReLU", negative_slope="negative_slope"),
+        alike("LeakyReLU", negative_slope="negative_slope"),
         note='a slope of 0.01 by default here, 0.3 there; `Activation("leaky_relu")` has 0.2',
         activation=("leaky_relu", lambda: layers.LeakyReLU(0.2)),
     ),
@@ -300,7 +207,7 @@ ROWS = (
         layers.ELU,
         "ELU",
         lambda layer, _: [layers.ELU(layer.alpha)],
-        _alike("ELU", alpha="alpha"),
+        alike("ELU", alpha="alpha"),
         note='also `Activation("elu")`',
         activation=("elu", layers.ELU),
     ),
@@ -323,7 +230,7 @@ ROWS = (
         layers.Softmax,
         "Softmax",
         _softmax,
-        _alike("Softmax"),
+        alike("Softmax"),
         note='also `Activation("softmax")`',
         activation=("softmax", layers.Softmax),
     ),
@@ -331,30 +238,31 @@ ROWS = (
         layers.Linear,
         "Identity",
         lambda *_: [layers.Linear()],
-        _alike("Identity"),
+        alike("Identity"),
         note='also `Activation("linear")`',
         activation=("linear", layers.Linear),
     ),
     Row(layers.Flatten, "Flatten", _flatten, _to_flatten),
+    *PICTURE_ROWS,
     Row(
         layers.Dropout,
         "Dropout",
         _dropout,
-        _alike("Dropout", rate="rate"),
+        alike("Dropout", rate="rate"),
         note="each library draws its own masks",
     ),
     Row(
         layers.AlphaDropout,
         "AlphaDropout",
         _alpha_dropout,
-        _alike("AlphaDropout", rate="rate"),
+        alike("AlphaDropout", rate="rate"),
         note="each library draws its own masks",
     ),
     Row(
         layers.GaussianNoise,
         "GaussianNoise",
         lambda layer, _: [layers.GaussianNoise(layer.stddev)],
-        _alike("GaussianNoise", stddev="deviation"),
+        alike("GaussianNoise", stddev="deviation"),
         note="`deviation` is `stddev`",
     ),
 )
@@ -369,5 +277,7 @@ CONTAINERS = (
     Container(layers.Concatenate, "Concatenate", _OWN),
 )
 """The layers made of layers, which `nnfs_xp.interop.keras.models` takes apart."""
+
+known(*(row.activation for row in ROWS if row.activation))
 
 BY_LAYER = {row.ours: row for row in ROWS}

@@ -25,7 +25,7 @@ from nnfs_xp.interop.torch.names import (
     tied_tensors,
     trained_tensors,
 )
-from nnfs_xp.interop.torch.rows import ANYWHERE, Row
+from nnfs_xp.interop.torch.rows import ANYWHERE, Row, set_constants
 from nnfs_xp.interop.torch.stack import stack
 from nnfs_xp.interop.torch.unknown import is_stock, why_unknown
 from nnfs_xp.interop.torch.unseen import Unseen
@@ -143,9 +143,12 @@ def to_torch(model: Layer | HasNetwork, *, drop_penalties: bool = False) -> Any:
     with torch.device("meta"):  # draws no weights, and takes no memory for them
         writer = _Writer(torch, Layouts(model), drop_penalties)
         module = writer.module(model, "", model.input_shape)
-    if model.dtype is not None:
-        module = module.to(getattr(torch, model.dtype))
+    # A normalization without scale and shift has a data type, and its model has none.
+    dtype = next((each.dtype for _, each in model.walk() if each.dtype is not None), None)
+    if dtype is not None:
+        module = module.to(getattr(torch, dtype))
     module = module.to_empty(device=_device(model))
+    set_constants(module)
     _tie(module, model)
     module.load_state_dict({name: torch.from_numpy(a) for name, a in state_dict(model).items()})
     for name, trained in trained_tensors(model).items():
@@ -383,31 +386,38 @@ class _Reader:
     def _check_layout(
         self, module: Any, layer: Layer, layouts: Layouts, shape: Shape | None
     ) -> None:
-        row, layout = row_of(layer), layouts.of(layer)
-        assert row is not None
-        with self._torch.device("meta"):
-            written = row.write(self._torch.nn, layer)
-            expected = _laid_out(written, layer, row, "it", layouts, shape)
-        first, name = layout.kind == "first", type(module).__name__
-        if name in ("BatchNorm1d", "Softmax") and not first and len(shape or ()) > 1:
-            if name == "BatchNorm1d" or module.dim == 1:
-                raise ArgumentError(
-                    f"it takes axis 1 for the features, and samples of shape {shape} come to it; "
-                    "layers here take the last axis."
-                )
-        if name == "Flatten" and type(expected) is not type(module):
+        layout, name = layouts.of(layer), type(module).__name__
+        of_rows = len(shape or ()) < 2
+        takes_axis_1 = name == "BatchNorm1d" or (name == "Softmax" and module.dim == 1)
+        if layout.kind == "last" and takes_axis_1 and not of_rows:
+            raise ArgumentError(
+                f"it takes axis 1 for the features, and samples of shape {shape} come to it; "
+                "layers here take the last axis."
+            )
+        # What takes the last axis takes rows, and may be given more than these.
+        shapes = [shape, (None, None)] if of_rows else [shape]
+        expected = [self._expected(layer, layouts, each) for each in shapes]
+        if _as_laid_out(module, layout) in [_as_laid_out(each, layout) for each in expected]:
+            return
+        if isinstance(layer, Flatten):
             raise ArgumentError(
                 "the features of its rows lie channel by channel, and nothing tells how many "
                 "channels there are, or no Linear behind it takes them in that order. Convert the "
                 "modules before it and behind it apart."
             )
-        if _as_laid_out(module, layout) == _as_laid_out(expected, layout):
-            return
-        takes, comes = ("last", "first") if first else ("first", "last")
+        takes, comes = ("last", "first") if layout.kind == "first" else ("first", "last")
         raise ArgumentError(
-            f"it takes the features on the {takes} axis of samples, and what comes to it has them "
-            f"{comes}. Convert the modules before it and behind it apart."
+            f"it takes the features {takes}, and what comes to it has them {comes}. Convert the "
+            "modules before it and behind it apart."
         )
+
+    def _expected(self, layer: Layer, layouts: Layouts, shape: Shape | None) -> Any:
+        """The module that is written for such a layer, in that place."""
+        row = row_of(layer)
+        assert row is not None
+        with self._torch.device("meta"):
+            module = row.write(self._torch.nn, layer)
+            return _laid_out(module, layer, row, "it", layouts, shape)
 
     def _check_flattened(self, behind: list[Any]) -> None:
         """Refuse an adaptive pool that leaves axes of length 1 for something to see."""

@@ -53,6 +53,10 @@ class _Walk(NamedTuple):
         """Of the rows."""
         return self.grid[1]
 
+    def launch(self, kernel: str, dtype: Any, *arrays: Array) -> None:
+        """Run a kernel of the source."""
+        launch("norms", kernel, dtype, self.grid, self.block, *self.numbers, *arrays)
+
 
 def _walk_over(first: Array, *others: Array) -> _Walk:
     """A walk over arrays of one shape."""
@@ -77,12 +81,11 @@ def _norm_sums(dvalues: Array, normalized: Array, dgamma: Array, dbeta: Array) -
     k, dtype = dvalues.shape[1], dvalues.dtype
     walk = _walk_over(dvalues, normalized)
     products, sums = (cupy.empty((walk.parts, k), wide(dtype)) for _ in range(2))
-    arrays = dvalues, normalized, products, sums
-    launch("norms", "norm_sums", dtype, walk.grid, walk.block, *walk.numbers, *arrays)
+    walk.launch("norm_sums", dtype, dvalues, normalized, products, sums)
     exact = cupy.empty((2, k), wide(dtype))
-    sizes = np.int64(k), np.int64(walk.parts)
-    arrays = products, sums, dgamma, dbeta, exact
-    launch("norms", "add_norm_sums", dtype, _columns(k), TILE, *sizes, *arrays)
+    numbers = np.int64(k), np.int64(walk.parts)
+    totals = products, sums, dgamma, dbeta, exact
+    launch("norms", "add_norm_sums", dtype, _columns(k), TILE, *numbers, *totals)
     return exact
 
 
@@ -104,14 +107,12 @@ class NormKernels(StandardKernels):
             return output, normalized, inverse, mean, variance
         walk, dtype = _walk_over(inputs, output, normalized), inputs.dtype
         means, squares = (cupy.empty((walk.parts, k), wide(dtype)) for _ in range(2))
-        arrays = inputs, means, squares
-        launch("norms", "moments", dtype, walk.grid, walk.block, *walk.numbers, *arrays)
+        walk.launch("moments", dtype, inputs, means, squares)
         exact = cupy.empty((2, k), wide(dtype))
         sizes = *walk.numbers[:3], np.int64(walk.parts), numbers[2]
-        arrays = means, squares, inverse, mean, variance, exact
-        launch("norms", "add_moments", dtype, _columns(k), TILE, *sizes, *arrays)
-        arrays = exact, gamma, beta, inputs, normalized, output
-        launch("norms", "normalize", dtype, walk.grid, walk.block, *walk.numbers, *arrays)
+        moments = means, squares, inverse, mean, variance, exact
+        launch("norms", "add_moments", dtype, _columns(k), TILE, *sizes, *moments)
+        walk.launch("normalize", dtype, exact, gamma, beta, inputs, normalized, output)
         return output, normalized, inverse, mean, variance
 
     def batch_norm_backward(
@@ -128,8 +129,7 @@ class NormKernels(StandardKernels):
             return dinputs
         exact = _norm_sums(dvalues, normalized, dgamma, dbeta)
         walk = _walk_over(dvalues, normalized, dinputs)
-        arrays = exact, scale, dvalues, normalized, dinputs
-        launch("norms", "normalize_backward", dtype, walk.grid, walk.block, *walk.numbers, *arrays)
+        walk.launch("normalize_backward", dtype, exact, scale, dvalues, normalized, dinputs)
         return dinputs
 
     def layer_norm(

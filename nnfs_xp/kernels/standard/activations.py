@@ -88,6 +88,9 @@ class ActivationKernels(Protocol):
         output, share : array
             `share` is for `gelu_backward`.
         """
+        if _is_narrow(xp, x):
+            output, share = self.gelu(xp, xp.astype(x, xp.float32), approximate)
+            return xp.astype(output, x.dtype), xp.astype(share, x.dtype)
         if approximate:
             share = xp.tanh(sqrt(2 / pi) * x * (1 + 0.044715 * x * x))
         else:
@@ -104,9 +107,18 @@ class ActivationKernels(Protocol):
         That is exp(-x**2 / 2) / sqrt(2 * pi), or approximately 2 * share * (1 - share) * du/dx,
         with the u of `gelu`.
         """
+        if _is_narrow(xp, x):
+            d, wide, s = (xp.astype(each, xp.float32) for each in (dvalues, x, share))
+            narrow: Array = xp.astype(self.gelu_backward(xp, d, wide, s, approximate), x.dtype)
+            return narrow
         if approximate:
             density = sqrt(8 / pi) * share * (1 - share) * (1 + 3 * 0.044715 * x * x)
         else:
             density = 1 / sqrt(2 * pi) * xp.exp(-0.5 * x * x)
         dinputs: Array = dvalues * (share + x * density)
         return dinputs
+
+
+def _is_narrow(xp: Namespace, x: Array) -> bool:
+    """Whether the arithmetic on these numbers would lose too much in their own type."""
+    return x.dtype not in (xp.float32, xp.float64)

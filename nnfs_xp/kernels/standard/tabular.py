@@ -104,7 +104,7 @@ class TabularKernels(DenseKernels, Protocol):
         dlearnt = xp.permute_dims(dlearnt, (1, 2, 0))
         dweights[...] = self.batched_product(xp, cosines, xp.permute_dims(dlearnt, (0, 2, 1)))
         dbiases[...] = xp.sum(dlearnt, axis=2)
-        dangles = self.batched_product(xp, weights, dlearnt)
+        dangles: Array = self.batched_product(xp, weights, dlearnt)
         dangles *= -xp.sin(angles)
         dphases[...] = xp.sum(dangles, axis=2)
         products = self.batched_product(xp, dangles, inputs.T[:, :, None])
