@@ -13,6 +13,7 @@ WHAT = (
     "goal",
     "footprint",
     "threads",
+    "convolution",
     "import_time",
     "accuracy",
     "estimators",

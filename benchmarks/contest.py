@@ -45,13 +45,16 @@ class AbsentError(Exception):
 class Peer:
     """A worker process, asked line by line."""
 
+    worker = "benchmarks.worker"
+    """The module that it runs."""
+
     def __init__(self, name: str) -> None:
         self.name = name
         module, _, setting = name.partition("@")
         variable = "NNFS_XP_BENCHMARK_THREADS" if setting.isdecimal() else "NNFS_XP_KERNELS"
         environment = {variable: setting} if setting else {}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker", module],
+            [sys.executable, "-m", self.worker, module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -80,7 +83,7 @@ class Peer:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise SystemExit(f"{self.name} ended; python -m benchmarks.worker shows why")
+            raise SystemExit(f"{self.name} ended; python -m {self.worker} shows why")
         return json.loads(line)
 
 

@@ -130,6 +130,18 @@ def test_a_residual_must_keep_the_shape(backend):
         nn.Sequential(unknown).output_shape((2, 3))
 
 
+@pytest.mark.parametrize("kind", [nn.Sequential, nn.Residual])
+def test_a_layer_of_rows_takes_the_pictures_that_one_behind_it_asks_for(kind):
+    model = kind(nn.BatchNorm(4), nn.ReLU(), nn.Conv2D(4, 4, 3, padding="same"))
+    assert model.input_shape == (None, None, 4)
+    assert model.output_shape((5, 6, 4)) == (5, 6, 4)
+    assert nn.Sequential(nn.Dense(4, 3), nn.Conv1D(3, 2, 1)).input_shape == (None, 4)
+    rows = nn.Sequential(nn.Dense(4, 8), nn.Reshape((2, 2, 2)), nn.Conv2D(2, 1, 1))
+    assert rows.input_shape == (4,)
+    with pytest.raises(ShapeError, match="layer 2 does not fit"):
+        nn.Sequential(nn.BatchNorm(4), nn.Dense(4, 3), nn.Conv2D(4, 4, 3))
+
+
 def test_branches_must_fit_together(backend):
     with pytest.raises(ShapeError, match=r"branch 1 does not fit the others: Dense\(3, 2\)"):
         nn.Concatenate(nn.Dense(4, 2), nn.Dense(3, 2))

@@ -13,11 +13,14 @@ from loops import convolved, sides, transposed
 
 import nnfs_xp as nn
 from nnfs_xp import initializers
-from nnfs_xp.errors import ArgumentError, DTypeError, NotReadyError, ShapeError
+from nnfs_xp.errors import ArgumentError, BackendError, DTypeError, NotReadyError, ShapeError
 from nnfs_xp.kernels.standard import StandardKernels
 from nnfs_xp.kernels.standard.windows import Window
 from nnfs_xp.layers.convolution import ConvolutionReLU
 from nnfs_xp.layers.stages import fused
+from nnfs_xp.see import words
+from nnfs_xp.see.playing import PlaySession
+from nnfs_xp.see.setups import Workshop, made_of
 from nnfs_xp.testing import check_layer
 
 PADDINGS = {"valid": "valid", "same": "same", "sides": ((2, 1), (0, 3))}
@@ -687,6 +690,34 @@ class TestRefusals:
             layer.weights = np.ones((4, 3, 3, 3))
 
 
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+def test_half_precision_takes_nearly_the_course_of_float32(backend, precision):
+    name = backend.name.partition(":")[0]
+
+    def losses(precision):
+        model = nn.Sequential(
+            *(nn.Conv2D(3, 8, 3, padding="same"), nn.ReLU()),
+            *(nn.DepthwiseConv2D(8, 3), nn.ReLU(), nn.SeparableConv2D(8, 8, 3), nn.ReLU()),
+            *(nn.Conv2DTranspose(8, 4, 2, strides=2), nn.ReLU()),
+            *(nn.Conv2D(4, 6, 3, groups=2, use_bias=False), nn.ReLU()),
+            *(nn.Flatten(), nn.Dense(216, 3)),
+            seed=0,
+            input_shape=(8, 8, 3),
+        )
+        loss = nn.SoftmaxCategoricalCrossentropy()
+        trainer = nn.Trainer(
+            model, loss, nn.Adam(0.003), backend=backend, precision=precision, seed=0
+        )
+        X, y = numbers(64, 8, 8, 3).astype("float32"), np.arange(64) % 3
+        return trainer.fit(X, y, epochs=4, batch_size=32, progress=False)["loss"]
+
+    if name == "array_api_strict" or (name, precision) == ("numpy", "bfloat16"):
+        with pytest.raises(BackendError, match="no data type"):
+            losses(precision)
+        return
+    np.testing.assert_allclose(losses(precision), losses("float32"), rtol=0.02)
+
+
 def test_digits_are_learnt(backend):
     X, y, X_test, y_test = nn.data.load_digits()
     if backend.name != "numpy":
@@ -705,3 +736,53 @@ def test_digits_are_learnt(backend):
     assert history["loss"][-1] < 2.3
     if backend.name == "numpy":
         assert trainer.evaluate(X_test, y_test)["accuracy"] > 0.95
+
+
+class TestSeen:
+    """A network of convolutions in `nnfs_xp.see`."""
+
+    X, Y = numbers(12, 4, 4, 1), np.arange(12) % 2
+
+    @staticmethod
+    def model():
+        return nn.Sequential(
+            *(nn.Conv2D(1, 2, 2, dtype="float64"), nn.ReLU(), nn.MaxPool2D(2), nn.Flatten()),
+            nn.Dense(2, 2, dtype="float64"),
+            seed=0,
+            input_shape=(4, 4, 1),
+        )
+
+    @pytest.mark.parametrize("detail", ["auto", "neurons", "fields", "layers"])
+    def test_a_picture(self, detail):
+        model, loss = self.model(), nn.SoftmaxCategoricalCrossentropy()
+        picture = nn.see.graph(model, self.X, self.Y, loss=loss, detail=detail)
+        seen = nn.see.trace(model, self.X, self.Y, loss=loss)
+        assert [each.layer.kind for each in seen.layers][:2] == ["Conv2D", "ReLU"]
+        gradient = seen.layers[0].gradients["weights"]
+        if detail in ("fields", "layers"):
+            norm = float(np.sqrt((gradient**2).sum()))
+            assert picture.values["0.dweights"] == pytest.approx(norm, rel=1e-12)
+        else:
+            for index in np.ndindex(*gradient.shape):
+                key = f"0.dweights[{','.join(map(str, index))}]"
+                assert picture.values[key] == pytest.approx(gradient[index], rel=1e-12)
+
+    def test_a_weight_from_near(self):
+        playing = PlaySession(Workshop(own=made_of(self.model(), self.X, self.Y)))
+        first = playing.handle({"do": "open"})
+        last = playing.handle({"do": "step", "n": 20, "layout": first["layout"]})
+        assert last["loss"] < first["loss"]
+        playing.handle({"do": "choose", "key": "0.weights[0,1,0,1]"})
+        chosen = playing.handle({"do": "check"})["chosen"]
+        assert chosen["numeric"] == pytest.approx(chosen["gradient"], rel=1e-5, abs=1e-9)
+
+    def test_a_recording(self, tmp_path):
+        path = nn.see.record(tmp_path / "page.html", self.model(), self.X, self.Y, steps=3)
+        assert "Layer 0: Conv2D." in path.read_text("utf-8")
+
+    def test_layers_in_words(self):
+        model = words.layers_of("Reshape((2, 1, 1)), Conv2D(4, (2, 1)), Flatten(), Dense(2)", 2)
+        assert model.layers[1].kernel_size == (2, 1)
+        assert model.layers[1].n_channels == 1
+        with pytest.raises(ArgumentError, match=r"Conv2D does not fit here: .*got \(2,\)"):
+            words.layers_of("Conv2D(4, 3)", 2)

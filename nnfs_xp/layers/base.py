@@ -88,6 +88,9 @@ class Layer(HasParameters):
     works_in_half : bool
         Whether the layer takes float16 and bfloat16 in a training step with that precision, its
         parameters rounded. Else it works in float32 there, and what goes in and out is cast.
+    first_in_float32 : bool
+        Whether it does so as a model's first layer all the same: where numbers that are far from 0
+        would lose too much before it has brought them near.
     footprint : Footprint
         Which arrays a training step makes and holds, for a summary. By default inputs and output
         are kept for `backward`; `kept_bytes` says what else is.
@@ -107,6 +110,7 @@ class Layer(HasParameters):
     says_input_shape: bool = False
     """Whether `input_shape` is the one shape that samples have, as it was given."""
     works_in_half: bool = False
+    first_in_float32: bool = False
     footprint: Footprint = Footprint()
     recordable: bool
     dinputs: Array

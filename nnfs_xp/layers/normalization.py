@@ -151,6 +151,8 @@ class BatchNorm(Normalization):
     """
 
     smallest_batch = 2
+    works_in_half = True
+    first_in_float32 = True
 
     running_mean = Buffer()
     running_variance = Buffer()
@@ -189,7 +191,7 @@ class BatchNorm(Normalization):
         if not self.trainable:
             inverse = 1 / xp.sqrt(self.running_variance + self.epsilon)
             normalized = (rows - self.running_mean) * inverse
-            output = as_before(xp, gamma * normalized + beta, inputs)
+            output = as_before(xp, _like(xp, gamma * normalized + beta, inputs), inputs)
             self.keep(output, normalized, inverse)
             return output
         n = rows.shape[0] if self.share is None else self.share.rows(rows.shape[0])
@@ -213,13 +215,14 @@ class BatchNorm(Normalization):
         share = self.share
         if share is None:
             return self.kernels_for(rows).batch_norm(xp, rows, gamma, beta, self.epsilon)
-        n = share.rows(rows.shape[0])
-        mean = share.sum(xp.sum(rows, axis=0, keepdims=True)) / n
-        normalized = rows - mean
+        n, wide = share.rows(rows.shape[0]), _like(xp, rows, self.running_mean)
+        mean = share.sum(xp.sum(wide, axis=0, keepdims=True)) / n
+        normalized = wide - mean
         variance = share.sum(xp.sum(normalized * normalized, axis=0, keepdims=True)) / n
         inverse = 1 / xp.sqrt(variance + self.epsilon)
         normalized *= inverse
-        return gamma * normalized + beta, normalized, inverse, mean, variance
+        output = _like(xp, gamma * normalized + beta, rows)
+        return output, _like(xp, normalized, rows), inverse, mean, variance
 
     def backward(self, dvalues: Array) -> Array:
         xp, normalized, inverse = self.recall(dvalues)
@@ -232,16 +235,26 @@ class BatchNorm(Normalization):
                 xp, rows, normalized, scale, dgamma, dbeta
             )
         else:  # the gradients are those of these rows; what goes back needs those of all
-            dgamma[...] = xp.sum(rows * normalized, axis=0, keepdims=True)
-            dbeta[...] = xp.sum(rows, axis=0, keepdims=True)
+            rows, normalized = (_like(xp, each, inverse) for each in (rows, normalized))
+            products = xp.sum(rows * normalized, axis=0, keepdims=True)
+            total = xp.sum(rows, axis=0, keepdims=True)
+            dgamma[...], dbeta[...] = (_like(xp, each, dgamma) for each in (products, total))
             n = share.rows(rows.shape[0])
-            sums = share.sum(xp.concat([dgamma, dbeta], axis=0)) / n
-            dinputs = scale * (rows - sums[1:, :] - normalized * sums[:1, :])
+            sums = share.sum(xp.concat([products, total], axis=0)) / n
+            dinputs = _like(xp, scale * (rows - sums[1:, :] - normalized * sums[:1, :]), dvalues)
             if not share.n:  # these rows stand in for none
                 dinputs = dinputs * 0.0
-        self.dinputs = as_before(xp, dinputs, dvalues) if self.trainable else dvalues * scale
+        if not self.trainable:
+            dinputs = _like(xp, rows * scale, dvalues)
+        self.dinputs = as_before(xp, dinputs, dvalues)
         self.add_penalties()
         return self.dinputs
+
+
+def _like(xp: Namespace, values: Array, other: Array) -> Array:
+    """The values in the other's type: what is summed up in half precision is float32 meanwhile."""
+    same: Array = xp.astype(values, other.dtype, copy=False)
+    return same
 
 
 class LayerNorm(Normalization):

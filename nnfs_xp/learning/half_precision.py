@@ -63,7 +63,8 @@ class HalfPrecisionLearner(Learner):
         self._dtype = backend.dtype(self.precision)
         with backend.active():
             self._rounded = _Rounded(self.model, backend, self.precision)
-        stages = [self._rounded.stage(stage) for stage in self.chain.stages]
+        first, *others = self.chain.stages
+        stages = [self._rounded.stage(first, is_first=True), *map(self._rounded.stage, others)]
         self._half = Chain(stages, fuse=False)  # they are fused already
         self._rounds_inputs = not isinstance(stages[0], InFloat32)
 
@@ -204,9 +205,10 @@ class _Rounded:
         """The shadows that work."""
         return [shadow for _, shadow, _ in self._working]
 
-    def stage(self, stage: Stage) -> Stage:
+    def stage(self, stage: Stage, *, is_first: bool = False) -> Stage:
         """What runs in the place of a stage."""
-        if _works_in_half(stage):
+        in_float32 = is_first and getattr(stage, "first_in_float32", False)
+        if _works_in_half(stage) and not in_float32:
             return stage.on(self._shadow)
         return InFloat32(stage.on(self._in_float32), self._dtype, self._backend)
 

@@ -22,7 +22,7 @@ from nnfs_xp.optimizers import Optimizer
 MOST_LAYERS = 32
 WIDEST = 4096
 _LONGEST = 2000
-_INPUTS = ("n_inputs", "n_features")
+_INPUTS = ("n_inputs", "n_features", "n_channels")
 """What the first argument of a layer is called that is told how wide its inputs are."""
 
 

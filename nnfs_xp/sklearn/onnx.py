@@ -17,8 +17,7 @@ from nnfs_xp.backend.importing import import_library
 from nnfs_xp.errors import ArgumentError, NnfsError, ShapeError
 from nnfs_xp.interop.onnx.converters import CONVERTERS
 from nnfs_xp.interop.onnx.export import checked_custom, checked_opset, write_model
-from nnfs_xp.interop.onnx.graph import OPSET
-from nnfs_xp.interop.onnx.graph import Converter, import_onnx
+from nnfs_xp.interop.onnx.graph import OPSET, Converter, import_onnx
 from nnfs_xp.interop.paths import path_of
 from nnfs_xp.layers import Layer
 from nnfs_xp.sklearn.classifier import MLPClassifier

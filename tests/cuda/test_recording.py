@@ -114,6 +114,29 @@ def test_an_embedding():
     assert recorded.recorder.recordings == 2
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_convolutions(precision):
+    def layers_of_pictures():
+        return [
+            *(nn.Conv2D(3, 16, 3, padding="same"), nn.ReLU(), nn.MaxPool2D(2)),
+            nn.Conv2D(16, 16, 3, strides=2, padding="same", groups=2, use_bias=False),
+            *(nn.BatchNorm(16, scale=False), nn.GELU()),
+            *(nn.DepthwiseConv2D(16, 3, padding="same"), nn.AveragePool2D(2, padding="same")),
+            *(nn.Conv2D(16, 8, 1), nn.ReLU(), nn.Conv2DTranspose(8, 4, 2, strides=2)),
+            *(nn.GlobalAveragePool(), nn.Dense(4, 3)),
+        ]
+
+    pictures, labels = RNG.standard_normal((70, 9, 10, 3)).astype("float32"), Y[:70]
+    settings = {"epochs": 2, "batch_size": 32, "progress": False}
+    runs = []
+    for graph in (True, False):
+        each = trainer(layers_of_pictures(), graph=graph, precision=precision)
+        runs.append((dict(each.fit(pictures, labels, **settings)), state(each)))
+        assert each.recorder.refused is None
+        assert each.recorder.recordings == (2 if graph else 0)
+    assert_same(*runs)
+
+
 ROWS = np.eye(3, dtype="float32")[Y]
 REGRESSION = {"loss": nn.MeanSquaredError(), "metrics": ()}
 

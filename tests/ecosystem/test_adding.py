@@ -99,8 +99,8 @@ TORCH_ROW = """    Row(
         "PReLU",
         lambda module, wanted: layers.PReLU(module.num_parameters, dtype=wanted.dtype),
         lambda nn, la: nn.PReLU(la.n_features),
-        weights={"weight": _vector("slope")},
-        takes_axis_1=lambda _: True,
+        weights={"weight": vector("slope", along=1)},
+        layout=Fits(first=as_is, flat="keeps"),  # of axis 1
     ),
 """
 
@@ -318,7 +318,7 @@ def test_a_layer(package):
         ("\ndef identity(", ONNX_FUNCTION),
         ("    layers.Sequential: row,", "    layers.PReLU: prelu,\n"),
     )
-    package.insert("nnfs_xp/interop/torch/layers.py", ("    _alike(layers.ReLU,", TORCH_ROW))
+    package.insert("nnfs_xp/interop/torch/layers.py", ("    alike(layers.ReLU,", TORCH_ROW))
     package.insert("nnfs_xp/interop/keras/layers.py", ("    Row(\n        layers.ReLU,", KERAS_ROW))
     package.insert(
         "tests/cases.py", ("LAYERS = [", BUILD), ('    LayerCase("Sequential", _sequential', CASE)

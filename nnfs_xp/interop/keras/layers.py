@@ -10,14 +10,17 @@ from typing import Any
 
 from nnfs_xp import layers
 from nnfs_xp.errors import ArgumentError
-from nnfs_xp.interop.keras.activations import activation_of, known
+from nnfs_xp.interop.keras.activations import activation_of
 from nnfs_xp.interop.keras.classes import custom_objects
 from nnfs_xp.interop.keras.pictures import PICTURE_ROWS
 from nnfs_xp.interop.keras.rows import (
     Container,
     Row,
     alike,
+    n_features_of,
     refuse_set,
+    scale_options,
+    to_normalization,
     to_weight_options,
     weight_options,
 )
@@ -40,41 +43,28 @@ def _dense(layer: Any, wanted: Wanted) -> list[Layer]:
     return [dense] if isinstance(activation, layers.Linear) else [dense, activation]
 
 
-def _check_normalization(layer: Any, wanted: Wanted) -> dict[str, bool]:
-    """Refuse settings that no layer here has; return whether there are a scale and a shift."""
+def _normalization(layer: Any, wanted: Wanted) -> dict[str, Any]:
+    """The settings of a normalization of the features."""
     axes = list(layer.axis) if isinstance(layer.axis, list | tuple) else [layer.axis]
     n_axes = getattr(layer.input_spec, "ndim", None)
     if axes not in ([-1], [1], [n_axes and n_axes - 1]):
         raise ArgumentError(f"its `axis` must be that of the features, -1 or 1; got {axes}.")
-    for name in ("gamma", "beta"):
-        expect(layer, **{f"{name}_regularizer": (None,), f"{name}_constraint": (None,)})
     return {
-        "scale": bool(layer.scale) or wanted.add_parameters,
-        "center": bool(layer.center) or wanted.add_parameters,
+        "epsilon": layer.epsilon,
+        "dtype": wanted.dtype,
+        **scale_options(layer, wanted),
     }
 
 
 def _batch_norm(layer: Any, wanted: Wanted) -> list[Layer]:
-    settings = _check_normalization(layer, wanted)
     refuse_set(layer, "renorm")
-    return [
-        layers.BatchNorm(
-            layer.moving_mean.shape[0],
-            momentum=layer.momentum,
-            epsilon=layer.epsilon,
-            dtype=wanted.dtype,
-            **settings,
-        )
-    ]
+    settings = _normalization(layer, wanted)
+    return [layers.BatchNorm(layer.moving_mean.shape[0], momentum=layer.momentum, **settings)]
 
 
 def _layer_norm(layer: Any, wanted: Wanted) -> list[Layer]:
     expect(layer, rms_scaling=(False,))
-    settings = _check_normalization(layer, wanted)
-    n_features = next((each.shape[0] for each in layer.weights), None)
-    if n_features is None:
-        raise ArgumentError("it has neither scale nor shift, and so tells no number of features.")
-    return [layers.LayerNorm(n_features, epsilon=layer.epsilon, dtype=wanted.dtype, **settings)]
+    return [layers.LayerNorm(n_features_of(layer), **_normalization(layer, wanted))]
 
 
 def _embedding(layer: Any, wanted: Wanted) -> list[Layer]:
@@ -134,7 +124,7 @@ def _named(activation: str) -> Callable[[Any, Any, str], Any]:
 def _function(ours: type[Layer], name: str) -> Row:
     """The row of a layer that Keras has as an activation function only."""
     note = f'`Activation("{name}")`'
-    return Row(ours, "Activation", _any_activation, _named(name), note, activation=(name, ours))
+    return Row(ours, "Activation", _any_activation, _named(name), note)
 
 
 _OWN = "Keras has none: a class in `nnfs_xp.interop.keras`"
@@ -155,13 +145,7 @@ ROWS = (
         layers.BatchNorm,
         "BatchNormalization",
         _batch_norm,
-        alike(
-            "BatchNormalization",
-            momentum="momentum",
-            epsilon="epsilon",
-            scale="scale",
-            center="center",
-        ),
+        to_normalization("BatchNormalization", momentum="momentum", epsilon="epsilon"),
         note="`momentum` is the weight of the past in both, 0.9 by default here and 0.99 there; "
         "`epsilon` 1e-5 and 1e-3; the running variance is the unbiased estimate here only",
         weights={
@@ -175,7 +159,7 @@ ROWS = (
         layers.LayerNorm,
         "LayerNormalization",
         _layer_norm,
-        alike("LayerNormalization", epsilon="epsilon", scale="scale", center="center"),
+        to_normalization("LayerNormalization", epsilon="epsilon"),
         note="`epsilon` is 1e-5 by default here, 1e-3 there",
         weights={"gamma": "gamma", "beta": "beta"},
     ),
@@ -193,7 +177,6 @@ ROWS = (
         _relu,
         _named("relu"),
         note='written as `Activation("relu")`; with a `negative_slope` read as `LeakyReLU`',
-        activation=("relu", layers.ReLU),
     ),
     Row(
         layers.LeakyReLU,
@@ -201,7 +184,6 @@ ROWS = (
         lambda layer, _: [layers.LeakyReLU(layer.negative_slope)],
         alike("LeakyReLU", negative_slope="negative_slope"),
         note='a slope of 0.01 by default here, 0.3 there; `Activation("leaky_relu")` has 0.2',
-        activation=("leaky_relu", lambda: layers.LeakyReLU(0.2)),
     ),
     Row(
         layers.ELU,
@@ -209,7 +191,6 @@ ROWS = (
         lambda layer, _: [layers.ELU(layer.alpha)],
         alike("ELU", alpha="alpha"),
         note='also `Activation("elu")`',
-        activation=("elu", layers.ELU),
     ),
     _function(layers.SELU, "selu"),
     Row(
@@ -219,7 +200,6 @@ ROWS = (
         _to_gelu,
         note='`Activation("gelu")`; for `GELU("tanh")` Keras has none: a function in '
         "`nnfs_xp.interop.keras`",
-        activation=("gelu", layers.GELU),
     ),
     _function(layers.SiLU, "silu"),
     _function(layers.Mish, "mish"),
@@ -232,7 +212,6 @@ ROWS = (
         _softmax,
         alike("Softmax"),
         note='also `Activation("softmax")`',
-        activation=("softmax", layers.Softmax),
     ),
     Row(
         layers.Linear,
@@ -240,7 +219,6 @@ ROWS = (
         lambda *_: [layers.Linear()],
         alike("Identity"),
         note='also `Activation("linear")`',
-        activation=("linear", layers.Linear),
     ),
     Row(layers.Flatten, "Flatten", _flatten, _to_flatten),
     *PICTURE_ROWS,
@@ -266,7 +244,8 @@ ROWS = (
         note="`deviation` is `stddev`",
     ),
 )
-"""All layers but containers. A layer of its own has a row here, and is told of nowhere else.
+"""All layers but containers. A layer of its own has a row here, and is told of nowhere else, but in
+`activations` where it is a function there.
 
 One without a row is refused by name: Keras has none of the layers for tables.
 """
@@ -277,7 +256,5 @@ CONTAINERS = (
     Container(layers.Concatenate, "Concatenate", _OWN),
 )
 """The layers made of layers, which `nnfs_xp.interop.keras.models` takes apart."""
-
-known(*(row.activation for row in ROWS if row.activation))
 
 BY_LAYER = {row.ours: row for row in ROWS}

@@ -16,7 +16,7 @@ from nnfs_xp.interop.translation import Wanted, at
 from nnfs_xp.layers import Concatenate, Layer, Sequential
 from nnfs_xp.layers.base import Shape
 
-_BY_THEIRS = {row.theirs: row for row in ROWS}
+_BY_THEIRS = {name: row for row in ROWS for name in (row.theirs, *row.also)}
 
 
 def from_keras(
@@ -37,8 +37,8 @@ def from_keras(
         For a list of weights: a model of that architecture. A copy of it gets the weights.
     add_parameters : bool
         Give layers the biases, scales and shifts that Keras' lack (``use_bias=False``,
-        ``center=False``, ``scale=False``) and that the layers here always have: 0, 1 and 0, so
-        that the output is the same until they are trained. Otherwise such layers are refused.
+        ``center=False``, ``scale=False``): 0, 1 and 0, so that the output is the same until they
+        are trained. Otherwise a `Dense` without biases is refused, since one here always has them.
     backend : str or Backend
         Where the model is to live.
 
@@ -123,7 +123,8 @@ def to_keras(
     if shape is not None:
         model.output_shape(shape)
         inputs = [keras.Input(shape, dtype=dtype)]
-    is_row = class_among({Sequential: None}, model, "forward", "backward") is not None
+    kind = class_among({**BY_LAYER, Sequential: None}, model, "forward", "backward")
+    is_row = kind is Sequential
     layers = model.children if is_row else (model,)
     shapes = model.child_input_shapes(shape) if is_row else [shape]
     theirs = [
@@ -161,7 +162,7 @@ def _written(keras: Any, layer: Layer, path: str, shape: Shape | None, dtype: st
             "layers around it, each row of them as a Sequential."
         )
     row = BY_LAYER[kind]
-    theirs = row.write(keras, layer, dtype)
+    theirs = row.write(keras, layer, dtype, *([shape] if row.by_shape else []))
     if row.weights:
         known = shape if shape and shape[-1] is not None else layer.input_shape
         theirs.build((None, *(known or (None,))))

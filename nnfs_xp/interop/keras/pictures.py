@@ -12,8 +12,11 @@ from nnfs_xp.interop.keras.rows import (
     Row,
     alike,
     kernel_options,
+    n_features_of,
     penalty,
     refuse_set,
+    scale_options,
+    to_normalization,
     to_weight_options,
     weight_options,
 )
@@ -62,6 +65,10 @@ def _read_convolution(layer: Any, wanted: Wanted) -> dict[str, Any]:
 
 def _write_convolution(layer: Any, dtype: str) -> dict[str, Any]:
     """What is written alike of all convolutions."""
+    if max(layer._strides) > 1 and max(layer._dilation) > 1:
+        raise ArgumentError(
+            f"{layer!r} has no counterpart in Keras, which has strides or a dilation, not both."
+        )
     return {
         "kernel_size": tuple(of_axes(layer, layer._size)),
         "strides": tuple(of_axes(layer, layer._strides)),
@@ -269,26 +276,12 @@ def _zero_pad(layer: Any, _: Wanted) -> list[Layer]:
 
 
 def _group_norm(layer: Any, wanted: Wanted) -> list[Layer]:
-    for name in ("gamma", "beta"):
-        expect(layer, **{f"{name}_regularizer": (None,), f"{name}_constraint": (None,)})
-    n_axes = None if layer.input_spec is None else layer.input_spec.ndim
-    if layer.axis not in (-1, None if n_axes is None else n_axes - 1):
+    if layer.axis not in (-1, getattr(layer.input_spec, "ndim", 0) - 1):
         raise ArgumentError(f"its `axis` must be that of the features, -1; got {layer.axis}.")
-    n_features = next((each.shape[0] for each in layer.weights), None)
-    if n_features is None and layer.input_spec is not None:
-        n_features = next(iter((layer.input_spec.axes or {}).values()), None)
-    if n_features is None:
-        raise ArgumentError("it has neither scale nor shift, and so tells no number of features.")
-    return [
-        layers.GroupNorm(
-            n_features,
-            n_features if layer.groups == -1 else layer.groups,
-            epsilon=layer.epsilon,
-            scale=layer.scale or wanted.add_parameters,
-            center=layer.center or wanted.add_parameters,
-            dtype=wanted.dtype,
-        )
-    ]
+    n_features = n_features_of(layer)
+    n_groups = n_features if layer.groups == -1 else layer.groups
+    settings = {"epsilon": layer.epsilon, "dtype": wanted.dtype, **scale_options(layer, wanted)}
+    return [layers.GroupNorm(n_features, n_groups, **settings)]
 
 
 _SIDES = "a padding of numbers as a `ZeroPadding2D` before it"
@@ -330,9 +323,7 @@ PICTURE_ROWS = (
     _transposed(layers.Conv1DTranspose, "as `Conv2DTranspose`"),
     _pool(layers.MaxPool2D, "MaxPooling2D", "`size` is `pool_size`; `padding` valid or same"),
     _pool(layers.MaxPool1D, "MaxPooling1D", "as `MaxPool2D`"),
-    _pool(
-        layers.AveragePool2D, "AveragePooling2D", "as `MaxPool2D`; without `counts_padding`"
-    ),
+    _pool(layers.AveragePool2D, "AveragePooling2D", "as `MaxPool2D`; without `counts_padding`"),
     _pool(layers.AveragePool1D, "AveragePooling1D", "as `AveragePool2D`"),
     _global_pool(layers.GlobalAveragePool, "GlobalAveragePooling"),
     _global_pool(layers.GlobalMaxPool, "GlobalMaxPooling"),
@@ -343,20 +334,12 @@ PICTURE_ROWS = (
         alike("UpSampling2D", size="size"),
         "`interpolation` nearest",
     ),
-    Row(
-        layers.ZeroPad2D, "ZeroPadding2D", _zero_pad, alike("ZeroPadding2D", padding="padding")
-    ),
+    Row(layers.ZeroPad2D, "ZeroPadding2D", _zero_pad, alike("ZeroPadding2D", padding="padding")),
     Row(
         layers.GroupNorm,
         "GroupNormalization",
         _group_norm,
-        alike(
-            "GroupNormalization",
-            groups="n_groups",
-            epsilon="epsilon",
-            scale="scale",
-            center="center",
-        ),
+        to_normalization("GroupNormalization", groups="n_groups", epsilon="epsilon"),
         "`epsilon` is 1e-5 by default here, 1e-3 there",
         {"gamma": "gamma", "beta": "beta"},
     ),

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from nnfs_xp.errors import ArgumentError
 from nnfs_xp.interop.keras.classes import load_keras
-from nnfs_xp.interop.translation import Wanted
+from nnfs_xp.interop.translation import Wanted, expect
 from nnfs_xp.layers import Layer
 
 
@@ -30,9 +30,6 @@ class Row(NamedTuple):
         All parameters and buffers, by our names, in the order of Keras' `get_weights`; those of a
         layer within as in ``"0.weights"``. Keras lays out as here, but for biases, scales and
         shifts: (n,) there and (1, n) here.
-    activation : tuple of str and callable, optional
-        The name of an activation function of Keras', and what builds the layer that computes it
-        with Keras' default settings.
     also : tuple of str
         The names of other layers that it is read from.
     shape : callable, optional
@@ -47,7 +44,6 @@ class Row(NamedTuple):
     write: Callable[..., Any]
     note: str = ""
     weights: Mapping[str, str] = MappingProxyType({})
-    activation: tuple[str, Callable[[], Layer]] | None = None
     also: tuple[str, ...] = ()
     shape: Callable[[Any], tuple[int, ...]] | None = None
     by_shape: bool = False
@@ -136,6 +132,46 @@ def kernel_options(keras: Any, layer: Any, kernel: str, axes: int | list[int]) -
 def penalty(keras: Any, l1: float, l2: float) -> Any:
     """A regularizer of these strengths; None where both are 0."""
     return keras.regularizers.L1L2(l1, l2) if l1 or l2 else None
+
+
+def scale_options(layer: Any, wanted: Wanted) -> dict[str, Any]:
+    """What is said there of a normalization's scale and shift, as options of a layer here."""
+    found: dict[str, Any] = {}
+    for name, option in (("gamma", "scale"), ("beta", "center")):
+        expect(layer, **{f"{name}_constraint": (None,)})
+        l1, l2 = strengths(getattr(layer, f"{name}_regularizer"))
+        found |= {f"{name}_regularizer_l1": l1, f"{name}_regularizer_l2": l2}
+        found[option] = bool(getattr(layer, option)) or wanted.add_parameters
+    return found
+
+
+def to_normalization(name: str, **settings: str) -> Callable[[Any, Any, str], Any]:
+    """Write a normalization of that name, as `alike` does, with its scale and shift."""
+
+    def write(keras: Any, layer: Any, dtype: str) -> Any:
+        values = {theirs: getattr(layer, ours) for theirs, ours in settings.items()}
+        for each in ("gamma", "beta"):
+            strength = (getattr(layer, f"{each}_regularizer_{form}") for form in ("l1", "l2"))
+            values[f"{each}_regularizer"] = penalty(keras, *strength)
+        kind = getattr(keras.layers, name)
+        return kind(**values, scale=layer.scale, center=layer.center, dtype=dtype)
+
+    return write
+
+
+def n_features_of(layer: Any) -> int:
+    """The length of the last axis that a layer was built for.
+
+    Raises
+    ------
+    ArgumentError
+        It is not built, or for any length.
+    """
+    shape = (layer.get_build_config() or {}).get("input_shape") or (None,)
+    n_features = next((each.shape[0] for each in layer.weights), shape[-1])
+    if n_features is None:
+        raise ArgumentError("it tells no number of features. Call the model once, or its build().")
+    return int(n_features)
 
 
 def alike(name: str, **settings: str) -> Callable[[Any, Any, str], Any]:

@@ -303,7 +303,7 @@ ROWS = (
         note=OWN,
         weights={"weight": as_it_is("weights"), "bias": as_it_is("biases")},
     ),
-    alike(layers.Repeat, "Repeat", {"n_members": "n_members"}, note=OWN, layout=Fits()),
+    alike(layers.Repeat, "Repeat", {"n_members": "n_members"}, note=OWN, layout=None),
     alike(
         layers.Columns,
         "Columns",
@@ -358,6 +358,6 @@ CONTAINERS = (
     Container(layers.Residual, "Residual", OWN),
     Container(layers.Concatenate, "Concatenate", OWN),
 )
-"""The layers made of layers, which `nnfs_xp.interop.torch.models` takes apart."""
+"""The layers made of layers, which `reading` and `writing` take apart."""
 
 BY_LAYER = {row.ours: row for row in ROWS}

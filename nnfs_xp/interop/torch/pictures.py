@@ -129,7 +129,7 @@ def _shared(layer: Any) -> dict[str, Any]:
     }
 
 
-def _convolution(ours: type[Layer], theirs: str, note: str, base: Any = None) -> Row:
+def _convolution(ours: Any, theirs: str, note: str, base: Any = None) -> Row:
     def write(nn: Any, layer: Any) -> Any:
         module = getattr(nn, theirs)
         padding: Any = None
@@ -153,7 +153,7 @@ def _convolution(ours: type[Layer], theirs: str, note: str, base: Any = None) ->
     )
 
 
-def _transposed(ours: type[Layer], theirs: str, note: str) -> Row:
+def _transposed(ours: Any, theirs: str, note: str) -> Row:
     def write(nn: Any, layer: Any) -> Any:
         sides, more = cut_off(layer)
         padding, extra = _even(layer, sides), tuple(of_axes(layer, more))

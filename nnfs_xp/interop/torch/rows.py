@@ -57,7 +57,8 @@ class Row(NamedTuple):
     also : tuple of str
         The names of modules that are read as well, or written where the layout asks for them.
     layout : Fits, optional
-        How the layer goes with the channels first: see `nnfs_xp.interop.torch.layouts`.
+        How the module goes with the channels first: see `nnfs_xp.interop.torch.layouts`. By
+        default it takes the features last and nothing else.
     """
 
     ours: type[Layer]
@@ -83,7 +84,8 @@ class Fits(NamedTuple):
         Takes the module and the number of axes between batch and channels; makes it one that
         takes the channels first, and returns that. None where there is none.
     last : callable or None
-        The same for one that takes them last, as layers here do.
+        The same for one that takes them last, as layers here do. None where there is none: then
+        it does the same as the layer for rows, and among modules that take the channels first.
     flat : {"keeps", "ends", None}
         What it does with rows of features that lie channel by channel there, and place by place
         here, as behind a `torch.nn.Flatten`: pass them on as they lie, or take each by its own

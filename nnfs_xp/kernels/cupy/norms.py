@@ -99,7 +99,7 @@ class NormKernels(StandardKernels):
             return super().batch_norm(xp, inputs, gamma, beta, epsilon)
         n, k = inputs.shape
         output, normalized = (_like(inputs, inputs.shape) for _ in range(2))
-        inverse, mean, variance = (_like(inputs, (1, k)) for _ in range(3))
+        inverse, mean, variance = (cupy.empty((1, k), wide(inputs.dtype)) for _ in range(3))
         numbers = np.int64(n), np.int64(k), wide(inputs.dtype)(epsilon)
         if n <= _FEW:
             arrays = inputs, gamma, beta, output, normalized, inverse, mean, variance
@@ -108,18 +108,19 @@ class NormKernels(StandardKernels):
         walk, dtype = _walk_over(inputs, output, normalized), inputs.dtype
         means, squares = (cupy.empty((walk.parts, k), wide(dtype)) for _ in range(2))
         walk.launch("moments", dtype, inputs, means, squares)
-        exact = cupy.empty((2, k), wide(dtype))
         sizes = *walk.numbers[:3], np.int64(walk.parts), numbers[2]
-        moments = means, squares, inverse, mean, variance, exact
+        moments = means, squares, inverse, mean, variance
         launch("norms", "add_moments", dtype, _columns(k), TILE, *sizes, *moments)
-        walk.launch("normalize", dtype, exact, gamma, beta, inputs, normalized, output)
+        walk.launch("normalize", dtype, mean, inverse, gamma, beta, inputs, normalized, output)
         return output, normalized, inverse, mean, variance
 
     def batch_norm_backward(
         self, xp: Any, dvalues: Array, normalized: Array, scale: Array, dgamma: Array, dbeta: Array
     ) -> Array:
-        if not (same_shape(dvalues, normalized) and _rows_fit(dvalues, scale, dgamma, dbeta)):
+        fits = same_shape(dvalues, normalized) and _rows_fit(dvalues, dgamma, dbeta)
+        if not fits or scale.shape != dgamma.shape:
             return super().batch_norm_backward(xp, dvalues, normalized, scale, dgamma, dbeta)
+        scale = cupy.ascontiguousarray(scale, wide(dvalues.dtype))
         n, k = dvalues.shape
         dinputs, dtype = _like(dvalues, dvalues.shape), dvalues.dtype
         if n <= _FEW:

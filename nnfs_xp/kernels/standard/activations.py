@@ -88,7 +88,7 @@ class ActivationKernels(Protocol):
         output, share : array
             `share` is for `gelu_backward`.
         """
-        if _is_narrow(xp, x):
+        if functions.is_narrow(xp, x):
             output, share = self.gelu(xp, xp.astype(x, xp.float32), approximate)
             return xp.astype(output, x.dtype), xp.astype(share, x.dtype)
         if approximate:
@@ -107,7 +107,7 @@ class ActivationKernels(Protocol):
         That is exp(-x**2 / 2) / sqrt(2 * pi), or approximately 2 * share * (1 - share) * du/dx,
         with the u of `gelu`.
         """
-        if _is_narrow(xp, x):
+        if functions.is_narrow(xp, x):
             d, wide, s = (xp.astype(each, xp.float32) for each in (dvalues, x, share))
             narrow: Array = xp.astype(self.gelu_backward(xp, d, wide, s, approximate), x.dtype)
             return narrow
@@ -117,8 +117,3 @@ class ActivationKernels(Protocol):
             density = 1 / sqrt(2 * pi) * xp.exp(-0.5 * x * x)
         dinputs: Array = dvalues * (share + x * density)
         return dinputs
-
-
-def _is_narrow(xp: Namespace, x: Array) -> bool:
-    """Whether the arithmetic on these numbers would lose too much in their own type."""
-    return x.dtype not in (xp.float32, xp.float64)

@@ -241,10 +241,16 @@ class ConvolutionKernels(DenseKernels, Protocol):
 
     def _completed(self, xp: Namespace, output: Array, biases: Array | None, relu: bool) -> Array:
         """What a convolution without biases gave, with biases and ReLU; may write to it."""
+        if relu and biases is not None:
+            rows = self.bias_relu(xp, reshaped(xp, output, (-1, output.shape[-1])), biases)
+            return reshaped(xp, rows, tuple(output.shape))
         if biases is not None:
             output += biases
-        completed: Array = xp.maximum(output, 0.0) if relu else output
-        return completed
+        if relu:
+            # In bfloat16, CuPy's maximum gives float32.
+            completed: Array = xp.astype(xp.maximum(output, 0.0), output.dtype, copy=False)
+            return completed
+        return output
 
     def _pieces(self, inputs: Array, weights: Array, window: Window) -> Iterator[slice]:
         """The parts of a batch that a convolution works on one after the other."""

@@ -118,3 +118,8 @@ def _polynomial(t: Array, coefficients: tuple[float, ...]) -> Array:
         value *= t
     value += coefficients[0]
     return value
+
+
+def is_narrow(xp: Namespace, x: Array) -> bool:
+    """Whether sums, and longer formulas, of these numbers lose too much in their own type."""
+    return x.dtype not in (xp.float32, xp.float64)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from nnfs_xp.kernels.standard.functions import is_narrow
+
 if TYPE_CHECKING:
     from nnfs_xp._typing import Array, Namespace
 
@@ -26,12 +28,18 @@ class NormKernels(Protocol):
         -------
         output, normalized : array, shape (batch, n_features)
         inverse, mean, variance : array, shape (1, n_features)
-            `inverse` is 1 / sqrt(variance + epsilon).
+            `inverse` is 1 / sqrt(variance + epsilon). These three are float32 where the inputs are
+            of a narrower type.
         """
-        mean: Array = xp.mean(inputs, axis=0, keepdims=True)
+        if is_narrow(xp, inputs):
+            rows, g, b = (xp.astype(each, xp.float32) for each in (inputs, gamma, beta))
+            output, z, inverse, mean, variance = self.batch_norm(xp, rows, g, b, epsilon)
+            dtype = inputs.dtype
+            return xp.astype(output, dtype), xp.astype(z, dtype), inverse, mean, variance
+        mean = xp.mean(inputs, axis=0, keepdims=True)
         normalized: Array = inputs - mean
-        variance: Array = xp.mean(normalized * normalized, axis=0, keepdims=True)
-        inverse: Array = 1 / xp.sqrt(variance + epsilon)
+        variance = xp.mean(normalized * normalized, axis=0, keepdims=True)
+        inverse = 1 / xp.sqrt(variance + epsilon)
         normalized *= inverse
         return gamma * normalized + beta, normalized, inverse, mean, variance
 
@@ -45,6 +53,12 @@ class NormKernels(Protocol):
         dbeta: Array,
     ) -> Array:
         """The gradient of the inputs, given scale = gamma * inverse. Writes to dgamma and dbeta."""
+        if is_narrow(xp, dvalues):
+            d, z, s = (xp.astype(each, xp.float32) for each in (dvalues, normalized, scale))
+            sums = xp.empty_like(s), xp.empty_like(s)
+            dinputs: Array = xp.astype(self.batch_norm_backward(xp, d, z, s, *sums), dvalues.dtype)
+            dgamma[...], dbeta[...] = (xp.astype(each, dvalues.dtype) for each in sums)
+            return dinputs
         n = dvalues.shape[0]
         dgamma[...] = xp.sum(dvalues * normalized, axis=0, keepdims=True)
         dbeta[...] = xp.sum(dvalues, axis=0, keepdims=True)

@@ -7,7 +7,7 @@
 
 extern "C" __global__ void __launch_bounds__(1024) batch_norm(
     Int n, Int k, A epsilon, const T *inputs, const T *gamma, const T *beta, T *output,
-    T *normalized, T *inverse, T *mean, T *variance
+    T *normalized, A *inverse, A *mean, A *variance
 ) {
     const Int column = (Int)blockIdx.x * 32 + threadIdx.x;
     const bool there = column < k;
@@ -25,9 +25,9 @@ extern "C" __global__ void __launch_bounds__(1024) batch_norm(
     if (!there) return;
     const A share = A(1) / sqrt(v + epsilon), g = A(gamma[column]), b = A(beta[column]);
     if (threadIdx.y == 0) {
-        mean[column] = T(m);
-        variance[column] = T(v);
-        inverse[column] = T(share);
+        mean[column] = m;
+        variance[column] = v;
+        inverse[column] = share;
     }
     for (Int row = threadIdx.y; row < n; row += blockDim.y) {
         const Int i = row * k + column;
@@ -38,7 +38,7 @@ extern "C" __global__ void __launch_bounds__(1024) batch_norm(
 }
 
 extern "C" __global__ void __launch_bounds__(1024) batch_norm_backward(
-    Int n, Int k, const T *dvalues, const T *normalized, const T *scale, T *dgamma, T *dbeta,
+    Int n, Int k, const T *dvalues, const T *normalized, const A *scale, T *dgamma, T *dbeta,
     T *dinputs
 ) {
     const Int column = (Int)blockIdx.x * 32 + threadIdx.x;
@@ -58,7 +58,7 @@ extern "C" __global__ void __launch_bounds__(1024) batch_norm_backward(
         dgamma[column] = T(products);
         dbeta[column] = T(sums);
     }
-    const A of_gamma = products / A(n), of_beta = sums / A(n), s = A(scale[column]);
+    const A of_gamma = products / A(n), of_beta = sums / A(n), s = scale[column];
     for (Int row = threadIdx.y; row < n; row += blockDim.y) {
         const Int i = row * k + column;
         dinputs[i] = T((A(dvalues[i]) - of_beta - A(normalized[i]) * of_gamma) * s);
@@ -197,10 +197,10 @@ extern "C" __global__ void __launch_bounds__(256) moments(
         part_moments<1>(n, k, rows, inputs, means, squares);
 }
 
-// Puts the moments of the parts together; `exact` gets each column's mean and inverse, not rounded.
+// Puts the moments of the parts together.
 extern "C" __global__ void __launch_bounds__(1024) add_moments(
-    Int n, Int k, Int rows, Int parts, A epsilon, const A *means, const A *squares, T *inverse,
-    T *mean, T *variance, A *exact
+    Int n, Int k, Int rows, Int parts, A epsilon, const A *means, const A *squares, A *inverse,
+    A *mean, A *variance
 ) {
     const Int column = (Int)blockIdx.x * 32 + threadIdx.x;
     const bool there = column < k;
@@ -219,17 +219,14 @@ extern "C" __global__ void __launch_bounds__(1024) add_moments(
         }
     const A v = over_column(square) / A(n);
     if (!there || threadIdx.y) return;
-    const A share = A(1) / sqrt(v + epsilon);
-    mean[column] = T(m);
-    variance[column] = T(v);
-    inverse[column] = T(share);
-    exact[column] = m;
-    exact[k + column] = share;
+    mean[column] = m;
+    variance[column] = v;
+    inverse[column] = A(1) / sqrt(v + epsilon);
 }
 
 template <int N>
 __device__ __forceinline__ void normalize_part(
-    Int n, Int k, Int rows, const A *exact, const T *gamma, const T *beta,
+    Int n, Int k, Int rows, const A *mean, const A *inverse, const T *gamma, const T *beta,
     const T *__restrict__ inputs, T *__restrict__ normalized, T *__restrict__ output
 ) {
     const Int column = walked_column<N>(), begin = (Int)blockIdx.y * rows;
@@ -238,8 +235,8 @@ __device__ __forceinline__ void normalize_part(
     A m[N], share[N], g[N], b[N];
 #pragma unroll
     for (int j = 0; j < N; ++j) {
-        m[j] = exact[column + j];
-        share[j] = exact[k + column + j];
+        m[j] = mean[column + j];
+        share[j] = inverse[column + j];
         g[j] = A(gamma[column + j]);
         b[j] = A(beta[column + j]);
     }
@@ -258,13 +255,13 @@ __device__ __forceinline__ void normalize_part(
 }
 
 extern "C" __global__ void __launch_bounds__(256) normalize(
-    Int n, Int k, Int rows, int packed, const A *exact, const T *gamma, const T *beta,
-    const T *inputs, T *normalized, T *output
+    Int n, Int k, Int rows, int packed, const A *mean, const A *inverse, const T *gamma,
+    const T *beta, const T *inputs, T *normalized, T *output
 ) {
     if (packed)
-        normalize_part<PACK>(n, k, rows, exact, gamma, beta, inputs, normalized, output);
+        normalize_part<PACK>(n, k, rows, mean, inverse, gamma, beta, inputs, normalized, output);
     else
-        normalize_part<1>(n, k, rows, exact, gamma, beta, inputs, normalized, output);
+        normalize_part<1>(n, k, rows, mean, inverse, gamma, beta, inputs, normalized, output);
 }
 
 // The sums of dvalues * normalized, and of dvalues, over each part.
@@ -326,7 +323,7 @@ extern "C" __global__ void __launch_bounds__(1024) add_norm_sums(
 
 template <int N>
 __device__ __forceinline__ void part_backward(
-    Int n, Int k, Int rows, const A *exact, const T *scale, const T *__restrict__ dvalues,
+    Int n, Int k, Int rows, const A *exact, const A *scale, const T *__restrict__ dvalues,
     const T *__restrict__ normalized, T *__restrict__ dinputs
 ) {
     const Int column = walked_column<N>(), begin = (Int)blockIdx.y * rows;
@@ -337,7 +334,7 @@ __device__ __forceinline__ void part_backward(
     for (int j = 0; j < N; ++j) {
         of_gamma[j] = exact[column + j] / A(n);
         of_beta[j] = exact[k + column + j] / A(n);
-        s[j] = A(scale[column + j]);
+        s[j] = scale[column + j];
     }
     for (Int row = begin + threadIdx.y; row < end; row += blockDim.y) {
         const Int i = row * k + column;
@@ -351,7 +348,7 @@ __device__ __forceinline__ void part_backward(
 }
 
 extern "C" __global__ void __launch_bounds__(256) normalize_backward(
-    Int n, Int k, Int rows, int packed, const A *exact, const T *scale, const T *dvalues,
+    Int n, Int k, Int rows, int packed, const A *exact, const A *scale, const T *dvalues,
     const T *normalized, T *dinputs
 ) {
     if (packed)
