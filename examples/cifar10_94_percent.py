@@ -3,8 +3,8 @@ CIFAR-10, 94 % in ten epochs
 ============================
 
 The parts of airbench94 (Jordan 2024, *94% on CIFAR-10 in 3.29 Seconds on a Single GPU*), each of
-them a layer, an initializer, an augmentation or an optimizer of this library. It is meant for a GPU;
-without one an epoch takes minutes.
+them a layer, an initializer, an augmentation or an optimizer of this library. It is meant for a
+GPU; without one an epoch takes minutes.
 
 Usage: python examples/cifar10_94_percent.py [--epochs 10] [--runs 1] [--images 50000]
 [--widths 64 256 256] [--backend auto] [--precision bfloat16] [--curve FILE]
@@ -122,6 +122,7 @@ def train(data, options, seed):
 
 
 def main():
+    """Train as often as asked, and say how well."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--runs", type=int, default=1)
@@ -152,7 +153,7 @@ def main():
             with open(options.curve, "w", newline="", encoding="utf-8") as file:
                 writer = csv.writer(file)
                 writer.writerow(["epoch", *history])
-                writer.writerows(zip(range(1, options.epochs + 1), *history.values()))
+                writer.writerows(zip(range(1, options.epochs + 1), *history.values(), strict=True))
     print(f"{options.runs} runs: {np.mean(found):.4f} on average, lowest {min(found):.4f}")
 
 

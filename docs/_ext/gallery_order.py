@@ -20,6 +20,8 @@ ORDER = [
     "custom_layer.py",
     "fine_tuning.py",
     "train_mnist.py",
+    "train_cifar10.py",
+    "cifar10_94_percent.py",
     "train_many.py",
     "dropout_paper.py",
 ]

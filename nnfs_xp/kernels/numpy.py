@@ -199,7 +199,7 @@ class NumPyKernels(StandardKernels):
             return super().patches(xp, inputs, window)
         n, height, width, channels = inputs.shape
         down, across = window.places(height, width)
-        around = padded(xp, inputs, window)
+        around: Array = padded(xp, inputs, window)
         steps = around.strides
         seen = np.lib.stride_tricks.as_strided(
             around,

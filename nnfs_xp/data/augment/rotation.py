@@ -26,7 +26,7 @@ class Rotation(PictureAugmentation):
     -----
     The pixel of the new picture (i, j), counted from its middle, is at y = i cos(a) - j sin(a),
     x = i sin(a) + j cos(a) of the old one; and the value there is the mean of the four pixels
-    around, each weighted by (1 - |dy|) (1 - |dx|) with its distances dy and dx.
+    around, each weighted by (1 - abs(dy)) (1 - abs(dx)) with its distances dy and dx.
     """
 
     def __init__(self, degrees: float) -> None:

@@ -197,7 +197,8 @@ def lines_of(job: Any, part: int, total: int) -> tuple[int, int]:
 @inline
 def _row(job: Any) -> int:
     """Numbers of a patch."""
-    return job[TAPS_DOWN] * job[TAPS_ACROSS] * job[CHANNELS]
+    numbers: int = job[TAPS_DOWN] * job[TAPS_ACROSS] * job[CHANNELS]
+    return numbers
 
 
 @inline
@@ -370,7 +371,7 @@ MAX_POOL, MAX_POOL_BACKWARD = _max_pool, _max_pool_backward
 def compile_worker(worker: Callable[[int, int], None]) -> Any:
     """Compile one of these, or load it from the disk."""
     signature = types.void(types.int64, types.int64)
-    options = {"error_model": "numpy", "fastmath": {"contract"}}
+    options: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}}
     try:
         return cfunc(signature, cache=True, **options)(worker)
     except Exception as error:  # the folder is read-only or full, or its files are damaged

@@ -137,13 +137,15 @@ def _add_mixed(kind: Any, a: int, b: int, c: int, out: int, size: int) -> None:
 @inline
 def _across(job: Any) -> int:
     """Tiles of a line."""
-    return (job[ACROSS] + 1) // 2
+    tiles: int = (job[ACROSS] + 1) // 2
+    return tiles
 
 
 @inline
 def _down(job: Any) -> int:
     """Lines of tiles of a picture."""
-    return (job[DOWN] + 1) // 2
+    lines: int = (job[DOWN] + 1) // 2
+    return lines
 
 
 @inline
@@ -177,7 +179,8 @@ def _row(job: Any, picture: int, row: int, zeros: int) -> int:
     if row < 0 or row >= job[HEIGHT]:
         return zeros
     pixel = job[CHANNELS] * job[N_BYTES]
-    return job[INPUTS] + (picture * job[HEIGHT] + row) * job[WIDTH] * pixel
+    place: int = job[INPUTS] + (picture * job[HEIGHT] + row) * job[WIDTH] * pixel
+    return place
 
 
 @inline
