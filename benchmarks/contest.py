@@ -118,7 +118,9 @@ def installed(
     peers: list[Peer | Neighbour] = []
     for name in names:
         try:
-            peers.append(stack.enter_context((Neighbour if together else Peer)(name)))
+            peer: Peer | Neighbour = Neighbour(name) if together else Peer(name)
+            stack.enter_context(peer)
+            peers.append(peer)
         except AbsentError as error:
             print(f"without {name}: {error}", file=sys.stderr)
     return peers

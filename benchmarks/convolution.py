@@ -8,7 +8,7 @@ asked for, as of a network's first layer. Peers: nnfs_xp, nnfs_xp@numpy (without
 nnfs_xp_torch (on PyTorch's tensors), torch (its default layout) and torch_last (channels last).
 Each runs in a process of its own; in every round each takes a turn. A ratio is that of our time to
 the peer's in the same round, and the median over the rounds is reported. The memory is by how much
-the process grew at most from before the first run, of the last shape, in MB.
+the process grew at most, in MB, once it has run a picture of 6 x 6 pixels; Linux tells it.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import sys
 from contextlib import ExitStack
 from statistics import median
 
-from benchmarks.contest import AbsentError, Peer, take_turns
+from benchmarks.contest import AbsentError, Neighbour, Peer, take_turns
 from benchmarks.machine import describe_run
 
 SHAPES = "3x32x32-32", "32x16x16-64", "64x16x16-256"
 PEERS = "nnfs_xp", "nnfs_xp@numpy", "nnfs_xp_torch", "torch", "torch_last"
-OURS = PEERS[:3]
 
 
 class Convolving(Peer):
@@ -43,6 +43,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--seconds", type=float, default=0.2)
     options = parser.parse_args()
+    unknown = sorted(set(options.peers.split(",")) - set(PEERS))
+    if unknown:
+        parser.error(f"there is no peer {', '.join(unknown)}; there are {', '.join(PEERS)}")
     print(f"{describe_run()}; batch {options.batch}, {options.rounds} rounds\n")
     print("| cores | shape | peer | ms | of torch's | of torch_last's | MB |\n|" + "---|" * 7)
     for cores in options.cores.split(","):
@@ -57,19 +60,20 @@ def main() -> None:
 
 def _contest(shape: str, cores: str, options: argparse.Namespace) -> None:
     with ExitStack() as stack:
-        peers, counts = [], {}
+        peers: list[Peer | Neighbour] = []
+        counts: dict[str, int] = {}
         for name in options.peers.split(","):
             try:
-                peer = stack.enter_context(Convolving(name))
+                peer: Peer | Neighbour = stack.enter_context(Convolving(name))
             except AbsentError as error:
-                print(f"without {name}: {error}")
+                print(f"without {name}: {error}", file=sys.stderr)
                 continue
             peer.ask("build", shape, options.batch)
             peer.ask("run", 2)
             counts[name] = max(2, math.ceil(options.seconds / (peer.ask("run", 3) / 3)))
             peers.append(peer)
 
-        def turn(peer: Peer) -> float:
+        def turn(peer: Peer | Neighbour) -> float:
             peer.ask("run", max(1, counts[peer.name] // 4))
             taken: float = peer.ask("run", counts[peer.name])
             return taken / counts[peer.name]
@@ -82,7 +86,8 @@ def _contest(shape: str, cores: str, options: argparse.Namespace) -> None:
                 found = [mine / its for mine, its in pairs]
                 ratios.append(f"{median(found):.2f}" if found else "")
             milliseconds, memory = median(times[peer.name]) * 1e3, peer.ask("memory")
-            cells = cores, shape, peer.name, f"{milliseconds:.1f}", *ratios, f"{memory:.0f}"
+            memory = "" if memory is None else f"{memory:.0f}"
+            cells = cores, shape, peer.name, f"{milliseconds:.3g}", *ratios, memory
             print(f"| {' | '.join(cells)} |", flush=True)
 
 

@@ -60,8 +60,11 @@ viewcode_line_numbers = False
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
-    # These need MNIST, and the last one Optuna.
-    "filename_pattern": r"/(?!train_mnist|train_many|dropout_paper|tune_with_optuna)[^/]*\.py$",
+    # These need MNIST or CIFAR-10, and the last one Optuna.
+    "filename_pattern": (
+        r"/(?!train_mnist|train_many|train_cifar10|cifar10_94|dropout_paper|tune_with_optuna)"
+        r"[^/]*\.py$"
+    ),
     "within_subsection_order": "gallery_order.Order",
     "image_scrapers": ("matplotlib", "pictures.show_last"),
     "ignore_repr_types": "Figure|NoneType",

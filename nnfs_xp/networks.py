@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+from nnfs_xp.backend import get_backend, to_numpy
 from nnfs_xp.errors import ArgumentError
+from nnfs_xp.initializers import identity_first, whitening
 from nnfs_xp.layers import (
+    GELU,
     BatchNorm,
     Conv2D,
     Dense,
@@ -16,11 +19,15 @@ from nnfs_xp.layers import (
     MaxPool2D,
     ReLU,
     Residual,
+    Scale,
     Sequential,
     Softmax,
 )
 
 Shape: TypeAlias = tuple[int, ...]
+
+_SOME = 5000
+"""Pictures from which the first layer's weights follow."""
 
 
 def build_mlp(
@@ -68,6 +75,70 @@ def build_residual_cnn(
         channels = n_filters
     layers.append(GlobalAveragePool())
     return _classifier(layers, channels, shape, n_classes, dropout, seed)
+
+
+def build_whitened_cnn(
+    shape: Shape, filters: tuple[int, ...], n_classes: int, dropout: float, seed: int
+) -> Sequential:
+    """Filters of 2 x 2 pixels that `whiten` sets, then groups of two convolutions with a pool.
+
+    The largest number that each filter of the last group finds decides. Source: Jordan 2024, *94%
+    on CIFAR-10 in 3.29 Seconds on a Single GPU*, section 3.
+    """
+    height, width, channels = shape
+    check_size((height - 1, width - 1, channels), filters)
+    n_first = 2 * 4 * channels  # each direction of 2 x 2 pixels, and its opposite
+    first = Conv2D(channels, n_first, 2, trainable=("biases",))
+    layers: list[Layer] = [first, GELU("tanh")]
+    height, width, channels = height - 1, width - 1, n_first
+    for n_filters in filters:
+        layers += _group(channels, n_filters)
+        height, width, channels = height // 2, width // 2, n_filters
+    layers += [MaxPool2D((height, width)), Flatten()]
+    if dropout:
+        layers.append(Dropout(dropout))
+    layers += [
+        Dense(channels, n_classes),
+        Scale(n_classes, initializer=_a_ninth, trainable=False),
+        Softmax(),
+    ]
+    return Sequential(*layers, seed=seed, input_shape=shape)
+
+
+def whiten(model: Sequential, pictures: Any) -> None:
+    """Have the first layer tell apart what is independent in 2 x 2 pixels of these pictures."""
+    first = model.layers[0]
+    assert isinstance(first, Conv2D)
+    some = to_numpy(pictures[:_SOME])
+    mean = some.mean(axis=(0, 1, 2))
+    draw = whitening(some - mean, first.kernel_size)
+    weights = to_numpy(draw(None, first.weights.shape))
+    first.weights = weights
+    first.biases = -(weights.sum(axis=(0, 1)) * mean[:, None]).sum(axis=0, keepdims=True)
+
+
+def _group(channels: int, n_filters: int) -> list[Layer]:
+    """Two convolutions whose filters copy channels at first; a pool behind the first one."""
+
+    def convolution(channels: int) -> Conv2D:
+        draw = identity_first()
+        return Conv2D(channels, n_filters, 3, padding="same", use_bias=False, initializer=draw)
+
+    def norm() -> BatchNorm:  # a shift learns 64 times as fast as the weights
+        return BatchNorm(
+            n_filters, momentum=0.6, epsilon=1e-12, scale=False, learning_rate_scale=64.0
+        )
+
+    return [
+        *(convolution(channels), MaxPool2D(2), norm(), GELU("tanh")),
+        *(convolution(n_filters), norm(), GELU("tanh")),
+    ]
+
+
+def _a_ninth(generator: Any, shape: Shape) -> Any:
+    """Factors of the logits, which keep them small at first."""
+    del generator
+    return get_backend("numpy").xp.full(shape, 1 / 9)
 
 
 def check_size(shape: Shape, filters: tuple[int, ...]) -> None:

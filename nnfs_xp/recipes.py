@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from nnfs_xp.data import (
     CIFAR10_CLASSES,
@@ -22,8 +23,15 @@ from nnfs_xp.data.transforms import Transform
 from nnfs_xp.errors import ArgumentError, DataError
 from nnfs_xp.layers import Sequential
 from nnfs_xp.losses import CategoricalCrossentropy, Loss
-from nnfs_xp.networks import Shape, build_cnn, build_mlp, build_residual_cnn
-from nnfs_xp.optimizers import Adam, AdamW, Optimizer
+from nnfs_xp.networks import (
+    Shape,
+    build_cnn,
+    build_mlp,
+    build_residual_cnn,
+    build_whitened_cnn,
+    whiten,
+)
+from nnfs_xp.optimizers import SGD, Adam, AdamW, Optimizer
 from nnfs_xp.schedules import OneCycle
 
 MODELS = ("mlp", "cnn")
@@ -45,10 +53,14 @@ class Plan:
         Whether the learning rate rises to `learning_rate` and falls to nothing over all epochs.
     weight_decay : float
         With `one_cycle`: see `AdamW`.
+    momentum : float, optional
+        With `one_cycle`: `SGD` with so much of Nesterov's momentum learns, and not `AdamW`.
     label_smoothing : float
         See `CategoricalCrossentropy`.
     augmentation : callable () -> transform, optional
         What `Trainer.fit` does to each batch.
+    begin : callable (model, samples), optional
+        Gives the model the first weights that follow from the training samples.
     """
 
     build: Callable[[Shape, tuple[int, ...], int, float, int], Sequential]
@@ -60,15 +72,23 @@ class Plan:
     dropout: float = 0.0
     one_cycle: bool = False
     weight_decay: float = 0.0
+    momentum: float | None = None
     label_smoothing: float = 0.0
     augmentation: Callable[[], Transform] | None = None
+    begin: Callable[[Sequential, Any], None] | None = None
 
     def optimizer(self, learning_rate: float, decay: float, steps: int) -> Optimizer:
         """The optimizer of a training of so many steps."""
         if not self.one_cycle:
             return Adam(learning_rate, decay=decay)
-        schedule = OneCycle(learning_rate, max(steps, 2))
-        return AdamW(schedule, weight_decay=self.weight_decay)
+        steps, decay = max(steps, 2), self.weight_decay
+        if self.momentum is None:
+            return AdamW(OneCycle(learning_rate, steps), weight_decay=decay)
+        # It rises from a fifth, and falls to 7 hundredths.
+        schedule = OneCycle(
+            learning_rate, steps, rising_share=0.23, start_divisor=5.0, final_divisor=1 / 0.35
+        )
+        return SGD(schedule, momentum=self.momentum, nesterov=True, weight_decay=decay)
 
     def loss(self) -> Loss:
         """What the network is trained with."""
@@ -137,6 +157,11 @@ def _shifted() -> Transform:
     return augment.Shift(2, mode="zeros")
 
 
+def _alternating() -> Transform:
+    """Pictures that are turned left to right in every second epoch, and shifted."""
+    return augment.Compose(augment.Flip(alternating=True), augment.Shift(2))
+
+
 def _mirrored(most: int) -> Transform:
     """Pictures that may be turned left to right, and shifted by so many pixels."""
     return augment.Compose(augment.Flip(), augment.Shift(most))
@@ -170,16 +195,18 @@ CNN = {
         weight_decay=0.01,
         augmentation=partial(_mirrored, 2),
     ),
-    "cifar10": Plan(
-        build=build_residual_cnn,
-        hidden=(64, 128, 256),
-        epochs=20,
-        batch_size=256,
-        learning_rate=0.01,
+    "cifar10": Plan(  # after Jordan 2024, *94% on CIFAR-10 in 3.29 Seconds on a Single GPU*
+        build=build_whitened_cnn,
+        hidden=(64, 256, 256),
+        epochs=10,
+        batch_size=1024,
+        learning_rate=1.5,
         one_cycle=True,
-        weight_decay=0.05,
-        label_smoothing=0.1,
-        augmentation=partial(_mirrored, 4),
+        weight_decay=0.009,
+        momentum=0.85,
+        label_smoothing=0.2,
+        augmentation=_alternating,
+        begin=whiten,
     ),
     "images": Plan(
         build=build_residual_cnn,

@@ -89,10 +89,61 @@ def test_the_loop_of_the_book():
         assert all(float(cell) > 0 for cell in line.split("|")[2:5])
 
 
+def test_a_convolution():
+    shapes = ["--shapes", "3x5x6-4,16x6x5-16", "--batch", 2, "--cores", 1]
+    few = ["--rounds", 1, "--seconds", 0.001, "--peers", "nnfs_xp,nnfs_xp@numpy"]
+    done = run("convolution", *shapes, *few)
+    assert done.returncode == 0, done.stderr
+    table = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| 1 | ")]
+    assert [row[1:3] for row in table] == [
+        [shape, peer] for shape in ("3x5x6-4", "16x6x5-16") for peer in ("nnfs_xp", "nnfs_xp@numpy")
+    ]
+    for row in table:
+        assert float(row[3]) > 0
+        assert row[4:6] == ["", ""]  # PyTorch was not asked for
+        assert float(row[6].strip("| ")) >= 0
+    done = run("convolution", "--peers", "nnfs_xp,of_nobody")
+    assert done.returncode == 2
+    assert "there is no peer of_nobody; there are nnfs_xp, " in done.stderr
+
+
+def test_a_convolution_is_compared_with_both_layouts(monkeypatch, capsys):
+    monkeypatch.syspath_prepend(ROOT)
+    from benchmarks import contest, convolution
+
+    class Peer:
+        def __init__(self, name):
+            if name == "torch_last":
+                raise contest.AbsentError("no such layout")
+            self.name, self.seconds = name, {"nnfs_xp": 0.012, "torch": 0.048}[name]
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def ask(self, command, *words):
+            return self.seconds * words[0] if command == "run" else 7.4
+
+    monkeypatch.setattr(convolution, "Convolving", Peer)
+    monkeypatch.setenv("NNFS_XP_BENCHMARK_CORES", "1")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    few = ["--cores", "1", "--shapes", "3x5x6-4", "--rounds", "2"]
+    monkeypatch.setattr(sys, "argv", ["", *few, "--peers", "nnfs_xp,torch,torch_last"])
+    convolution.main()
+    printed = capsys.readouterr()
+    assert printed.err == "without torch_last: no such layout\n"
+    assert printed.out.splitlines()[-2:] == [
+        "| 1 | 3x5x6-4 | nnfs_xp | 12 | 0.25 |  | 7 |",
+        "| 1 | 3x5x6-4 | torch | 48 | 1.00 |  | 7 |",
+    ]
+
+
 def test_without_a_name_they_are_listed():
     done = run()
     assert done.returncode == 0
-    for name in ("steps", "epoch", "goal", "footprint"):
+    for name in ("steps", "epoch", "goal", "footprint", "convolution"):
         assert f"\n{name} " in f"\n{done.stdout}"
     assert run("nonsense").returncode == 2
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import os
 import re
@@ -28,11 +29,11 @@ CHAPTER_NUMBERS = [
 ]
 
 
-def run(name, *arguments, cwd, quiet=(), **environment):
+def run(name, *arguments, cwd, options=(), **environment):
     names = ("PYTHONPATH", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     kept = {each: os.environ[each] for each in names if each in os.environ}
     result = subprocess.run(
-        [sys.executable, "-W", "error", *quiet, EXAMPLES / name, *arguments],
+        [sys.executable, "-W", "error", *options, EXAMPLES / name, *arguments],
         cwd=cwd,
         env={"PATH": "", **kept, **environment},
         capture_output=True,
@@ -88,6 +89,73 @@ def test_mnist(tmp_path, small_mnist):
     assert "669,706 parameters, float32, on numpy" in output
     assert "test accuracy 1.0000" in output
     assert (tmp_path / "mnist.safetensors").exists()
+
+
+SMALL = """
+import runpy, sys
+from nnfs_xp.data import cifar10
+cifar10._RECORDS = 20
+del sys.argv[0]
+names = runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+"""Runs an example on files of CIFAR-10 that have twenty pictures each."""
+
+
+@pytest.fixture
+def small_cifar10(tmp_path):
+    """Files in CIFAR-10's format with twenty pictures each; a class is a bright band."""
+    folder = tmp_path / "data" / "cifar-10-batches-bin"
+    folder.mkdir(parents=True)
+    for number, name in enumerate([*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"]):
+        labels = np.arange(20) % 10
+        random = np.random.default_rng(number)
+        pictures = random.integers(60, size=(20, 3, 32, 32), dtype=np.uint8)
+        for picture, label in zip(pictures, labels, strict=True):
+            picture[:, 3 * label : 3 * label + 3] = 255
+        records = np.column_stack([labels, pictures.reshape(20, -1)])
+        (folder / f"{name}.bin").write_bytes(records.astype(np.uint8).tobytes())
+    return folder.parent
+
+
+def test_cifar10(tmp_path, small_cifar10):
+    again = """
+import nnfs_xp as nn
+print("losses", *names["trainer"].history["loss"])
+blocks = [names["Convolution"], names["Stage"]]
+model, pictures = nn.load("cifar10.safetensors", custom_layers=blocks), names["X_test"][:]
+print("the same:", (model.forward(pictures) == names["model"].forward(pictures)).all())
+"""
+    settings = {"NNFS_XP_BACKEND": "numpy", "NNFS_XP_KERNELS": "numpy"}
+    options, data = ("-c", SMALL + again), str(small_cifar10)
+    output = run(
+        "train_cifar10.py", "3", cwd=tmp_path, options=options, NNFS_XP_DATA=data, **settings
+    )
+    assert "0        Stage              (batch, 16, 16, 64)       75,840" in output
+    assert "1,923,914 parameters, float32, on numpy" in output
+    assert re.search(r"test accuracy [01]\.\d{4}\n", output)
+    losses = [float(each) for each in re.search(r"losses (.*)", output)[1].split()]
+    assert len(losses) == 3
+    assert losses[-1] < 0.8 * losses[0]
+    assert "the same: True" in output
+
+
+def test_cifar10_to_94_percent(tmp_path, small_cifar10):
+    output = run(
+        "cifar10_94_percent.py",
+        *("--epochs", "12", "--images", "64", "--widths", "8", "8", "8", "--backend", "numpy"),
+        *("--curve", "curve.csv"),
+        cwd=tmp_path,
+        options=("-c", SMALL),
+        NNFS_XP_DATA=str(small_cifar10),
+        NNFS_XP_KERNELS="numpy",
+    )
+    assert re.search(r"^run 0: .* s, test accuracy [01]\.\d{4}, with views [01]\.\d{4}\n", output)
+    assert re.search(r"\n1 runs: (\S+) on average, lowest \1\n", output)
+    with open(tmp_path / "curve.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == [str(epoch) for epoch in range(1, 13)]
+    assert float(rows[-1]["loss"]) < float(rows[0]["loss"]) - 0.1
+    assert all(0 <= float(row["val_accuracy"]) <= 1 for row in rows)
 
 
 def test_a_layer_of_ones_own(tmp_path):
@@ -162,7 +230,7 @@ def test_those_that_draw_show_what_they_say(name, tmp_path):
     # Old releases of Matplotlib use what their dependencies have deprecated.
     quiet = ("-W", "ignore::DeprecationWarning")
     settings = {"MPLBACKEND": "Agg", "MPLCONFIGDIR": str(tmp_path), "NNFS_XP_KERNELS": "numpy"}
-    output = run(name, cwd=tmp_path, quiet=quiet, **settings)
+    output = run(name, cwd=tmp_path, options=quiet, **settings)
     found = re.search(DRAWN[name], output)
     assert found, output
     assert HOLDS[name](*map(float, found.groups())), output
@@ -173,6 +241,8 @@ def test_every_example_is_run_here_or_with_the_extras():
         "chapter09_backpropagation.py",
         "convolution_by_hand.py",
         "train_mnist.py",
+        "train_cifar10.py",
+        "cifar10_94_percent.py",
         "custom_layer.py",
         "fine_tuning.py",
         "dropout_paper.py",

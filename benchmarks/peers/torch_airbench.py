@@ -58,7 +58,8 @@ def network(work: CifarWork) -> torch.nn.Sequential:
 def build(work: CifarWork, batch: int, compiled: Callable[[Any], Any] = lambda f: f) -> Contestant:
     """The network for one batch size."""
     torch.backends.cudnn.benchmark = True
-    model = network(work).to(memory_format=torch.channels_last)
+    model = network(work)
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # its stubs lack it
     criterion = torch.nn.CrossEntropyLoss()
     trained = [each for each in model.parameters() if each.requires_grad]
     optimizer = torch.optim.SGD(

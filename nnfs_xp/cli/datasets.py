@@ -95,6 +95,8 @@ def _train(options: argparse.Namespace, settings: Settings, group: nn.distribute
     steps = ceil(len(X) / settings.batch_size) * settings.epochs
     optimizer = plan.optimizer(settings.learning_rate, settings.decay, steps)
     model = plan.build(shape, settings.hidden, len(recipe.classes), settings.dropout, settings.seed)
+    if plan.begin is not None:
+        plan.begin(model, X)
     trainer = nn.Trainer(
         model,
         plan.loss(),

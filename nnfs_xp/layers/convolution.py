@@ -45,9 +45,13 @@ class Convolution(WithFilters):
         xp, pictures, window = self.recall(dvalues)
         dpictures = self.as_pictures(xp, dvalues)
         # dweights = patches.T @ dvalues, dbiases = the sum of dvalues over batch and places
-        self.kernels_for(dvalues).convolve_gradients(
-            xp, pictures, dpictures, self._dfilters, dbiases, window
-        )
+        if self.trains("weights") or not self.trained:
+            self.kernels_for(dvalues).convolve_gradients(
+                xp, pictures, dpictures, self._dfilters, dbiases, window
+            )
+        elif dbiases is not None:  # only the weights are frozen: a whitening layer, say
+            rows = xp.reshape(dpictures, (-1, self.n_filters))
+            dbiases[...] = xp.sum(rows, axis=0, keepdims=True)
         self.add_penalties()
 
     def _backward_inputs(self, dvalues: Array) -> Array:

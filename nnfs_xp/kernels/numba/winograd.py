@@ -7,8 +7,9 @@ each channel, and not by 36:
 
 where * is a product of numbers, summed over the channels: for each of the 16 places, a product of
 two matrices, tiles by channels and channels by filters. A and B have only 0, 1 and -1, and G has
-halves, so rounding is as in the sums of products themselves. The gradients go back through the
-same expression: with dM = A @ dvalues @ A.T for each tile,
+halves, so rounding is as in the sums of products themselves. Around an infinity there are NaN where
+those would have infinities: a tile's sums have it with both signs. The gradients go back through
+the same expression: with dM = A @ dvalues @ A.T for each tile,
 
     dweights = G.T @ (the sum over tiles of V.T @ dM) @ G, with V = B.T @ inputs @ B,
     dinputs = B @ (dM @ U.T) @ B.T, added up where tiles overlap.
