@@ -29,8 +29,8 @@ OPTIONS = {
 """The compiler's options for each data type that there are kernels for."""
 
 SOURCES = (
-    *("activations", "convolution", "embedding", "layers", "losses", "norms", "pooling", "random"),
-    *("steps", "updates"),
+    *("activations", "convolution", "embedding", "layers", "losses", "norms", "pooling"),
+    *("products", "random", "steps", "updates"),
 )
 
 SHARED = {"convolution": ("common", "windows"), "pooling": ("common", "windows")}

@@ -14,6 +14,7 @@ import numpy as np
 from nnfs_xp.kernels.cupy import cublaslt
 from nnfs_xp.kernels.cupy.compilation import Array
 from nnfs_xp.kernels.cupy.layers import add_biases, column_sums
+from nnfs_xp.kernels.cupy.tall import tall_product
 from nnfs_xp.kernels.standard import StandardKernels
 
 _EPILOGUES = os.environ.get("NNFS_XP_EPILOGUES", "1") != "0"
@@ -59,7 +60,7 @@ class ProductKernels(StandardKernels):
         return out
 
     def matmul_into(self, xp: Any, a: Array, b: Array, out: Array) -> None:
-        if not _multiply(a, b, out):
+        if not (tall_product(a, b, out) or _multiply(a, b, out)):
             out[...] = a @ b
 
     def batched_product(self, xp: Any, a: Array, b: Array) -> Array:
@@ -91,6 +92,8 @@ class ProductKernels(StandardKernels):
     def dense_gradients(
         self, xp: Any, inputs: Array, dvalues: Array, dweights: Array, dbiases: Array
     ) -> None:
-        if not _with_vector(inputs.T, dvalues, dweights, "BGRADA", dbiases):
+        if tall_product(inputs.T, dvalues, dweights):
+            column_sums(xp, dvalues, dbiases)
+        elif not _with_vector(inputs.T, dvalues, dweights, "BGRADA", dbiases):
             self.matmul_into(xp, inputs.T, dvalues, dweights)
             column_sums(xp, dvalues, dbiases)
