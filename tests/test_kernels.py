@@ -9,6 +9,7 @@ import sys
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from inspect import signature
 
 import array_api_compat.numpy as xp
 import numpy as np
@@ -503,14 +504,17 @@ WORKERS = {
     f"{module.__name__.rpartition('.')[2]}.{name}": each
     for module in (windows, winograd)
     for name, each in vars(module).items()
-    if name.isupper() and callable(each)
+    if getattr(each, "__module__", "") == module.__name__
+    and list(signature(each).parameters) == ["like", "numbers", "part"]
 }
 """The functions over pictures that are compiled as a whole."""
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", WORKERS)
-def test_functions_over_pictures_are_compiled(name):
-    assert convolution._compiled(WORKERS[name]) is not None
+def test_functions_over_pictures_are_compiled(name, dtype):
+    assert len(WORKERS) == 8
+    assert convolution._compiled(WORKERS[name], np.dtype(dtype)) is not None
 
 
 def strided(a):

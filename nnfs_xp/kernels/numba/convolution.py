@@ -45,7 +45,7 @@ class ConvolutionKernels(SharedKernels):
     ) -> Array:
         others = (weights,) if biases is None else (weights, biases)
         way = _way_of(window, inputs, weights, *others)
-        worker = None if way is None else _compiled(way.convolve)
+        worker = None if way is None else _compiled(way.convolve, inputs.dtype)
         if way is None or worker is None:
             return super().convolve(xp, inputs, weights, biases, window, relu)
         shape = (inputs.shape[0], *window.places(*inputs.shape[1:3]), weights.shape[3])
@@ -65,7 +65,7 @@ class ConvolutionKernels(SharedKernels):
         window: Window,
     ) -> None:
         way = _way_of(window, inputs, dweights, dvalues)
-        worker = None if way is None else _compiled(way.gradients)
+        worker = None if way is None else _compiled(way.gradients, inputs.dtype)
         if way is None or worker is None:
             super().convolve_gradients(xp, inputs, dvalues, dweights, dbiases, window)
             return
@@ -87,7 +87,7 @@ class ConvolutionKernels(SharedKernels):
     ) -> Array:
         dinputs = np.empty(shape, dvalues.dtype)
         way = _way_of(window, dinputs, weights, dvalues)
-        worker = None if way is None else _compiled(way.backward)
+        worker = None if way is None else _compiled(way.backward, dvalues.dtype)
         if way is None or worker is None:
             return super().convolve_backward(xp, dvalues, weights, window, shape)
         job = _Job(window, dinputs, weights.shape[3], way._replace(lines_of_picture=1))
@@ -95,7 +95,7 @@ class ConvolutionKernels(SharedKernels):
         return dinputs
 
     def max_pool(self, xp: Any, inputs: Array, window: Window) -> tuple[Array, Array]:
-        way, worker = _way_of_pooling(window, inputs), _compiled(windows.MAX_POOL)
+        way, worker = _way_of_pooling(window, inputs), _compiled(windows.max_pool, inputs.dtype)
         if way is None or worker is None:
             return super().max_pool(xp, inputs, window)
         shape = (inputs.shape[0], *window.places(*inputs.shape[1:3]), inputs.shape[3])
@@ -109,7 +109,7 @@ class ConvolutionKernels(SharedKernels):
         dinputs = np.empty(shape, dvalues.dtype)
         way, worker = (
             _way_of_pooling(window, dinputs, dvalues),
-            _compiled(windows.MAX_POOL_BACKWARD),
+            _compiled(windows.max_pool_backward, dvalues.dtype),
         )
         fits = which.dtype == np.uint8 and which.flags.c_contiguous
         if way is None or worker is None or not fits:
@@ -167,12 +167,12 @@ def _way_of(window: Window, like: Array, weights: Array, *arrays: Array) -> _Way
         room = winograd.numbers_of_room(
             lines * tiles_across, tiles_across, channels, filters, like.shape[2]
         )
-        functions = winograd.CONVOLVE, winograd.GRADIENTS, winograd.BACKWARD
+        functions = winograd.convolve, winograd.gradients, winograd.backward
         changes = winograd.transformed, winograd.write_back
         return _Way(n_parts, tiles_down, *functions, *changes, 16 * channels, lines, room)
     rows = max(_LEAST_ROWS, _ROOM // ((n_weights + filters) * like.itemsize))
     lines = min(max(1, rows // across), n * down)
-    functions = windows.CONVOLVE, windows.GRADIENTS, windows.BACKWARD
+    functions = windows.convolve, windows.gradients, windows.backward
     room = lines * across * n_weights
     return _Way(n_parts, down, *functions, _as_they_are, _write, n_weights, lines, room)
 
@@ -254,7 +254,7 @@ class _Job:
             threads.share(pool.CALL, job, self._n_parts)
         else:
             for part in range(self._n_parts):
-                worker.ctypes(_place(numbers), part)
+                worker.ctypes(None, _place(numbers), part)
 
 
 def _place(array: Array | None) -> int:
@@ -263,13 +263,13 @@ def _place(array: Array | None) -> int:
 
 
 @cache
-def _compiled(worker: Callable[[int, int], None]) -> Any:
+def _compiled(worker: Callable[[Any, int, int], None], dtype: Any) -> Any:
     """A function of `windows` or `winograd`, compiled; None where it cannot be."""
     blas = numpys_blas()
-    if blas is None or pool.link(blas) is None:
+    if dtype.char not in "fd" or blas is None or pool.link(blas) is None:
         return None
     try:
-        return windows.compile_worker(worker)
+        return windows.compile_worker(worker, dtype.name)
     except Exception as error:  # Numba's and llvmlite's insides may change
         _log.warning("no compiled %s: %s: %s", worker.__name__, type(error).__name__, error)
         return None

@@ -92,15 +92,16 @@ def _call_at(context: Any, address: Any, job: Any, part: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         del context, signature
         number = ir.IntType(64)
-        kind = ir.FunctionType(ir.VoidType(), [number, number]).as_pointer()
-        builder.call(builder.inttoptr(arguments[0], kind), arguments[1:])
+        kind = ir.FunctionType(ir.VoidType(), [number, number, number]).as_pointer()
+        nothing = ir.Constant(number, 0)
+        builder.call(builder.inttoptr(arguments[0], kind), [nothing, *arguments[1:]])
         return arguments[0]
 
     return types.int64(address, job, part), generate
 
 
 call_at: Any = intrinsic(_call_at)
-"""Call the function at an address with two whole numbers."""
+"""Call the function at an address with 0 and two whole numbers."""
 
 
 @njit()

@@ -1,13 +1,15 @@
 """Compiled work on pictures: what windows see, sums of it, and products with weights.
 
 Each function here does a part of a job, some lines of windows or some pictures, and is told of it
-by numbers: see `Place`. It is compiled when it is first asked for, as most networks need none of
-them. The pool of threads calls it by its address.
+by numbers. The functions without `inline`, of a pointer whose type says which floats there are, the
+address of a job and a part's number, are compiled when they are first asked for, as most networks
+need none of them. The pool of threads calls them by their addresses.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -59,6 +61,18 @@ once."""
 SIZE = 26
 
 inline = njit(error_model="numpy", fastmath={"contract"})
+
+
+@inline
+def kind_of(like: Any) -> Any:
+    """The type of the numbers at a pointer, which is never followed."""
+    return carray(like, 1).dtype.type
+
+
+@inline
+def job_at(numbers: int) -> Any:
+    """The job whose numbers lie at an address."""
+    return carray(pointer(numbers), SIZE, np.int64)
 
 
 @inline
@@ -201,9 +215,9 @@ def _row(job: Any) -> int:
     return numbers
 
 
-@inline
-def convolve(kind: Any, job: Any, part: int) -> None:
+def convolve(like: Any, numbers: int, part: int) -> None:
     """Some lines of a convolution's output."""
+    kind, job = kind_of(like), job_at(numbers)
     n_bytes, k, m, across = job[N_BYTES], _row(job), job[FILTERS], job[ACROSS]
     patches = job[ROOM] + part * job[ROOM_BYTES]
     start, stop = lines_of(job, part, job[N] * job[DOWN])
@@ -216,13 +230,13 @@ def convolve(kind: Any, job: Any, part: int) -> None:
         complete(kind, job, output, rows)
 
 
-@inline
-def gradients(kind: Any, job: Any, part: int) -> None:
+def gradients(like: Any, numbers: int, part: int) -> None:
     """The gradients of the weights and biases, from some lines, in a place of the part's own.
 
     OUTPUT has dvalues. WEIGHTS has a place for each part: a matrix of the weights' shape, and a row
     for the biases below.
     """
+    kind, job = kind_of(like), job_at(numbers)
     n_bytes, k, m, across = job[N_BYTES], _row(job), job[FILTERS], job[ACROSS]
     patches = job[ROOM] + part * job[ROOM_BYTES]
     dweights = job[WEIGHTS] + part * (k + 1) * m * n_bytes
@@ -244,9 +258,9 @@ def gradients(kind: Any, job: Any, part: int) -> None:
             add_rows(kind, job, dvalues, rows, dbiases)
 
 
-@inline
-def backward(kind: Any, job: Any, part: int) -> None:
+def backward(like: Any, numbers: int, part: int) -> None:
     """The gradient of some pictures. OUTPUT has dvalues, INPUTS the place of dinputs."""
+    kind, job = kind_of(like), job_at(numbers)
     n_bytes, k, m = job[N_BYTES], _row(job), job[FILTERS]
     across, down = job[ACROSS], job[DOWN]
     dpatches = job[ROOM] + part * job[ROOM_BYTES]
@@ -261,9 +275,9 @@ def backward(kind: Any, job: Any, part: int) -> None:
         spread(kind, job, line, end, dpatches)
 
 
-@inline
-def max_pool(kind: Any, job: Any, part: int) -> None:
+def max_pool(like: Any, numbers: int, part: int) -> None:
     """The largest number that each window of some lines sees, and its tap."""
+    kind, job = kind_of(like), job_at(numbers)
     channels, pixel = job[CHANNELS], job[CHANNELS] * job[N_BYTES]
     lowest = kind(-np.inf)
     start, stop = lines_of(job, part, job[N] * job[DOWN])
@@ -294,9 +308,9 @@ def max_pool(kind: Any, job: Any, part: int) -> None:
                         which[c] = tap if larger else which[c]
 
 
-@inline
-def max_pool_backward(kind: Any, job: Any, part: int) -> None:
+def max_pool_backward(like: Any, numbers: int, part: int) -> None:
     """The gradient of some pictures, of which each window saw its largest number at a tap."""
+    kind, job = kind_of(like), job_at(numbers)
     channels, pixel, down = job[CHANNELS], job[CHANNELS] * job[N_BYTES], job[DOWN]
     size = job[HEIGHT] * job[WIDTH] * channels
     first, last = lines_of(job, part, job[N])
@@ -322,58 +336,19 @@ def max_pool_backward(kind: Any, job: Any, part: int) -> None:
                         dseen[c] += dvalues[c] if which[c] == tap else kind(0)
 
 
-def _convolve(numbers: int, part: int) -> None:
-    job = carray(pointer(numbers), SIZE, np.int64)
-    if job[N_BYTES] == 4:
-        convolve(np.float32, job, part)
-    else:
-        convolve(np.float64, job, part)
-
-
-def _gradients(numbers: int, part: int) -> None:
-    job = carray(pointer(numbers), SIZE, np.int64)
-    if job[N_BYTES] == 4:
-        gradients(np.float32, job, part)
-    else:
-        gradients(np.float64, job, part)
-
-
-def _backward(numbers: int, part: int) -> None:
-    job = carray(pointer(numbers), SIZE, np.int64)
-    if job[N_BYTES] == 4:
-        backward(np.float32, job, part)
-    else:
-        backward(np.float64, job, part)
-
-
-def _max_pool(numbers: int, part: int) -> None:
-    job = carray(pointer(numbers), SIZE, np.int64)
-    if job[N_BYTES] == 4:
-        max_pool(np.float32, job, part)
-    else:
-        max_pool(np.float64, job, part)
-
-
-def _max_pool_backward(numbers: int, part: int) -> None:
-    job = carray(pointer(numbers), SIZE, np.int64)
-    if job[N_BYTES] == 4:
-        max_pool_backward(np.float32, job, part)
-    else:
-        max_pool_backward(np.float64, job, part)
-
-
-CONVOLVE, GRADIENTS, BACKWARD = _convolve, _gradients, _backward
-MAX_POOL, MAX_POOL_BACKWARD = _max_pool, _max_pool_backward
-"""What a job can be: functions of the address of its numbers, and of a part's number."""
-
-
 @cache
-def compile_worker(worker: Callable[[int, int], None]) -> Any:
-    """Compile one of these, or load it from the disk."""
-    signature = types.void(types.int64, types.int64)
+def compile_worker(worker: Callable[[Any, int, int], None], dtype: str) -> Any:
+    """Compile one of these for a data type, or load it from the disk."""
+    begin = time.perf_counter()
+    signature = types.void(types.CPointer(getattr(types, dtype)), types.int64, types.int64)
     options: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}}
     try:
-        return cfunc(signature, cache=True, **options)(worker)
+        found = cfunc(signature, cache=True, **options)(worker)
+        is_new = not found.cache_hits
     except Exception as error:  # the folder is read-only or full, or its files are damaged
         _log.debug("%s is not kept on the disk: %s", worker.__name__, error)
-        return cfunc(signature, **options)(worker)
+        found, is_new = cfunc(signature, **options)(worker), True
+    level = logging.INFO if is_new else logging.DEBUG
+    seconds = time.perf_counter() - begin
+    _log.log(level, "%s of pictures for %s ready in %.1f s", worker.__name__, dtype, seconds)
+    return found

@@ -23,9 +23,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import carray  # type: ignore[attr-defined] # it has it
 
-from nnfs_xp.kernels.numba.pool import TRANSPOSED, WHOLE, multiply_add, pointer
+from nnfs_xp.kernels.numba.pool import TRANSPOSED, WHOLE, multiply_add
 from nnfs_xp.kernels.numba.windows import (
     ACROSS,
     CHANNELS,
@@ -40,7 +39,6 @@ from nnfs_xp.kernels.numba.windows import (
     OUTPUT,
     ROOM,
     ROOM_BYTES,
-    SIZE,
     TOP,
     WEIGHTS,
     WIDTH,
@@ -52,6 +50,8 @@ from nnfs_xp.kernels.numba.windows import (
     complete,
     copy,
     inline,
+    job_at,
+    kind_of,
     lines_of,
 )
 from nnfs_xp.kernels.numpy import Array
@@ -318,9 +318,9 @@ def _spread_tiles(kind: Any, job: Any, start: int, stop: int, v: int, lines: int
             _take(kind, h_3, out + 3 * row_bytes, size)
 
 
-@inline
-def convolve(kind: Any, job: Any, part: int) -> None:
+def convolve(like: Any, numbers: int, part: int) -> None:
     """Some lines of tiles of a convolution's output. WEIGHTS has U."""
+    kind, job = kind_of(like), job_at(numbers)
     n_bytes, c, f = job[N_BYTES], job[CHANNELS], job[FILTERS]
     v, m, lines, zeros = _places(job, part)
     _clear_zeros(kind, job, zeros)
@@ -336,12 +336,12 @@ def convolve(kind: Any, job: Any, part: int) -> None:
         _give_tiles(kind, job, line, end, m)
 
 
-@inline
-def gradients(kind: Any, job: Any, part: int) -> None:
+def gradients(like: Any, numbers: int, part: int) -> None:
     """The gradients of U and the biases, from some lines of tiles, in a place of the part's own.
 
     OUTPUT has dvalues. WEIGHTS has a place for each part: 16 matrices, and a row for the biases.
     """
+    kind, job = kind_of(like), job_at(numbers)
     n_bytes, c, f = job[N_BYTES], job[CHANNELS], job[FILTERS]
     v, m, lines, zeros = _places(job, part)
     _clear_zeros(kind, job, zeros)
@@ -369,9 +369,9 @@ def gradients(kind: Any, job: Any, part: int) -> None:
                 add_rows(kind, job, row, min(2, job[DOWN] - y) * job[ACROSS], dbiases)
 
 
-@inline
-def backward(kind: Any, job: Any, part: int) -> None:
+def backward(like: Any, numbers: int, part: int) -> None:
     """The gradient of some pictures. OUTPUT has dvalues, INPUTS the place of dinputs."""
+    kind, job = kind_of(like), job_at(numbers)
     n_bytes, c, f = job[N_BYTES], job[CHANNELS], job[FILTERS]
     v, m, lines, zeros = _places(job, part)
     _clear_zeros(kind, job, zeros)
@@ -388,31 +388,3 @@ def backward(kind: Any, job: Any, part: int) -> None:
             u_of = job[WEIGHTS] + place * c * f * n_bytes
             multiply_add(n_bytes, WHOLE, TRANSPOSED, tiles, c, f, m_of, f, u_of, f, 0, v_of, c)
         _spread_tiles(kind, job, line, end, v, lines)
-
-
-def _convolve(numbers: int, part: int) -> None:
-    job = carray(pointer(numbers), SIZE, np.int64)
-    if job[N_BYTES] == 4:
-        convolve(np.float32, job, part)
-    else:
-        convolve(np.float64, job, part)
-
-
-def _gradients(numbers: int, part: int) -> None:
-    job = carray(pointer(numbers), SIZE, np.int64)
-    if job[N_BYTES] == 4:
-        gradients(np.float32, job, part)
-    else:
-        gradients(np.float64, job, part)
-
-
-def _backward(numbers: int, part: int) -> None:
-    job = carray(pointer(numbers), SIZE, np.int64)
-    if job[N_BYTES] == 4:
-        backward(np.float32, job, part)
-    else:
-        backward(np.float64, job, part)
-
-
-CONVOLVE, GRADIENTS, BACKWARD = _convolve, _gradients, _backward
-"""What a job can be: see `nnfs_xp.kernels.numba.windows`."""

@@ -39,7 +39,7 @@ extern "C" __global__ void __launch_bounds__(256) tall_product(
     Int rows, Int part, int m, int n, Int x_pitch, Int y_pitch, int x_flat, int y_flat, const T *x,
     const T *y, A *sums
 ) {
-    __shared__ alignas(16) A room[ROOM + SIDE];
+    __shared__ __align__(16) A room[ROOM + SIDE];
     const int down = (m + SIDE - 1) / SIDE, across = (n + SIDE - 1) / SIDE;
     const int threads = down * across, groups = WORKERS / threads;
     const int group = threadIdx.x / threads, thread = threadIdx.x - group * threads;
