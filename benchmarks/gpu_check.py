@@ -69,7 +69,7 @@ PARTS = {
     "ranks": Part("Two processes on one card", 40, 20, "smoke.log", "ranks", (), True),
     "bench": Part("Times beside PyTorch and JAX", 150, 40, "bench.log", "bench", (), True),
     "cifar": Part(
-        "A step of the CIFAR-10 network beside PyTorch", 60, 30, "bench.log", "cifar", (), True
+        "A step of the CIFAR-10 network beside PyTorch", 90, 30, "bench.log", "cifar", (), True
     ),
     "mnist": Part("MNIST in ten epochs", 60, 50, "mnist.log", "mnist", (), True),
     "compiled": Part(

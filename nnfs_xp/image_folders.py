@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from functools import partial
 from math import prod
@@ -60,11 +61,17 @@ def look_at(folder: Path, size: int | None, *, skip_damaged: bool) -> ImageSetti
     Raises
     ------
     DataError
-        The folder is not there, has no classes, or holds what is no image.
+        The folder is not there, has no classes or a single one, or holds what is no image.
     BackendError
         Pillow is not installed.
     """
-    seen = survey_images(_parts(folder)[0], unreadable=_unreadable(skip_damaged))
+    part = _parts(folder)[0]
+    seen = survey_images(part, unreadable=_unreadable(skip_damaged))
+    if len(seen.classes) < 2:
+        raise DataError(
+            f"the folder {part} has one class only, {seen.classes[0]!r}: there is nothing to tell "
+            "it from. Put the images of each class into a sub-folder of its name."
+        )
     height, width = (size, size) if size else seen.size or (_SIZE, _SIZE)
     if size is None and max(height, width) > _SIZE:
         height = width = _SIZE
@@ -83,7 +90,7 @@ def digest_of(folder: Path) -> str:
         raise DataError(f"there is no folder {folder}.")
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        digest.update(f"{path.relative_to(folder)}\0{path.stat().st_size}\0".encode())
+        digest.update(os.fsencode(f"{path.relative_to(folder)}\0{path.stat().st_size}\0"))
     return digest.hexdigest()
 
 

@@ -414,7 +414,7 @@ def test_help_names_the_defaults_of_each_data_set(run):
     out = " ".join(run("train", "--help").out.split())
     assert "mnist --hidden 512,256 --epochs 5 --batch-size 128" in out
     assert "mnist --model cnn --hidden 32,64 --epochs 10" in out
-    assert "; cifar10 --hidden 64,128,256 --epochs" in out
+    assert "; cifar10 --hidden 64,256,256 --epochs" in out
     assert "; FOLDER --hidden 32,64,128 --epochs" in out
 
 

@@ -389,6 +389,10 @@ class TestParameters:
             assert layer.regularization_loss() is None
         with pytest.raises(ArgumentError, match="no biases to be penalised"):
             nn.Conv2D(3, 4, 3, use_bias=False, bias_regularizer_l2=0.1)
+        layer = nn.Conv2D(3, 4, 3, use_bias=False)
+        with pytest.raises(ArgumentError, match=r"nothing for `bias_regularizer_l2` to penalise"):
+            layer.set_options(bias_regularizer_l2=0.1)
+        layer.set_options(bias_regularizer_l2=0.0)
 
     def test_of_separable_convolutions(self):
         layer = nn.SeparableConv2D(

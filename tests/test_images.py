@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import pickle
 import struct
 import sys
@@ -226,7 +227,8 @@ def test_single_files(folder, tmp_path):
     X = nn.data.read_images(paths, size=(8, 6))
     np.testing.assert_array_equal(X[:], ALL[[8, 0, 8]])
     assert nn.data.read_images(paths, size=3, channels=1).shape == (3, 3, 3, 1)
-    with pytest.raises(DataError, match=r"1 of 2 images cannot be taken: .*none\.png: it is dam"):
+    complaint = r"1 of 2 images cannot be taken: .*none\.png: it cannot be read"
+    with pytest.raises(DataError, match=complaint):
         nn.data.read_images([*paths[:1], tmp_path / "none.png"], size=3)
     with pytest.raises(DataError, match="names no images"):
         nn.data.read_images([], size=3)
@@ -309,6 +311,15 @@ def test_an_image_that_ends_early_is_found_when_it_is_read(folder):
         nn.data.load_images(folder)
     assert nn.data.ImageFolder(folder, unreadable="skip").n_samples == 11
     assert len(nn.data.load_images(folder, unreadable="skip").y) == 11
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+def test_what_is_no_file_is_named_and_not_waited_for(folder):
+    os.mkfifo(folder / "cat" / "pipe.png")
+    (folder / "dog" / "link.png").symlink_to("nowhere")
+    reasons = r"cat.pipe\.png: it is no plain file; dog.link\.png: it cannot be read \(No such file"
+    with pytest.raises(DataError, match=rf"2 of 14 images in .*: {reasons}"):
+        nn.data.ImageFolder(folder)
 
 
 def test_only_some_of_many_are_named(folder):

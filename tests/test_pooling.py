@@ -287,6 +287,10 @@ class TestRefused:
                 lambda: nn.BatchNorm(6, center=False, beta_regularizer_l1=0.1),
                 "there is no beta to be penalised, as `center` is False",
             ),
+            (
+                lambda: nn.BatchNorm(6, scale=False).set_options(gamma_regularizer_l2=0.1),
+                "nothing for `gamma_regularizer_l2` to penalise: .* has no gamma",
+            ),
         ],
     )
     def test_settings(self, build, complaint):

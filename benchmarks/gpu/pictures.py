@@ -1,5 +1,8 @@
 """Device time of each kernel of the network for CIFAR-10, of convolutions by the size of a piece.
 
+The gradient of a first convolution's weights is timed by itself too: the library's own product of
+two tall matrices beside that of cuBLASLt.
+
 Usage: python -m benchmarks.gpu.pictures [--seconds 40]
 """
 
@@ -16,10 +19,12 @@ import cupy
 import numpy as np
 
 import nnfs_xp as nn
-from benchmarks.cifar_network import WHITENING
+from benchmarks.cifar_network import SIDE, WHITENING
 from benchmarks.gpu.products import device_us
 from benchmarks.gpu.results import Results, Setting, part_parser, results_of
-from nnfs_xp.kernels.cupy import CuPyKernels
+from nnfs_xp.kernels.cupy import CuPyKernels, cublaslt
+from nnfs_xp.kernels.cupy.layers import column_sums
+from nnfs_xp.kernels.cupy.tall import tall_product
 from nnfs_xp.kernels.standard import Window
 
 WIDTHS, BATCH = (WHITENING, 64, 256, 256), 1024
@@ -31,6 +36,12 @@ PIECES = (2**22, 2**23, 2**24, 2**25, 2**27)
 """Numbers that the patches of a piece have at most."""
 
 SAME = Window((3, 3), (1, 1), ((1, 1), (1, 1)))
+
+FIRST = {
+    f"3 to {WHITENING}, windows of 2 x 2": (Window((2, 2)), WHITENING),
+    "3 to 64, windows of 3 x 3": (SAME, 64),
+}
+"""Windows and filters of first convolutions."""
 
 Work = Callable[[], Any]
 
@@ -67,6 +78,36 @@ def passes(
     }
 
 
+def first_passes(
+    backend: Any, dtype: str, batch: int, window: Window, n_filters: int
+) -> dict[str, Work]:
+    """Those of a first convolution, whose inputs get no gradient, and what the weights' takes."""
+    xp, kernels = backend.xp, backend.kernels
+
+    def place(*of: int) -> Any:
+        generator = np.random.default_rng(0)
+        return backend.asarray(generator.standard_normal(of, dtype=np.float32), dtype)
+
+    x, weights = place(batch, SIDE, SIDE, 3), place(*window.size, 3, n_filters)
+    dvalues = place(batch, *window.places(SIDE, SIDE), n_filters)
+    dweights, dbiases = xp.empty_like(weights), place(1, n_filters)
+    rows, matrix = dvalues.reshape(-1, n_filters), dweights.reshape(-1, n_filters)
+    patches = kernels.patches(xp, x, window)
+    factors = patches.T, rows, matrix
+    arrays = xp, x, dvalues, dweights
+    works = {
+        "forward": lambda: kernels.convolve(xp, x, weights, dbiases, window),
+        "gradients": lambda: kernels.convolve_gradients(*arrays, None, window),
+        "with dbiases": lambda: kernels.convolve_gradients(*arrays, dbiases, window),
+        "patches": lambda: (kernels.patches(xp, x, window), None)[1],
+        "own product": lambda: tall_product(*factors),
+        "column sums": lambda: column_sums(xp, rows, dbiases),
+    }
+    if cublaslt.product(*factors, tf32=False):
+        works["cuBLASLt's product"] = lambda: cublaslt.product(*factors, tf32=False)
+    return works
+
+
 def others(backend: Any, dtype: str, batch: int, side: int, width: int) -> dict[str, Work]:
     """What stands between convolutions, over so many channels."""
     xp, kernels = backend.xp, backend.kernels
@@ -97,10 +138,17 @@ def measure(results: Results, setting: Setting, seconds: float) -> None:
     end = time.monotonic() + seconds
     backend = nn.get_backend(setting.backend)
     batch, widths = (2, (8, 16)) if setting.quick else (BATCH, WIDTHS)
+    first_batch = 32 if setting.quick else BATCH  # enough for the library's own product
     pieces, repeats = ((2**10, 2**20), 1) if setting.quick else (PIECES, 3)
     dtypes = ("bfloat16", "float32")[: 1 if setting.quick else 2]
     usual = CuPyKernels.most_patch_numbers
     for dtype in dtypes:
+        for name, (window, n_filters) in FIRST.items():
+            title = f"{dtype}, {first_batch} of {SIDE} x {SIDE}, {name}"
+            with results.attempt(f"{title}: it runs"):
+                works = first_passes(backend, dtype, first_batch, window, n_filters)
+                cells = {name: f"{device_us(work, repeats):.0f}" for name, work in works.items()}
+                results.row("µs of a first convolution", of=title, **cells)
         for sizes in convolutions(batch, widths):
             title = f"{dtype}, {sizes[0]} of {sizes[1]} x {sizes[1]}, {sizes[2]} to {sizes[3]}"
             if time.monotonic() > end:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import nnfs_xp as nn
 from nnfs_xp.data import read_images
+from nnfs_xp.data.image_classes import images_below
 from nnfs_xp.data.image_files import ENDINGS
 from nnfs_xp.errors import ArgumentError, DataError
 from nnfs_xp.networks import Shape
@@ -53,7 +54,7 @@ def _all_of(files: Sequence[Path]) -> Iterator[Path]:
         if not path.is_dir():
             yield path
             continue
-        found = sorted(each for each in path.rglob("*") if each.suffix.casefold() in ENDINGS)
+        found = images_below(path)
         if not found:
             raise DataError(f"there are no images in the folder {path}.")
         yield from found

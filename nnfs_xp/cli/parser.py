@@ -43,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument(
         "dataset",
         nargs="?",
+        type=_dataset,
         help=f"{', '.join(RECIPES)} (default: digits, which needs no download); or a folder with "
         "a folder of images for each class; or a CSV or Parquet file with a header, which needs "
         "--target",
@@ -127,6 +128,7 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "dataset",
         nargs="?",
+        type=_dataset,
         help="or a file, or a folder of images (default: what it was tested on after the training)",
     )
     _add_separator(evaluate)
@@ -356,6 +358,12 @@ def _share(text: str) -> float:
 
 def _seed(text: str) -> int:
     return _count(text, least=0)
+
+
+def _dataset(text: str) -> str:
+    if not text:  # which as a path would be the current folder
+        raise argparse.ArgumentTypeError("'' names no data set")
+    return text
 
 
 def _folder(text: str) -> Path:

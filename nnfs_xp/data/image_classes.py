@@ -101,7 +101,7 @@ def find_classes(
             f"the folder {folder} has no sub-folder {_some(map(repr, missing))}. "
             f"It has {_some(map(repr, found)) or 'none'}."
         )
-    files = [_images_below(folder / name) for name in names]
+    files = [images_below(folder / name) for name in names]
     empty = [repr(name) for name, paths in zip(names, files, strict=True) if not paths]
     if empty:
         raise DataError(
@@ -120,7 +120,7 @@ def _names(classes: Any) -> tuple[str, ...]:
     return names
 
 
-def _images_below(folder: Path) -> list[Path]:
+def images_below(folder: Path) -> list[Path]:
     """The images in a folder and in those within it, sorted."""
     found = []
     for place, folders, files in os.walk(folder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -122,6 +123,12 @@ class _Opened:
 
     def __enter__(self) -> Any:
         Image = pillow()
+        try:
+            is_file = stat.S_ISREG(self._path.stat().st_mode)
+        except OSError as error:
+            raise UnfitError(f"it cannot be read ({error.strerror or error})") from error
+        if not is_file:  # a pipe would be waited for
+            raise UnfitError("it is no plain file")
         try:
             self._image = Image.open(self._path)
         except Exception as error:  # a forged file may raise anything

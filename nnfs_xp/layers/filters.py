@@ -75,6 +75,9 @@ class WithFilters(Windowed):
         self.create_parameters(dtype, **shapes)
         self.initialize(host_generator(seed))
 
+    def _does_without(self, name: str) -> bool:
+        return name == "biases" and not vars(self).get("use_bias", True)
+
     @property
     def drawn_shape(self) -> tuple[int, ...]:
         """The shape that the weights are drawn in: taps, channels of a group, filters."""

@@ -99,7 +99,21 @@ class HasOptions:
                 value = _checks.check_range(name, value, 0, open_low=True)
             elif "_regularizer_" in name:
                 value = _checks.check_range(name, value, 0)
+                self._check_penalised(name, value)
             setattr(self, name, value)
+
+    def _does_without(self, name: str) -> bool:
+        """Whether the layer leaves out a parameter that its class declares."""
+        del name
+        return False
+
+    def _check_penalised(self, option: str, value: float) -> None:
+        """Refuse a penalty on a parameter that the layer does without."""
+        for each in self._declared:
+            if value and option in (each.l1, each.l2) and self._does_without(each.name):
+                raise ArgumentError(
+                    f"there is nothing for `{option}` to penalise: {self!r} has no {each.name}."
+                )
 
     @property
     def trainable(self) -> bool | tuple[str, ...]:

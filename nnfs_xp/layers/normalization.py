@@ -58,6 +58,9 @@ class Normalization(Layer):
                 raise ArgumentError(f"there is no {name} to be penalised, as `{option}` is False.")
         self.create_parameters(dtype, **shapes)
 
+    def _does_without(self, name: str) -> bool:
+        return not vars(self).get({"gamma": "scale", "beta": "center"}[name], True)
+
     def initialize(self, generator: Any) -> None:
         del generator  # nothing is drawn
         if self.scale:

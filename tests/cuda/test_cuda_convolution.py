@@ -10,7 +10,7 @@ import pytest
 from test_cuda_kernels import BACKEND, agree, compare, np_xp, on_device, to_numpy
 from test_kernels import STANDARD, normal
 
-from nnfs_xp.kernels.cupy import CuPyKernels, convolution, norms, windows
+from nnfs_xp.kernels.cupy import CuPyKernels, convolution, norms, tall, windows
 from nnfs_xp.kernels.standard import Window
 
 xp = BACKEND.xp
@@ -48,7 +48,7 @@ def window(request):
 def launched(monkeypatch):
     """Counts the kernels that run."""
     counts = Counter()
-    for module in (convolution, norms, windows):
+    for module in (convolution, norms, tall, windows):
 
         def listening(*arguments, launch=module.launch):
             counts[arguments[1]] += 1
@@ -81,6 +81,34 @@ def test_convolutions(pictures, window, n_groups, dtype, launched):
     pixels = window.is_pixel
     assert launched["patches"] == (0 if pixels else 5 * n_groups)
     assert launched["add_patches"] == (0 if pixels else n_groups)
+
+
+FIRST = {
+    "whitening": (Window((2, 2)), 3, 24, 1),
+    "same": (WINDOWS["same"], 3, 64, 1),
+    "far": (WINDOWS["far"], 1, 5, 1),
+    "groups": (WINDOWS["same"], 6, 8, 2),
+    "one pixel": (WINDOWS["one pixel"], 6, 10, 2),
+}
+"""Few channels, and filters: windows, how many of each, and in how many groups."""
+
+
+@pytest.mark.parametrize("in_pieces", [False, True])
+@pytest.mark.parametrize(("window", "channels", "n_filters", "n_groups"), FIRST.values(), ids=FIRST)
+def test_first_convolutions(
+    window, channels, n_filters, n_groups, in_pieces, dtype, launched, monkeypatch
+):
+    """The gradient of few weights is a product of two tall matrices."""
+    monkeypatch.setattr(tall, "_LONG", 40)
+    shape = (5, 17, 19, channels)
+    if in_pieces:
+        taps = int(np.prod(window.size))
+        most = 2 * int(np.prod(window.places(17, 19))) * taps * channels // n_groups
+        monkeypatch.setattr(CuPyKernels, "most_patch_numbers", most)
+    for name, arguments in of_convolution(shape, n_filters, n_groups, window):
+        if name == "convolve_gradients":
+            compare(name, arguments, dtype, 64)
+    assert launched["tall_product"] == 2 * n_groups * (3 if in_pieces else 1)
 
 
 @pytest.mark.parametrize("each", [1, 3])

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
+import shlex
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -184,10 +186,13 @@ def test_damaged_files_are_refused_or_skipped(run):
         ("train images --task regression", "--task does not go with a folder of images"),
         ("train images --size 3", "3 stages need images of at least 8 x 8 pixels"),
         ("train images --size 0", "argument --size: '0' is no whole number"),
+        ("train other", "has one class only, 'violet'"),
+        ("train ''", "argument dataset: '' names no data set"),
+        ("evaluate out ''", "argument dataset: '' names no data set"),
         ("evaluate out nothing", "nothing"),
         ("evaluate out other", "violet"),
         ("predict out nothing", "there are no images in the folder nothing"),
-        ("predict out nowhere.png", "nowhere.png"),
+        ("predict out nowhere.png", "nowhere.png: it cannot be read (No such file or directory)"),
         ("predict out broken.png", "broken.png"),
         ("predict out images/red/0.jpg -o images/red/0.jpg", "would overwrite"),
         ("evaluate lost", "does not say which size its images have"),
@@ -202,8 +207,31 @@ def test_what_cannot_be_done_is_refused_in_a_line(run, trained, command, complai
     Path("broken.png").write_bytes(b"no image")
     shutil.copytree("images/red", "other/violet")
     before = set(Path().rglob("*"))
-    assert_refused(run(*command.split()), complaint)
+    assert_refused(run(*shlex.split(command)), complaint)
     assert set(Path().rglob("*")) == before, "nothing is left behind"
+
+
+def test_names_of_files_may_be_any_bytes(run, trained):
+    images, _ = trained
+    shutil.copytree(images, "images")
+    name = os.fsdecode(b"\xff.png")
+    try:
+        shutil.copy("images/red/1.png", Path("images", "red", name))
+    except OSError:
+        pytest.skip("the file system takes no such names")
+    assert run("train", "images", *QUICK, "--epochs", "1", "--out", "out").status == 0
+    assert run("evaluate", "out").status == 0
+
+
+def test_hidden_files_and_folders_called_images_are_not_predicted(run, trained):
+    images, out = trained
+    shutil.copytree(images / "red", "red")
+    Path("red/.hidden.png").write_bytes(b"no image")
+    Path("red/folder.png").mkdir()
+    result = run("predict", out, "red")
+    assert result.status == 0
+    rows = list(csv.DictReader(io.StringIO(result.out)))
+    assert len(rows) == len(list((images / "red").iterdir()))
 
 
 def test_a_model_of_a_data_set_takes_images(run):
