@@ -340,7 +340,8 @@ def max_pool_backward(like: Any, numbers: int, part: int) -> None:
 def compile_worker(worker: Callable[[Any, int, int], None], dtype: str) -> Any:
     """Compile one of these for a data type, or load it from the disk."""
     begin = time.perf_counter()
-    signature = types.void(types.CPointer(getattr(types, dtype)), types.int64, types.int64)
+    pointer_to: Any = types.CPointer  # which has no types
+    signature = types.void(pointer_to(getattr(types, dtype)), types.int64, types.int64)
     options: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}}
     try:
         found = cfunc(signature, cache=True, **options)(worker)
