@@ -25,16 +25,16 @@ from nnfs_xp.kernels.cupy.cublaslt import Layout, layout_of
 from nnfs_xp.kernels.cupy.layers import add_parts
 
 _LONG = 2**14
-"""The fewest rows. They are then at least 64 parts, and outweigh the second kernel that adds those
-up."""
+"""The fewest rows. They are then 64 parts, which outweigh the second kernel that adds up the
+parts' sums."""
 
 _SIDE, _WIDEST = 4, 512
-"""Each thread has so many times so many numbers. That many columns of both matrices: 8 rows of
-float64 then fit into a block's memory. See products.cu."""
+"""A thread has so many times so many numbers: see products.cu. The most columns of both matrices
+together, of which 8 rows in float64 fit into a block's memory."""
 
 _ROWS, _EVEN, _BLOCKS = 256, 8, 4
-"""Of a part: the fewest rows, so that they outweigh its sums, and what their count is a multiple
-of. How many blocks a multiprocessor has at once."""
+"""The fewest rows of a part, so that they outweigh its sums; what their count is a multiple of; and
+how many blocks a multiprocessor has at once."""
 
 
 def tall_product(a: Array, b: Array, out: Array) -> bool:
