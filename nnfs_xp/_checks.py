@@ -326,13 +326,21 @@ def pair_of(name: str, value: Any) -> tuple[Any, Any]:
 
 
 def check_range(
-    name: str, value: float, low: float, high: float = float("inf"), *, open_low: bool = False
+    name: str,
+    value: float,
+    low: float,
+    high: float = float("inf"),
+    *,
+    open_low: bool = False,
+    closed_high: bool = False,
 ) -> float:
-    """Refuse what is no number in [low, high), or in (low, high) with `open_low`."""
+    """Refuse what is no number in [low, high): without low with `open_low`, with high if closed."""
     number = _number(value)
-    if not ((low < number if open_low else low <= number) and number < high):
+    fits = low < number if open_low else low <= number
+    if not (fits and (number <= high if closed_high else number < high)):
         bound = f"{'above' if open_low else 'at least'} {low:g}"
-        bound += f" and below {high:g}" if high != float("inf") else " and finite"
+        highest = f" and {'at most' if closed_high else 'below'} {high:g}"
+        bound += highest if high != float("inf") else " and finite"
         raise ArgumentError(f"`{name}` must be {bound}; got {quoted(value)}.")
     return number
 

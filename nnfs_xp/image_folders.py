@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from nnfs_xp.data import Split, hold_out, load_images, survey_images
+from nnfs_xp.data.image_classes import UnfitImagesError, check_no_more, images_of_each
 from nnfs_xp.errors import DataError
 from nnfs_xp.networks import Shape
 from nnfs_xp.recipes import IMAGES, Recipe
@@ -23,6 +25,10 @@ _SIZE = 64
 _TEST_SHARE = 0.1
 _LEVELS = 255
 _TRAIN, _TEST = "train", "test"
+
+TO_TRAIN = "Mend or remove them, or leave them out with --skip-damaged."
+TO_TEST = "Mend or remove them, or name another folder."
+"""What can be done on the command line about images that cannot be taken."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class ImageSettings:
     classes : tuple of str
         The sub-folders with images, in the order of the labels.
     files : str
-        A digest of the files' names and sizes.
+        A digest of the images' names and sizes.
     """
 
     image: Shape
@@ -66,7 +72,8 @@ def look_at(folder: Path, size: int | None, *, skip_damaged: bool) -> ImageSetti
         Pillow is not installed.
     """
     part = _parts(folder)[0]
-    seen = survey_images(part, unreadable=_unreadable(skip_damaged))
+    with _remedied(TO_TRAIN):
+        seen = survey_images(part, unreadable=_unreadable(skip_damaged))
     if len(seen.classes) < 2:
         raise DataError(
             f"the folder {part} has one class only, {seen.classes[0]!r}: there is nothing to tell "
@@ -79,7 +86,7 @@ def look_at(folder: Path, size: int | None, *, skip_damaged: bool) -> ImageSetti
 
 
 def digest_of(folder: Path) -> str:
-    """A digest of the names and the sizes of all files in a folder and in those within it.
+    """A digest of the names and the sizes of all images in a folder: other files do not count.
 
     Raises
     ------
@@ -89,9 +96,21 @@ def digest_of(folder: Path) -> str:
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}.")
     digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        digest.update(os.fsencode(f"{path.relative_to(folder)}\0{path.stat().st_size}\0"))
+    for path in _images_in(folder):
+        size = path.stat().st_size if path.is_file() else None  # of a link to nowhere, say
+        digest.update(os.fsencode(f"{path.relative_to(folder)}\0{size}\0"))
     return digest.hexdigest()
+
+
+def holds_images(folder: Path) -> bool:
+    """Whether it is a folder of images that can be trained on, as far as names tell."""
+    return bool(_images_in(folder))
+
+
+def _images_in(folder: Path) -> list[Path]:
+    """The images of all classes, of the folder's two parts where it has them."""
+    parts = [part for part in _parts(folder) if part is not None]
+    return [path for part in parts for paths in images_of_each(part).values() for path in paths]
 
 
 def recipe_of_images(
@@ -101,6 +120,7 @@ def recipe_of_images(
     *,
     skip_damaged: bool = False,
     whole: bool = False,
+    remedy: str = TO_TRAIN,
 ) -> Recipe:
     """The recipe for a folder of images.
 
@@ -112,8 +132,14 @@ def recipe_of_images(
         As `look_at` found them.
     whole : bool
         Whether all images are for the test, where there is no folder for it.
+    remedy : str
+        What can be done about images that cannot be taken: `TO_TRAIN` or `TO_TEST`.
     """
-    load = partial(_load, folder, image, classes, skip_damaged=skip_damaged, whole=whole)
+
+    def load() -> Split:
+        with _remedied(remedy):
+            return _load(folder, image, classes, skip_damaged=skip_damaged, whole=whole)
+
     return Recipe(
         load=load,
         classes=classes,
@@ -131,6 +157,7 @@ def _load(
     height, width, channels = image
 
     def read(part: Path) -> tuple[Any, np.ndarray[Any, Any]]:
+        check_no_more(part, classes)
         X, y, _ = load_images(
             part,
             size=(height, width),
@@ -147,6 +174,15 @@ def _load(
     if whole:
         return Split(X.part(np.arange(0)), y[:0], X, y)
     return hold_out(X, y, share=_TEST_SHARE, seed=0)
+
+
+@contextmanager
+def _remedied(remedy: str) -> Iterator[None]:
+    """Name what can be done on the command line about images that cannot be taken."""
+    try:
+        yield
+    except UnfitImagesError as error:
+        raise DataError(f"{error.complaint} {remedy}") from error
 
 
 def _parts(folder: Path) -> tuple[Path, Path | None]:

@@ -141,12 +141,12 @@ def dirac(generator: Any, shape: tuple[int, ...]) -> Any:
 
 
 def identity_first(rest: Initializer = he_normal) -> Initializer:
-    """An initializer of filters: as many as there are channels as by `dirac`, the others drawn.
+    """An initializer of filters: the first copy a channel each, as by `dirac`; others are drawn.
 
     Parameters
     ----------
     rest : callable (generator, shape) -> array
-        Draws the matrix of all filters, of which the first are then put in the place of.
+        Draws all filters; those that copy channels then take the place of the first.
 
     Notes
     -----

@@ -150,8 +150,9 @@ def check_size(shape: Shape, filters: tuple[int, ...]) -> None:
     """
     least = 2 ** len(filters)
     if min(shape[:2]) < least:
+        stages = "1 stage needs" if len(filters) == 1 else f"{len(filters)} stages need"
         raise ArgumentError(
-            f"{len(filters)} stages need images of at least {least} x {least} pixels; these have "
+            f"{stages} images of at least {least} x {least} pixels; these have "
             f"{shape[0]} x {shape[1]}. Give fewer numbers in --hidden, or larger images."
         )
 

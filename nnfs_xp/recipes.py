@@ -57,7 +57,7 @@ class Plan:
         With `one_cycle`: `SGD` with so much of Nesterov's momentum learns, and not `AdamW`.
     label_smoothing : float
         See `CategoricalCrossentropy`.
-    augmentation : callable () -> transform, optional
+    augmentation : callable (shape of a sample) -> transform, optional
         What `Trainer.fit` does to each batch.
     begin : callable (model, samples), optional
         Gives the model the first weights that follow from the training samples.
@@ -74,7 +74,7 @@ class Plan:
     weight_decay: float = 0.0
     momentum: float | None = None
     label_smoothing: float = 0.0
-    augmentation: Callable[[], Transform] | None = None
+    augmentation: Callable[[Shape], Transform] | None = None
     begin: Callable[[Sequential, Any], None] | None = None
 
     def optimizer(self, learning_rate: float, decay: float, steps: int) -> Optimizer:
@@ -153,18 +153,24 @@ class Recipe:
         return next((model for model in self.plans if self.sample_shape(model) == shape), None)
 
 
-def _shifted() -> Transform:
-    return augment.Shift(2, mode="zeros")
+def _shifted(shape: Shape) -> Transform:
+    return augment.Shift(_room(2, shape), mode="zeros")
 
 
-def _alternating() -> Transform:
+def _alternating(shape: Shape) -> Transform:
     """Pictures that are turned left to right in every second epoch, and shifted."""
-    return augment.Compose(augment.Flip(alternating=True), augment.Shift(2))
+    return augment.Compose(augment.Flip(alternating=True), augment.Shift(_room(2, shape)))
 
 
-def _mirrored(most: int) -> Transform:
+def _mirrored(most: int, shape: Shape) -> Transform:
     """Pictures that may be turned left to right, and shifted by so many pixels."""
-    return augment.Compose(augment.Flip(), augment.Shift(most))
+    most = _room(most, shape)
+    return augment.Compose(augment.Flip(), *([augment.Shift(most)] if most else []))
+
+
+def _room(most: int, shape: Shape) -> int:
+    """So many pixels, but at most a quarter of the smaller side of such pictures."""
+    return min(most, min(shape[:2]) // 4)
 
 
 CNN = {

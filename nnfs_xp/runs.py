@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 
 from nnfs_xp._checks import shown
 from nnfs_xp.errors import ArgumentError, DataError
-from nnfs_xp.image_folders import digest_of, look_at, recipe_of_images
+from nnfs_xp.image_folders import TO_TEST, TO_TRAIN, digest_of, look_at, recipe_of_images
 from nnfs_xp.interop import load
 from nnfs_xp.interop.atomic import write_atomically
 from nnfs_xp.layers import Layer
@@ -22,6 +24,7 @@ from nnfs_xp.training.watch_file import FILE as WATCHED
 MODEL, RUN, HISTORY = "model.safetensors", "run.json", "history.csv"
 CHECKPOINTS = "checkpoints"
 RAY = "ray"
+_RUNS = Path("runs")
 TABLE_MODEL = "columns.skops"
 REPORT = "report.html"
 RESULTS = (MODEL, TABLE_MODEL, RUN, HISTORY, WATCHED, REPORT, *PICTURES)
@@ -78,32 +81,34 @@ _ANY = Settings(
 )
 
 
-def choose_settings(given: dict[str, Any], resumed: Path | None) -> Settings:
+def choose_settings(given: dict[str, Any], out: Path | None, *, resume: bool) -> Settings:
     """The settings of a training: those given, else of the run that is resumed, else the recipe's.
 
     Raises
     ------
     ArgumentError
-        Settings are given that differ from those of the run; more epochs may be asked for.
+        Settings are given that differ from those of the run; more epochs may be asked for. Or the
+        results would lie in the folder of images that is trained on.
     DataError
         There is no such data set, or the run cannot be read.
     """
-    former = {} if resumed is None or not (resumed / RUN).exists() else read_run(resumed)
+    former = read_run(out) if resume and out is not None and (out / RUN).exists() else {}
     if former:
         former = {**_FORMERLY, **former}
-        _check_same(given, former, resumed)
+        _check_same(given, former, out)
     dataset = given.get("dataset", former.get("dataset", "digits"))
     found = {name: former[name] for name in _OF_IMAGES if name in former}
     if dataset not in RECIPES and (found or Path(dataset).is_dir()):
+        _check_outside(Path(dataset), out)
         found = found or _looked_at(Path(dataset), given)
-        recipe = _recipe_of_folder(dataset, found)
+        recipe = _recipe_of_folder(dataset, found, TO_TRAIN)
     else:
         recipe = find_recipe(dataset)
     model = given.get("model", former.get("model", next(iter(recipe.plans))))
     plan = recipe.plan(model)
     if former and plan.one_cycle and given.get("epochs", former["epochs"]) != former["epochs"]:
         raise ArgumentError(
-            f"{resumed} was begun with epochs {former['epochs']}, over which its learning rate "
+            f"{out} was begun with epochs {former['epochs']}, over which its learning rate "
             "falls to nothing. Name another --out to train for more, or fewer."
         )
     settings = Settings(
@@ -147,12 +152,25 @@ def _check_unchanged(run: dict[str, Any], remedy: str) -> None:
         )
 
 
+def _check_outside(folder: Path, out: Path | None) -> None:
+    """Refuse results among the images, where pictures would be taken for a class."""
+    place = _RUNS if out is None else out
+    if place.resolve().is_relative_to(folder.resolve()):
+        named = f"--out {out}" if out is not None else f"{place}{os.sep}, where results go,"
+        raise ArgumentError(
+            f"{named} lies in the folder of images {folder}, where its pictures would count as "
+            "images. Give an --out outside of it."
+        )
+
+
 def _looked_at(folder: Path, given: dict[str, Any]) -> dict[str, Any]:
     skip = given.get("skip_damaged", False)
     return asdict(look_at(folder, given.get("size"), skip_damaged=skip))
 
 
-def _recipe_of_folder(folder: str, run: dict[str, Any], *, whole: bool = False) -> Recipe:
+def _recipe_of_folder(
+    folder: str, run: dict[str, Any], remedy: str, *, whole: bool = False
+) -> Recipe:
     """The recipe for a folder of images, given the settings of a training on such."""
     return recipe_of_images(
         Path(folder),
@@ -160,13 +178,14 @@ def _recipe_of_folder(folder: str, run: dict[str, Any], *, whole: bool = False) 
         tuple(run["classes"]),
         skip_damaged=run.get("skip_damaged", False),
         whole=whole,
+        remedy=remedy,
     )
 
 
 def recipe_of(settings: Settings) -> Recipe:
     """The recipe for what a training with these settings learns."""
     if settings.classes:
-        return _recipe_of_folder(settings.dataset, asdict(settings))
+        return _recipe_of_folder(settings.dataset, asdict(settings), TO_TRAIN)
     return find_recipe(settings.dataset)
 
 
@@ -191,11 +210,11 @@ def make_folder(out: Path | None, dataset: str, *, resume: bool) -> Path:
     """
     if out is None:
         name = f"{dataset}-{datetime.now():%Y%m%d-%H%M%S}"
-        out = Path("runs") / name
+        out = _RUNS / name
         count = 1
         while out.exists():
             count += 1
-            out = Path("runs") / f"{name}-{count}"
+            out = _RUNS / f"{name}-{count}"
     for name in () if resume else (*RESULTS, CHECKPOINTS):
         if (out / name).exists():
             raise ArgumentError(
@@ -209,6 +228,34 @@ def make_folder(out: Path | None, dataset: str, *, resume: bool) -> Path:
     except OSError as error:
         raise ArgumentError(f"cannot write to --out {out}: {error.strerror}.") from error
     return out
+
+
+def place_of(out: Path | None) -> Path:
+    """The innermost folder that is there already of those that `make_folder` makes or uses."""
+    place = (_RUNS if out is None else out).resolve()
+    return next((each for each in (place, *place.parents) if each.is_dir()), place)
+
+
+def forget_run(folder: Path, place: Path, *, resume: bool) -> None:
+    """Remove what was written for a training that could not begin.
+
+    Parameters
+    ----------
+    folder : Path
+    place : Path
+        Of `place_of`, before `make_folder` made the folder: this one stays.
+    resume : bool
+        As it was for `make_folder`, which then lets other files be there.
+    """
+    for name in (RUN,) if resume else (RUN, WATCHED):
+        (folder / name).unlink(missing_ok=True)
+    with suppress(OSError):  # what is not empty stays
+        if (folder / CHECKPOINTS).is_dir():
+            (folder / CHECKPOINTS).rmdir()
+        folder = folder.resolve()
+        while folder != place:
+            folder.rmdir()
+            folder = folder.parent
 
 
 def write_run(folder: Path, run: dict[str, Any]) -> None:
@@ -285,7 +332,7 @@ def _recipe_of_run(run: dict[str, Any], dataset: str | None) -> Recipe:
     if dataset in RECIPES:
         return find_recipe(dataset)
     if run.get("classes"):
-        mine = _recipe_of_folder(run["dataset"], run)
+        mine = _recipe_of_folder(run["dataset"], run, TO_TEST)
     else:
         mine = find_recipe(run["dataset"])
     if dataset is None:
@@ -293,7 +340,7 @@ def _recipe_of_run(run: dict[str, Any], dataset: str | None) -> Recipe:
     if mine.image_shape is None or not Path(dataset).is_dir():
         return find_recipe(dataset)  # which says what is known
     images = {"image": mine.sample_shape("cnn"), "classes": mine.classes}
-    return _recipe_of_folder(dataset, {**run, **images}, whole=True)
+    return _recipe_of_folder(dataset, {**run, **images}, TO_TEST, whole=True)
 
 
 def check_unchanged(folder: Path) -> None:

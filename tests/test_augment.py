@@ -10,7 +10,14 @@ import pytest
 import nnfs_xp as nn
 from nnfs_xp.data import InProcesses, OnHost, Random, augment
 from nnfs_xp.data.shards import ArrayBatches
-from nnfs_xp.errors import ArgumentError, CheckpointError, DataError, DTypeError, ShapeError
+from nnfs_xp.errors import (
+    ArgumentError,
+    CheckpointError,
+    DataError,
+    DTypeError,
+    LabelError,
+    ShapeError,
+)
 
 RNG = np.random.default_rng(4)
 X = RNG.random((12, 6, 5, 3)).astype("float32")
@@ -411,7 +418,11 @@ def test_batches_that_cannot_be_augmented_are_refused(backend, transform, x, err
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: augment.Flip(probability=1.5), "`probability`"),
+        (
+            lambda: augment.Flip(probability=2),
+            "must be at least 0 and at most 1; got 2",
+        ),
+        (lambda: augment.Rotation(361), "`degrees` must be at least 0 and at most 360; got 361"),
         (lambda: augment.Flip(alternating=1), "`alternating` must be True or False"),
         (lambda: augment.Flip(probability=0.2, alternating=True), "every second epoch; got .* 0.2"),
         (lambda: augment.Shift(-1), "`most` must be a whole number of at least 0"),
@@ -435,6 +446,16 @@ def test_batches_that_cannot_be_augmented_are_refused(backend, transform, x, err
 def test_settings_that_cannot_be(make, message):
     with pytest.raises(ArgumentError, match=message):
         make()
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+@pytest.mark.parametrize("mix", [augment.Mixup, augment.CutMix])
+def test_shares_of_other_classes_than_the_outputs(mix, n_classes):
+    model = nn.Sequential(nn.Flatten(), nn.Dense(X[0].size, 3), nn.Softmax(), seed=0)
+    trainer = nn.Trainer(model, nn.CategoricalCrossentropy(), nn.SGD(0.1), backend="numpy")
+    transform = augment.Compose(augment.Flip(), mix(1.0, n_classes=n_classes))
+    with pytest.raises(LabelError, match=r"3 columns.* as `transform` made .*`n_classes`"):
+        trainer.fit(X, np.arange(len(X)) % 3, progress=False, transform=transform)
 
 
 def test_they_say_what_they_are():

@@ -394,6 +394,24 @@ class TestParameters:
             layer.set_options(bias_regularizer_l2=0.1)
         layer.set_options(bias_regularizer_l2=0.0)
 
+    @pytest.mark.parametrize(
+        ("layer", "option"),
+        [
+            (nn.Conv2D(3, 4, 3, use_bias=False, seed=0), "bias_regularizer_l2"),
+            (nn.DepthwiseConv2D(3, 3, use_bias=False, seed=0), "bias_regularizer_l1"),
+            (nn.BatchNorm(3, scale=False), "gamma_regularizer_l1"),
+            (nn.GroupNorm(3, 1, center=False), "beta_regularizer_l2"),
+        ],
+    )
+    def test_what_penalises_nothing_is_not_kept(self, layer, option, tmp_path):
+        setattr(layer, option, 1.0)
+        assert option not in layer.options()
+        nn.save(nn.Sequential(layer), tmp_path / "model.safetensors")
+        (loaded,) = nn.load(tmp_path / "model.safetensors").layers
+        assert getattr(loaded, option) == 0
+        layer.trainable = False
+        assert layer.options() == {"trainable": False}
+
     def test_of_separable_convolutions(self):
         layer = nn.SeparableConv2D(
             *(3, 5, 3),

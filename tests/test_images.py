@@ -7,6 +7,7 @@ import os
 import pickle
 import struct
 import sys
+import warnings
 from io import BytesIO
 from itertools import chain
 
@@ -244,13 +245,18 @@ def deep(path):
     Image.fromarray(np.zeros((8, 6), np.uint16)).save(path)
 
 
-def bomb(path):
-    """A few bytes that promise 10 thousand million pixels."""
+def bomb(path, side=100_000):
+    """A few bytes that promise 10 thousand million pixels, or fewer."""
     head = BytesIO()
     Image.new("L", (1, 1)).save(head, "BMP")
     content = bytearray(head.getvalue())
-    content[18:26] = struct.pack("<ii", 100_000, 100_000)
+    content[18:26] = struct.pack("<ii", side, side)
     path.write_bytes(content)
+
+
+def large(path):
+    """As `bomb`, of so many pixels that Pillow only warns."""
+    bomb(path, 10_000)
 
 
 UNFIT = {
@@ -258,7 +264,8 @@ UNFIT = {
     "empty": (lambda path: path.write_bytes(b""), "it is no image, or damaged"),
     "deep": (deep, "it is of mode I;16, with more than 8 bits for each value"),
     "bomb": (bomb, "it has more pixels than Pillow's limit"),
-    "large": (
+    "large": (large, "it has 10000 x 10000 pixels, more than Pillow's limit of 89,478,485"),
+    "other": (
         lambda path: picture(1, 9, 6).save(path),
         r"it is of 9 x 6 pixels, where most are of 8 x 6 \(`size` brings all to one\)",
     ),
@@ -286,10 +293,29 @@ def test_unfit_images_are_named_and_counted_or_left_out(name, folder, caplog):
     images = nn.data.ImageFolder(folder, unreadable="skip")
     assert [path.name for path, _ in images.skipped] == ["1.png", "3.png"]
     assert images.n_samples == 10
-    if name != "large":
+    if name != "other":
         assert nn.data.survey_images(folder, unreadable="skip").counts == (4, 3, 3)
         with pytest.raises(DataError, match="2 of 12 images"):
             nn.data.survey_images(folder)
+
+
+def test_pillow_does_not_warn_beside_the_error(folder):
+    large(folder / "dog" / "1.png")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with pytest.raises(DataError, match="10000 x 10000 pixels"):
+            nn.data.ImageFolder(folder)
+        with pytest.raises(DataError, match="10000 x 10000 pixels"):
+            nn.data.read_images([folder / "dog" / "1.png"], size=8)
+    assert not caught
+
+
+def test_errors_go_from_process_to_process(folder):
+    (folder / "dog" / "1.png").write_bytes(b"")
+    with pytest.raises(DataError) as caught:
+        nn.data.ImageFolder(folder)
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (type(again), str(again)) == (type(caught.value), str(caught.value))
 
 
 def test_an_image_that_ends_early_is_found_when_it_is_read(folder):
@@ -342,6 +368,9 @@ def test_only_some_of_many_are_named(folder):
 def test_folders_that_hold_no_classes(take, folder, tmp_path):
     with pytest.raises(DataError, match=r"the folder .*nowhere cannot be read: No such file"):
         take(tmp_path / "nowhere")
+    save(picture(0), tmp_path / "lone" / "0.png")
+    with pytest.raises(DataError, match=r"lone has 1 image itself, but no sub-folders"):
+        take(tmp_path / "lone")
     with pytest.raises(DataError, match=r"cat has 3 images itself, but no sub-folders\. Put the"):
         take(folder / "cat")
     with pytest.raises(DataError, match=r"has no sub-folder 'cow'\. It has 'bird', 'cat', 'dog'"):

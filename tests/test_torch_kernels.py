@@ -11,6 +11,8 @@ from nnfs_xp.kernels.standard import StandardKernels, Window
 
 torch = pytest.importorskip("torch")
 
+pytestmark = pytest.mark.oracle  # nox -s tests-torch runs this
+
 WINDOWS = {
     "pixel": Window((1, 1)),
     "strided pixel": Window((1, 1), (2, 3)),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TypeGuard
 
 import nnfs_xp as nn
 from nnfs_xp.cli import datasets, kept
@@ -14,6 +15,7 @@ from nnfs_xp.distributed import available_groups
 from nnfs_xp.distributed.ending import say_once
 from nnfs_xp.distributed.launched import told_size
 from nnfs_xp.errors import ArgumentError
+from nnfs_xp.image_folders import holds_images
 from nnfs_xp.recipes import RECIPES
 from nnfs_xp.runs import holds_table
 
@@ -38,10 +40,12 @@ _OF_IMAGES = ("size", "skip_damaged")
 def train(options: argparse.Namespace) -> int:
     """Train on a data set that the library knows, on a folder of images, or on a table."""
     name = options.dataset
-    if _is_folder(name, options.target):
+    if _is_folder(name) and options.target is None:  # with a target it is one of Parquet files
         _refuse(options, _OF_TABLES, "a folder of images")
         options.dataset = str(Path(name).resolve())
         return datasets.train(options)
+    if _is_folder(name) and holds_images(Path(name)):
+        raise ArgumentError(f"--target is for tables; {name} has folders of images. Leave it out.")
     resumed = name is None and options.resume and options.out and holds_table(options.out)
     if resumed or (name is not None and name not in RECIPES and _names_file(name, options.target)):
         _refuse(options, (*_OF_DATA_SETS, *_OF_IMAGES), "a file")
@@ -61,9 +65,8 @@ def train(options: argparse.Namespace) -> int:
     return datasets.train(options)
 
 
-def _is_folder(name: str | None, target: str | None) -> bool:
-    """Whether it is a folder of images: with a target it is one of Parquet files."""
-    return name is not None and target is None and name not in RECIPES and Path(name).is_dir()
+def _is_folder(name: str | None) -> TypeGuard[str]:
+    return name is not None and name not in RECIPES and Path(name).is_dir()
 
 
 def _names_file(name: str, target: str | None) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from nnfs_xp.data import hold_out
 from nnfs_xp.distributed.ending import say_once
 from nnfs_xp.distributed.group import local_backend
 from nnfs_xp.distributed.launched import told_size
-from nnfs_xp.errors import ArgumentError, CheckpointError
+from nnfs_xp.errors import ArgumentError, CheckpointError, DivergenceError
 from nnfs_xp.layers.summary import size_text
 from nnfs_xp.pictures import draw_pictures
 from nnfs_xp.recipes import Recipe
@@ -29,7 +30,9 @@ from nnfs_xp.runs import (
     RUN,
     Settings,
     choose_settings,
+    forget_run,
     make_folder,
+    place_of,
     recipe_of,
     write_run,
 )
@@ -57,8 +60,7 @@ def _settings(options: argparse.Namespace) -> Settings:
     for name in ("port", "allow_host"):
         if getattr(options, name) is not None and not options.watch:
             raise ArgumentError(f"--{name.replace('_', '-')} needs --watch, whose page it is for.")
-    former = options.out if options.resume else None
-    return choose_settings(results.given(options, Settings), former)
+    return choose_settings(results.given(options, Settings), options.out, resume=options.resume)
 
 
 def _train_on_ray(options: argparse.Namespace) -> int:
@@ -106,13 +108,15 @@ def _train(options: argparse.Namespace, settings: Settings, group: nn.distribute
         precision=settings.precision,
         group=group,
     )
+    place = place_of(options.out)
     folder = group.on_rank_0(lambda: make_folder(options.out, name, resume=options.resume))
     if speaks:
         where = backend.name if group.size == 1 else f"{backend.name} in {group.size} processes"
         _say_what_is_trained(settings, recipe, model, len(X), where)
-    with _served(options, folder, group) as page:
+    first = speaks and not (folder / RUN).exists()
+    undo = partial(forget_run, folder, place, resume=options.resume) if first else None
+    with _undone_unless_begun(trainer, undo), _served(options, folder, group) as page:
         run = {**settings.record(), "nnfs_xp": nn.__version__, "backend": backend.name}
-        first = speaks and not (folder / RUN).exists()
         if first:  # so that it can be resumed, whatever ends it
             write_run(folder, run)
 
@@ -124,7 +128,7 @@ def _train(options: argparse.Namespace, settings: Settings, group: nn.distribute
                 epochs=settings.epochs,
                 batch_size=settings.batch_size,
                 validation_data=(X_val, y_val),
-                transform=None if plan.augmentation is None else plan.augmentation(),
+                transform=None if plan.augmentation is None else plan.augmentation(shape),
                 progress=results.PROGRESS[options.progress],
                 callbacks=_watching(options, folder, recipe),
                 checkpoint=nn.Checkpoints(
@@ -132,10 +136,6 @@ def _train(options: argparse.Namespace, settings: Settings, group: nn.distribute
                 ),
                 resume=options.resume,
             )
-        except CheckpointError:
-            if first:
-                (folder / RUN).unlink(missing_ok=True)
-            raise
         except (KeyboardInterrupt, SystemExit) as stop:
             if isinstance(stop, KeyboardInterrupt) and not stop.args:
                 raise  # a second Ctrl-C, which leaves at once
@@ -188,6 +188,18 @@ def _watching(options: argparse.Namespace, folder: Path, recipe: Recipe) -> list
     if not options.watch:
         return []
     return [nn.Watch(folder, classes=recipe.classes, image_shape=recipe.image_shape)]
+
+
+@contextmanager
+def _undone_unless_begun(trainer: nn.Trainer, undo: Callable[[], None] | None) -> Iterator[None]:
+    """Undo what was written for a training that fails before its first step."""
+    try:
+        yield
+    except Exception as error:
+        began = trainer.learner.count > 0 and not isinstance(error, CheckpointError)
+        if undo is not None and not began and not isinstance(error, DivergenceError):
+            undo()
+        raise
 
 
 @contextmanager

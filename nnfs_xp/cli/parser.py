@@ -36,7 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
         "train",
         help="train on a data set and keep the model",
         description="Train on a data set and keep the model. Ctrl-C keeps what there is so far; "
-        "with a data set by its name SIGTERM does too, and one can go on with it.",
+        "with a data set by its name or images SIGTERM does too, and one can go on with it.",
         epilog="Defaults: " + "; ".join(_defaults()) + ".",
     )
     train.set_defaults(command=commands.train)
@@ -100,7 +100,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--watch",
         action="store_true",
         help="keep in --out what a page shows while it goes on, and serve that page on this "
-        "machine; on a terminal it stays until Ctrl-C; only with a data set by its name",
+        "machine; on a terminal it stays until Ctrl-C; not for tables",
     )
     _add_address(train.add_argument_group("for the page of --watch"))
     train.set_defaults(port=None)  # which tells that it was not given
@@ -109,8 +109,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--ray",
         type=_count,
         metavar="N",
-        help="train in at most N workers of a Ray cluster, with a data set by its name; where one "
-        "is lost, those that are there go on from the last checkpoint",
+        help="train in at most N workers of a Ray cluster; where one is lost, those that are there "
+        "go on from the last checkpoint; not for tables",
     )
     train.add_argument(
         "--shards",

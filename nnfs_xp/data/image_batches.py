@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from nnfs_xp._checks import check_range
-from nnfs_xp.data.image_classes import REMEDY, Found, complaint, find_images
+from nnfs_xp.data.image_classes import REMEDY, Found, UnfitImagesError, complaint, find_images
 from nnfs_xp.data.image_files import (
     Bytes,
     Decoding,
@@ -29,7 +29,6 @@ from nnfs_xp.data.image_files import (
 from nnfs_xp.data.scaled import Scaled
 from nnfs_xp.data.shards import Shards
 from nnfs_xp.data.splits import held_out_rows
-from nnfs_xp.errors import DataError
 
 LEVELS = 255
 """What a byte of a pixel is divided by."""
@@ -208,7 +207,7 @@ def decoded(
     reasons = reasons_of(paths, each_of(read, enumerate(paths), pool))
     if reasons:
         remedy = "Mend them, or leave them out." if folder is None else REMEDY
-        raise DataError(f"{complaint(folder, len(paths), tuple(reasons.items()))} {remedy}")
+        raise UnfitImagesError(complaint(folder, len(paths), tuple(reasons.items())), remedy)
     return images
 
 
@@ -226,7 +225,7 @@ def _most_frequent(
 ) -> tuple[int, int]:
     sizes = Counter(each.size for each in headers if isinstance(each, Header))
     if not sizes:
-        raise DataError(complaint(folder, n_files, tuple(reasons.items())))
+        raise UnfitImagesError(complaint(folder, n_files, tuple(reasons.items())))
     return sizes.most_common(1)[0][0]
 
 

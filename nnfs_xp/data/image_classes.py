@@ -21,6 +21,23 @@ _NAMED = 5
 REMEDY = "Mend or remove them, or leave them out with unreadable='skip'."
 
 
+class UnfitImagesError(DataError):
+    """Images cannot be taken.
+
+    Attributes
+    ----------
+    complaint : str
+        Which, and why: the message but for what can be done.
+    """
+
+    def __init__(self, complaint: str, remedy: str = "") -> None:
+        super().__init__(complaint, remedy)
+        self.complaint = complaint
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, self.args))
+
+
 class Found(NamedTuple):
     """Files that can be taken, as far as is known."""
 
@@ -38,7 +55,7 @@ class Found(NamedTuple):
         unfit = tuple(reasons.items())
         text = complaint(folder, len(self.paths), unfit)
         if not skip:
-            raise DataError(f"{text} {REMEDY}")
+            raise UnfitImagesError(text, REMEDY)
         kept = [number for number, path in enumerate(self.paths) if path not in reasons]
         labels = self.labels[kept]
         counts = np.bincount(labels, minlength=len(self.classes))
@@ -82,14 +99,9 @@ def find_classes(
     DataError
         There is no such folder, or no class, or a class without images.
     """
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError as error:
-        raise DataError(f"the folder {folder} cannot be read: {error.strerror or error}.") from None
-    found = [each.name for each in entries if each.is_dir() and not each.name.startswith(".")]
+    found, n_images = _sub_folders(folder)
     if classes is None and not found:
-        n_images = sum(_is_image(each.name) for each in entries)
-        has = f"has {n_images:,} images itself, but" if n_images else "has"
+        has = f"has {_images(n_images)} itself, but" if n_images else "has"
         raise DataError(
             f"the folder {folder} {has} no sub-folders. Put the images of each class into a "
             "sub-folder of its name."
@@ -109,6 +121,51 @@ def find_classes(
             f"{_some(empty)}. Images are files whose names end in {', '.join(ENDINGS)}."
         )
     return names, files
+
+
+def images_of_each(folder: Path) -> dict[str, list[Path]]:
+    """The images below each sub-folder that would be a class, by its name; those without are left.
+
+    Raises
+    ------
+    DataError
+        The folder cannot be read.
+    """
+    found = {name: images_below(folder / name) for name in _sub_folders(folder)[0]}
+    return {name: paths for name, paths in found.items() if paths}
+
+
+def check_no_more(folder: Path, classes: Sequence[str]) -> None:
+    """Refuse a folder with images of other classes than those of a training.
+
+    Raises
+    ------
+    DataError
+    """
+    more = {name: each for name, each in images_of_each(folder).items() if name not in classes}
+    if more:
+        one = len(more) == 1
+        named = _some(f"{name!r} ({_images(len(paths))})" for name, paths in more.items())
+        raise DataError(
+            f"the folder {folder} has {'a class' if one else 'classes'} that the training did not "
+            f"have: {named}. Those it had are {_some(map(repr, classes))}. Move "
+            f"{'it' if one else 'them'} elsewhere, or train with images of "
+            f"{'it' if one else 'them'}."
+        )
+
+
+def _sub_folders(folder: Path) -> tuple[list[str], int]:
+    """The names of the sub-folders, sorted, but for hidden ones; and how many images lie beside."""
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        raise DataError(f"the folder {folder} cannot be read: {error.strerror or error}.") from None
+    names = [each.name for each in entries if each.is_dir() and not each.name.startswith(".")]
+    return names, sum(_is_image(each.name) for each in entries)
+
+
+def _images(n: int) -> str:
+    return "1 image" if n == 1 else f"{n:,} images"
 
 
 def _names(classes: Any) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -195,7 +196,9 @@ def each_of(
 
     if pool is not None:
         return list(pool.map(tried, files))
-    with ThreadPoolExecutor(n_threads()) as own:
+    with warnings.catch_warnings(), ThreadPoolExecutor(n_threads()) as own:
+        # Pillow warns of what `_Opened` refuses.
+        warnings.simplefilter("ignore", pillow().DecompressionBombWarning)
         return list(own.map(tried, files))
 
 

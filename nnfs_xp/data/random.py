@@ -182,7 +182,7 @@ class Random:
 
     def choices(self, probability: float, shape: int | tuple[int, ...]) -> Array:
         """Booleans, each True with that probability."""
-        probability = _checks.check_range("probability", probability, 0, 1 + 1e-9)
+        probability = _checks.check_range("probability", probability, 0, 1, closed_high=True)
         chosen: Array = self.bits(shape) < round(probability * 2.0**BITS)
         return chosen
 

@@ -8,20 +8,14 @@ from nnfs_xp.layers.dense import Dense
 from nnfs_xp.layers.depthwise import DepthwiseConv2D, SeparableConv2D
 from nnfs_xp.layers.dropout import AlphaDropout, Dropout
 from nnfs_xp.layers.embedding import Embedding
+from nnfs_xp.layers.global_pooling import GlobalAveragePool, GlobalMaxPool
 from nnfs_xp.layers.group_norm import GroupNorm
 from nnfs_xp.layers.members import MemberDense, Repeat
 from nnfs_xp.layers.noise import GaussianNoise
 from nnfs_xp.layers.normalization import BatchNorm, LayerNorm
 from nnfs_xp.layers.parametric import ParametricActivation
 from nnfs_xp.layers.periodic import PeriodicEmbedding
-from nnfs_xp.layers.pooling import (
-    AveragePool1D,
-    AveragePool2D,
-    GlobalAveragePool,
-    GlobalMaxPool,
-    MaxPool1D,
-    MaxPool2D,
-)
+from nnfs_xp.layers.pooling import AveragePool1D, AveragePool2D, MaxPool1D, MaxPool2D
 from nnfs_xp.layers.resampling import Upsample2D, ZeroPad2D
 from nnfs_xp.layers.scale import Scale
 from nnfs_xp.layers.sequential import Block, Sequential

@@ -45,6 +45,7 @@ class Convolution(WithFilters):
         xp, pictures, window = self.recall(dvalues)
         dpictures = self.as_pictures(xp, dvalues)
         # dweights = patches.T @ dvalues, dbiases = the sum of dvalues over batch and places
+        # A layer that is frozen as a whole gives all gradients, as any layer does.
         if self.trains("weights") or not self.trained:
             self.kernels_for(dvalues).convolve_gradients(
                 xp, pictures, dpictures, self._dfilters, dbiases, window

@@ -73,10 +73,18 @@ class HasOptions:
         return cls._defaults() | common
 
     def options(self) -> dict[str, Any]:
-        """The options that are not what they are by default."""
+        """The options that are not what they are by default, and that say something.
+
+        Penalties on a parameter that the layer does without say nothing.
+        """
         defaults = self.default_options()
+        left_out = self._idle_penalties()
         values = {name: getattr(self, name) for name in defaults if self._declared}
-        return {name: value for name, value in values.items() if value != defaults[name]}
+        return {
+            name: value
+            for name, value in values.items()
+            if value != defaults[name] and name not in left_out
+        }
 
     def set_options(self, **options: Any) -> None:
         """Set what is said of the layer's parameters: see the attributes of `Layer`.
@@ -107,13 +115,18 @@ class HasOptions:
         del name
         return False
 
+    def _idle_penalties(self) -> dict[str, str]:
+        """The options that would penalise what the layer does without, each with its name."""
+        without = [each for each in self._declared if self._does_without(each.name)]
+        return {option: each.name for each in without for option in (each.l1, each.l2)}
+
     def _check_penalised(self, option: str, value: float) -> None:
         """Refuse a penalty on a parameter that the layer does without."""
-        for each in self._declared:
-            if value and option in (each.l1, each.l2) and self._does_without(each.name):
-                raise ArgumentError(
-                    f"there is nothing for `{option}` to penalise: {self!r} has no {each.name}."
-                )
+        name = self._idle_penalties().get(option) if value else None
+        if name is not None:
+            raise ArgumentError(
+                f"there is nothing for `{option}` to penalise: {self!r} has no {name}."
+            )
 
     @property
     def trainable(self) -> bool | tuple[str, ...]:

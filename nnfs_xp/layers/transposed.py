@@ -21,7 +21,7 @@ class TransposedConvolution(WithFilters):
     the output, and has a place for each pixel of the inputs.
     """
 
-    weights = Parameter(decay=True, norm_axis=(0, 1, 3), is_matrix=True)
+    weights = Parameter(decay=True, norm_axis=(0, 1, 3))
 
     def __init__(
         self,
@@ -277,4 +277,4 @@ class Conv1DTranspose(TransposedConvolution):
     """
 
     n_axes = 1
-    weights = Parameter(decay=True, norm_axis=(0, 2), is_matrix=True)
+    weights = Parameter(decay=True, norm_axis=(0, 2))

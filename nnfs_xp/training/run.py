@@ -19,6 +19,7 @@ from nnfs_xp.errors import (
     CheckpointError,
     DataError,
     DivergenceError,
+    LabelError,
     NnfsError,
     TrainingWarning,
 )
@@ -249,7 +250,17 @@ class Run:
             for group in steps:
                 index = course.step
                 unwatched = trust.covers(index, group)
-                self.recorder.step_in_epoch(data, index, group, course.totals, unwatched=unwatched)
+                try:
+                    self.recorder.step_in_epoch(
+                        data, index, group, course.totals, unwatched=unwatched
+                    )
+                except LabelError as error:
+                    if not data.transforms:
+                        raise
+                    raise LabelError(
+                        f"{error} They are as `transform` made them. If it has `n_classes`, give "
+                        "as many as the model has outputs."
+                    ) from error
                 course.step += 1
                 if looking.wanted:
                     self._losses.last_batches = len(group)

@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +18,8 @@ import pytest
 from PIL import Image
 
 from nnfs_xp.cli import main
+from nnfs_xp.errors import ShapeError
+from nnfs_xp.recipes import CNN, IMAGES
 
 COLOURS = {"blue": (30, 40, 220), "green": (20, 200, 60), "red": (230, 30, 20)}
 QUICK = ("--hidden", "4,8", "--epochs", "8", "--backend", "numpy", "--learning-rate", "0.02")
@@ -171,12 +174,131 @@ def test_resume_goes_on_with_the_same_images_only(run):
 def test_damaged_files_are_refused_or_skipped(run):
     images = write_images("images", n=10)
     (images / "red" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    assert_refused(run("train", images, *QUICK, "--out", "out"), "broken.png")
+    refused = run("train", images, *QUICK, "--out", "out")
+    assert_refused(refused, "broken.png")
+    assert "or leave them out with --skip-damaged." in refused.err
     assert not Path("out").exists()
     result = run("train", images, *QUICK, "--skip-damaged", "--out", "out")
     assert result.status == 0
     assert "broken.png" in result.err
     assert run("evaluate", "out").status == 0
+    large = (images / "red" / "1.png").read_bytes()
+    (images / "red" / "1.png").write_bytes(large[: len(large) // 2])
+    refused = run("train", images, *QUICK, "--out", "again")
+    assert_refused(refused, "or leave them out with --skip-damaged.")
+    assert not Path("again").exists()
+
+
+@pytest.mark.usefixtures("_no_pictures")
+def test_damaged_files_are_refused_in_a_test(run, trained):
+    _, out = trained
+    images = write_images("images", n=2)
+    (images / "red" / "broken.png").write_bytes(b"")
+    refused = run("evaluate", out, images)
+    assert_refused(refused, "broken.png: it is no image, or damaged. Mend or remove them, or name")
+    assert "unreadable" not in refused.err
+
+
+@pytest.mark.parametrize(
+    ("folder", "out"),
+    [
+        ("images", "images/out"),
+        ("images", "images"),
+        ("images", "images/red/runs/../out"),
+        ("images", "link/out"),
+        (".", None),
+        ("..", None),
+        (".", "images"),
+    ],
+)
+def test_results_among_the_images_are_refused(run, tmp_path, monkeypatch, folder, out):
+    (tmp_path / "inner").mkdir()
+    monkeypatch.chdir(tmp_path / "inner")
+    write_images("images", n=2)
+    Path("link").symlink_to("images")
+    before = set(Path("..").rglob("*"))
+    result = run("train", folder, *QUICK, *(() if out is None else ("--out", out)))
+    assert_refused(result, "Give an --out outside of it.")
+    assert len(result.err.splitlines()) == 1
+    assert set(Path("..").rglob("*")) == before
+
+
+@pytest.mark.usefixtures("_no_pictures")
+def test_only_images_count_as_changes(run):
+    for name in ("images", "elsewhere"):
+        write_images(name, n=8)
+    Path("images/violet").symlink_to(Path("elsewhere/red").resolve())
+    assert run("train", "images", *QUICK, "--epochs", "1", "--out", "out").status == 0
+    assert facts("out")["classes"] == ["blue", "green", "red", "violet"]
+    for name in (".DS_Store", "red/Thumbs.db", "red/.0.png", ".cache/0.png", "cover.png"):
+        Path("images", name).parent.mkdir(exist_ok=True)
+        Path("images", name).write_bytes(b"none")
+    assert run("evaluate", "out").status == 0
+    assert run("train", "--resume", "--out", "out", "--backend", "numpy").status == 0
+    Path("elsewhere/red/0.jpg").unlink()
+    assert_refused(run("evaluate", "out"), "have changed since the training")
+
+
+@pytest.mark.usefixtures("_no_pictures")
+def test_classes_that_the_training_does_not_know_are_refused(run, trained):
+    _, out = trained
+    write_images("parts/train", n=4)
+    write_images("parts/test", n=3, seed=1)
+    shutil.copytree("parts/test/red", "parts/test/violet")
+    Path("parts/test/notes").mkdir()
+    refused = run("train", "parts", *QUICK, "--out", "out")
+    assert_refused(refused, "has a class that the training did not have: 'violet' (3 images)")
+    assert not Path("out").exists()
+    Path("parts/test/violet/0.jpg").unlink()
+    Path("parts/test/violet/1.png").unlink()
+    assert_refused(run("evaluate", out, "parts/test"), "'violet' (1 image)")
+    shutil.rmtree("parts/test/violet")
+    assert run("evaluate", out, "parts/test").status == 0
+
+
+@pytest.mark.parametrize(
+    ("plan", "shape", "transform"),
+    [
+        ("images", (64, 48, 3), "Compose(Flip(), Shift(4))"),
+        ("images", (32, 32, 3), "Compose(Flip(), Shift(4))"),
+        ("images", (30, 9, 3), "Compose(Flip(), Shift(2))"),
+        ("images", (2, 30, 3), "Compose(Flip())"),
+        ("fashion-mnist", (28, 28, 1), "Compose(Flip(), Shift(2))"),
+        ("mnist", (28, 28, 1), "Shift(2, mode='zeros')"),
+        ("cifar10", (32, 32, 3), "Compose(Flip(alternating=True), Shift(2))"),
+    ],
+)
+def test_shifts_follow_the_size(plan, shape, transform):
+    assert repr(CNN[plan].augmentation(shape)) == transform
+
+
+@pytest.mark.usefixtures("_no_pictures")
+@pytest.mark.parametrize("size", [(4, 4), (2, 30), (9, 3), (5, 12)])
+def test_small_and_narrow_images(run, size):
+    write_images("images", n=10, size=size)
+    options = ("--hidden", "4", "--epochs", "2", "--backend", "numpy", "--out", "out")
+    result = run("train", "images", *options)
+    assert result.status == 0
+    assert facts("out")["image"] == [size[1], size[0], 3]
+
+
+@pytest.mark.usefixtures("_no_pictures")
+@pytest.mark.parametrize("out", [None, "out", "there", "new/out"])
+@pytest.mark.parametrize("watched", [(), ("--watch",)])
+def test_a_training_that_cannot_begin_leaves_nothing(run, trained, monkeypatch, out, watched):
+    images, _ = trained
+
+    def fail(*_):
+        raise ShapeError("no room")
+
+    plan = replace(IMAGES["cnn"], augmentation=lambda _: fail)
+    monkeypatch.setitem(IMAGES, "cnn", plan)
+    Path("there").mkdir()
+    options = () if out is None else ("--out", out)
+    result = run("train", images, *QUICK, *watched, *options)
+    assert result.status == 2
+    assert result.err.splitlines()[-1].endswith("no room")
+    assert [str(path) for path in Path().rglob("*")] == ["there"]
 
 
 @pytest.mark.parametrize(
@@ -185,6 +307,11 @@ def test_damaged_files_are_refused_or_skipped(run):
         ("train nothing", "nothing"),
         ("train images --task regression", "--task does not go with a folder of images"),
         ("train images --size 3", "3 stages need images of at least 8 x 8 pixels"),
+        ("train images --size 1 --hidden 4", "1 stage needs images of at least 2 x 2 pixels"),
+        (
+            "train images --target y",
+            "--target is for tables; images has folders of images",
+        ),
         ("train images --size 0", "argument --size: '0' is no whole number"),
         ("train other", "has one class only, 'violet'"),
         ("train ''", "argument dataset: '' names no data set"),

@@ -312,7 +312,7 @@ GOOD = "a,b,y\n" + "".join(f"{i % 7},{i % 3},{'np'[i % 2]}\n" for i in range(40)
         ("train good.csv --target Y", "Did you mean 'y'?"),
         ("train nowhere.csv --target y", "cannot read nowhere.csv: No such file"),
         ("train nowhere --target y", "cannot read nowhere: No such file"),
-        ("train . --target y", "cannot read .: Is a directory"),
+        ("train . --target y", "--target is for tables; . has folders of images"),
         ("train a.csv --target y", "cannot read a.csv: Is a directory"),
         ("train good.csv --target y --resume", "--resume needs --out: the folder of the training"),
         ("train good.csv --target y --precision float32", "--precision does not go with a file"),

@@ -41,7 +41,7 @@ class Flip(Move):
     """
 
     def __init__(self, *, probability: float = 0.5, alternating: bool = False) -> None:
-        self.probability = _checks.check_range("probability", probability, 0, 1 + 1e-9)
+        self.probability = _checks.check_range("probability", probability, 0, 1, closed_high=True)
         self.alternating = _checks.check_bool("alternating", alternating)
         if self.alternating and self.probability != 0.5:
             raise ArgumentError(

@@ -30,7 +30,7 @@ class Rotation(PictureAugmentation):
     """
 
     def __init__(self, degrees: float) -> None:
-        self.degrees = _checks.check_range("degrees", degrees, 0, 360 + 1e-9)
+        self.degrees = _checks.check_range("degrees", degrees, 0, 360, closed_high=True)
 
     def changed(self, pictures: Array, random: Random) -> Array:
         xp, dtype, device = random.xp, pictures.dtype, random.backend.device

@@ -95,7 +95,8 @@ class ConvolutionKernels(SharedKernels):
         return dinputs
 
     def max_pool(self, xp: Any, inputs: Array, window: Window) -> tuple[Array, Array]:
-        way, worker = _way_of_pooling(window, inputs), _compiled(windows.max_pool, inputs.dtype)
+        way = _way_of_pooling(window, inputs)
+        worker = None if way is None else _compiled(windows.max_pool, inputs.dtype)
         if way is None or worker is None:
             return super().max_pool(xp, inputs, window)
         shape = (inputs.shape[0], *window.places(*inputs.shape[1:3]), inputs.shape[3])
@@ -107,12 +108,10 @@ class ConvolutionKernels(SharedKernels):
         self, xp: Any, dvalues: Array, which: Array, window: Window, shape: tuple[int, ...]
     ) -> Array:
         dinputs = np.empty(shape, dvalues.dtype)
-        way, worker = (
-            _way_of_pooling(window, dinputs, dvalues),
-            _compiled(windows.max_pool_backward, dvalues.dtype),
-        )
         fits = which.dtype == np.uint8 and which.flags.c_contiguous
-        if way is None or worker is None or not fits:
+        way = _way_of_pooling(window, dinputs, dvalues) if fits else None
+        worker = None if way is None else _compiled(windows.max_pool_backward, dvalues.dtype)
+        if way is None or worker is None:
             return super().max_pool_backward(xp, dvalues, which, window, shape)
         job = _Job(window, dinputs, 0, way._replace(lines_of_picture=1))
         job.run(worker, dinputs, dvalues, which=which)
