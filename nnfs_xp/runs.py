@@ -106,10 +106,10 @@ def choose_settings(given: dict[str, Any], out: Path | None, *, resume: bool) ->
         recipe = find_recipe(dataset)
     model = given.get("model", former.get("model", next(iter(recipe.plans))))
     plan = recipe.plan(model)
-    if former and plan.one_cycle and given.get("epochs", former["epochs"]) != former["epochs"]:
+    if former and plan.fixed_length and given.get("epochs", former["epochs"]) != former["epochs"]:
         raise ArgumentError(
             f"{out} was begun with epochs {former['epochs']}, over which its learning rate "
-            "falls to nothing. Name another --out to train for more, or fewer."
+            "rises and falls. Name another --out to train for more, or fewer."
         )
     settings = Settings(
         dataset=dataset,

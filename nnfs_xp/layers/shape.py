@@ -24,6 +24,7 @@ class Flatten(Layer):
     """
 
     passes_values = True
+    works_in_half = True
     footprint = Footprint(
         keeps_inputs=False, keeps_output=False, makes_output=False, makes_dinputs=False, room=0
     )
@@ -75,6 +76,7 @@ class Reshape(Layer):
     """
 
     passes_values = True
+    works_in_half = True
     footprint = Flatten.footprint
 
     def __init__(self, shape: int | Sequence[int]) -> None:
