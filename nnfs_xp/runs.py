@@ -109,7 +109,7 @@ def choose_settings(given: dict[str, Any], out: Path | None, *, resume: bool) ->
     if former and plan.fixed_length and given.get("epochs", former["epochs"]) != former["epochs"]:
         raise ArgumentError(
             f"{out} was begun with epochs {former['epochs']}, over which its learning rate "
-            "rises and falls. Name another --out to train for more, or fewer."
+            "falls. Name another --out to train for more, or fewer."
         )
     settings = Settings(
         dataset=dataset,

@@ -58,6 +58,11 @@ class Normalization(Layer):
                 raise ArgumentError(f"there is no {name} to be penalised, as `{option}` is False.")
         self.create_parameters(dtype, **shapes)
 
+    def config(self) -> dict[str, Any]:
+        """As of any layer; what has both parameters is described as when there was no choice."""
+        config = super().config()
+        return {k: v for k, v in config.items() if k not in ("scale", "center") or not v}
+
     def _does_without(self, name: str) -> bool:
         return not vars(self).get({"gamma": "scale", "beta": "center"}[name], True)
 
