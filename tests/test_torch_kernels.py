@@ -132,3 +132,18 @@ def test_the_environment_chooses(monkeypatch):
 def test_it_overrides_kernels_of_the_standard_alone():
     test_kernels = pytest.importorskip("test_kernels")
     test_kernels.check_overrides(type(for_torch()))
+
+
+@pytest.mark.parametrize("each", [2, 4], ids=["groups", "one group"])
+def test_an_axis_of_length_1_may_have_any_stride(each):
+    """PyTorch's own pass gave other numbers for a stride of 0, as NumPy's ``x[:, None]`` has it."""
+    generator = np.random.default_rng(3)
+    x = torch.asarray(generator.normal(size=(2, 8, 4))[:, None])
+    dvalues = torch.asarray(generator.normal(size=(2, 3, 6))[:, None])
+    assert 0 in x.stride()
+    xp, window, found = nn.get_backend("torch").xp, Window((1, 3), (1, 2)), []
+    for each_set in (for_torch(), StandardKernels()):
+        dweights = torch.empty((1, 3, each, 6), dtype=torch.float64)
+        each_set.convolve_gradients(xp, x, dvalues, dweights, None, window)
+        found.append(dweights.numpy())
+    np.testing.assert_allclose(*found, rtol=0, atol=1e-12)

@@ -81,8 +81,12 @@ class TorchKernels(StandardKernels):
 
 
 def _first(pictures: Array) -> Array:
-    """The same memory with the axes (batch, channels, height, width)."""
-    return pictures.permute(0, 3, 1, 2)
+    """The same memory with the axes (batch, channels, height, width).
+
+    An axis of length 1 may have any stride, 0 from NumPy's ``x[:, None]`` for example, by which the
+    passes are misled about the order in memory. Behind a view as one row it has its usual one.
+    """
+    return pictures.reshape(-1).view(pictures.shape).permute(0, 3, 1, 2)
 
 
 def _last(pictures: Array) -> Array:
@@ -91,8 +95,12 @@ def _last(pictures: Array) -> Array:
 
 
 def _filters(weights: Array) -> Array:
-    """A copy of the weights with the axes and in the order that the passes are fastest with."""
-    return weights.permute(3, 2, 0, 1).contiguous(memory_format=torch.channels_last)
+    """A copy of the weights with the axes and in the order that the passes are fastest with.
+
+    Of one filter PyTorch cannot tell that order from its usual one, and refuses it.
+    """
+    order = torch.contiguous_format if weights.shape[3] == 1 else torch.channels_last
+    return weights.permute(3, 2, 0, 1).contiguous(memory_format=order)
 
 
 def _settings(window: Window, channels: int, each: int) -> tuple[Any, ...]:
