@@ -21,7 +21,7 @@ def test_what_a_page_should_not_do_is_noticed(browser, tmp_path, script, noticed
     path = tmp_path / "page.html"
     path.write_text(f"<!doctype html><title>A page</title><script>{script}</script>")
     with pytest.raises(AssertionError, match=noticed), opened(browser) as visit:
-        visit(path.as_uri()).wait_for_timeout(100)
+        visit(path.as_uri()).wait_for_timeout(1000)  # on a busy machine, too
 
 
 @pytest.mark.parametrize(
